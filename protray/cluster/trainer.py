@@ -1,0 +1,130 @@
+"""Ray Train around a pure training loop: workers, checkpoints, restarts, and a mailbox to the driver."""
+
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+import ray.train
+import ray.train.torch
+
+from protray.training.checkpoint import load_state, save_state
+from protray.training.world import World
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[dict[str, float], dict | None], None]
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """How many workers train together and what each may use."""
+
+    count: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+    threads: int = 1  # of torch, per worker
+    max_failures: int = 3  # restarts from the last checkpoint before giving up
+
+
+@ray.remote(num_cpus=0)
+class Mailbox:
+    """Carries metrics from rank 0 to the driver, which alone logs and draws."""
+
+    def __init__(self) -> None:
+        self.letters: list[dict] = []
+
+    def put(self, letter: dict) -> None:
+        self.letters.append(letter)
+
+    def drain(self) -> list[dict]:
+        letters, self.letters = self.letters, []
+        return letters
+
+
+def train(
+    loop: Callable[[dict, Report, dict | None, World], None],
+    config: dict,
+    *,
+    name: str,
+    storage: Path,
+    workers: Workers,
+    on_report: Callable[[dict], None],
+) -> dict:
+    """Run `loop(config, report, resume, world)` on Ray Train workers and return the last state it reported.
+
+    Every `report(metrics, state)` goes to `on_report` on the driver; a state (all ranks pass one or none) becomes a
+    checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
+    returns at once: the name must change with everything that changes the result.
+    """
+    mailbox = Mailbox.remote()
+    trainer = ray.train.torch.TorchTrainer(
+        _worker,
+        train_loop_config={"loop": loop, "config": config, "mailbox": mailbox, "threads": workers.threads},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers.count,
+            use_gpu=workers.gpus > 0,
+            resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(storage.resolve()),
+            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    finished = threading.Event()
+    postman = threading.Thread(target=_deliver, args=(mailbox, on_report, finished), daemon=True)
+    postman.start()
+    try:
+        result = trainer.fit()
+    finally:
+        finished.set()
+        postman.join()
+        ray.kill(mailbox)
+    if result.checkpoint is None:
+        raise RuntimeError(f"training run {name!r} in {storage} ended without a checkpoint")
+    with result.checkpoint.as_directory() as folder:
+        return load_state(Path(folder))
+
+
+def _deliver(mailbox: ray.actor.ActorHandle, on_report: Callable[[dict], None], finished: threading.Event) -> None:
+    last = False
+    while not last:
+        last = finished.wait(POLL_SECONDS)
+        for letter in ray.get(mailbox.drain.remote()):
+            on_report(letter)
+
+
+def _worker(settings: dict) -> None:
+    """Run on every worker: connect the loop to Ray and to nothing else."""
+    import torch
+
+    torch.set_num_threads(settings["threads"])
+    context = ray.train.get_context()
+    device = ray.train.torch.get_device()
+    world = World(context.get_world_rank(), context.get_world_size(), str(device))
+    checkpoint = ray.train.get_checkpoint()
+    resume = None
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            resume = load_state(Path(folder))
+
+    def report(metrics: dict[str, float], state: dict | None) -> None:
+        if world.rank == 0:
+            settings["mailbox"].put.remote(metrics)
+        if state is None:
+            return
+        with tempfile.TemporaryDirectory(prefix=f"protray-{os.getpid()}-") as folder:
+            saved = None
+            if world.rank == 0:
+                save_state(Path(folder), state)
+                saved = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report({"reported": 1}, checkpoint=saved)
+
+    settings["loop"](settings["config"], report, resume, world)

@@ -1,0 +1,74 @@
+"""The Arrow schemas of every table that protray reads or writes; plain Arrow types, readable without Ray.
+
+Ragged L x 20 arrays are flat lists, row-major, with the residue order in the schema's metadata.  Alignments are bytes:
+one code per residue, row after row, the query first.
+"""
+
+import pyarrow as pa
+
+from protray.seq.alphabet import AMINO_ACIDS
+
+VERSION = "1"
+_ORDER = {"protray_schema": VERSION, "residue_order": AMINO_ACIDS, "msa_codes": AMINO_ACIDS + "X-"}
+
+PROTEINS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),  # the query, upper case; X for what is none of the 20
+        pa.field("ss3", pa.string()),  # H, E, C per residue; '-' where there is no label; null without labels
+        pa.field("ss8", pa.string()),  # DSSP letters with C for coil; null where only three states are known
+        pa.field("n_rows", pa.int32(), nullable=False),  # N: rows of the whole alignment, query included
+        pa.field("msa_count", pa.int32(), nullable=False),  # homologs: n_rows - 1
+        pa.field("meff", pa.float32(), nullable=False),  # effective number of sequences; its identity is in the metadata
+        pa.field("counts", pa.list_(pa.int32()), nullable=False),  # C, L x 20, over the whole alignment
+        pa.field("pssm", pa.list_(pa.float32()), nullable=False),  # X, L x 20; its background is in the metadata
+        pa.field("msa", pa.large_binary(), nullable=False),  # codes, at most `max_rows` rows, drawn without replacement
+        pa.field("msa_rows", pa.int32(), nullable=False),  # rows in `msa`
+        pa.field("cluster", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+        pa.field("backbone_cA", pa.list_(pa.int16())),  # N, CA, C, O: L x 4 x 3, 0.01 Å from `origin`; null without structure
+        pa.field("origin", pa.list_(pa.float32())),  # Å
+    ],
+    metadata=_ORDER,
+)
+
+REJECTED = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("line", pa.int64()),  # 1-based; null where no line is to blame
+        pa.field("reason", pa.string(), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+MAPS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("prob_map", pa.list_(pa.float32()), nullable=False),  # P(residue | all others), L x 20
+    ],
+    metadata=_ORDER,
+)
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("ss3", pa.string(), nullable=False),
+        pa.field("prob", pa.list_(pa.float32()), nullable=False),  # L x 3, columns H, E, C
+        pa.field("msa_count", pa.int32(), nullable=False),
+        pa.field("pssm_enhanced", pa.list_(pa.float32()), nullable=False),  # X_e, L x 20
+    ],
+    metadata=_ORDER | {"state_order": "HEC"},
+)
+
+
+def check(table: pa.Table, schema: pa.Schema, source: str) -> None:
+    """Raise ValueError naming the first column of `table` that is missing or of another type than in `schema`."""
+    for field in schema:
+        if field.name not in table.column_names:
+            raise ValueError(f"{source}: column {field.name!r} is missing; it has {table.column_names}")
+        found = table.schema.field(field.name).type
+        if found != field.type:
+            raise ValueError(f"{source}: column {field.name!r} is {found}, expected {field.type}")

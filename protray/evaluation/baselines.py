@@ -1,0 +1,67 @@
+"""What a predictor that learnt nothing from alignments reaches: the floor of every table.
+
+Shape key:  A residue codes   L residues
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from protray.evaluation.secondary import UNLABELLED
+from protray.seq.alphabet import PAD
+
+MAJORITY = "majority state"
+RESIDUE_MAJORITY = "majority per residue type"
+TRIVIAL = (MAJORITY, RESIDUE_MAJORITY)
+_N_CODES = PAD + 1
+
+
+def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray], n_states: int = 3) -> np.ndarray:
+    """Count training residues by residue code and state.
+
+    Parameters
+    ----------
+    sequences, labels : sequence of ndarray, shape=(L,)
+        Residue codes of `protray.seq.alphabet`, and states with ``UNLABELLED`` where there is none.
+
+    Returns
+    -------
+    counts_AS : ndarray, dtype=int64, shape=(23, S)
+    """
+    if len(sequences) != len(labels):
+        raise ValueError(f"{len(sequences)} sequences but {len(labels)} label strings")
+    flat = np.zeros(_N_CODES * n_states, dtype=np.int64)
+    for row, (codes_L, label_L) in enumerate(zip(sequences, labels, strict=True)):
+        if len(codes_L) != len(label_L):
+            raise ValueError(f"training protein {row} has {len(codes_L)} residues but {len(label_L)} labels")
+        known_L = label_L != UNLABELLED
+        flat += np.bincount(
+            codes_L[known_L].astype(np.int64) * n_states + label_L[known_L].astype(np.int64), minlength=flat.size
+        )
+    if flat.sum() == 0:
+        raise ValueError(f"the {len(labels)} training proteins have no labelled residue")
+    return flat.reshape(_N_CODES, n_states)
+
+
+def trivial_predictions(counts_AS: np.ndarray, test: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Predict each test residue by the commonest training state: of all residues, and of its own residue type.
+
+    A residue type without training labels gets the state that is commonest overall; ties go to the lower code.
+
+    Parameters
+    ----------
+    counts_AS : ndarray, shape=(23, S)
+        From `state_counts`, of the training split only.
+    test : mapping of protein id to ndarray, dtype=uint8, shape=(L,)
+        Residue codes.
+
+    Returns
+    -------
+    predictions : dict of method name to dict of protein id to ndarray, dtype=int8, shape=(L,)
+    """
+    overall = int(counts_AS.sum(axis=0).argmax())
+    state_A = np.where(counts_AS.sum(axis=1) > 0, counts_AS.argmax(axis=1), overall).astype(np.int8)
+    return {
+        MAJORITY: {id: np.full(len(codes_L), overall, dtype=np.int8) for id, codes_L in test.items()},
+        RESIDUE_MAJORITY: {id: state_A[codes_L] for id, codes_L in test.items()},
+    }

@@ -1,0 +1,66 @@
+"""Percentile bootstrap over proteins.
+
+Proteins are the unit that is drawn: residues of one protein are not independent.
+
+Shape key:  B proteins of a set
+"""
+
+import numpy as np
+
+_CHUNK = 4_000_000  # indices held at once (32 MB), so that 40,000 proteins need no 640 MB
+
+
+def interval(values_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap interval of the mean of `values_B`.
+
+    Proteins are drawn with replacement `draws` times; the interval runs between the (1 - level) / 2 and
+    (1 + level) / 2 quantiles of the means [Efron1979]_.
+
+    Parameters
+    ----------
+    values_B : ndarray, shape=(B,)
+        One value per protein.
+
+    Returns
+    -------
+    low, high : float
+        (nan, nan) for fewer than 2 proteins, where nothing can be said about the spread.
+
+    Notes
+    -----
+    It is the interval for other test proteins drawn like these.  It does not contain the spread between training runs
+    with other seeds, and for fewer than about 10 proteins it is too narrow.
+
+    References
+    ----------
+    .. [Efron1979] Efron. Bootstrap methods: another look at the jackknife. Ann Stat 7:1-26.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is a share and must lie in (0, 1), got {level}")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    n = len(values_B)
+    if n < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK // n)
+    means = [
+        values_B[rng.integers(n, size=(min(chunk, draws - done), n))].mean(axis=1) for done in range(0, draws, chunk)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired_interval(
+    values_B: np.ndarray, reference_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean of `values_B - reference_B`, two methods on the same proteins.
+
+    Both are resampled together, so what makes a protein hard for both cancels: the interval is narrower than the two
+    single ones suggest.  A difference is significant at 1 - level where the interval does not contain 0.
+    """
+    if values_B.shape != reference_B.shape:
+        raise ValueError(
+            f"a paired interval needs the same proteins twice, got {values_B.shape[0]} and {reference_B.shape[0]} values"
+        )
+    return interval(values_B - reference_B, draws=draws, level=level, seed=seed)

@@ -1,0 +1,35 @@
+"""What a training loop knows of the other workers: its rank, their number, and how to add numbers up."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class World:
+    """One worker among `size`; the default is a plain single process."""
+
+    rank: int = 0
+    size: int = 1
+    device: str = "cpu"
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Average gradients over workers (DDP); a lone worker keeps its bare model."""
+        model = model.to(self.device)
+        if self.size == 1:
+            return model
+        return nn.parallel.DistributedDataParallel(model)
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Add each number up over all workers."""
+        if self.size == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return total.tolist()
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """Unwrap DDP."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
