@@ -1,7 +1,7 @@
 """Pre-train a masked protein language model on FASTA files.
 
-    python jobs/pretrain_bert.py --fasta swissprot.fasta.xz --held-out chains.fasta --out runs/bert
-    ray job submit --working-dir . -- python jobs/pretrain_bert.py --fasta DIR --held-out chains.fasta --workers 8
+python jobs/pretrain_bert.py --fasta swissprot.fasta.xz --held-out chains.fasta --out runs/bert
+ray job submit --working-dir . -- python jobs/pretrain_bert.py --fasta DIR --held-out chains.fasta --workers 8
 """
 
 from dataclasses import dataclass, field

@@ -36,7 +36,9 @@ def pretrain(
     model = build_model(config)
     model.load_state_dict(state["model"])
     folder = out / "model"
-    model.half().save_pretrained(folder)  # float16 on disk; read back in float32
+    for weight in model.parameters():  # float16 on disk, read back in float32; buffers (rotary rates) stay exact
+        weight.data = weight.data.half()
+    model.save_pretrained(folder)
     save_tokenizer(folder)
     (folder / "pretraining.json").write_text(json.dumps(settings | {"metrics": state["metrics"]}, indent=1))
     return folder

@@ -47,6 +47,7 @@ MAPS = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("sequence", pa.string(), nullable=False),
         pa.field("prob_map", pa.list_(pa.float32()), nullable=False),  # P(residue | all others), L x 20
+        pa.field("lm_hidden", pa.list_(pa.float16())),  # last hidden state, L x C; null when it was not asked for
     ],
     metadata=_ORDER,
 )

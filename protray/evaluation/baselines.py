@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from protray.evaluation.secondary import UNLABELLED
 from protray.seq.alphabet import PAD
+from protray.seq.secondary import IGNORE
 
 MAJORITY = "majority state"
 RESIDUE_MAJORITY = "majority per residue type"
@@ -22,7 +22,7 @@ def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray], 
     Parameters
     ----------
     sequences, labels : sequence of ndarray, shape=(L,)
-        Residue codes of `protray.seq.alphabet`, and states with ``UNLABELLED`` where there is none.
+        Residue codes of `protray.seq.alphabet`, and states with ``IGNORE`` where there is none.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray], 
     for row, (codes_L, label_L) in enumerate(zip(sequences, labels, strict=True)):
         if len(codes_L) != len(label_L):
             raise ValueError(f"training protein {row} has {len(codes_L)} residues but {len(label_L)} labels")
-        known_L = label_L != UNLABELLED
+        known_L = label_L != IGNORE
         flat += np.bincount(
             codes_L[known_L].astype(np.int64) * n_states + label_L[known_L].astype(np.int64), minlength=flat.size
         )

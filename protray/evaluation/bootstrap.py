@@ -61,6 +61,6 @@ def paired_interval(
     """
     if values_B.shape != reference_B.shape:
         raise ValueError(
-            f"a paired interval needs the same proteins twice, got {values_B.shape[0]} and {reference_B.shape[0]} values"
+            f"a paired interval needs the same proteins twice, got {len(values_B)} and {len(reference_B)} values"
         )
     return interval(values_B - reference_B, draws=draws, level=level, seed=seed)

@@ -1,6 +1,6 @@
 """Accuracy of predicted secondary structure: Q_S, SOV'99 and the confusion matrix, on integer codes.
 
-Labels are codes 0..S-1 or ``UNLABELLED``; a residue without a label counts nowhere, every other residue counts,
+Labels are codes 0..S-1 or ``IGNORE``; a residue without a label counts nowhere, every other residue counts,
 alanine included.
 
 Shape key:  B proteins of a set   L residues   S secondary-structure states
@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNLABELLED = -100  # what torch.nn.functional.cross_entropy ignores by default, so that losses and metrics agree
+from protray.seq.secondary import IGNORE
 
 
 @dataclass(frozen=True)
 class SetScores:
-    """Scores of one method on one set of proteins; entry b of every array belongs to protein b of the set."""
+    """Scores of one method on one set; every array has shape (B,), in the order of the set."""
 
-    correct_B: np.ndarray  # int64, residues predicted right
-    labelled_B: np.ndarray  # int64, residues with a label
-    sov_B: np.ndarray  # float64, in [0, 1]
+    correct: np.ndarray  # int64, residues predicted right
+    labelled: np.ndarray  # int64, residues with a label
+    sov: np.ndarray  # float64, in [0, 1]
 
     @property
-    def accuracy_B(self) -> np.ndarray:
+    def accuracy(self) -> np.ndarray:
         """Q_S of each protein; its mean over proteins is the paper's accuracy."""
-        return self.correct_B / self.labelled_B
+        return self.correct / self.labelled
 
 
 def count_correct(pred_L: np.ndarray, label_L: np.ndarray) -> tuple[int, int]:
     """Count residues predicted right, and residues with a label; their ratio is Q3 or Q8."""
-    known_L = label_L != UNLABELLED
+    known_L = label_L != IGNORE
     return int((pred_L[known_L] == label_L[known_L]).sum()), int(known_L.sum())
 
 
@@ -51,7 +51,7 @@ def sov_sums(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> tupl
     Parameters
     ----------
     pred_L, label_L : ndarray, dtype=int, shape=(L,)
-        Codes; residues whose label is ``UNLABELLED`` end the segments of both.
+        Codes; residues whose label is ``IGNORE`` end the segments of both.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def sov_sums(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> tupl
        J Mol Biol 235:13-26.
     """
     start1, stop1, state1 = _segments(label_L)
-    start2, stop2, state2 = _segments(np.where(label_L == UNLABELLED, UNLABELLED, pred_L))
+    start2, stop2, state2 = _segments(np.where(label_L == IGNORE, IGNORE, pred_L))
     minov = np.minimum(stop1[:, None], stop2) - np.maximum(start1[:, None], start2)
     maxov = np.maximum(stop1[:, None], stop2) - np.minimum(start1[:, None], start2)
     length1, length2 = stop1 - start1, stop2 - start2
@@ -87,9 +87,7 @@ def sov(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> float:
     return float(score_S.sum() / norm_S.sum()) if norm_S.sum() else float("nan")
 
 
-def confusion(
-    predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3
-) -> np.ndarray:
+def confusion(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3) -> np.ndarray:
     """Count labelled residues by true state (row) and predicted state (column).
 
     Returns
@@ -99,16 +97,14 @@ def confusion(
     flat = np.zeros(n_states * n_states, dtype=np.int64)
     for id, label_L in labels.items():
         pred_L = _prediction(predictions, id, label_L, n_states)
-        known_L = label_L != UNLABELLED
+        known_L = label_L != IGNORE
         flat += np.bincount(
             label_L[known_L].astype(np.int64) * n_states + pred_L[known_L].astype(np.int64), minlength=flat.size
         )
     return flat.reshape(n_states, n_states)
 
 
-def score_set(
-    predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3
-) -> SetScores:
+def score_set(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3) -> SetScores:
     """Score every protein of `labels`, in its order; predictions of other proteins are not looked at.
 
     Raises
@@ -134,22 +130,22 @@ def _prediction(predictions: Mapping[str, np.ndarray], id: str, label_L: np.ndar
     pred_L = predictions[id]
     if len(pred_L) != len(label_L):
         raise ValueError(f"protein {id!r} has {len(label_L)} labels but {len(pred_L)} predicted states")
-    # compare as int64: numpy refuses n_states against int8 codes only above 127, and uint8 has no -1
-    wrong_L = (pred_L.astype(np.int64) < 0) | (pred_L.astype(np.int64) >= n_states)
+    codes_L = pred_L.astype(np.int64)
+    wrong_L = (codes_L < 0) | (codes_L >= n_states)
     if wrong_L.any():
         at = int(np.argmax(wrong_L))
         raise ValueError(
-            f"protein {id!r}: predicted code {pred_L[at]} at residue {at + 1} is not in 0..{n_states - 1}"
+            f"protein {id!r}: predicted code {codes_L[at]} at residue {at + 1} is not in 0..{n_states - 1}"
         )
     return pred_L
 
 
 def _segments(codes_L: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maximal runs of one state as (start, stop, state), stop exclusive; runs of ``UNLABELLED`` are left out."""
+    """Maximal runs of one state as (start, stop, state), stop exclusive; runs of ``IGNORE`` are left out."""
     codes_L = codes_L.astype(np.int64)
     edges = np.flatnonzero(np.diff(codes_L)) + 1
     start = np.concatenate([[0], edges])[: codes_L.size]
     stop = np.concatenate([edges, [codes_L.size]])[: codes_L.size]
     state = codes_L[start]
-    real = state != UNLABELLED
+    real = state != IGNORE
     return start[real], stop[real], state[real]

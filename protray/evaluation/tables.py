@@ -14,7 +14,7 @@ import numpy as np
 
 from protray.evaluation.bins import DISJOINT_BINS, TABLE_BINS, Bin
 from protray.evaluation.bootstrap import interval, paired_interval
-from protray.evaluation.secondary import SetScores, count_correct, score_set
+from protray.evaluation.secondary import SetScores, score_set
 
 if TYPE_CHECKING:
     import rich.table
@@ -23,27 +23,31 @@ Predictions = Mapping[str, Mapping[str, np.ndarray]]  # method -> protein id -> 
 Row = dict[str, Any]
 
 DEPTH_NAMES = {"count": "homologs", "meff": "Meff"}
+# Decimals of an interval's ends.  A gain of a few thousandths needs 3: "+0.00" would hide on which side of 0 it ends.
+DECIMALS = {"q3": 2, "gain": 3}
 
 
 @dataclass(frozen=True)
 class LabelledProteins:
     """A test set: labels by protein id, and the depth of each protein's alignment in the same order."""
 
-    ss3: Mapping[str, np.ndarray]  # codes 0..2, UNLABELLED where there is no label
-    msa_count_B: np.ndarray  # homologs, the query not counted
-    meff_B: np.ndarray  # effective number of sequences
+    ss3: Mapping[str, np.ndarray]  # codes 0..2, IGNORE where there is no label
+    msa_count: np.ndarray  # shape (B,), homologs, the query not counted
+    meff: np.ndarray  # shape (B,), effective number of sequences
     ss8: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("msa_count_B", "meff_B"):
+        for name in ("msa_count", "meff"):
             if len(getattr(self, name)) != len(self.ss3):
-                raise ValueError(f"{len(self.ss3)} proteins have labels but {name} has {len(getattr(self, name))} entries")
+                raise ValueError(
+                    f"{len(self.ss3)} proteins have labels but {name} has {len(getattr(self, name))} entries"
+                )
         if self.ss8 is not None and list(self.ss8) != list(self.ss3):
             raise ValueError("ss8 and ss3 must have the same protein ids in the same order")
 
     def select(self, bin: Bin) -> np.ndarray:
         """Bool mask of the proteins in `bin`."""
-        return bin.select(self.msa_count_B if bin.by == "count" else self.meff_B)
+        return bin.select(self.msa_count if bin.by == "count" else self.meff)
 
 
 def table_rows(
@@ -70,7 +74,8 @@ def table_rows(
     ValueError
         Naming the method and the protein whose prediction is missing or does not fit its labels.
     """
-    return _rows(predictions, proteins, predictions8, TABLE_BINS, seed)
+    rows = _rows(predictions, proteins, predictions8, TABLE_BINS, seed)
+    return [{key: value for key, value in row.items() if key != "above"} for row in rows]
 
 
 def bin_rows(
@@ -80,8 +85,7 @@ def bin_rows(
 
     A bin holds the proteins with above < depth <= max; None leaves that side open.
     """
-    rows = _rows(predictions, proteins, predictions8, DISJOINT_BINS, seed)
-    return [{**row, "above": bin.above} for row, bin in zip(rows, _repeat(DISJOINT_BINS, predictions), strict=True)]
+    return _rows(predictions, proteins, predictions8, DISJOINT_BINS, seed)
 
 
 def gain_rows(
@@ -101,7 +105,7 @@ def gain_rows(
     """
     if reference not in predictions:
         raise ValueError(f"no method {reference!r} to compare with; there are {list(predictions)}")
-    accuracy = {method: scores.accuracy_B for method, scores in _score(predictions, proteins).items()}
+    accuracy = {method: scores.accuracy for method, scores in _score(predictions, proteins.ss3, 3).items()}
     rows = []
     for bin in bins:
         keep_B = proteins.select(bin)
@@ -157,24 +161,28 @@ def to_markdown(rows: Sequence[Row], value: str = "q3") -> str:
         header, body = pivot(group, value)
         align = ["---", *["---:"] * (len(header) - 1)]
         tables.append(
-            "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [header, align, *body])
+            "\n".join(
+                "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [header, align, *body]
+            )
         )
     return "\n\n".join(tables) + "\n"
 
 
 def to_rich(rows: Sequence[Row], value: str = "q3") -> "list[rich.table.Table]":
-    """Terminal tables of `rows`, one per depth measure."""
+    """Terminal tables of `rows`, one per depth measure: a line per method, a column per bin, to fit 100 characters."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text  # cells are Text: "[0.69, 0.73]" must not be read as markup
 
     tables = []
     for group in _by_depth(rows):
         header, body = pivot(group, value)
-        table = Table()
-        for column, name in enumerate(header):
-            table.add_column(Text(name), justify="left" if column == 0 else "right")
-        for line in body:
-            table.add_row(*(Text(cell) for cell in line))
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column(Text(header[0]))
+        for bin, n, *_ in body:
+            table.add_column(Text(f"{bin}\nn = {n}"), justify="right", no_wrap=True)
+        for column, method in enumerate(header[2:], start=2):
+            table.add_row(Text(method), *(Text(line[column].replace(" [", "\n[")) for line in body))
         tables.append(table)
     return tables
 
@@ -186,35 +194,69 @@ def _rows(
     bins: Sequence[Bin],
     seed: int,
 ) -> list[Row]:
-    scores = _score(predictions, proteins)
-    q8 = _q8(predictions8 or {}, proteins)
+    """One row per bin and method, with every key that either public table needs."""
+    if predictions8 and proteins.ss8 is None:
+        raise ValueError(f"{list(predictions8)} predict eight states but the proteins have no eight-state labels")
+    scores = _score(predictions, proteins.ss3, 3)
+    scores8 = _score(predictions8 or {}, proteins.ss8 or {}, 8)
     rows = []
     for bin in bins:
         keep_B = proteins.select(bin)
         for method, score in scores.items():
-            labelled = int(score.labelled_B[keep_B].sum())
+            accuracy_B = score.accuracy[keep_B]
+            n_residues = int(score.labelled[keep_B].sum())
             rows.append(
                 {
                     "by": bin.by,
                     "max": bin.max,
-                    "n": int(keep_B.sum()),
+                    "above": bin.above,
+                    "n": len(accuracy_B),
                     "method": method,
-                    "q3": _mean(score.accuracy_B[keep_B]),
-                    "ci95": _json(interval(score.accuracy_B[keep_B], seed=seed)),
-                    "q3_residue": float(score.correct_B[keep_B].sum() / labelled) if labelled else None,
-                    "n_residues": labelled,
-                    "sov": _mean(score.sov_B[keep_B]),
-                    "q8": _mean(q8[method][keep_B]) if method in q8 else None,
+                    "q3": _mean(accuracy_B),
+                    "ci95": _json(interval(accuracy_B, seed=seed)),
+                    "q3_residue": float(score.correct[keep_B].sum() / n_residues) if n_residues else None,
+                    "n_residues": n_residues,
+                    "sov": _mean(score.sov[keep_B]),
+                    "q8": _mean(scores8[method].accuracy[keep_B]) if method in scores8 else None,
                 }
             )
     return rows
 
 
-def _score(predictions: Predictions, proteins: LabelledProteins) -> dict[str, SetScores]:
+def _score(predictions: Predictions, labels: Mapping[str, np.ndarray], n_states: int) -> dict[str, SetScores]:
+    """Score every method, and put its name into the message where one cannot be scored."""
     scores = {}
     for method, codes in predictions.items():
         try:
-            scores[method] = score_set(codes, proteins.ss3)
+            scores[method] = score_set(codes, labels, n_states)
         except ValueError as error:
             raise ValueError(f"method {method!r}: {error}") from error
     return scores
+
+
+def _mean(values_B: np.ndarray) -> float | None:
+    return float(values_B.mean()) if len(values_B) else None
+
+
+def _json(bounds: tuple[float, float]) -> list[float | None]:
+    return [None if np.isnan(bound) else bound for bound in bounds]
+
+
+def _cell(row: Row, value: str) -> str:
+    """One cell: the number with 3 decimals, then the interval where the number has one."""
+    if row[value] is None:
+        return "–"
+    sign = "+z" if value == "gain" else ""  # z: no "-0.000"
+    text = f"{row[value]:{sign}.3f}"
+    if value not in DECIMALS or None in row["ci95"]:
+        return text
+    low, high = row["ci95"]
+    return f"{text} [{low:{sign}.{DECIMALS[value]}f}, {high:{sign}.{DECIMALS[value]}f}]"
+
+
+def _by_depth(rows: Iterable[Row]) -> list[list[Row]]:
+    """Split rows by depth measure, in the order of first appearance."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["by"], []).append(row)
+    return list(groups.values())

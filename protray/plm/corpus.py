@@ -44,7 +44,9 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            names = sorted(p for p in path.rglob("*") if p.name.removesuffix(p.suffix * (p.suffix in _OPENERS)).endswith(SUFFIXES))
+            names = sorted(
+                p for p in path.rglob("*") if p.name.removesuffix(p.suffix * (p.suffix in _OPENERS)).endswith(SUFFIXES)
+            )
             found.extend(names)
         elif path.is_file():
             found.append(path)

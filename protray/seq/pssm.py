@@ -68,9 +68,7 @@ def background(counts_LA: np.ndarray, kind: Background = "smoothed") -> np.ndarr
     raise ValueError(f"background must be one of {get_args(Background)}, got {kind!r}")
 
 
-def pssm(
-    counts_LA: np.ndarray, n_rows: int, kind: Background = "smoothed", pseudocount: float = 1.0
-) -> np.ndarray:
+def pssm(counts_LA: np.ndarray, n_rows: int, kind: Background = "smoothed", pseudocount: float = 1.0) -> np.ndarray:
     r"""Score each residue type at each position against its background: :math:`X = \ln(P / B)`.
 
     Parameters

@@ -29,6 +29,7 @@ class MaskedLmConfig:
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
     bf16: bool = True  # matrix products in bfloat16, weights and optimiser in float32
+    compile: bool = False  # torch.compile the encoder: about 1.2 times the speed on a CPU, needs a C++ compiler
     seed: int = 0
     report_every: int = 200  # steps
 
@@ -101,6 +102,8 @@ def fit(
     """
     loss_of = world.wrap(MaskedLoss(build_model(config)))
     model = bare(loss_of).model
+    if config.compile:
+        model.esm.compile(dynamic=False)
     optimizer = torch.optim.AdamW(loss_of.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
     step = 0
     if resume:

@@ -1,0 +1,35 @@
+"""Train PSSM-Distil and its rivals, and write tables, predictions, a model and a report.
+
+    python jobs/distil.py                                    # the bundled sample, on this machine
+    python jobs/distil.py --data DATASET --out runs/mine     # your proteins, prepared with jobs/prepare.py
+    ray job submit --working-dir . -- python jobs/distil.py --data DATASET --workers 4 --out /shared/runs/mine
+
+The same command again continues where it was stopped, and costs nothing once it has finished.
+"""
+
+import sys
+
+
+def main() -> None:
+    import tyro
+
+    from protray.cluster.distil_run import DistilRun
+
+    run = tyro.cli(DistilRun, description=__doc__)
+
+    from protray.cluster.start import prepare_environment, setup_logging
+
+    setup_logging()
+    prepare_environment()
+    from protray.cluster.distil import distil
+    from protray.cluster.distil_summary import print_summary
+
+    try:
+        metrics = distil(run)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    print_summary(run, metrics)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Turn alignments and labels into a prepared dataset.
+
+    python jobs/prepare.py --msas alignments/ --labels labels.3line --out dataset
+    python jobs/prepare.py --msas alignments/ --labels structures/ --split-by cluster.tsv --out dataset
+
+Alignments: A3M, A2M, Stockholm, aligned FASTA or PSI-BLAST-like .aln, plain or .gz, one file per protein, named after
+it.  Labels: a 3-line file (>id, sequence, H/E/C or DSSP letters), or a folder of mmCIF/PDB files (1ABC.cif labels 1ABC
+and, with its chain A, 1ABC_A).  Proteins that cannot be used are listed in OUT/rejected.parquet with file, line and
+reason; the job fails only when none is left.
+"""
+
+import sys
+
+import tyro
+
+from protray.cluster.prepare import PrepareConfig, finished, prepare
+from protray.cluster.start import setup_logging, start_ray, stop_ray
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = tyro.cli(tyro.conf.OmitArgPrefixes[PrepareConfig], args=argv, description=__doc__)
+    setup_logging()
+    try:
+        summary = finished(config) or run_with_progress(config)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print_summary(config, summary)
+    return 0
+
+
+def run_with_progress(config: PrepareConfig) -> dict:
+    """Start Ray and prepare the dataset under a progress bar with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        cluster = start_ray()
+        try:
+            return prepare(config, show)
+        finally:
+            stop_ray(cluster)
+
+
+def print_summary(config: PrepareConfig, summary: dict) -> None:
+    """Say what was made and what was not used."""
+    if summary["cached"]:
+        print(f"{config.out} is complete and was made with the same settings and inputs: nothing to do")
+    print(f"proteins   {summary['n_proteins']} usable, {summary['n_rejected']} rejected")
+    for reason, count in summary["reasons"].items():
+        print(f"           {count} x {reason}")
+    print("homologs   " + "   ".join(f"{bin}: {n}" for bin, n in summary["msa_count_histogram"].items()))
+    print("splits     " + "   ".join(f"{split}: {n}" for split, n in summary["splits"].items()), end="")
+    print(f"   ({summary['n_clusters']} clusters)")
+    print("labels     " + "   ".join(f"{how}: {n}" for how, n in summary["labelled_by"].items()))
+    print(f"written    {config.out} (digest {summary['digest'][:12]})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""PSSM-Distil end to end: dataset, probability maps, trainings, tables and report, each kept and never done twice.
+
+What is kept lies in ``out/cache``: the dataset and the maps as Arrow files, and a folder for every finished training,
+named by the hash of all that its result depends on.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from protray.cluster import maps, plan, run_info
+from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, finished_metrics
+from protray.cluster.progress import Progress
+from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.cluster.tracking import Tracker
+from protray.cluster.trainer import Report, Workers, train
+from protray.data import schemas
+from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_arrow
+from protray.data.sample import sample_table
+from protray.plm.shipped import fingerprint
+from protray.training.session import RAW, is_finished, run_stages, stage_keys
+from protray.training.stages import Stage
+from protray.training.world import World
+
+log = logging.getLogger(__name__)
+
+
+def distil(run: DistilRun) -> dict:
+    """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
+    check_same_settings(run)
+    inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
+    metrics = finished_metrics(run, inputs)
+    if metrics:
+        log.info("everything is cached in %s; nothing to compute", run.out)
+        return metrics
+    cluster = start_ray()
+    try:
+        with tracked(run, inputs) as (tracker, parent):
+            job_plan = make_plan(run, cluster)
+            log.info("%s", plan.describe(job_plan))
+            cache = run.out / "cache"
+            proteins = prepare_inputs(run, job_plan, cache / digest(inputs))
+            channels = len(proteins.lm_hidden(0)[0]) if run.features.lm_hidden else 0
+            stages = run.stages(channels)
+            keys = stage_keys(stages, digest(inputs))
+            folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in stages}
+            train_all(run, job_plan, stages, folders, cache / digest(inputs), tracker, parent)
+            from protray.cluster.distil_results import write_results  # draws: matplotlib is slow to import
+
+            return write_results(run, inputs, stages, folders, proteins, tracker, parent)
+    finally:
+        stop_ray(cluster)
+
+
+def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
+    """Share the cluster out: first an actor pool for the maps, then the trainers."""
+    cpus, gpus = cluster.resources.get("CPU", 0.0), cluster.resources.get("GPU", 0.0)
+    if gpus:
+        pool = plan.Stage(name="maps", kind="map", workers=int(gpus), gpus_per_worker=1.0, data_cpus=1.0)
+    elif cpus <= 2:  # one CPU is Ray Data's own, so two actors halve the other; each still has a core's worth of work
+        pool = plan.Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1.0)
+    else:
+        pool = plan.Stage(name="maps", kind="map", workers=int(cpus) - 1, data_cpus=1.0)
+    trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=run.gpus_per_worker)
+    return plan.make_plan([pool, trainers], cluster.resources, cluster.nodes)
+
+
+def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:
+    """Dataset and maps as Arrow files in `folder`, aligned row by row; computes what is not there."""
+    proteins_file, maps_file = folder / "proteins.arrow", folder / "maps.arrow"
+    if not maps_file.is_file():
+        table = _dataset(run)
+        config = maps.MapConfig(lm=run.lm, bf16=has_bf16(), hidden=run.features.lm_hidden)
+        with Progress("probability maps") as progress:
+            rejected = maps.compute_maps(
+                table, config, folder / "maps", job_plan["maps"], job_plan.threads("maps"), progress
+            )
+        if rejected:
+            table = _without(table, rejected, run.out)
+        computed = read_table(folder / "maps", schemas.MAPS)
+        write_arrow(table, proteins_file)
+        write_arrow(computed, maps_file)
+    return joined(map_arrow(proteins_file), map_arrow(maps_file))
+
+
+def _dataset(run: DistilRun) -> pa.Table:
+    if run.data:
+        return read_table(run.data / "proteins", schemas.PROTEINS)
+    log.info("no --data: using the bundled sample of real PDB chains")
+    sample = ray.remote(sample_table).remote()  # in a worker, whose linear algebra keeps to one thread
+    return ray.get(sample).sort_by("id").combine_chunks()
+
+
+def _without(table: pa.Table, rejected: dict[str, str], out: Path) -> pa.Table:
+    """Leave proteins out that the language model cannot read, and say so."""
+    rows = [{"id": name, "file": "", "line": None, "reason": reason} for name, reason in sorted(rejected.items())]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.REJECTED), out / "rejected.parquet")
+    log.warning(
+        "%d of %d proteins are left out, see %s; the first: %s",
+        len(rows),
+        table.num_rows,
+        out / "rejected.parquet",
+        rows[0],
+    )
+    if len(rows) == table.num_rows:
+        raise ValueError(f"the language model can read none of the {len(rows)} proteins; the first: {rows[0]}")
+    return table.filter(pa.array([name not in rejected for name in table["id"].to_pylist()]))
+
+
+def has_bf16() -> bool:
+    """True where this machine multiplies bfloat16 matrices in hardware."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def train_all(
+    run: DistilRun,
+    job_plan: plan.Plan,
+    stages: list[Stage],
+    folders: dict[str, Path],
+    inputs: Path,
+    tracker: Tracker,
+    parent: str,
+) -> None:
+    """Train the stages that are not finished, in one group of workers; log every epoch to the stage's own run."""
+    missing = [stage for stage in stages if not is_finished(folders[stage.name])]
+    for stage in stages:
+        if stage not in missing:
+            log.info("%s: cached", stage.name)
+    if not missing:
+        return
+    runs = {stage.name: start_stage_run(tracker, stage, folders[stage.name], parent) for stage in missing}
+    bars = StageBars()
+    with bars:
+
+        def on_report(letter: dict) -> None:
+            bars(letter)
+            if "epoch" in letter:
+                values = {name: value for name, value in letter.items() if "/" in name}
+                tracker.log(runs[letter["stage"]], values, step=letter["epoch"])
+
+        settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
+        workers = Workers(
+            count=run.workers, gpus=run.gpus_per_worker, threads=job_plan.threads("train"),
+        )  # fmt: skip
+        name = "train-" + digest([folders[stage.name].name for stage in missing])
+        train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
+    for stage in missing:  # what a dead driver may have missed; steps that are there stay as they are
+        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
+            tracker.log(runs[stage.name], {k: v for k, v in epoch.items() if "/" in k}, step=epoch["epoch"])
+        tracker.finish(runs[stage.name])
+    shutil.rmtree(run.out / "cache" / name, ignore_errors=True)  # checkpoints of finished trainings
+
+
+def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
+    setup_worker_logging()
+    inputs: Path = settings["inputs"]
+    proteins = joined(map_arrow(inputs / "proteins.arrow"), map_arrow(inputs / "maps.arrow"))
+    run_stages(settings["stages"], settings["folders"], proteins, settings["features"], report, resume, world)
+
+
+class StageBars:
+    """One progress bar after another, as reports of the stages arrive."""
+
+    def __init__(self) -> None:
+        self.stage: str | None = None
+        self.bar: Progress | None = None
+
+    def __call__(self, letter: dict) -> None:
+        if letter["stage"] != self.stage:
+            self.__exit__()
+            self.stage, self.bar = letter["stage"], Progress(letter["stage"])
+            self.bar.__enter__()
+        assert self.bar is not None
+        if "epoch" in letter:
+            score = letter.get("validation/q3")
+            self.bar(letter["epoch"], letter["epochs"], f"validation Q3 {score:.3f}" if score else "")
+        else:
+            self.bar(letter["done"], letter["of"])
+
+    def __enter__(self) -> "StageBars":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar:
+            self.bar.__exit__(error[0] if error else None)  # type: ignore[arg-type]
+            self.bar = None
+
+
+def start_stage_run(tracker: Tracker, stage: Stage, folder: Path, parent: str) -> str:
+    params = asdict(stage)
+    return tracker.start_run(key=folder.name, name=stage.name, parent=parent, params=params, tags={"stage": stage.name})
+
+
+@contextmanager
+def tracked(run: DistilRun, inputs: dict) -> Iterator[tuple[Tracker, str]]:
+    """Open MLflow and the parent run; an error marks the run as failed and goes on."""
+    tracker = Tracker.open(run.mlflow, run.experiment, run.out)
+    tracker.reap()
+    tags = run_info.common_tags(run.seed, inputs["data"], run.workers)
+    parent = tracker.start_run(
+        key="distil-" + digest(run.fixed()), name=f"distil {run.model}", params=run.fixed(), tags=tags
+    )
+    try:
+        yield tracker, parent
+    except BaseException:
+        tracker.finish(parent, "FAILED")
+        raise
+    tracker.finish(parent)
+    tracker.replay()
+
+
+def slug(name: str) -> str:
+    """A stage's name as part of a file name."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+
+
+def read_probabilities(folder: Path, states: int) -> tuple[dict, dict]:
+    """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
+    workers = json.loads((folder / "stage.json").read_text())["workers"]
+    parts = [pq.read_table(folder / f"predictions-{rank}-of-{workers}.parquet", schema=RAW) for rank in range(workers)]
+    table = pa.concat_tables(parts)
+    names = table["id"].to_pylist()
+
+    def column(name: str, width: int) -> dict[str, np.ndarray]:
+        arrays = (row.values.to_numpy(zero_copy_only=False).reshape(-1, width) for row in table[name])
+        return dict(zip(names, arrays, strict=True))
+
+    return column("prob", states), column("pssm_enhanced", 20)

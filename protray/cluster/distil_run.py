@@ -1,0 +1,122 @@
+"""Settings of a distillation run, and the folder that belongs to them.  Light: `--help` needs no torch and no Ray."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from protray.losses.weights import DistilWeights
+from protray.plm.shipped import SHIPPED
+from protray.seq.pseudo_msa import Drawing
+from protray.seq.pssm import Background
+
+if TYPE_CHECKING:
+    from protray.data.features import FeatureConfig
+    from protray.training.stages import Networks, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilRun:
+    """Settings of a run; `ablate`, `workers` and what follows them may change between runs in one folder."""
+
+    data: Path | None = None
+    """Folder written by jobs/prepare.py.  Without it: the bundled sample of 1,000 PDB chains."""
+    out: Path = Path("runs/distil")
+    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    model: Literal["small", "paper"] = "small"
+    """Width of the networks: `small` for CPUs, `paper` for 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs."""
+    train_on: Literal["deep", "all"] | None = None
+    """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels.  By model if not given."""
+    lm: str = SHIPPED
+    """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
+    lm_features: Literal["hidden", "none"] | None = None
+    """Whether its hidden state goes beside X_b.  By model if not given: `none` is the paper's."""
+    background: Background = "smoothed"
+    """B of every PSSM; `paper` scores an amino acid that never occurs +12.8."""
+    drawing: Drawing = "multinomial"
+    """How 2,000 pseudo-sequences are drawn; `expected` leaves their sampling noise out."""
+    weights: DistilWeights = field(default_factory=DistilWeights)
+    epochs: int | None = None
+    """Of every training; by model if not given."""
+    seed: int = 0
+    ablate: tuple[Literal["bert", "cl", "mse"], ...] = ()
+    """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
+    workers: int = 1
+    """Ray Train workers (DDP); the result is the same for any number, up to float noise."""
+    gpus_per_worker: float = 0.0
+    mlflow: str | None = None
+    """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
+    experiment: str = "protray-distil"
+
+    @property
+    def networks(self) -> "Networks":
+        from protray.training.stages import PAPER, SMALL
+
+        networks = {"small": SMALL, "paper": PAPER}[self.model]
+        fit = replace(networks.fit, seed=self.seed, **({} if self.epochs is None else {"epochs": self.epochs}))
+        return replace(networks, fit=fit)
+
+    @property
+    def features(self) -> "FeatureConfig":
+        from protray.data.features import FeatureConfig
+
+        hidden = (self.lm_features or {"small": "hidden", "paper": "none"}[self.model]) == "hidden"
+        return FeatureConfig(background=self.background, drawing=self.drawing, lm_hidden=hidden, seed=self.seed)
+
+    def stages(self, lm_channels: int) -> "list[Stage]":
+        from protray.training.stages import plan_stages
+
+        train_on: Literal["deep", "all"] = self.train_on or ("all" if self.model == "small" else "deep")
+        channels = lm_channels if self.features.lm_hidden else 0
+        return plan_stages(self.networks, self.weights, train_on, channels, self.ablate)
+
+    def fixed(self) -> dict:
+        """The settings that a folder keeps: with others, its numbers would be a mixture."""
+        stored = json.loads(json.dumps(asdict(self), default=str))
+        for name in ("out", "ablate", "workers", "gpus_per_worker", "mlflow", "experiment"):
+            del stored[name]
+        return stored
+
+
+def check_same_settings(run: DistilRun) -> None:
+    """A folder belongs to one set of settings; raises ValueError naming the first that differs."""
+    path = run.out / "run.json"
+    if path.is_file():
+        stored, asked = json.loads(path.read_text()), run.fixed()
+        for name in asked:
+            if stored.get(name) != asked[name]:
+                raise ValueError(
+                    f"{run.out} holds a run with {name} = {stored.get(name)!r}, now {name} = {asked[name]!r}; "
+                    "choose another --out, or delete that folder"
+                )
+        return
+    run.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run.fixed(), indent=1))
+
+
+def finished_metrics(run: DistilRun, inputs: dict) -> dict | None:
+    """``metrics.json``, if it has all that this run asks for and was made from these inputs."""
+    path = run.out / "metrics.json"
+    if not path.is_file():
+        return None
+    metrics = json.loads(path.read_text())
+    same = metrics["inputs"] == json.loads(json.dumps(inputs))
+    has = set(metrics["ablations"]) >= set(run.ablate)
+    return metrics if same and has and (run.out / "report.html").is_file() else None
+
+
+def data_digest(data: Path | None) -> str:
+    """What identifies the proteins: the digest that jobs/prepare.py wrote, or the hash of the sample."""
+    if data is None:
+        from protray.data.sample import SAMPLE
+
+        return hashlib.sha256(SAMPLE.read_bytes()).hexdigest()[:16]
+    path = data / "dataset.json"
+    if not path.is_file():
+        raise ValueError(f"{data}: no dataset.json in it; make it with jobs/prepare.py, which writes that file last")
+    return json.loads(path.read_text())["digest"]
+
+
+def digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,194 @@
+"""What a job will use of a cluster, added up before anything starts.
+
+Ray waits in silence for resources that never come.  The rule here: every stage needs
+``workers * cpus_per_worker + data_cpus`` CPUs at once, and a Ray Data pipeline beside or inside a stage needs at least
+one CPU of its own to read and write.  Stages of one plan run one after another.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+EPSILON = 1e-4  # Ray counts resources in steps of 1/10000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a job: an actor pool (``map``) or a trainer (``train``), `workers` processes of equal size."""
+
+    name: str
+    kind: Literal["map", "train"]
+    workers: int
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    data_cpus: float = 0.0  # for Ray Data's own tasks: at least 1 where the stage reads or writes a Dataset
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"stage {self.name!r} has {self.workers} workers; it needs at least 1")
+        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0 or self.data_cpus < 0:
+            raise ValueError(
+                f"stage {self.name!r}: cpus_per_worker must be above 0, gpus_per_worker and data_cpus not below it, "
+                f"got {self.cpus_per_worker}, {self.gpus_per_worker} and {self.data_cpus}"
+            )
+        if self.kind == "map" and self.data_cpus < 1:
+            raise ValueError(
+                f"map {self.name!r} has data_cpus={self.data_cpus}: its reading and writing tasks take 1 CPU each, "
+                "and with none free the map never starts; set data_cpus to 1 or more"
+            )
+        for field in ("cpus_per_worker", "gpus_per_worker"):
+            value = getattr(self, field)
+            if value > 1 and value != int(value):
+                raise ValueError(f"stage {self.name!r}: {field}={value}; above 1, Ray takes whole numbers only")
+
+    @property
+    def cpus(self) -> float:
+        return self.workers * self.cpus_per_worker + self.data_cpus
+
+    @property
+    def gpus(self) -> float:
+        return self.workers * self.gpus_per_worker
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages that were found to fit, and the cluster they were held against."""
+
+    stages: tuple[Stage, ...]
+    cpus: float
+    gpus: float
+    node_cpus: float  # of the largest node
+
+    def __getitem__(self, name: str) -> Stage:
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(f"no stage {name!r} in this plan; it has {[stage.name for stage in self.stages]}")
+
+    def threads(self, name: str) -> int:
+        """Torch threads for each worker of stage `name`.
+
+        More than one CPU per worker was chosen on purpose and is the answer.  Otherwise the workers on one node share
+        its cores: 1 worker on a 2-core laptop gets 2 threads, 2 workers get 1.
+        """
+        stage = self[name]
+        if stage.cpus_per_worker > 1:
+            return int(stage.cpus_per_worker)
+        fit_on_node = _times(self.node_cpus, stage.cpus_per_worker)
+        return max(1, int(self.node_cpus // max(1, min(stage.workers, fit_on_node))))
+
+
+def make_plan(
+    stages: Sequence[Stage], resources: Mapping[str, float], nodes: Sequence[Mapping[str, float]] = ()
+) -> Plan:
+    """Hold `stages` against a cluster.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        They run one after another, so each needs the cluster for itself.
+    resources : mapping
+        ``CPU`` and ``GPU`` of the whole cluster, as ``ray.cluster_resources()`` gives them.
+    nodes : sequence of mappings
+        The same per node; a worker never spans two.  Default: the cluster is one node.
+
+    Raises
+    ------
+    ValueError
+        If a stage would wait for ever; names every such stage, its numbers, and what to change.
+    """
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    nodes = nodes or [resources]
+    problems = [problem for stage in stages if (problem := _problem(stage, cpus, gpus, nodes))]
+    if problems:
+        raise ValueError("this plan would wait for ever:\n  " + "\n  ".join(problems))
+    return Plan(tuple(stages), cpus, gpus, max(node.get("CPU", 0.0) for node in nodes))
+
+
+def pool_size(
+    resources: Mapping[str, float],
+    cpus: float,
+    gpus: float = 0.0,
+    reserved_cpus: float = 1.0,
+    at_most: int | None = None,
+) -> int:
+    """How many equal processes, or trials, fit beside `reserved_cpus`; at most `at_most`.
+
+    A trial that trains with stage `t` under Tune takes ``cpus = trial_cpus + t.cpus`` and ``gpus = t.gpus``.
+
+    Raises
+    ------
+    ValueError
+        If not even one fits.
+    """
+    have_cpus, have_gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    fit = _times(have_cpus - reserved_cpus, cpus)
+    if gpus:
+        fit = min(fit, _times(have_gpus, gpus))
+    if fit < 1:
+        raise ValueError(
+            f"one process needs {cpus:g} CPUs and {gpus:g} GPUs beside {reserved_cpus:g} CPUs kept free, but the "
+            f"cluster has {have_cpus:g} CPUs and {have_gpus:g} GPUs; ask for less per process or use a larger cluster"
+        )
+    return fit if at_most is None else min(fit, at_most)
+
+
+def describe(plan: Plan) -> str:
+    """Say in one line per stage what `plan` will use."""
+    lines = [f"the cluster has {_amount(plan.cpus, plan.gpus)}; this job uses"]
+    width = max((len(stage.name) for stage in plan.stages), default=0)
+    for stage in plan.stages:
+        who = {"map": "actor", "train": "worker"}[stage.kind] + ("s" if stage.workers > 1 else "")
+        each = _amount(stage.cpus_per_worker, stage.gpus_per_worker)
+        threads = f"{plan.threads(stage.name)} thread" + ("s" if plan.threads(stage.name) > 1 else "")
+        line = f"  {stage.name:<{width}}  {stage.workers} {who} x ({each}, {threads})"
+        if stage.data_cpus:
+            line += f" + {_amount(stage.data_cpus, 0)} for data"
+        lines.append(f"{line} = {_amount(stage.cpus, stage.gpus)}")
+    return "\n".join(lines)
+
+
+def _problem(stage: Stage, cpus: float, gpus: float, nodes: Sequence[Mapping[str, float]]) -> str | None:
+    c, g, w = stage.cpus_per_worker, stage.gpus_per_worker, stage.workers
+    if stage.gpus > gpus + EPSILON:
+        return f"{stage.name}: {w} x {g:g} = {stage.gpus:g} GPUs, but the cluster has {gpus:g}; " + (
+            f"use at most {_times(gpus, g)} workers" if gpus >= g else "run it on CPUs or on a cluster with GPUs"
+        )
+    if stage.cpus > cpus + EPSILON:
+        return (
+            f"{stage.name}: {w} x {c:g} CPUs + {stage.data_cpus:g} for data = {stage.cpus:g}, "
+            f"but the cluster has {cpus:g}; {_advice(stage, cpus)}"
+        )
+    on_nodes = sum(_fit_on(node, stage) for node in nodes)
+    if on_nodes < w and len(nodes) > 1:
+        best = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)))
+        return (
+            f"{stage.name}: {w} workers of {_amount(c, g)}, but only {on_nodes} fit, since a worker cannot span nodes "
+            f"and the largest has {_amount(best.get('CPU', 0.0), best.get('GPU', 0.0))}; ask for less per worker"
+        )
+    return None
+
+
+def _advice(stage: Stage, cpus: float) -> str:
+    workers = _times(cpus - stage.data_cpus, stage.cpus_per_worker)
+    if workers >= 1:
+        return f"use at most {workers} worker{'s' if workers > 1 else ''}, or fewer CPUs per worker"
+    return "use fewer CPUs per worker (a fraction is allowed), or a cluster with more CPUs"
+
+
+def _fit_on(node: Mapping[str, float], stage: Stage) -> int:
+    fit = _times(node.get("CPU", 0.0), stage.cpus_per_worker)
+    if stage.gpus_per_worker:
+        fit = min(fit, _times(node.get("GPU", 0.0), stage.gpus_per_worker))
+    return fit
+
+
+def _times(have: float, each: float) -> int:
+    """How often `each` goes into `have`, forgiving float dust: 1.0 holds 0.1 ten times."""
+    return max(0, math.floor((have + EPSILON) / each))
+
+
+def _amount(cpus: float, gpus: float) -> str:
+    text = f"{cpus:g} CPU" + ("" if cpus == 1 else "s")
+    return text if not gpus else f"{text} and {gpus:g} GPU" + ("" if gpus == 1 else "s")

@@ -1,0 +1,316 @@
+"""Turn a folder of alignments and labels into a prepared dataset, in parallel with Ray Data.
+
+Two passes over parts of ``PART_ROWS`` proteins: parse every protein (``OUT/parsed/``), then, once all sequences are
+known, add clusters and splits (``OUT/proteins/``).  A part appears under its name only when it is complete, so a killed
+run loses the parts in flight and starts again at the others.  Written at the end:
+
+``proteins/*.parquet``   one row per usable protein, ``schemas.PROTEINS``
+``rejected.parquet``     one row per unusable one: id, file, line, reason
+``dataset.json``         settings, counts, digest; its presence says that the dataset is complete
+
+`OUT` has to lie where every node sees it; so do the inputs.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.start import setup_worker_logging
+from protray.data import schemas
+from protray.data.inputs import Item, files_in, find_items, make_row
+from protray.data.proteins import ProteinSettings, protein_schema
+from protray.data.splits import SPLITS, assign_splits, check_disjoint, cluster_by_identity, read_clusters
+from protray.seq.msa import InputError
+from protray.seq.secondary import Labels
+
+PART_ROWS = 32  # proteins a task parses: 5 MB of rows at 300 residues, seconds of work
+COUNT_BINS = (0, 10, 30, 60, 1000)  # the paper's bins of homologs, and one more for the deep end
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """What to read, where to write, and the settings that the numbers depend on."""
+
+    msas: Path  # folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz
+    out: Path  # folder of the dataset
+    labels: Path | None = None  # 3-line file, structure file, or a folder of these; without: for prediction only
+    split_by: Path | None = None  # table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here
+    identity: float = 0.25  # of the clustering; not used with split_by
+    proteins: ProteinSettings = field(default_factory=ProteinSettings)
+
+
+def finished(config: PrepareConfig) -> dict | None:
+    """Return the summary of a complete dataset with the same settings and inputs; needs no Ray.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds a dataset, complete or not, of other settings or inputs: which, before and now.
+    """
+    _check_same_settings(config.out, _settings(config))
+    complete = config.out / "dataset.json"
+    return json.loads(complete.read_text()) | {"cached": True} if complete.exists() else None
+
+
+def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | None = None) -> dict:
+    """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
+
+    Parameters
+    ----------
+    config : PrepareConfig
+    progress : callable, optional
+        Called with (stage, parts done, parts in all).
+
+    Returns
+    -------
+    summary : dict
+        The content of ``dataset.json``, and ``cached``: whether it stood there before.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds a dataset of other settings, or no protein is usable.
+    """
+    report = progress or (lambda stage, done, total: None)
+    before = finished(config)
+    if before:
+        return before
+    settings = _settings(config)
+    given = read_clusters(config.split_by) if config.split_by else None
+    items, errors = find_items(config.msas, config.labels, ignore=(config.split_by,) if config.split_by else ())
+    if given is not None:
+        errors += [_no_cluster(item, config.split_by) for item in items if item.id not in given]
+        items = [item for item in items if item.id in given]
+    parsed = config.out / "parsed"
+    parsed.mkdir(parents=True, exist_ok=True)
+    _write_json(config.out / "settings.json", settings)
+    n_parts = _parse_all(items, parsed, config.proteins, report)
+
+    rejected = pa.concat_tables(
+        [_rejected_table(errors), *(pq.read_table(_part(parsed, part, "rejected")) for part in range(n_parts))]
+    )
+    _write(rejected, config.out / "rejected.parquet")
+    names = pa.concat_tables(
+        [schemas.PROTEINS.empty_table().select(["id", "sequence", "msa_count"])]
+        + [pq.read_table(_part(parsed, part), columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
+    )
+    reasons = group_reasons(rejected["reason"].to_pylist())
+    if not names.num_rows:
+        lines = "".join(f"\n  {count} x {reason}" for reason, count in reasons.items())
+        raise ValueError(
+            f"no usable protein among {len(rejected)} in {config.msas}; see {config.out / 'rejected.parquet'}{lines}"
+        )
+    sequences = dict(zip(names["id"].to_pylist(), names["sequence"].to_pylist(), strict=True))
+    if given is None:
+        logger.info("clustering %d sequences at %.0f %% identity", len(sequences), 100 * config.identity)
+        clusters = cluster_by_identity(sequences, config.identity, cpus=os.cpu_count() or 1)
+    else:
+        clusters = {id: given[id] for id in sequences}
+    splits = assign_splits(clusters, seed=config.proteins.seed)
+    check_disjoint(clusters, splits)
+    digests = _finish_all(n_parts, clusters, splits, config, report)
+    sizes = Counter(splits.values())
+    for split in SPLITS:
+        if not sizes[split]:
+            logger.warning("the %s split is empty: %d clusters are too few", split, len(set(clusters.values())))
+    summary = {
+        "settings": settings,
+        "n_proteins": len(sequences),
+        "n_rejected": rejected.num_rows,
+        "reasons": reasons,
+        "labelled_by": dict(_label_counts(parsed, n_parts)),
+        "splits": {split: sizes[split] for split in SPLITS},
+        "n_clusters": len(set(clusters.values())),
+        "msa_count_histogram": count_histogram(names["msa_count"].to_pylist()),
+        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "schema_version": schemas.VERSION,
+    }
+    _write_json(config.out / "dataset.json", summary)
+    shutil.rmtree(parsed)
+    return summary | {"cached": False}
+
+
+def group_reasons(reasons: list[str]) -> dict[str, int]:
+    """Count reasons that differ only in numbers, names and paths, the most frequent first."""
+    pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+\b")
+    return dict(Counter(pattern.sub("...", reason) for reason in reasons).most_common())
+
+
+def count_histogram(counts: list[int]) -> dict[str, int]:
+    """How many proteins have how many homologs, in bins that end at ``COUNT_BINS``."""
+    edges = [-1, *COUNT_BINS]
+    histogram = {}
+    for low, high in zip(edges, edges[1:], strict=False):
+        name = f"{low + 1}-{high}" if low + 1 < high else str(high)
+        histogram[name] = sum(low < count <= high for count in counts)
+    return histogram | {f">{COUNT_BINS[-1]}": sum(count > COUNT_BINS[-1] for count in counts)}
+
+
+def _settings(config: PrepareConfig) -> dict:
+    """Everything the dataset depends on, flat: options, paths, and the state of every input file."""
+    files = files_in(config.msas)
+    if config.labels:
+        files += [config.labels] if config.labels.is_file() else files_in(config.labels)
+    if config.split_by:
+        files.append(config.split_by)
+    state = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    paths = {name: getattr(config, name) for name in ("msas", "labels", "split_by")}
+    return {
+        **{name: str(path.resolve()) if path else None for name, path in paths.items()},
+        "identity": None if config.split_by else config.identity,
+        **asdict(config.proteins),
+        "input_files": len(files),
+        "input_state": state.hexdigest(),
+    }
+
+
+def _check_same_settings(out: Path, settings: dict) -> None:
+    stored = out / "settings.json"
+    if not stored.exists():
+        return
+    before = json.loads(stored.read_text())
+    differ = [
+        f"{name} was {before.get(name)!r}, is {settings.get(name)!r}"
+        for name in sorted(before.keys() | settings.keys())
+        if before.get(name) != settings.get(name)
+    ]
+    if differ:
+        raise ValueError(f"{out} was made differently: {'; '.join(differ)}. Choose another --out, or remove this one")
+
+
+def _parse_all(items: list[Item], folder: Path, settings: ProteinSettings, report: Callable) -> int:
+    """Write a parsed part for every ``PART_ROWS`` items; returns the number of parts."""
+    chunks = [items[start : start + PART_ROWS] for start in range(0, len(items), PART_ROWS)]
+    missing = [part for part in range(len(chunks)) if not _part(folder, part).exists()]
+    work = [(part, json.dumps([asdict(item) for item in chunks[part]])) for part in missing]
+    kwargs = {"folder": str(folder), "settings": asdict(settings)}
+    for done, _ in enumerate(_run(_parse_part, work, kwargs), start=len(chunks) - len(missing) + 1):
+        report("parse", done, len(chunks))
+    return len(chunks)
+
+
+def _finish_all(
+    n_parts: int, clusters: dict[str, str], splits: dict[str, str], config: PrepareConfig, report: Callable
+) -> list[str]:
+    """Write the final parts; returns their digests in order."""
+    parsed, final = config.out / "parsed", config.out / "proteins"
+    final.mkdir(exist_ok=True)
+    work = []
+    for part in range(n_parts):
+        ids = pq.read_table(_part(parsed, part), columns=["id"])["id"].to_pylist()
+        work.append((part, json.dumps({"cluster": [clusters[i] for i in ids], "split": [splits[i] for i in ids]})))
+    kwargs = {"parsed": str(parsed), "final": str(final), "settings": asdict(config.proteins)}
+    digests = {}
+    for done, (part, digest) in enumerate(_run(_finish_part, work, kwargs), start=1):
+        digests[part] = digest
+        report("write", done, n_parts)
+    return [digests[part] for part in range(n_parts)]
+
+
+def _run(function: Callable, work: list[tuple[int, str]], kwargs: dict) -> Iterator[tuple[int, str]]:
+    """Run `function` on every (part, JSON) with Ray Data, one part a task; yields (part, result) as they finish."""
+    if not work:
+        return
+    import ray.data
+
+    parts, payloads = zip(*work, strict=True)
+    table = pa.table({"part": pa.array(parts, pa.int64()), "payload": pa.array(payloads, pa.large_string())})
+    dataset = (
+        ray.data.from_arrow(table)
+        .repartition(target_num_rows_per_block=1)  # Ray keeps small tables in one block, that is one task
+        .map_batches(function, batch_size=1, batch_format="pyarrow", fn_kwargs=kwargs)
+    )
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for batch in batches:
+        yield from zip(batch["part"].to_pylist(), batch["result"].to_pylist(), strict=True)
+
+
+def _parse_part(batch: pa.Table, folder: str, settings: dict) -> pa.Table:
+    """Ray task: parse the proteins of one part and write its rows and its rejects."""
+    setup_worker_logging()
+    protein_settings = ProteinSettings(**settings)
+    part = batch["part"][0].as_py()
+    rows, errors, labelled = [], [], Counter()
+    for fields in json.loads(batch["payload"][0].as_py()):
+        item = Item(**fields | {"label": Labels(**fields["label"]) if fields["label"] else None})
+        try:
+            row, how = make_row(item, protein_settings)
+            rows.append(row)
+            labelled[how] += 1
+        except InputError as error:
+            errors.append(InputError(error.file, error.line, error.reason, item.id))
+        except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
+            logger.exception("%s", item.msa_file)
+            errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
+    _write(_rejected_table(errors), _part(Path(folder), part, "rejected"))
+    schema = protein_schema(protein_settings)
+    counts = {b"labelled_by": json.dumps(labelled).encode()}
+    table = pa.Table.from_pylist(rows, schema=schema.with_metadata((schema.metadata or {}) | counts))
+    _write(table, _part(Path(folder), part))
+    return pa.table({"part": [part], "result": [""]})
+
+
+def _finish_part(batch: pa.Table, parsed: str, final: str, settings: dict) -> pa.Table:
+    """Ray task: add cluster and split to one parsed part, write it, and return the digest of its content."""
+    part = batch["part"][0].as_py()
+    table = pq.read_table(_part(Path(parsed), part))
+    for name, values in json.loads(batch["payload"][0].as_py()).items():
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, schemas.PROTEINS.field(name), pa.array(values, pa.string()))
+    table = table.cast(protein_schema(ProteinSettings(**settings)))
+    if table.num_rows:
+        _write(table, _part(Path(final), part))
+    content = hashlib.sha256()
+    for row in table.to_batches(max_chunksize=1):
+        for column in row.columns:
+            content.update(repr(column[0].as_py()).encode())
+    return pa.table({"part": [part], "result": [content.hexdigest()]})
+
+
+def _part(folder: Path, part: int, kind: str = "part") -> Path:
+    return folder / f"{kind}-{part:05d}.parquet"
+
+
+def _label_counts(folder: Path, n_parts: int) -> Counter:
+    total = Counter()
+    for part in range(n_parts):
+        total.update(json.loads((pq.read_schema(_part(folder, part)).metadata or {})[b"labelled_by"]))
+    return total
+
+
+def _no_cluster(item: Item, table: Path | None) -> InputError:
+    return InputError(item.msa_file, None, f"id {item.id!r} is not in the cluster table {table}", item.id)
+
+
+def _rejected_table(errors: list[InputError]) -> pa.Table:
+    rows = [{"id": error.id, "file": error.file, "line": error.line, "reason": error.reason} for error in errors]
+    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file that appears under its name only when it is whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)

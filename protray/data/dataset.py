@@ -1,0 +1,147 @@
+"""A prepared dataset in memory: Arrow columns seen as NumPy arrays, one protein at a time.
+
+Shape key:  N aligned sequences   L residues   A amino-acid types (20)   C channels
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.data import schemas
+from protray.seq.alphabet import N_AA, encode
+from protray.seq.downsample import LOW_QUALITY
+from protray.seq.secondary import IGNORE, STATES, STATES8, encode_states
+
+
+@dataclass(frozen=True)
+class Proteins:
+    """Rows of `schemas.PROTEINS`, and beside them the rows of `schemas.MAPS` where a language model was run."""
+
+    table: pa.Table
+    maps: pa.Table | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return self.table["id"].to_pylist()
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return np.array([len(sequence) for sequence in self.table["sequence"].to_pylist()])
+
+    @cached_property
+    def msa_counts(self) -> np.ndarray:
+        return self.table["msa_count"].to_numpy()
+
+    @cached_property
+    def meff(self) -> np.ndarray:
+        return self.table["meff"].to_numpy()
+
+    @cached_property
+    def deep(self) -> np.ndarray:
+        """True where the natural PSSM is of high quality: more than 60 homologs."""
+        return self.msa_counts > LOW_QUALITY
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """Labelled residues of each protein."""
+        return np.array([int((self.ss3(index) >= 0).sum()) for index in range(len(self))])
+
+    def of_split(self, split: str) -> np.ndarray:
+        """Row numbers of one split."""
+        return np.flatnonzero(np.array(self.table["split"].to_pylist()) == split)
+
+    def sequence(self, index: int) -> str:
+        return self.table["sequence"][index].as_py()
+
+    def codes(self, index: int) -> np.ndarray:
+        """Residue codes, uint8, shape (L,)."""
+        return encode(self.sequence(index))
+
+    def ss3(self, index: int) -> np.ndarray:
+        """H, E, C as 0, 1, 2; -100 without a label; shape (L,)."""
+        return self._labels("ss3", index, STATES)
+
+    def ss8(self, index: int) -> np.ndarray:
+        """DSSP's eight states in the order of `STATES8`; -100 without a label; shape (L,)."""
+        return self._labels("ss8", index, STATES8)
+
+    def counts(self, index: int) -> np.ndarray:
+        """C of the whole alignment, int32, shape (L, 20)."""
+        return _values(self.table["counts"], index).reshape(-1, N_AA)
+
+    def n_rows(self, index: int) -> int:
+        return self.table["n_rows"][index].as_py()
+
+    def msa(self, index: int) -> np.ndarray:
+        """Stored rows of the alignment, uint8, shape (N, L)."""
+        raw = self.table["msa"][index].as_buffer()
+        return np.frombuffer(raw, dtype=np.uint8).reshape(self.table["msa_rows"][index].as_py(), -1)
+
+    def prob_map(self, index: int) -> np.ndarray:
+        """P(residue | all others) of the language model, float32, shape (L, 20)."""
+        return _values(self._maps["prob_map"], index).reshape(-1, N_AA)
+
+    def lm_hidden(self, index: int) -> np.ndarray:
+        """Last hidden state of the language model, float32, shape (L, C)."""
+        flat = _values(self._maps["lm_hidden"], index)
+        return flat.reshape(self.lengths[index], -1).astype(np.float32)
+
+    @property
+    def _maps(self) -> pa.Table:
+        if self.maps is None:
+            raise ValueError("this dataset has no probability maps; compute them first or train without them")
+        return self.maps
+
+    def _labels(self, column: str, index: int, states: str) -> np.ndarray:
+        text = self.table[column][index].as_py()
+        return np.full(self.lengths[index], IGNORE, dtype=np.int8) if text is None else encode_states(text, states)
+
+
+def _values(column: pa.ChunkedArray, index: int) -> np.ndarray:
+    """The list in one row of a column, without copying."""
+    return column[index].values.to_numpy(zero_copy_only=False)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The parts of a Parquet table, sorted by name."""
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+    if not files:
+        raise ValueError(f"{folder}: no .parquet file in it")
+    return files
+
+
+def read_table(folder: Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet table (a file or a folder of parts), check its columns, and sort it by id."""
+    files = parquet_files(folder)
+    table = pa.concat_tables([pq.read_table(file) for file in files], promote_options="permissive")
+    schemas.check(table, schema, str(folder))
+    return table.sort_by("id").combine_chunks()
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    """Write an uncompressed Arrow file, which every worker of a machine then maps into memory once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    partial.replace(path)
+
+
+def map_arrow(path: Path) -> pa.Table:
+    """Map a file of `write_arrow` into memory."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def joined(table: pa.Table, maps: pa.Table | None) -> Proteins:
+    """Put maps beside the proteins they belong to; both must hold the same ids in the same order."""
+    if maps is not None and maps["id"] != table["id"]:
+        missing = sorted(set(table["id"].to_pylist()) - set(maps["id"].to_pylist()))
+        raise ValueError(f"the probability maps do not match the proteins; {len(missing)} lack one: {missing[:3]}")
+    return Proteins(table, maps)

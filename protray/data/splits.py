@@ -1,0 +1,155 @@
+"""Train, validation and test splits that never part a cluster of related proteins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from protray.seq.keyed import key
+from protray.seq.msa import InputError, read_bytes
+
+SPLITS = ("train", "validation", "test")
+FRACTIONS = (0.8, 0.1, 0.1)
+
+MAX_E = 1e-3
+COVERAGE = 0.5  # share of the shorter chain that a hit has to align
+# E-values are taken as in a search of this many sequences, not of the proteins at hand: whether two proteins are
+# related must not depend on which others are in the dataset.
+E_VALUE_SEQUENCES = 10_000
+
+
+def read_clusters(path: str | Path) -> dict[str, str]:
+    """Read a table of two tab-separated columns; returns protein id -> cluster.
+
+    With a header ``id<TAB>cluster`` (in either order) the names decide.  Without one, the column whose entries never
+    repeat is the protein and the other the cluster: that reads both ``id<TAB>cluster`` and the
+    ``representative<TAB>member`` of ``mmseqs easy-cluster``.
+
+    Raises
+    ------
+    InputError
+        For a line that has not two columns, a protein on two lines, an empty file.
+    """
+    lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            fields = [entry.strip() for entry in line.split("\t")]
+            if len(fields) != 2 or not all(fields):
+                raise InputError(path, number, f"expected two tab-separated columns, found {line[:60]!r}")
+            rows.append((number, fields))
+    if rows and sorted(entry.lower() for entry in rows[0][1]) == ["cluster", "id"]:
+        column = [entry.lower() for entry in rows.pop(0)[1]].index("id")
+    else:
+        column = min((0, 1), key=lambda c: _first_repeat(rows, c) is not None)
+    if not rows:
+        raise InputError(path, None, "the cluster file is empty")
+    repeat = _first_repeat(rows, column)
+    if repeat:
+        raise InputError(path, repeat[0], f"{repeat[1]!r} is on two lines; a protein belongs to one cluster")
+    return {fields[column]: fields[1 - column] for _, fields in rows}
+
+
+def cluster_by_identity(sequences: Mapping[str, str], identity: float = 0.25, cpus: int = 1) -> dict[str, str]:
+    """Cluster proteins by single linkage of phmmer hits; returns protein id -> cluster.
+
+    Two proteins are linked when a local alignment with E <= 1e-3 aligns at least half of the shorter one with at
+    least `identity` equal residues among the aligned pairs, or when their sequences are equal.  A cluster is named
+    after its alphabetically first member.  The result does not depend on the order of `sequences`.
+
+    The search is all against all, so its time grows with the square of the number of proteins; beyond 10,000, cluster
+    with MMseqs2 and pass its table to `read_clusters`.
+    """
+    if not 0 <= identity <= 1:
+        raise ValueError(f"identity is a share and must lie in [0, 1], got {identity}")
+    parents = {id: id for id in sequences}
+
+    def root(id: str) -> str:
+        while parents[id] != id:
+            parents[id] = parents[parents[id]]
+            id = parents[id]
+        return id
+
+    def link(a: str, b: str) -> None:
+        first, second = sorted((root(a), root(b)))
+        parents[second] = first
+
+    distinct: dict[str, str] = {}
+    for id in sorted(sequences):
+        link(id, distinct.setdefault(sequences[id], id))
+    for a, b in _related({id: sequence for sequence, id in distinct.items()}, identity, cpus):
+        link(a, b)
+    return {id: root(id) for id in sequences}
+
+
+def assign_splits(
+    clusters: Mapping[str, str], fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0
+) -> dict[str, str]:
+    """Give every protein the split of its cluster; returns protein id -> train, validation or test.
+
+    The split follows from a hash of (seed, cluster name) alone, so that proteins added later move none that is there.
+    The fractions are therefore met on average, in clusters, and not exactly.
+    """
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"fractions are those of {', '.join(SPLITS)} and must sum to 1, got {fractions}")
+    bounds = (fractions[0], fractions[0] + fractions[1])
+    splits = {}
+    for id, cluster in clusters.items():
+        draw = key(seed, cluster) / 2**63
+        splits[id] = SPLITS[sum(draw >= bound for bound in bounds)]
+    return splits
+
+
+def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:
+    """Raise ValueError naming a cluster that has proteins in two splits."""
+    seen: dict[str, str] = {}
+    for id, split in splits.items():
+        other = seen.setdefault(clusters[id], id)
+        if splits[other] != split:
+            raise ValueError(
+                f"cluster {clusters[id]!r} is in two splits: {other!r} in {splits[other]} and {id!r} in {split}; "
+                "related proteins must not part"
+            )
+
+
+def _first_repeat(rows: list[tuple[int, list[str]]], column: int) -> tuple[int, str] | None:
+    """(line, entry) of the first entry of `column` that an earlier line has."""
+    seen = set()
+    for number, fields in rows:
+        if fields[column] in seen:
+            return number, fields[column]
+        seen.add(fields[column])
+    return None
+
+
+def _related(sequences: Mapping[str, str], identity: float, cpus: int) -> list[tuple[str, str]]:
+    """Pairs of ids that phmmer links."""
+    if len(sequences) < 2:
+        return []
+    import pyhmmer
+
+    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
+    block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
+    ids = sorted(sequences)
+    for number, id in enumerate(ids):  # numbers as names: ids may hold blanks, HMMER's names may not
+        text = pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequences[id])
+        block.append(text.digitize(alphabet))
+    pairs = []
+    searches = pyhmmer.hmmer.phmmer(block, block, cpus=cpus, E=MAX_E, Z=E_VALUE_SEQUENCES)
+    for query, hits in enumerate(searches):
+        for hit in hits:
+            target = int(hit.name)
+            if target != query and any(
+                _close(domain, ids, query, target, sequences, identity) for domain in hit.domains
+            ):
+                pairs.append((ids[query], ids[target]))
+    return pairs
+
+
+def _close(domain: Any, ids: list[str], query: int, target: int, sequences: Mapping[str, str], identity: float) -> bool:
+    """Whether one aligned domain of a hit is long and similar enough."""
+    if domain.i_evalue > MAX_E:
+        return False
+    top, bottom = domain.alignment.hmm_sequence.upper(), domain.alignment.target_sequence.upper()
+    pairs = [(a, b) for a, b in zip(top, bottom, strict=True) if a not in ".-" and b not in ".-"]
+    shorter = min(len(sequences[ids[query]]), len(sequences[ids[target]]))
+    return len(pairs) >= COVERAGE * shorter and sum(a == b for a, b in pairs) >= identity * len(pairs)

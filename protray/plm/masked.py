@@ -1,0 +1,123 @@
+r"""Probability maps of a masked protein language model, one mask per position.
+
+.. math:: M_{jk} = P(x_j = k \mid x_1, .., x_{j-1}, x_{j+1}, .., x_L), \quad \sum_k M_{jk} = 1
+
+over the 20 amino acids.  A protein costs L forward passes.  Source: PSSM-Distil (AAAI 2021), "BERT Pseudo PSSM
+Generation"; the released maps gave some probability to other tokens, ours do not.
+
+Shape key:  M masked copies in a batch   T tokens   L residues   A amino-acid types (20)   C channels
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protray.plm import esm
+from protray.plm.shipped import resolve
+from protray.seq.alphabet import AMINO_ACIDS, N_AA
+
+log = logging.getLogger(__name__)
+
+TOKENS_AT_ONCE = 16_384  # of one forward pass; bounds memory whatever the protein
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A Hugging Face masked language model and how it spells residues."""
+
+    model: nn.Module
+    token_of_code: np.ndarray  # residue code (0..20) -> token id
+    mask_token: int
+    before: tuple[int, ...]  # tokens in front of a sequence, such as <cls>
+    after: tuple[int, ...]  # tokens behind it, such as <eos>
+    name: str
+
+    @property
+    def amino_acid_tokens_A(self) -> np.ndarray:  # noqa: N802
+        return self.token_of_code[:N_AA]
+
+    @property
+    def longest(self) -> int | None:
+        """Residues that absolute position embeddings allow; None where positions are relative."""
+        config = self.model.config
+        if getattr(config, "position_embedding_type", "absolute") != "absolute":
+            return None
+        reserved = len(self.before) + len(self.after)
+        if config.model_type in ("roberta", "esm"):
+            reserved += config.pad_token_id + 1  # their positions are counted from the padding index on
+        return config.max_position_embeddings - reserved
+
+
+def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LanguageModel:
+    """Load a model by hub name or folder, or the `SHIPPED` one; no code of the model's repository is run.
+
+    Raises ValueError naming what its vocabulary lacks.
+    """
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    path = resolve(name)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    model = AutoModelForMaskedLM.from_pretrained(path, trust_remote_code=False, use_safetensors=True, dtype=dtype)
+    vocabulary = tokenizer.get_vocab()
+    missing = [letter for letter in AMINO_ACIDS if letter not in vocabulary]
+    if missing:
+        raise ValueError(f"language model {name}: its vocabulary has no token for {missing}; it is no protein model")
+    if tokenizer.mask_token_id is None:
+        raise ValueError(f"language model {name}: it has no mask token, so it is not a masked language model")
+    unknown = vocabulary.get("X", tokenizer.unk_token_id)
+    if unknown is None:
+        raise ValueError(f"language model {name}: its vocabulary has neither X nor an unknown token")
+    codes = [vocabulary[letter] for letter in AMINO_ACIDS] + [unknown]
+    # what the tokenizer puts around one residue is what it puts around a sequence
+    around = tokenizer("A")["input_ids"]
+    position = around.index(vocabulary["A"])
+    return LanguageModel(
+        model.eval().to(device), np.array(codes), tokenizer.mask_token_id,
+        tuple(around[:position]), tuple(around[position + 1 :]), name,
+    )  # fmt: skip
+
+
+def tokens_of(lm: LanguageModel, codes_L: np.ndarray) -> Tensor:
+    """Token ids of one protein with what goes around it, shape (T,)."""
+    if lm.longest is not None and len(codes_L) > lm.longest:
+        raise ValueError(f"{len(codes_L)} residues; language model {lm.name} reads at most {lm.longest}")
+    return torch.from_numpy(np.concatenate([lm.before, lm.token_of_code[codes_L], lm.after]).astype(np.int64))
+
+
+@torch.inference_mode()
+def probability_map(lm: LanguageModel, codes_L: np.ndarray, bf16: bool = False) -> np.ndarray:
+    """Mask each residue once and return P(amino acid | the rest), float32, shape (L, 20)."""
+    tokens_T = tokens_of(lm, codes_L).to(lm.model.device)
+    at_once = max(1, TOKENS_AT_ONCE // len(tokens_T))
+    positions_L = torch.arange(len(codes_L), device=tokens_T.device) + len(lm.before)
+    logits = [_masked_logits(lm, tokens_T, positions_M, bf16) for positions_M in positions_L.split(at_once)]
+    amino_acids_A = torch.from_numpy(lm.amino_acid_tokens_A).to(tokens_T.device)
+    return torch.cat(logits)[:, amino_acids_A].float().softmax(dim=-1).cpu().numpy()
+
+
+def _masked_logits(lm: LanguageModel, tokens_T: Tensor, positions_M: Tensor, bf16: bool) -> Tensor:
+    """Logits of all tokens at each position, that position being masked; shape (M, vocabulary)."""
+    with torch.autocast(tokens_T.device.type, dtype=torch.bfloat16, enabled=bf16):
+        if esm.supports(lm.model):
+            return esm.masked_logits(lm.model, tokens_T, positions_M, lm.mask_token)
+        return plain_masked_logits(lm.model, tokens_T, positions_M, lm.mask_token)
+
+
+def plain_masked_logits(model: nn.Module, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
+    """Run the model as it is on one masked copy for each position."""
+    rows_M = torch.arange(len(positions_M), device=tokens_T.device)
+    tokens_MT = tokens_T.repeat(len(positions_M), 1)
+    tokens_MT[rows_M, positions_M] = mask_token
+    return model(input_ids=tokens_MT, attention_mask=torch.ones_like(tokens_MT)).logits[rows_M, positions_M]
+
+
+@torch.inference_mode()
+def hidden_state(lm: LanguageModel, codes_L: np.ndarray) -> np.ndarray:
+    """Last hidden state of each residue, nothing masked, float32, shape (L, C)."""
+    tokens_1T = tokens_of(lm, codes_L)[None].to(lm.model.device)
+    output = lm.model.base_model(input_ids=tokens_1T, attention_mask=torch.ones_like(tokens_1T))
+    first = len(lm.before)
+    return output[0][0, first : first + len(codes_L)].float().cpu().numpy()

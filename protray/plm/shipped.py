@@ -1,0 +1,22 @@
+"""The small language model in the package; README.md in its folder says how it was trained and how good it is."""
+
+import hashlib
+from pathlib import Path
+
+SHIPPED = "shipped"  # what `--lm` is by default
+
+
+def resolve(name: str) -> str:
+    """The folder of the shipped model, or the Hugging Face name or folder that was given."""
+    return str(Path(__file__).with_name("tiny")) if name == SHIPPED else name
+
+
+def fingerprint(name: str) -> str:
+    """Hash of a model folder's configuration and weights; a hub name stands for itself."""
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        return name
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]

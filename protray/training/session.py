@@ -1,0 +1,204 @@
+"""Run the stages of a PSSM-Distil run one after another, each kept on disk when it is finished.
+
+Shape key:  B proteins in a batch   L residues   A amino-acid types (20)   S states
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from protray.data.collate import Batch, Totals, collate, in_order, order
+from protray.data.dataset import Proteins
+from protray.data.features import FeatureConfig, Features
+from protray.models.ss_classifier import three_states
+from protray.seq.downsample import Prior
+from protray.seq.keyed import key
+from protray.training.fit import Report, fit
+from protray.training.stages import Stage, build, training_rows
+from protray.training.steps import Distil, Reconstruct
+from protray.training.world import World
+
+log = logging.getLogger(__name__)
+
+PER_BATCH = 32  # proteins, in evaluation
+RAW = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("prob", pa.list_(pa.float32())),  # L x S
+        pa.field("pssm_enhanced", pa.list_(pa.float32())),  # L x 20; empty where a stage makes none
+    ]
+)
+
+
+def stage_keys(stages: list[Stage], inputs: str) -> dict[str, str]:
+    """Name -> hash of all that its result depends on: settings, the stage before, and the digest of the inputs."""
+    keys: dict[str, str] = {}
+    for stage in stages:
+        content = json.dumps([asdict(stage), inputs, keys.get(stage.after or "")], sort_keys=True)
+        keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return keys
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / "stage.json").is_file()
+
+
+def run_stages(
+    stages: list[Stage],
+    folders: dict[str, Path],
+    proteins: Proteins,
+    features: FeatureConfig,
+    report: Callable[[dict, dict | None], None],
+    resume: dict | None = None,
+    world: World = World(),  # noqa: B008  (frozen)
+) -> None:
+    """Train every stage whose folder is not finished, then predict the validation and test splits with it.
+
+    `report` gets the metrics with the name of their ``stage``; the state has it too, so that `resume` finds its stage.
+    """
+    for stage in stages:
+        if is_finished(folders[stage.name]):
+            continue
+        state = resume["fit"] if resume and resume["stage"] == stage.name else None
+        earlier = {stage.after: load_file(folders[stage.after] / "model.safetensors")} if stage.after else {}
+
+        def staged(metrics: dict[str, float], state: dict | None, name: str = stage.name) -> None:
+            report({"stage": name} | metrics, state and {"stage": name, "fit": state})
+
+        torch.manual_seed(
+            key(stage.networks.fit.seed, stage.kind) % 2**32
+        )  # weights: alike for a stage and its ablations
+        step = build(stage, earlier).to(world.device)
+        best, history = train_stage(stage, step, proteins, features, staged, state, world)
+        step.load_state_dict(best)
+        finish(stage, step, history, folders[stage.name], proteins, features, world)
+
+
+def train_stage(
+    stage: Stage, step: nn.Module, proteins: Proteins, config: FeatureConfig, report: Report, resume: dict | None,
+    world: World,
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:  # fmt: skip
+    """Fit one stage; returns its best weights and the metrics of its epochs."""
+    rows = training_rows(proteins, stage.train_on)
+    prior = Prior.of(proteins.msa_counts[proteins.of_split("train")]) if stage.lowering == "prior" else None
+    features = stage_features(stage, proteins, config, prior)
+    settings = stage.networks.fit
+    lengths = proteins.lengths[rows]
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        for chosen in order(lengths, settings.per_batch, settings.seed, epoch):
+            global_rows = rows[chosen]
+            mine = global_rows[world.rank :: world.size]
+            if not len(mine):  # fewer proteins than workers: join in with one that counts for nothing
+                mine = global_rows[:1]
+                yield without_weight(_batch(features, mine, global_rows, stage, epoch))
+                continue
+            yield _batch(features, mine, global_rows, stage, epoch)
+
+    n_batches = len(order(lengths, settings.per_batch, settings.seed, 0))
+    return fit(
+        step, batches, n_batches, lambda: validate(step, stage, features, world), settings, report, resume, world
+    )
+
+
+def stage_features(stage: Stage, proteins: Proteins, config: FeatureConfig, prior: Prior | None = None) -> Features:
+    """The features that this stage's networks read, and no more."""
+    networks = stage.networks
+    needs_hidden = networks.enhance.extra > 0 or networks.classifier.extra > 0
+    asked = {"bert": networks.enhance.bert, "lm_hidden": config.lm_hidden and needs_hidden}
+    return Features(proteins, FeatureConfig(**(asdict(config) | asked)), prior)
+
+
+def _batch(features: Features, mine: np.ndarray, global_rows: np.ndarray, stage: Stage, epoch: int) -> Batch:
+    examples = [features.example(int(row), stage.lowering, epoch) for row in mine]
+    keys = [key(stage.networks.fit.seed, "dropout", epoch, example.id) for example in examples]
+    return collate(examples, Totals.of(features.proteins, global_rows), keys)
+
+
+def without_weight(batch: Batch) -> Batch:
+    """The same batch, with sums that vanish: it keeps a worker in step and changes no gradient."""
+    return replace(batch, totals=Totals(math.inf, math.inf, math.inf))
+
+
+def evaluation_batches(features: Features, rows: np.ndarray, world: World) -> Iterable[Batch]:
+    """This worker's proteins with their natural PSSM, each exactly once; nothing is dropped or padded in."""
+    for chosen in in_order(rows[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
+        examples = [features.example(int(row)) for row in chosen]
+        yield collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
+
+
+@torch.no_grad()
+def validate(step: nn.Module, stage: Stage, features: Features, world: World) -> dict[str, float]:
+    """Score on the validation split: mean per-protein Q3, or minus the reconstruction error of Eq. 8."""
+    rows = features.proteins.of_split("validation")
+    rows = rows[features.proteins.labelled[rows] > 0]
+    sums = [0.0, 0.0]
+    if isinstance(step, Reconstruct):
+        deep = rows[features.proteins.deep[rows]]
+        for chosen in in_order(deep[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
+            examples = [features.example(int(row), stage.lowering, epoch=-1) for row in chosen]
+            batch = collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
+            _, parts = step(batch, 1)
+            sums = [sums[0] + parts["loss_m"].item() * len(chosen), sums[1] + len(chosen)]
+        total, n = world.sum(sums)
+        return {"validation/loss_m": total / max(n, 1), "validation/score": -total / max(n, 1)}
+    for batch in evaluation_batches(features, rows, world):
+        predicted_BL = three_states(step.logits(batch)).argmax(dim=-1)  # type: ignore[operator]
+        known_BL = batch.ss3_BL >= 0
+        right_B = ((predicted_BL == batch.ss3_BL) & known_BL).sum(1) / known_BL.sum(1)
+        sums = [sums[0] + right_B.sum().item(), sums[1] + len(batch.ids)]
+    total, n = world.sum(sums)
+    return {"validation/q3": total / n, "validation/score": total / n}
+
+
+@torch.no_grad()
+def predict_batches(step: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield id, state probabilities (L, S) and enhanced PSSM (L, 20; empty without F_e) of each protein."""
+    for batch in batches:
+        enhanced_BLA = step.enhance(batch) if isinstance(step, Distil) else None
+        logits_BLS = step.logits(batch) if enhanced_BLA is None else step.logits(batch, enhanced_BLA)  # type: ignore
+        prob_BLS = logits_BLS.softmax(dim=-1).cpu().numpy()
+        for row, (name, length) in enumerate(zip(batch.ids, batch.lengths_B.tolist(), strict=True)):
+            enhanced_LA = (
+                np.empty((0, 20), np.float32) if enhanced_BLA is None else enhanced_BLA[row, :length].cpu().numpy()
+            )
+            yield name, prob_BLS[row, :length], enhanced_LA
+
+
+def finish(
+    stage: Stage, step: nn.Module, history: list[dict[str, float]], folder: Path, proteins: Proteins,
+    config: FeatureConfig, world: World,
+) -> None:  # fmt: skip
+    """Predict the validation and test splits (each worker its share) and write the stage's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if stage.predicts:
+        features = stage_features(stage, proteins, config)
+        rows = np.concatenate([proteins.of_split("validation"), proteins.of_split("test")])
+        columns = list(zip(*predict_batches(step, evaluation_batches(features, rows, world)), strict=True)) or [
+            (),
+            (),
+            (),
+        ]
+        raw = [list(columns[0]), [x.ravel() for x in columns[1]], [x.ravel() for x in columns[2]]]
+        pq.write_table(pa.table(raw, schema=RAW), folder / f"predictions-{world.rank}-of-{world.size}.parquet")
+    world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
+    if world.rank == 0:
+        save_file(
+            {name: weight.contiguous() for name, weight in step.state_dict().items()}, folder / "model.safetensors"
+        )
+        partial = folder / ".stage.json.partial"
+        partial.write_text(json.dumps({"stage": asdict(stage), "workers": world.size, "history": history}, indent=1))
+        os.replace(partial, folder / "stage.json")
+    world.sum([0.0])

@@ -1,0 +1,135 @@
+"""The trainings that make up a PSSM-Distil run: which network, on which proteins, from which input.
+
+Algorithm 1 is two stages, ``teacher`` and ``protray``; the others are its rivals and its ablations.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from protray.data.dataset import Proteins
+from protray.data.features import Lowering
+from protray.losses.distil import DistilWeights
+from protray.models.enhance_net import EnhanceConfig, EnhanceNet
+from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.seq.alphabet import N_AA
+from protray.training.fit import FitConfig
+from protray.training.steps import Classify, Distil, Reconstruct
+
+Which = Literal["deep", "shallow", "all"]
+Ablation = Literal["bert", "cl", "mse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """The shapes of F_t, F_s and F_e, and how they are trained."""
+
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    enhance: EnhanceConfig = field(default_factory=EnhanceConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+SMALL = Networks()
+PAPER = Networks(
+    classifier=ClassifierConfig(hidden=400, dropout=0.75, states=3),
+    enhance=EnhanceConfig(hidden=400, filters=300, dropout=0.75),
+    fit=FitConfig(epochs=300, learning_rate=0.01, anneal=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One training; everything here enters the key under which its result is kept."""
+
+    name: str
+    kind: Literal["classify", "reconstruct", "distil"]
+    train_on: Which
+    lowering: Lowering
+    networks: Networks
+    weights: DistilWeights = field(default_factory=DistilWeights)
+    after: str | None = None  # the stage whose network it takes, frozen
+
+    @property
+    def predicts(self) -> bool:
+        """False for a stage that only makes PSSMs."""
+        return self.kind != "reconstruct"
+
+
+def plan_stages(
+    networks: Networks, weights: DistilWeights, train_on: Which, lm_channels: int, ablate: tuple[Ablation, ...]
+) -> list[Stage]:
+    """List the stages of a run, each after the one it needs.
+
+    `lm_channels` is the width of the language model's hidden state, 0 to leave it out (as the paper does).
+    """
+    plain = replace(networks, enhance=replace(networks.enhance, bert=False))
+    extra = N_AA + lm_channels if lm_channels else 0
+    full = replace(
+        networks,
+        classifier=replace(networks.classifier, extra=extra),
+        enhance=replace(networks.enhance, bert=True, extra=lm_channels),
+    )
+    teacher = Stage(name="teacher", kind="classify", train_on="deep", lowering="none", networks=plain, weights=weights)
+    ours = Stage(
+        name="protray",
+        kind="distil",
+        train_on=train_on,
+        lowering="prior",
+        networks=full,
+        weights=weights,
+        after="teacher",
+    )
+    ablated = {
+        "bert": replace(ours, name="w/o BERT", networks=plain),
+        "cl": replace(ours, name="w/o CL", weights=replace(weights, gamma=0.0)),
+        "mse": replace(ours, name="w/o MSE", weights=replace(weights, beta=0.0)),
+    }
+    return [
+        teacher,
+        ours,
+        replace(teacher, name="Real", train_on="all"),
+        replace(teacher, name="Real (shallow only)", train_on="shallow"),
+        *([replace(teacher, name="Real + LM", train_on="all", networks=full)] if lm_channels else []),
+        replace(teacher, name="Bagging enhancer", kind="reconstruct", lowering="fixed-ratio"),
+        replace(teacher, name="Bagging", train_on="all", lowering="fixed-ratio", after="Bagging enhancer"),
+        *(ablated[name] for name in ablate),
+    ]
+
+
+def training_rows(proteins: Proteins, which: Which) -> np.ndarray:
+    """Rows of the training split that a stage learns from: labelled, and as deep as it asks."""
+    rows = proteins.of_split("train")
+    rows = rows[proteins.labelled[rows] > 0]
+    keep = {"deep": proteins.deep[rows], "shallow": ~proteins.deep[rows], "all": np.ones(len(rows), bool)}[which]
+    if not keep.any():
+        raise ValueError(f"the training split has no labelled {which} protein ({len(rows)} labelled ones in all)")
+    return rows[keep]
+
+
+def build(stage: Stage, earlier: dict[str, dict[str, Tensor]]) -> nn.Module:
+    """Build the step of a stage; `earlier` has the weights of the finished stages."""
+    before = replace(  # the networks of the teacher and of Bagging's enhancer know no language model
+        stage.networks,
+        classifier=replace(stage.networks.classifier, extra=0),
+        enhance=replace(stage.networks.enhance, bert=False, extra=0),
+    )
+    if stage.kind == "reconstruct":
+        return Reconstruct(EnhanceNet(stage.networks.enhance), stage.weights)
+    if stage.kind == "classify":
+        enhancer = None
+        if stage.after:
+            enhancer = EnhanceNet(before.enhance)
+            enhancer.load_state_dict(part(earlier[stage.after], "enhancer"))
+        return Classify(SsClassifier(stage.networks.classifier), "low", enhancer)
+    assert stage.after is not None
+    teacher = SsClassifier(before.classifier)
+    teacher.load_state_dict(part(earlier[stage.after], "classifier"))
+    student = SsClassifier(stage.networks.classifier)
+    return Distil(EnhanceNet(stage.networks.enhance), student, teacher, stage.weights)
+
+
+def part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of one submodule, by its name in the step."""
+    return {key.removeprefix(name + "."): value for key, value in weights.items() if key.startswith(name + ".")}

@@ -1,0 +1,138 @@
+"""The planner's arithmetic, by hand."""
+
+import pytest
+
+from protray.cluster.plan import Stage, describe, make_plan, pool_size
+
+LAPTOP = {"CPU": 2.0, "memory": 4e9}
+FOUR_NODES = [{"CPU": 16.0, "GPU": 2.0}] * 4
+CLUSTER = {"CPU": 64.0, "GPU": 8.0}
+
+
+def a_map(workers: int, cpus: float, data_cpus: float = 1.0, gpus: float = 0.0) -> Stage:
+    return Stage(
+        name="maps", kind="map", workers=workers, cpus_per_worker=cpus, gpus_per_worker=gpus, data_cpus=data_cpus
+    )
+
+
+def a_trainer(workers: int, cpus: float, data_cpus: float = 0.0, gpus: float = 0.0) -> Stage:
+    return Stage(
+        name="train", kind="train", workers=workers, cpus_per_worker=cpus, gpus_per_worker=gpus, data_cpus=data_cpus
+    )
+
+
+def test_a_stage_adds_up() -> None:
+    """3 workers x 2 CPUs + 1 for data = 7 CPUs; 3 x 0.5 GPU = 1.5 GPUs."""
+    stage = a_map(3, 2, gpus=0.5)
+    assert stage.cpus == 7
+    assert stage.gpus == 1.5
+
+
+@pytest.mark.parametrize(
+    ("stage", "fits"),
+    [  # the two-core table of what ran and what hung: workers x CPUs, CPUs left for Ray Data
+        (a_trainer(2, 1, data_cpus=1), False),  # 3 > 2, hung
+        (a_trainer(2, 1), True),  # data in memory, ran
+        (a_trainer(1, 1, data_cpus=1), True),  # 2, ran
+        (a_trainer(1, 1, data_cpus=2), False),  # an actor of 1 CPU and a free one: 3 > 2, hung
+        (a_trainer(2, 0.5, data_cpus=1), True),  # 2, ran
+        (a_trainer(2, 0.5, data_cpus=2), False),  # 3 > 2, hung
+        (a_map(2, 0.5), True),  # 1 + 1
+        (a_map(2, 1), False),  # 2 + 1
+    ],
+)
+def test_two_cores(stage: Stage, fits: bool) -> None:
+    if fits:
+        assert make_plan([stage], LAPTOP).stages == (stage,)
+    else:
+        with pytest.raises(ValueError, match="but the cluster has 2"):
+            make_plan([stage], LAPTOP)
+
+
+def test_stages_run_one_after_another() -> None:
+    """2 CPUs each, 4 together: fits on 2 because they do not overlap."""
+    plan = make_plan([a_map(2, 0.5), a_trainer(2, 1)], LAPTOP)
+    assert [stage.cpus for stage in plan.stages] == [2, 2]
+
+
+def test_refusal_names_every_stage_its_numbers_and_the_way_out() -> None:
+    with pytest.raises(ValueError) as error:
+        make_plan([a_map(4, 1), a_trainer(3, 1)], LAPTOP)
+    text = str(error.value)
+    assert "maps: 4 x 1 CPUs + 1 for data = 5, but the cluster has 2; use at most 1 worker," in text
+    assert "train: 3 x 1 CPUs + 0 for data = 3, but the cluster has 2; use at most 2 workers," in text
+
+
+def test_gpus_are_counted() -> None:
+    make_plan([a_trainer(8, 1, gpus=1)], CLUSTER, FOUR_NODES)
+    with pytest.raises(ValueError, match="9 x 1 = 9 GPUs, but the cluster has 8; use at most 8 workers"):
+        make_plan([a_trainer(9, 1, gpus=1)], CLUSTER, FOUR_NODES)
+    with pytest.raises(ValueError, match="2 x 1 = 2 GPUs, but the cluster has 0; run it on CPUs"):
+        make_plan([a_trainer(2, 1, gpus=1)], LAPTOP)
+
+
+def test_a_worker_cannot_span_nodes() -> None:
+    """64 CPUs in all, but 16 per node: one 10-CPU worker per node, so 4 of them fit and 5 do not."""
+    make_plan([a_trainer(4, 10)], CLUSTER, FOUR_NODES)
+    with pytest.raises(ValueError, match="5 workers of 10 CPUs, but only 4 fit"):
+        make_plan([a_trainer(5, 10)], CLUSTER, FOUR_NODES)
+
+
+@pytest.mark.parametrize(
+    ("stage", "resources", "nodes", "threads"),
+    [
+        (a_trainer(1, 1), LAPTOP, (), 2),  # alone on 2 cores
+        (a_trainer(2, 1), LAPTOP, (), 1),
+        (a_map(1, 1), LAPTOP, (), 2),  # the CPU kept for data is idle while the actor computes
+        (a_map(2, 0.5), LAPTOP, (), 1),
+        (a_trainer(1, 2), LAPTOP, (), 2),
+        (a_trainer(4, 4), CLUSTER, FOUR_NODES, 4),  # chosen on purpose
+        (a_trainer(4, 1), CLUSTER, FOUR_NODES, 4),  # Ray packs all 4 on one node: 16 / 4
+        (a_trainer(40, 1), CLUSTER, FOUR_NODES, 1),  # 16 per node: 16 / 16
+    ],
+)
+def test_threads(stage, resources, nodes, threads) -> None:
+    assert make_plan([stage], resources, nodes).threads(stage.name) == threads
+
+
+def test_pool_size_by_hand() -> None:
+    assert pool_size({"CPU": 8}, 1) == 7  # (8 - 1) / 1
+    assert pool_size({"CPU": 8}, 2) == 3  # (8 - 1) / 2 = 3.5
+    assert pool_size({"CPU": 1}, 0.1, reserved_cpus=0) == 10  # 1 / 0.1, without float dust
+    assert pool_size({"CPU": 64, "GPU": 8}, 1, gpus=0.5) == 16  # GPUs decide: 8 / 0.5
+    assert pool_size({"CPU": 64}, 1, at_most=4) == 4
+
+
+def test_pool_size_counts_trials() -> None:
+    """A trial of 0.1 CPU that trains with 2 x 1 + 1 CPUs takes 3.1: (8 - 1) / 3.1 = 2.26, so 2 at once."""
+    assert pool_size({"CPU": 8}, 0.1 + a_trainer(2, 1, data_cpus=1).cpus) == 2
+    with pytest.raises(ValueError, match="needs 3.1 CPUs .* but the cluster has 2 CPUs"):
+        pool_size(LAPTOP, 0.1 + a_trainer(2, 1, data_cpus=1).cpus)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: a_trainer(0, 1), "has 0 workers"),
+        (lambda: a_trainer(1, 0), "cpus_per_worker must be above 0"),
+        (lambda: a_trainer(1, 1.5), "whole numbers only"),
+        (lambda: a_map(1, 1, data_cpus=0.5), "with none free the map never starts"),
+    ],
+)
+def test_impossible_stages(make, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_describe_reads() -> None:
+    text = describe(make_plan([a_map(2, 0.5), a_trainer(1, 1)], LAPTOP))
+    assert text.splitlines() == [
+        "the cluster has 2 CPUs; this job uses",
+        "  maps   2 actors x (0.5 CPUs, 1 thread) + 1 CPU for data = 2 CPUs",
+        "  train  1 worker x (1 CPU, 2 threads) = 1 CPU",
+    ]
+
+
+def test_an_unknown_stage_names_the_known_ones() -> None:
+    with pytest.raises(KeyError, match="no stage 'x' in this plan; it has \\['train'\\]"):
+        make_plan([a_trainer(1, 1)], LAPTOP)["x"]

@@ -1,0 +1,27 @@
+"""One Ray for all tests that carry the marker `ray`, and the environment that has to stand before Ray is imported."""
+
+import os
+from collections.abc import Iterator
+
+os.environ.update(
+    RAY_AUTH_MODE="disabled",
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.1",
+    RAY_DATA_DISABLE_PROGRESS_BARS="1",
+    OMP_NUM_THREADS="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+)
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """Ray on this machine with four logical CPUs."""
+    import ray
+
+    ray.init(
+        address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=300 * 1024**2
+    )
+    yield
+    ray.shutdown()

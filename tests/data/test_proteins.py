@@ -1,0 +1,162 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from protray.data import schemas
+from protray.data.inputs import find_items, make_row
+from protray.data.proteins import ProteinSettings, cap_rows, check_labels, protein_row, protein_schema
+from protray.seq.alphabet import AMINO_ACIDS, encode
+from protray.seq.msa import InputError, Msa
+from protray.seq.secondary import Labels
+
+
+def msa(*rows: str, id: str = "p") -> Msa:
+    return Msa(id, np.stack([encode(row) for row in rows]))
+
+
+def row(alignment: Msa, **settings) -> dict:
+    return protein_row(alignment, ss3="HC", ss8=None, cluster="c", split="train", settings=ProteinSettings(**settings))
+
+
+def test_row_by_hand() -> None:
+    """Rows AC, AX, A-: A is counted three times, C once; P(A) = (3 + 1) / (3 + 20)."""
+    found = row(msa("AC", "AX", "A-"), background="fixed")
+    assert (found["sequence"], found["n_rows"], found["msa_count"], found["msa_rows"]) == ("AC", 3, 2, 3)
+    counts_LA = found["counts"].reshape(2, 20)
+    assert counts_LA.sum() == 4
+    assert counts_LA[0, AMINO_ACIDS.index("A")] == 3
+    assert counts_LA[1, AMINO_ACIDS.index("C")] == 1
+    assert found["pssm"][0] == pytest.approx(math.log(4 / 23 / 0.0825), abs=2e-3)  # A is 8.25 % of Swiss-Prot
+    assert found["meff"] == pytest.approx(3.0)  # AC-AX 1/2, AC-A- 1/2, AX-A- 1/2: none reaches 0.7
+    assert found["msa"] == encode("ACAXA-").tobytes()
+
+
+def test_row_fits_the_schema() -> None:
+    settings = ProteinSettings(max_rows=7)
+    table = pa.Table.from_pylist([row(msa("AC", "AX"))], schema=protein_schema(settings))
+    schemas.check(table, schemas.PROTEINS, "test")
+    assert table.schema.metadata[b"max_rows"] == b"7"
+    assert table.schema.metadata[b"residue_order"] == AMINO_ACIDS.encode()
+
+
+def test_cap_keeps_the_query_and_draws_without_replacement() -> None:
+    msa_NL = np.arange(100, dtype=np.uint8)[:, None]
+    kept_NL = cap_rows(msa_NL, 30, seed=0, id="p")
+    assert kept_NL.shape == (30, 1)
+    assert kept_NL[0, 0] == 0
+    assert len(np.unique(kept_NL)) == 30
+    np.testing.assert_array_equal(kept_NL, cap_rows(msa_NL, 30, seed=0, id="p"))
+    assert (kept_NL != cap_rows(msa_NL, 30, seed=0, id="q")).any()
+    assert (kept_NL != cap_rows(msa_NL, 30, seed=1, id="p")).any()
+
+
+def test_counts_and_meff_do_not_depend_on_the_cap() -> None:
+    letters = np.random.default_rng(0).integers(0, 20, (50, 2)).astype(np.uint8)
+    full, capped = row(Msa("p", letters)), row(Msa("p", letters), max_rows=4)
+    assert capped["msa_rows"] == 4
+    assert len(capped["msa"]) == 8
+    assert capped["meff"] == full["meff"]
+    np.testing.assert_array_equal(capped["counts"], full["counts"])
+    np.testing.assert_array_equal(capped["pssm"], full["pssm"])
+
+
+@pytest.mark.parametrize("bad", [{"max_rows": 0}, {"meff_identity": 0}, {"pseudocount": 0.0}])
+def test_bad_settings(bad) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        ProteinSettings(**bad)
+
+
+def labels(sequence: str) -> Labels:
+    return Labels("p", sequence, "H" * len(sequence), None, "labels.3line", 7)
+
+
+def test_labels_fit_despite_unknown_residues() -> None:
+    check_labels(msa("AXDE"), labels("ACDU"))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason"),
+    [
+        ("ACDF", "the query has 4 residues, the label sequence 4; they first differ at position 4: query E, label F"),
+        ("KACDE", "the query has 4 residues, the label sequence 5; they first differ at position 1: query A, label K"),
+        ("ACD", "the query has 4 residues, the label sequence 3; they agree over the first 3"),
+    ],
+)
+def test_label_mismatch_shows_lengths_and_place(sequence, reason) -> None:
+    with pytest.raises(InputError) as caught:
+        check_labels(msa("ACDE"), labels(sequence))
+    assert (caught.value.reason, caught.value.line, caught.value.id) == (reason, 7, "p")
+
+
+def make(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_items_pair_alignments_and_labels(tmp_path) -> None:
+    make(
+        tmp_path / "msas",
+        {
+            "a.a3m": ">q\nAC\n",
+            "twice.a3m": ">q\nAC\n",
+            "sub/twice.sto": "# STOCKHOLM 1.0\nq AC\n//\n",
+            "bare.aln": "AC\n",
+            "notes.md": "hello",
+            ".hidden": "",
+        },
+    )
+    make(tmp_path, {"l.3line": ">a\nAC\nHE\n>twice\nAC\nHE\n>alone\nAC\nHE\n"})
+    items, errors = find_items(tmp_path / "msas", tmp_path / "l.3line")
+    assert [item.id for item in items] == ["a"]
+    found = {(error.id, error.line): error.reason for error in errors}
+    assert set(found) == {("twice", None), ("notes.md", None), ("bare", None), ("alone", 7)}
+    assert "is also that of" in found["twice", None]
+    assert "no label for id 'bare'" in found["bare", None]
+    assert "no alignment for the labelled id 'alone'" in found["alone", 7]
+    assert sum(error.id == "twice" for error in errors) == 2  # both files are listed
+    made, how = make_row(items[0], ProteinSettings())
+    assert (made["ss3"], made["ss8"], how) == ("HE", None, "3line")
+
+
+def test_without_labels_everything_readable_is_an_item(tmp_path) -> None:
+    folder = make(tmp_path, {"a.a3m": ">q\nAC\n", "b.aln": "AC\n"})
+    items, errors = find_items(folder, None)
+    assert ([item.id for item in items], errors) == (["a", "b"], [])
+    made, how = make_row(items[0], ProteinSettings())
+    assert (made["ss3"], how) == (None, "none")
+
+
+def test_missing_folder(tmp_path) -> None:
+    with pytest.raises(ValueError, match="is not a folder"):
+        find_items(tmp_path / "absent", None)
+
+
+ATOMS = "".join(
+    f"ATOM  {i:5d}  CA  {name} {chain}{number:4d}    {3.8 * i:8.3f}   0.000   0.000  1.00  0.00           C\n"
+    for i, (name, chain, number) in enumerate(
+        [("ALA", "A", 1), ("CYS", "A", 2), ("GLU", "A", 4), ("TRP", "B", 1), ("TYR", "B", 2)], start=1
+    )
+)
+
+
+def test_structures_label_by_chain(tmp_path) -> None:
+    """1abc_A lacks residue 3 in its coordinates; `1abc` takes the chain that fits; 1abc_B is another protein."""
+    make(tmp_path / "s", {"1abc.pdb": ATOMS, "2xyz.pdb": ATOMS})
+    make(tmp_path / "m", {"1abc_A.aln": "ACDE\n", "1abc_B.aln": "WW\n", "1abc_C.aln": "AC\n", "2xyz.aln": "WY\n"})
+    items, errors = find_items(tmp_path / "m", tmp_path / "s")
+    assert not errors
+    by_id = {item.id: item for item in items}
+    for id, length in (("1abc_A", 4), ("2xyz", 2)):
+        made, how = make_row(by_id[id], ProteinSettings())
+        assert made["ss3"] == "-" * length  # C-alpha atoms alone carry no hydrogen bonds
+        assert how in ("mkdssp", "pydssp")
+    with pytest.raises(InputError, match="first differ at position 2: query W, label Y"):
+        make_row(by_id["1abc_B"], ProteinSettings())
+    with pytest.raises(InputError, match="has no protein chain 'C'; it has A, B"):
+        make_row(by_id["1abc_C"], ProteinSettings())
