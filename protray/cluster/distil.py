@@ -103,14 +103,9 @@ def _dataset(run: DistilRun) -> pa.Table:
 def _without(table: pa.Table, rejected: dict[str, str], out: Path) -> pa.Table:
     """Leave proteins out that the language model cannot read, and say so."""
     rows = [{"id": name, "file": "", "line": None, "reason": reason} for name, reason in sorted(rejected.items())]
-    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.REJECTED), out / "rejected.parquet")
-    log.warning(
-        "%d of %d proteins are left out, see %s; the first: %s",
-        len(rows),
-        table.num_rows,
-        out / "rejected.parquet",
-        rows[0],
-    )
+    where = out / "rejected.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.REJECTED), where)
+    log.warning("%d of %d proteins are left out, see %s; the first: %s", len(rows), table.num_rows, where, rows[0])
     if len(rows) == table.num_rows:
         raise ValueError(f"the language model can read none of the {len(rows)} proteins; the first: {rows[0]}")
     return table.filter(pa.array([name not in rejected for name in table["id"].to_pylist()]))

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def write_results(
         "ablations": list(run.ablate),
         "inputs": inputs,
         "facts": facts(run, inputs, proteins, parent),
+        "mlflow_ui": tracker.ui(),
     }
     report(run, stages, folders, proteins, outputs[OURS], test, metrics["facts"])
     partial = run.out / ".metrics.json.partial"
@@ -79,7 +81,7 @@ def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
         bf16=has_bf16(),
         features=run.features,
         classifier=classifier,
-        teacher=type(classifier)(**(classifier.__dict__ | {"extra": 0})),
+        teacher=replace(classifier, extra=0),
         enhance=stage.networks.enhance,
     )
     save_model(run.out / "model", card, load_file(folder / "model.safetensors"))
@@ -113,9 +115,8 @@ def facts(run: DistilRun, inputs: dict, proteins: Proteins, parent: str) -> dict
     splits = {split: len(proteins.of_split(split)) for split in ("train", "validation", "test")}
     deep = {split: int(proteins.deep[proteins.of_split(split)].sum()) for split in splits}
     return {
-        "proteins": ", ".join(
-            f"{n} {split} ({deep[split]} with > {LOW_QUALITY} homologs)" for split, n in splits.items()
-        ),
+        "proteins": ", ".join(f"{n} {split} ({deep[split]} of them deep)" for split, n in splits.items())
+        + f"; deep: more than {LOW_QUALITY} homologs",
         "dataset": f"{run.data or 'bundled sample'}, digest {inputs['data']}",
         "language model": f"{run.lm}, fingerprint {inputs['lm']}",
         "settings": json.dumps(run.fixed()),

@@ -25,7 +25,7 @@ class DistilRun:
     out: Path = Path("runs/distil")
     """Where everything is written and kept.  On several nodes: a folder that all of them share."""
     model: Literal["small", "paper"] = "small"
-    """Width of the networks: `small` for CPUs, `paper` for 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs."""
+    """Width: `small` for CPUs; `paper` for 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs."""
     train_on: Literal["deep", "all"] | None = None
     """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels.  By model if not given."""
     lm: str = SHIPPED

@@ -1,11 +1,10 @@
 """What a finished distillation run prints: the table, the headline, and where everything lies."""
 
-from pathlib import Path
-
 from protray.cluster.distil_run import DistilRun
-from protray.cluster.store import ui_command
 from protray.evaluation.tables import to_rich
 from protray.plots.distil_report import headline
+
+TABLE_WIDTH = 110
 
 
 def print_summary(run: DistilRun, metrics: dict) -> None:
@@ -13,6 +12,8 @@ def print_summary(run: DistilRun, metrics: dict) -> None:
     from rich.console import Console
 
     console = Console()
+    if console.width < TABLE_WIDTH:
+        console = Console(width=TABLE_WIDTH)  # of a pipe or a narrow window; cut-off names help nobody
     for table in to_rich(metrics["table"]):
         console.print(table)
     for sentence in headline(metrics["gains"]):
@@ -20,5 +21,4 @@ def print_summary(run: DistilRun, metrics: dict) -> None:
     console.print(f"\nreport       {run.out / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"predictions  {run.out / 'predictions.parquet'}", soft_wrap=True, highlight=False)
     console.print(f"model        {run.out / 'model'}", soft_wrap=True, highlight=False)
-    store = run.mlflow or f"sqlite:///{Path(run.out).resolve() / 'mlflow.db'}"
-    console.print(f"runs         {ui_command(store)}", soft_wrap=True, highlight=False)
+    console.print(f"MLflow       {metrics['mlflow_ui']}", soft_wrap=True, highlight=False)

@@ -79,9 +79,8 @@ def write_part(table: pa.Table, folder: Path) -> None:
 
 def finished_ids(folder: Path) -> set[str]:
     """Ids that already have a map in `folder`."""
-    return {
-        name for part in folder.glob("part-*.parquet") for name in pq.read_table(part, columns=["id"])["id"].to_pylist()
-    }
+    parts = (pq.read_table(part, columns=["id"]) for part in folder.glob("part-*.parquet"))
+    return {name for part in parts for name in part["id"].to_pylist()}
 
 
 def compute_maps(
@@ -98,16 +97,15 @@ def compute_maps(
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = finished_ids(folder)
-    lengths = {
-        name: len(text) for name, text in zip(proteins["id"].to_pylist(), proteins["sequence"].to_pylist(), strict=True)
-    }
+    names = proteins["id"].to_pylist()
+    lengths = dict(zip(names, map(len, proteins["sequence"].to_pylist()), strict=True))
     missing = sorted((name for name in lengths if name not in known), key=lambda name: (-lengths[name], name))
     total = sum(length**2 for length in lengths.values())
     done = total - sum(lengths[name] ** 2 for name in missing)
     on_progress(done, total)
     if not missing:
         return {}
-    row_of = {name: row for row, name in enumerate(proteins["id"].to_pylist())}
+    row_of = {name: row for row, name in enumerate(names)}
     todo = proteins.select(["id", "sequence"]).take([row_of[name] for name in missing])
     results = (
         ray.data.from_arrow(todo)
@@ -124,9 +122,10 @@ def compute_maps(
     )
     rejected: dict[str, str] = {}
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for name, reason in zip(batch["id"].to_pylist(), batch["reason"].to_pylist(), strict=True):
-            done += lengths[name] ** 2
-            if reason:
-                rejected[name] = reason
+        assert isinstance(batch, pa.Table)
+        for row in batch.to_pylist():
+            done += lengths[row["id"]] ** 2
+            if row["reason"]:
+                rejected[row["id"]] = row["reason"]
         on_progress(done, total)
     return rejected

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.train
@@ -93,7 +94,7 @@ def train(
         return load_state(Path(folder))
 
 
-def _deliver(mailbox: ray.actor.ActorHandle, on_report: Callable[[dict], None], finished: threading.Event) -> None:
+def _deliver(mailbox: Any, on_report: Callable[[dict], None], finished: threading.Event) -> None:
     last = False
     while not last:
         last = finished.wait(POLL_SECONDS)

@@ -19,14 +19,18 @@ PROTEINS = pa.schema(
         pa.field("ss8", pa.string()),  # DSSP letters with C for coil; null where only three states are known
         pa.field("n_rows", pa.int32(), nullable=False),  # N: rows of the whole alignment, query included
         pa.field("msa_count", pa.int32(), nullable=False),  # homologs: n_rows - 1
-        pa.field("meff", pa.float32(), nullable=False),  # effective number of sequences; its identity is in the metadata
+        pa.field(
+            "meff", pa.float32(), nullable=False
+        ),  # effective number of sequences; its identity is in the metadata
         pa.field("counts", pa.list_(pa.int32()), nullable=False),  # C, L x 20, over the whole alignment
         pa.field("pssm", pa.list_(pa.float32()), nullable=False),  # X, L x 20; its background is in the metadata
         pa.field("msa", pa.large_binary(), nullable=False),  # codes, at most `max_rows` rows, drawn without replacement
         pa.field("msa_rows", pa.int32(), nullable=False),  # rows in `msa`
         pa.field("cluster", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),  # train, validation or test
-        pa.field("backbone_cA", pa.list_(pa.int16())),  # N, CA, C, O: L x 4 x 3, 0.01 Å from `origin`; null without structure
+        pa.field(
+            "backbone_cA", pa.list_(pa.int16())
+        ),  # N, CA, C, O: L x 4 x 3, 0.01 Å from `origin`; null without structure
         pa.field("origin", pa.list_(pa.float32())),  # Å
     ],
     metadata=_ORDER,

@@ -44,10 +44,7 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            names = sorted(
-                p for p in path.rglob("*") if p.name.removesuffix(p.suffix * (p.suffix in _OPENERS)).endswith(SUFFIXES)
-            )
-            found.extend(names)
+            found.extend(sorted(file for file in path.rglob("*") if _is_fasta(file)))
         elif path.is_file():
             found.append(path)
         else:
@@ -55,6 +52,11 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
     if not found:
         raise ValueError(f"no FASTA file ({', '.join(SUFFIXES)}, plain or .gz .xz .bz2) in {[str(p) for p in paths]}")
     return found
+
+
+def _is_fasta(path: Path) -> bool:
+    unpacked = path.stem if path.suffix in _OPENERS else path.name
+    return unpacked.endswith(SUFFIXES)
 
 
 def read_sequences(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:

@@ -7,20 +7,22 @@ position: for n layers, about n - 1.1 layers' worth of matrix products are left.
 Shape key:  M masked copies in a batch   T tokens   H heads   D channels of a head   C channels
 """
 
+from typing import Any  # the modules of Transformers, whose attributes no type checker knows
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 TOKEN_DROPOUT_SHARE = 0.12  # 15 % x 80 %: the share of mask tokens that ESM-2 saw in training (Lin et al. 2023)
 
 
-def supports(model: nn.Module) -> bool:
+def supports(model: Any) -> bool:
     """True for EsmForMaskedLM with rotary positions: ESM-2's shape, and that of the models we train."""
     config = getattr(model, "config", None)
     return getattr(config, "model_type", "") == "esm" and getattr(model.esm, "rotary_embeddings", None) is not None
 
 
-def masked_logits(model: nn.Module, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
+def masked_logits(model: Any, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
     """Logits at each position in `positions_M`, that position being masked; shape (M, vocabulary)."""
     esm, layers = model.esm, model.esm.encoder.layer
     base_TC, mask_C = _embed(model, tokens_T, mask_token)
@@ -48,7 +50,7 @@ def masked_logits(model: nn.Module, tokens_T: Tensor, positions_M: Tensor, mask_
     return model.lm_head(esm.encoder.emb_layer_norm_after(hidden_MTC[:, 0]))
 
 
-def _embed(model: nn.Module, tokens_T: Tensor, mask_token: int) -> tuple[Tensor, Tensor]:
+def _embed(model: Any, tokens_T: Tensor, mask_token: int) -> tuple[Tensor, Tensor]:
     """Embeddings of the unmasked protein (T, C) and of the mask (C,), scaled as in a copy with one mask."""
     embeddings = model.esm.embeddings
     base_TC = embeddings.word_embeddings(tokens_T)
@@ -68,17 +70,17 @@ def _spread(base_TC: Tensor, mask_C: Tensor, positions_M: Tensor) -> Tensor:
     return copies_MTC
 
 
-def _project(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     attention = layer.attention.self
     return attention.query(x), attention.key(x), attention.value(x)
 
 
-def _heads(x_MTC: Tensor, attention: nn.Module) -> Tensor:
+def _heads(x_MTC: Tensor, attention: Any) -> Tensor:
     """(M, T, C) -> (M, H, T, D)."""
     return x_MTC.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
 
 
-def _rotary(esm: nn.Module, like_TC: Tensor) -> tuple[Tensor, Tensor]:
+def _rotary(esm: Any, like_TC: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotary positions (Su et al. 2021) as the model has them, shape (T, D) each."""
     positions_1T = torch.arange(len(like_TC), device=like_TC.device)[None]
     cos_1TD, sin_1TD = esm.rotary_embeddings(like_TC.float(), positions_1T)

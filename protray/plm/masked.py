@@ -10,10 +10,11 @@ Shape key:  M masked copies in a batch   T tokens   L residues   A amino-acid ty
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from protray.plm import esm
 from protray.plm.shipped import resolve
@@ -28,7 +29,7 @@ TOKENS_AT_ONCE = 16_384  # of one forward pass; bounds memory whatever the prote
 class LanguageModel:
     """A Hugging Face masked language model and how it spells residues."""
 
-    model: nn.Module
+    model: Any  # of Transformers, whose attributes no type checker knows
     token_of_code: np.ndarray  # residue code (0..20) -> token id
     mask_token: int
     before: tuple[int, ...]  # tokens in front of a sequence, such as <cls>
@@ -106,7 +107,7 @@ def _masked_logits(lm: LanguageModel, tokens_T: Tensor, positions_M: Tensor, bf1
         return plain_masked_logits(lm.model, tokens_T, positions_M, lm.mask_token)
 
 
-def plain_masked_logits(model: nn.Module, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
+def plain_masked_logits(model: Any, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
     """Run the model as it is on one masked copy for each position."""
     rows_M = torch.arange(len(positions_M), device=tokens_T.device)
     tokens_MT = tokens_T.repeat(len(positions_M), 1)

@@ -3,6 +3,7 @@
 Shape key:  B proteins in a batch   L residues   A amino-acid types (20)   S states
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -23,6 +24,7 @@ from protray.data.collate import Batch, Totals, collate, in_order, order
 from protray.data.dataset import Proteins
 from protray.data.features import FeatureConfig, Features
 from protray.models.ss_classifier import three_states
+from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
 from protray.training.fit import Report, fit
@@ -33,6 +35,7 @@ from protray.training.world import World
 log = logging.getLogger(__name__)
 
 PER_BATCH = 32  # proteins, in evaluation
+NOTHING_LA = np.empty((0, N_AA), dtype=np.float32)  # the enhanced PSSM of a stage that has none
 RAW = pa.schema(
     [
         pa.field("id", pa.string()),
@@ -77,9 +80,7 @@ def run_stages(
         def staged(metrics: dict[str, float], state: dict | None, name: str = stage.name) -> None:
             report({"stage": name} | metrics, state and {"stage": name, "fit": state})
 
-        torch.manual_seed(
-            key(stage.networks.fit.seed, stage.kind) % 2**32
-        )  # weights: alike for a stage and its ablations
+        torch.manual_seed(key(stage.networks.fit.seed, stage.kind))  # first weights: those of a stage's ablations, too
         step = build(stage, earlier).to(world.device)
         best, history = train_stage(stage, step, proteins, features, staged, state, world)
         step.load_state_dict(best)
@@ -108,17 +109,16 @@ def train_stage(
             yield _batch(features, mine, global_rows, stage, epoch)
 
     n_batches = len(order(lengths, settings.per_batch, settings.seed, 0))
-    return fit(
-        step, batches, n_batches, lambda: validate(step, stage, features, world), settings, report, resume, world
-    )
+    score = functools.partial(validate, step, stage, features, world)
+    return fit(step, batches, n_batches, score, settings, report, resume, world)
 
 
 def stage_features(stage: Stage, proteins: Proteins, config: FeatureConfig, prior: Prior | None = None) -> Features:
     """The features that this stage's networks read, and no more."""
     networks = stage.networks
     needs_hidden = networks.enhance.extra > 0 or networks.classifier.extra > 0
-    asked = {"bert": networks.enhance.bert, "lm_hidden": config.lm_hidden and needs_hidden}
-    return Features(proteins, FeatureConfig(**(asdict(config) | asked)), prior)
+    asked = replace(config, bert=networks.enhance.bert, lm_hidden=config.lm_hidden and needs_hidden)
+    return Features(proteins, asked, prior)
 
 
 def _batch(features: Features, mine: np.ndarray, global_rows: np.ndarray, stage: Stage, epoch: int) -> Batch:
@@ -151,7 +151,7 @@ def validate(step: nn.Module, stage: Stage, features: Features, world: World) ->
             examples = [features.example(int(row), stage.lowering, epoch=-1) for row in chosen]
             batch = collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
             _, parts = step(batch, 1)
-            sums = [sums[0] + parts["loss_m"].item() * len(chosen), sums[1] + len(chosen)]
+            sums = [sums[0] + parts["loss_m"].item() * batch.totals.residues, sums[1] + batch.totals.residues]
         total, n = world.sum(sums)
         return {"validation/loss_m": total / max(n, 1), "validation/score": -total / max(n, 1)}
     for batch in evaluation_batches(features, rows, world):
@@ -171,10 +171,8 @@ def predict_batches(step: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple
         logits_BLS = step.logits(batch) if enhanced_BLA is None else step.logits(batch, enhanced_BLA)  # type: ignore
         prob_BLS = logits_BLS.softmax(dim=-1).cpu().numpy()
         for row, (name, length) in enumerate(zip(batch.ids, batch.lengths_B.tolist(), strict=True)):
-            enhanced_LA = (
-                np.empty((0, 20), np.float32) if enhanced_BLA is None else enhanced_BLA[row, :length].cpu().numpy()
-            )
-            yield name, prob_BLS[row, :length], enhanced_LA
+            made = enhanced_BLA is not None
+            yield name, prob_BLS[row, :length], enhanced_BLA[row, :length].cpu().numpy() if made else NOTHING_LA
 
 
 def finish(
@@ -186,18 +184,16 @@ def finish(
     if stage.predicts:
         features = stage_features(stage, proteins, config)
         rows = np.concatenate([proteins.of_split("validation"), proteins.of_split("test")])
-        columns = list(zip(*predict_batches(step, evaluation_batches(features, rows, world)), strict=True)) or [
-            (),
-            (),
-            (),
+        predicted = [
+            {"id": name, "prob": prob_LS.ravel(), "pssm_enhanced": enhanced_LA.ravel()}
+            for name, prob_LS, enhanced_LA in predict_batches(step, evaluation_batches(features, rows, world))
         ]
-        raw = [list(columns[0]), [x.ravel() for x in columns[1]], [x.ravel() for x in columns[2]]]
-        pq.write_table(pa.table(raw, schema=RAW), folder / f"predictions-{world.rank}-of-{world.size}.parquet")
+        path = folder / f"predictions-{world.rank}-of-{world.size}.parquet"
+        pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), path)
     world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
     if world.rank == 0:
-        save_file(
-            {name: weight.contiguous() for name, weight in step.state_dict().items()}, folder / "model.safetensors"
-        )
+        weights = {name: weight.contiguous() for name, weight in step.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
         partial = folder / ".stage.json.partial"
         partial.write_text(json.dumps({"stage": asdict(stage), "workers": world.size, "history": history}, indent=1))
         os.replace(partial, folder / "stage.json")

@@ -72,14 +72,8 @@ def plan_stages(
         enhance=replace(networks.enhance, bert=True, extra=lm_channels),
     )
     teacher = Stage(name="teacher", kind="classify", train_on="deep", lowering="none", networks=plain, weights=weights)
-    ours = Stage(
-        name="protray",
-        kind="distil",
-        train_on=train_on,
-        lowering="prior",
-        networks=full,
-        weights=weights,
-        after="teacher",
+    ours = replace(
+        teacher, name="protray", kind="distil", train_on=train_on, lowering="prior", networks=full, after="teacher"
     )
     ablated = {
         "bert": replace(ours, name="w/o BERT", networks=plain),

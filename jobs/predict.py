@@ -1,0 +1,46 @@
+"""Predict secondary structure with a finished model, for one protein or 100,000.
+
+    python jobs/predict.py --model runs/distil/model --msas alignments/ --out predictions.parquet
+    python jobs/predict.py --model runs/distil/model --fasta proteins.fasta.gz --out predictions.3line
+    python jobs/predict.py --model runs/distil/model --fasta one.fasta --out one.ss2
+    ray job submit --working-dir . -- python jobs/predict.py --model /nfs/model --msas /nfs/msas --out /nfs/p.parquet
+
+The extension of --out decides the format: .parquet (id, sequence, ss3, prob as L x 3 in the order H, E, C, msa_count),
+.3line (>id, sequence, states), or PSIPRED's .ss2.  An .ss2 file holds one protein: one input makes the file --out,
+several make a folder of that name with one <id>.ss2 each (characters that are unsafe in file names become _).
+
+Proteins that cannot be used are listed beside it in <name>.rejected.parquet with file, line and reason; the job fails
+only when none is left.  Of FASTA records with one id the first is kept.  The same command again continues a run that
+was killed, from <out>.parts, and costs nothing once it has finished.
+"""
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    import tyro
+
+    from protray.cluster.predict import PredictRun, predict
+    from protray.cluster.start import setup_logging
+
+    run = tyro.cli(PredictRun, args=argv, description=__doc__)
+    setup_logging()
+    try:
+        summary = predict(run)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if summary["cached"]:
+        print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+    print(f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected")
+    for reason, count in summary["reasons"].items():
+        print(f"           {count} x {reason}")
+    print(f"time       {summary['seconds']:.0f} s")
+    print(f"written    {run.out}")
+    if summary["n_rejected"]:
+        print(f"rejected   {run.rejected}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

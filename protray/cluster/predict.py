@@ -1,0 +1,327 @@
+"""A finished model on one protein or 100,000, with Ray Data: a pool of actors, each with the model loaded once.
+
+Inputs are cut into parts in their order.  An actor reads the proteins of a part, batches them by length, and writes
+their predictions as one Parquet file as soon as it is done, so that a killed run loses the parts in flight and no more.
+At the end the parts become the file that was asked for.  For all proteins at
+once only names, and the sequences of a FASTA file, are in memory.
+
+``OUT``                       the predictions; see ``protray.inference.write``
+``OUT stem.rejected.parquet`` ``schemas.REJECTED``; written last: with the settings in its metadata it says "finished"
+``OUT.parts``                 what is done so far, removed at the end; on several nodes it has to lie where all see it
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.plan import Plan, Stage, describe, make_plan
+from protray.cluster.prepare import group_reasons
+from protray.cluster.progress import Progress
+from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.data import schemas
+from protray.data.inputs import files_in, find_items
+from protray.inference.many import Source, predict_part, read_fasta
+from protray.inference.write import PREDICTED, check_format, check_target, write
+from protray.plm.shipped import fingerprint, resolve
+from protray.seq.msa import InputError
+
+log = logging.getLogger(__name__)
+
+LARGEST_PART = 32  # proteins: what a crash can lose per actor
+PARTS = 64  # of a small input, so that even 40 proteins keep all actors of a laptop busy
+RECORD = b"protray_predict"  # metadata of the table of rejects
+LONGEST_STALL_S = 6 * 3600.0  # between two parts; a protein of 5,000 residues takes most of an hour on a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictRun:
+    """What to predict with what; one of `msas` and `fasta`."""
+
+    model: Path
+    """The folder `model` of a finished jobs/distil.py run."""
+    msas: Path | None = None
+    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz."""
+    fasta: Path | None = None
+    """FASTA file, plain, .gz, .xz or .bz2: every record is a protein without homologs."""
+    out: Path
+    """Where to write; its extension, .parquet, .3line or .ss2, is the format."""
+    max_length: int = 5000
+    """Longer proteins are left out: a protein costs one pass of the language model per residue."""
+
+    @property
+    def rejected(self) -> Path:
+        return self.out.with_suffix(".rejected.parquet")
+
+    @property
+    def work(self) -> Path:
+        return self.out.with_name(self.out.name + ".parts")
+
+
+def predict(run: PredictRun) -> dict:
+    """Predict what is missing and write the file; returns the counts and where things are.
+
+    Raises
+    ------
+    ValueError
+        When nothing can be done: options, model, input or output are unusable, the work folder belongs to other
+        settings, or not one protein could be predicted.
+    """
+    started = time.monotonic()
+    if (run.msas is None) == (run.fasta is None):
+        raise ValueError("give exactly one of --msas DIR and --fasta FILE")
+    if run.max_length < 1:
+        raise ValueError(f"--max-length is {run.max_length}; it must be at least 1")
+    check_format(run.out)
+    lm = check_model(run.model)
+    sources, errors = find_sources(run)
+    many = len(sources) + len(errors) > 1
+    settings = _settings(run, lm, sources, errors)
+    summary = _finished(run, settings)
+    if summary is None:
+        _check_out(run, many, settings)
+        parts = cut(sources)
+        compute(run, parts, settings)
+        summary = _finish(run, len(parts), errors, many, settings)
+    return summary | {"seconds": time.monotonic() - started}
+
+
+def check_model(folder: Path) -> str:
+    """Load the networks once, here, where an error is short; returns the name of their language model."""
+    from protray.training.export import load_model
+
+    try:
+        lm = load_model(folder)[0].lm
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{folder}: this model cannot be loaded: {type(error).__name__}: {error}") from None
+    path = Path(resolve(lm))
+    if not path.is_dir() and (path.is_absolute() or len(path.parts) > 2):  # a hub name is `name` or `owner/name`
+        raise ValueError(f"{folder}/config.json: its language model is the folder {path}, which does not exist")
+    return lm
+
+
+def find_sources(run: PredictRun) -> tuple[list[Source], list[InputError]]:
+    """The proteins to predict, in input order, each id once, and what can be seen to be unusable without reading."""
+    if run.fasta is not None:
+        return read_fasta(run.fasta.resolve())
+    assert run.msas is not None
+    ours = [run.out, run.rejected]
+    for folder in (run.work, run.out):  # an --out inside --msas
+        ours += files_in(folder) if folder.is_dir() else []
+    items, errors = find_items(run.msas.resolve(), None, ignore=tuple(ours))
+    unprintable = [item for item in items if not item.id.isprintable()]
+    errors += [InputError(item.msa_file, None, "the file name is not printable text", item.id) for item in unprintable]
+    return [Source(item.id, item.msa_file) for item in items if item.id.isprintable()], errors
+
+
+def cut(sources: list[Source]) -> list[list[Source]]:
+    """Parts of equal size; the size depends on the number of proteins alone, so that a restart finds the same parts."""
+    size = min(LARGEST_PART, max(1, -(-len(sources) // PARTS)))
+    return [sources[start : start + size] for start in range(0, len(sources), size)]
+
+
+def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
+    """Write the parts that are not there yet."""
+    run.work.mkdir(parents=True, exist_ok=True)
+    _write_json(run.work / "settings.json", settings)
+    missing = [number for number in range(len(parts)) if not _part(run.work, number).exists()]
+    if not missing:
+        return
+    total, done = sum(map(len, parts)), sum(map(len, parts)) - sum(len(parts[number]) for number in missing)
+    if done:
+        log.info("%d of %d proteins are done already, in %s", done, total, run.work)
+    cluster = start_ray()
+    try:
+        job_plan = plan_pool(cluster, len(missing))
+        log.info("%s", describe(job_plan))
+        with Progress("predict") as show:
+            show(done, total)
+            for proteins in _run(run, {number: parts[number] for number in missing}, job_plan):
+                done += proteins
+                show(done, total, f"{done} of {total}")
+    finally:
+        stop_ray(cluster)
+
+
+def plan_pool(cluster: Cluster, parts: int) -> Plan:
+    """One actor per GPU, or per CPU that Ray Data does not need itself; no more than there are parts."""
+    cpus, gpus = cluster.resources.get("CPU", 0.0), cluster.resources.get("GPU", 0.0)
+    if gpus:
+        workers, each, gpu = int(gpus), 1.0, 1.0
+    elif cpus <= 2:  # two actors halve the one CPU that is left; each still has a core's worth of work
+        workers, each, gpu = 2, 0.5, 0.0
+    else:
+        workers, each, gpu = int(cpus) - 1, 1.0, 0.0
+    pool = Stage(
+        name="predict",
+        kind="map",
+        workers=min(workers, parts),
+        cpus_per_worker=each,
+        gpus_per_worker=gpu,
+        data_cpus=1.0,
+    )
+    return make_plan([pool], cluster.resources, cluster.nodes)
+
+
+def _run(run: PredictRun, parts: dict[int, list[Source]], job_plan: Plan) -> Iterator[int]:
+    """Let actors write `parts`; yields the number of proteins of each part that is done."""
+    import ray.data
+
+    stage = job_plan["predict"]
+    payloads = [json.dumps([asdict(source) for source in part]) for part in parts.values()]
+    table = pa.table({"part": pa.array(list(parts), pa.int64()), "payload": pa.array(payloads, pa.large_string())})
+    threads, gpu = job_plan.threads("predict"), stage.gpus_per_worker > 0
+    dataset = (
+        ray.data.from_arrow(table)
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(
+            PredictActor,  # type: ignore[arg-type]
+            fn_constructor_args=[str(run.model.resolve()), str(run.work.resolve()), run.max_length, threads, gpu],
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=stage.cpus_per_worker,
+            num_gpus=stage.gpus_per_worker or None,
+            compute=ray.data.ActorPoolStrategy(size=stage.workers),
+        )
+    )
+    dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    for batch in batches:
+        yield from batch["proteins"].to_pylist()
+
+
+class PredictActor:
+    """Loads the model and its language model once, then turns parts into Parquet files."""
+
+    def __init__(self, model: str, folder: str, max_length: int, threads: int, gpu: bool) -> None:
+        import torch
+
+        from protray.inference.predict import Predictor
+
+        setup_worker_logging()
+        torch.set_num_threads(threads)
+        self.predictor = Predictor.open(Path(model), device="cuda" if gpu else "cpu")
+        self.folder, self.max_length = Path(folder), max_length
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        part = batch["part"][0].as_py()
+        sources = [Source(**fields) for fields in json.loads(batch["payload"][0].as_py())]
+        table, errors = predict_part(self.predictor, sources, self.max_length)
+        _write_table(_rejected_table(errors), _part(self.folder, part, "rejected"))
+        _write_table(table, _part(self.folder, part))  # second: it says that the part is done
+        return pa.table({"part": [part], "proteins": [len(sources)]})
+
+
+def _settings(run: PredictRun, lm: str, sources: list[Source], errors: list[InputError]) -> dict:
+    """All that the predictions depend on."""
+    state = hashlib.sha256()
+    for file in sorted({source.file for source in sources} | {error.file for error in errors}):
+        stat = Path(file).stat()
+        state.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return {
+        "model": f"{run.model.resolve()} ({fingerprint(str(run.model))})",
+        "language model": f"{lm} ({fingerprint(lm)})",
+        "inputs": str((run.msas or run.fasta or Path()).resolve()),
+        "number of inputs": len(sources) + len(errors),
+        "state of the inputs": state.hexdigest()[:16],
+        "max_length": run.max_length,
+    }
+
+
+def _finished(run: PredictRun, settings: dict) -> dict | None:
+    """The summary of an earlier run that was the same and wrote everything."""
+    if not run.out.exists() or not run.rejected.is_file() or run.work.exists():
+        return None
+    metadata: dict[bytes, bytes] = pq.read_schema(run.rejected).metadata or {}
+    stored = json.loads(metadata.get(RECORD, b"{}"))
+    if stored.get("out") != run.out.name or stored.get("settings") != settings or not stored["predicted"]:
+        return None
+    return _summary(stored["predicted"], pq.read_table(run.rejected)) | {"cached": True}
+
+
+def _check_out(run: PredictRun, many: bool, settings: dict) -> None:
+    """Refuse a work folder of other settings, and a folder that holds files which are not ours to replace."""
+    check_target(run.out, many)
+    stored = run.work / "settings.json"
+    if stored.is_file():
+        before = json.loads(stored.read_text())
+        differ = [
+            f"{name} was {before.get(name)}, is {settings[name]}"
+            for name in settings
+            if before.get(name) != settings[name]
+        ]
+        if differ:
+            raise ValueError(
+                f"{run.work} holds an unfinished run with other settings: {'; '.join(differ)}. "
+                "Choose another --out, or remove that folder"
+            )
+    elif run.out.is_dir() and any(run.out.iterdir()):
+        raise ValueError(f"{run.out} is a folder with files in it; choose another --out, or remove it")
+
+
+def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool, settings: dict) -> dict:
+    """Write the file and the rejects from the parts, and remove the work folder."""
+    parts = [_part(run.work, number) for number in range(n_parts)]
+    faults = [pq.read_table(_part(run.work, number, "rejected")) for number in range(n_parts)]
+    rejected = pa.concat_tables([_rejected_table(errors), *faults])
+    predicted = sum(pq.read_metadata(part).num_rows for part in parts)
+    if predicted:
+        write((pq.read_table(part, schema=PREDICTED) for part in parts), run.out, many)
+    record = {"out": run.out.name, "predicted": predicted, "settings": settings}
+    rejected = rejected.replace_schema_metadata((rejected.schema.metadata or {}) | {RECORD: json.dumps(record)})
+    run.rejected.parent.mkdir(parents=True, exist_ok=True)
+    _write_table(rejected, run.rejected)
+    shutil.rmtree(run.work)
+    summary = _summary(predicted, rejected) | {"cached": False}
+    if not predicted:
+        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        raise ValueError(
+            f"no usable protein among {rejected.num_rows} in {run.msas or run.fasta}; see {run.rejected}{lines}"
+        )
+    return summary
+
+
+def _summary(predicted: int, rejected: pa.Table) -> dict[str, Any]:
+    reasons = group_reasons(rejected["reason"].to_pylist())
+    return {"n_predicted": predicted, "n_rejected": rejected.num_rows, "reasons": reasons}
+
+
+def _part(folder: Path, number: int, kind: str = "part") -> Path:
+    return folder / f"{kind}-{number:06d}.parquet"
+
+
+def _rejected_table(errors: list[InputError]) -> pa.Table:
+    rows = [
+        {"id": _text(error.id), "file": _text(error.file), "line": error.line, "reason": _text(error.reason)}
+        for error in errors
+    ]
+    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
+
+
+def _text(name: str | None) -> str | None:
+    """Put '?' for the bytes of a file name that are no text, which Arrow cannot store."""
+    return None if name is None else name.encode(errors="replace").decode()
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file that appears under its name only when it is whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,182 @@
+"""Many proteins from files, of which any may be unusable: read them, predict in batches, and say why one has no result.
+
+Shape key:  N aligned sequences   L residues
+"""
+
+import logging
+import lzma
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from protray.inference.write import to_table
+from protray.plm.corpus import open_text
+from protray.seq.alphabet import GAP, UNKNOWN, decode, encode
+from protray.seq.msa import InputError, read_msa
+
+if TYPE_CHECKING:  # torch, which the job's driver does not need to list its inputs
+    from protray.inference.predict import Prediction, Predictor, Query
+
+log = logging.getLogger(__name__)
+
+HELD_BYTES = 1 << 28  # of alignments in memory, beside the one that is being read
+PADDED_RESIDUES = 8192  # of one batch through the networks
+FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
+BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)  # what a damaged packed file raises
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a protein comes from: an alignment file, or a record of a FASTA file and the line it starts on."""
+
+    id: str
+    file: str
+    line: int | None = None
+    sequence: str | None = None
+
+
+def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
+    """Read the records of a FASTA file, plain or packed; the id is the first word of the header.
+
+    Of records with one id the first is kept; the others are errors, and so is whatever follows damage in the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is a folder; give it to --msas" if path.is_dir() else f"{path}: no such file")
+    found: dict[str, Source] = {}
+    errors: list[InputError] = []
+    line = 0
+    try:
+        for line, header, letters in _records(path):
+            id = header.split(maxsplit=1)[0] if header and header.strip() else ""
+            if header is None:
+                reason = f"text in front of the first '>': {letters[:30]!r}"
+            elif not id:
+                reason = "a record without an id behind '>'"
+            elif FOREIGN in id:
+                reason = f"id {id!r} holds bytes that are not ASCII"
+            elif id in found:
+                reason = f"id {id!r} is also that of the record on line {found[id].line}, which is kept"
+            else:
+                found[id] = Source(id, str(path), line, letters)
+                continue
+            errors.append(InputError(path, line, reason, id or None))
+    except BROKEN as error:
+        errors.append(
+            InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
+        )
+    return list(found.values()), errors
+
+
+def _records(path: Path) -> Iterator[tuple[int, str | None, str]]:
+    """(Line of the header, header, letters) of each record; the header is None for text in front of the first one."""
+    first, header, letters = 1, None, []
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if number == 1:
+                line = line.lstrip(FOREIGN)  # a byte-order mark
+            if line.startswith(">"):
+                if header is not None or any(letters):
+                    yield first, header, "".join(letters)
+                first, header, letters = number, line[1:], []
+            else:
+                letters.append("".join(line.split()))
+    if header is not None or any(letters):
+        yield first, header, "".join(letters)
+
+
+def predict_part(predictor: "Predictor", sources: list[Source], max_length: int) -> tuple[pa.Table, list[InputError]]:
+    """Predictions in the order of `sources`, and a reason for each protein that has none; no error escapes."""
+    queries: list[Query] = []
+    predictions: dict[str, Prediction] = {}
+    sequences: dict[str, str] = {}
+    reasons: dict[str, InputError] = {}
+    by_id = {source.id: source for source in sources}
+
+    def flush() -> None:
+        for batch in by_length(queries):
+            done, failed = predict_batch(predictor, batch)
+            predictions.update((prediction.id, prediction) for prediction in done)
+            reasons.update((id, _error(by_id[id], error)) for id, error in failed.items())
+        queries.clear()
+
+    for source in sources:
+        try:
+            query = read_query(source, max_length, predictor)
+        except Exception as error:  # a bad file, or a fault of ours or of the disk, must not stop the other proteins
+            reasons[source.id] = _error(source, error)
+            continue
+        sequences[source.id] = decode(query.msa_NL[0])
+        queries.append(query)
+        if sum(query.msa_NL.nbytes for query in queries) > HELD_BYTES:
+            flush()
+    flush()
+    done = [predictions[source.id] for source in sources if source.id in predictions]
+    table = to_table((sequences[prediction.id] for prediction in done), done)
+    return table, [reasons[source.id] for source in sources if source.id in reasons]
+
+
+def read_query(source: Source, max_length: int, predictor: "Predictor") -> "Query":
+    """Read one protein; a FASTA record is an alignment of one row."""
+    from protray.inference.predict import Query
+    from protray.plm.masked import tokens_of
+
+    msa_NL = read_msa(source.file).codes_NL if source.sequence is None else _codes(source.sequence)[None]
+    if msa_NL.shape[1] > max_length:
+        raise ValueError(f"{msa_NL.shape[1]} residues; the limit is {max_length}, see --max-length")
+    if predictor.lm is not None:
+        tokens_of(predictor.lm, msa_NL[0])  # raises where the language model has a limit of its own
+    return Query(source.id, msa_NL)
+
+
+def by_length(queries: "list[Query]") -> "Iterator[list[Query]]":
+    """Batches of proteins of similar lengths, at most ``PADDED_RESIDUES`` each unless one alone is longer."""
+    batch: list[Query] = []
+    for query in sorted(queries, key=lambda query: query.msa_NL.shape[1]):
+        if batch and (len(batch) + 1) * query.msa_NL.shape[1] > PADDED_RESIDUES:
+            yield batch
+            batch = []
+        batch.append(query)
+    if batch:
+        yield batch
+
+
+def predict_batch(predictor: "Predictor", batch: "list[Query]") -> "tuple[list[Prediction], dict[str, Exception]]":
+    """Predict a batch; if that fails, each of its proteins alone, to find the one to blame."""
+    try:
+        predictions = predictor.predict(batch)
+    except Exception as error:
+        if len(batch) == 1:
+            return [], {batch[0].id: error}
+        alone = [predict_batch(predictor, [query]) for query in batch]
+        return [p for done, _ in alone for p in done], {id: e for _, failed in alone for id, e in failed.items()}
+    unusable = [prediction.id for prediction in predictions if not np.isfinite(prediction.prob_L3).all()]
+    bad: dict[str, Exception] = {id: ValueError("its probabilities are not finite") for id in unusable}
+    return [prediction for prediction in predictions if prediction.id not in bad], bad
+
+
+def _codes(sequence: str) -> np.ndarray:
+    """Residue codes of a FASTA record; a '*' at its end is a stop codon, lower case is masked and means the same."""
+    letters = sequence.upper().removesuffix("*")
+    codes_L = encode(letters)
+    if not codes_L.size:
+        raise ValueError("the record has no residue")
+    foreign = np.flatnonzero(codes_L > UNKNOWN)
+    if foreign.size:
+        position = int(foreign[0])
+        hint = "; alignments go to --msas" if codes_L[position] == GAP else ""
+        raise ValueError(f"{letters[position]!r} at position {position + 1} is no residue{hint}")
+    return codes_L
+
+
+def _error(source: Source, error: Exception) -> InputError:
+    if isinstance(error, InputError):
+        return InputError(error.file, error.line, error.reason, source.id)
+    if not isinstance(error, ValueError):
+        log.error("%s: unexpected %s", source.id, type(error).__name__, exc_info=error)
+    reason = str(error) if isinstance(error, ValueError) else f"unexpected {type(error).__name__}: {error}"
+    return InputError(source.file, source.line, reason, source.id)

@@ -1,0 +1,162 @@
+"""Predictions as files that other programs read; the extension of the name decides which.
+
+``.parquet``  one row per protein: id, sequence, ss3, prob (L x 3, columns H, E, C), msa_count
+``.3line``    ``>id``, the sequence and its states, a line each
+``.ss2``      PSIPRED's vertical format; it holds one protein, so several become a folder of ``<id>.ss2``
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray import __version__
+from protray.data.schemas import PREDICTIONS
+
+if TYPE_CHECKING:
+    from protray.inference.predict import Prediction
+
+# without the enhanced PSSM, which would be five sixths of the file
+PREDICTED = PREDICTIONS.remove(PREDICTIONS.get_field_index("pssm_enhanced"))
+ROWS_PER_GROUP = 1024  # of Parquet: about 5 MB at 350 residues, all that is in memory at once
+LONGEST_NAME = 100  # letters of an id in a file name; file systems stop at 255 bytes
+
+
+def check_format(out: Path) -> None:
+    """Raise ValueError if the extension of `out` is not one of a format that can be written."""
+    if out.suffix not in _WRITERS:
+        raise ValueError(f"{out}: extension {out.suffix!r} names no format; known are {', '.join(_WRITERS)}")
+
+
+def check_target(out: Path, many: bool) -> None:
+    """Raise ValueError if predictions of one protein, or of `many`, cannot be written under the name `out`."""
+    check_format(out)
+    folder = many and out.suffix == ".ss2"
+    if folder and out.exists() and not out.is_dir():
+        raise ValueError(
+            f"{out} is a file; an .ss2 file holds one protein, and several need a folder: use another name"
+        )
+    if not folder and out.is_dir():
+        raise ValueError(f"{out} is a folder, but a file is to be written; use another name")
+
+
+def to_table(sequences: Iterable[str], predictions: "Iterable[Prediction]") -> pa.Table:
+    """Rows of ``PREDICTED``, one for each prediction and the sequence it belongs to."""
+    rows = [
+        {
+            "id": prediction.id,
+            "sequence": sequence,
+            "ss3": prediction.ss3,
+            "prob": prediction.prob_L3.astype(np.float32).ravel(),
+            "msa_count": prediction.msa_count,
+        }
+        for sequence, prediction in zip(sequences, predictions, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=PREDICTED)
+
+
+def write(tables: Iterable[pa.Table], out: Path, many: bool) -> None:
+    """Write all rows of `tables`, in order, so that a file appears under its name only when it is whole.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        Of schema ``PREDICTED``; read once, one at a time.
+    out : Path
+        See the extensions above.
+    many : bool
+        Whether several proteins were asked for: then ``.ss2`` makes a folder, however many could be predicted.
+    """
+    check_target(out, many)
+    partial = out.with_name(f".{out.name}.partial")
+    if partial.is_dir():  # of a run that was killed
+        shutil.rmtree(partial)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _WRITERS[out.suffix](tables, partial, many)
+    if partial.is_dir() and out.is_dir():
+        for file in partial.iterdir():
+            os.replace(file, out / file.name)
+        partial.rmdir()
+    else:
+        os.replace(partial, out)
+
+
+def three_line(row: dict) -> str:
+    return f">{_one_line(row['id'])}\n{row['sequence']}\n{row['ss3']}\n"
+
+
+def ss2(row: dict) -> str:
+    """PSIPRED's vertical format (Jones 1999): a comment, an empty line, and per residue P(coil), P(helix), P(strand).
+
+    Programs that read it count on one comment line; ours names the protein there.
+    """
+    lines = [f"# PSIPRED VFORMAT (protray {__version__}) {_one_line(row['id'])}", ""]
+    prob_L3 = np.asarray(row["prob"]).reshape(-1, 3)  # H, E, C
+    for number, (letter, state, (h, e, c)) in enumerate(zip(row["sequence"], row["ss3"], prob_L3, strict=True), 1):
+        lines.append("%4d %c %c  %6.3f %6.3f %6.3f" % (number, letter, state, c, h, e))  # noqa: UP031  PSIPRED's own
+    return "\n".join(lines) + "\n"
+
+
+def file_name(id: str, taken: set[str]) -> str:
+    """A file name without extension: the id itself where every system can store it; added to the names in `taken`.
+
+    Anything but ASCII letters, digits and ``._+=@-`` becomes '_', so no name leaves its folder.  Eight digits of the
+    id's hash are added to a name that was changed or is taken, also by one that differs in case alone (macOS).
+    """
+    name = re.sub(r"[^A-Za-z0-9._+=@-]", "_", id)[:LONGEST_NAME]
+    name = re.sub(r"^(?=[.-]|$)", "_", name)  # neither hidden, nor an option, nor empty, nor '..'
+    if name != id or name.casefold() in taken:
+        name += "-" + hashlib.sha256(id.encode()).hexdigest()[:8]
+    taken.add(name.casefold())
+    return name
+
+
+def _write_parquet(tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
+    with pq.ParquetWriter(partial, PREDICTED, compression="zstd") as writer:
+        held: list[pa.Table] = []
+        for table in tables:
+            held.append(table)
+            if sum(table.num_rows for table in held) >= ROWS_PER_GROUP:
+                writer.write_table(pa.concat_tables(held))
+                held = []
+        if held:
+            writer.write_table(pa.concat_tables(held))
+
+
+def _write_three_line(tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines(three_line(row) for row in _rows(tables))
+
+
+def _write_ss2(tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
+    if not many:
+        partial.write_text("".join(ss2(row) for row in _rows(tables)), encoding="utf-8")
+        return
+    partial.mkdir()
+    taken: set[str] = set()
+    for row in _rows(tables):
+        (partial / f"{file_name(row['id'], taken)}.ss2").write_text(ss2(row), encoding="utf-8")
+
+
+def _rows(tables: Iterable[pa.Table]) -> Iterator[dict]:
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=64):
+            yield from batch.to_pylist()
+
+
+def _one_line(id: str) -> str:
+    return " ".join(id.split())
+
+
+_WRITERS: dict[str, Callable[[Iterable[pa.Table], Path, bool], None]] = {
+    ".parquet": _write_parquet,
+    ".3line": _write_three_line,
+    ".ss2": _write_ss2,
+}

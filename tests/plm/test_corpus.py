@@ -1,0 +1,71 @@
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protray.plm.corpus import fasta_files, read_corpus, read_sequences
+from protray.plm.tokens import CLS, EOS, ESM_TOKENS, MASK, PADDING, TOKEN_OF_CODE, save_tokenizer
+from protray.seq.alphabet import AMINO_ACIDS, decode
+
+FASTA = b">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nAC1E\n>e\nAC\n"
+
+
+def texts(paths: list[Path], **settings) -> list[str]:
+    corpus = read_corpus(paths, **settings)
+    return [decode(corpus.codes_R[corpus.starts_M[m] : corpus.starts_M[m + 1]]) for m in range(len(corpus))]
+
+
+def test_what_is_kept(tmp_path) -> None:
+    """c has a gap, d a digit, e is too short; lower case and the closing star of b are fine."""
+    path = tmp_path / "x.fasta"
+    path.write_bytes(FASTA)
+    assert texts([path], min_length=3) == ["ACDEFGH", "ACDX"]
+    assert texts([path], min_length=3, exclude=frozenset({"a"})) == ["ACDX"]
+    assert read_corpus([path], min_length=3).lengths_M.tolist() == [7, 4]
+    assert [name for name, _ in read_sequences([path])] == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)])
+def test_packed_files(tmp_path, suffix, pack) -> None:
+    path = tmp_path / f"x.fa{suffix}"
+    path.write_bytes(pack(FASTA))
+    assert texts([path], min_length=3) == ["ACDEFGH", "ACDX"]
+    assert fasta_files([tmp_path]) == [path]
+
+
+def test_folders_are_searched(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.faa", "sub/a.fasta", "notes.txt", "c.fasta.zip"):
+        (tmp_path / name).write_bytes(FASTA)
+    assert [path.name for path in fasta_files([tmp_path])] == ["b.faa", "a.fasta"]
+
+
+def test_named_errors(tmp_path) -> None:
+    with pytest.raises(ValueError, match="gone.fasta: no such file or folder"):
+        fasta_files([tmp_path / "gone.fasta"])
+    with pytest.raises(ValueError, match="no FASTA file"):
+        fasta_files([tmp_path])
+    (tmp_path / "x.fasta").write_text(">a\nACDE\n")
+    with pytest.raises(ValueError, match="no usable sequence of at least 30 residues"):
+        read_corpus([tmp_path])
+
+
+def test_tokens_are_those_of_esm2() -> None:
+    """ids 0 to 3 are special, residues 4 (L) to 23 (C), X is 24, <mask> is the last of 33."""
+    assert (CLS, PADDING, EOS, MASK, len(ESM_TOKENS)) == (0, 1, 2, 32, 33)
+    assert [ESM_TOKENS[token] for token in TOKEN_OF_CODE] == list(AMINO_ACIDS + "X")
+    assert TOKEN_OF_CODE[AMINO_ACIDS.index("L")] == 4
+    assert sorted(TOKEN_OF_CODE) == list(range(4, 25))
+
+
+def test_saved_tokenizer_reads_like_ours(tmp_path) -> None:
+    from transformers import AutoTokenizer
+
+    save_tokenizer(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("ACX")["input_ids"] == [CLS, *TOKEN_OF_CODE[[0, 4, 20]], EOS]
+    assert tokenizer.mask_token_id == MASK
+    np.testing.assert_array_equal(tokenizer.convert_tokens_to_ids(list(AMINO_ACIDS)), TOKEN_OF_CODE[:20])

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from tiny import HIDDEN, tiny_networks, tiny_proteins, tiny_stages
+
+from protray.data.dataset import Proteins
+from protray.losses.weights import DistilWeights
+from protray.seq.alphabet import N_AA
+from protray.training.stages import PAPER, build, part, plan_stages, training_rows
+from protray.training.steps import Classify, Distil, Reconstruct
+
+PROTEINS = tiny_proteins()
+
+
+def test_order_puts_a_stage_behind_the_one_it_needs() -> None:
+    seen = set()
+    for stage in tiny_stages().values():
+        assert stage.after is None or stage.after in seen
+        seen.add(stage.name)
+
+
+def test_every_stage_builds() -> None:
+    stages, built = tiny_stages(), {}
+    for name, stage in stages.items():
+        step = build(stage, built)
+        built[name] = step.state_dict()
+        kind = {"classify": Classify, "reconstruct": Reconstruct, "distil": Distil}[stage.kind]
+        assert isinstance(step, kind)
+        assert stage.predicts == (name != "Bagging enhancer")
+    assert set(stages) == {
+        "teacher", "protray", "Real", "Real (shallow only)", "Real + LM", "Bagging enhancer", "Bagging",
+        "w/o BERT", "w/o CL", "w/o MSE",
+    }  # fmt: skip
+
+
+def test_frozen_parts_are_those_of_the_stage_before() -> None:
+    stages = tiny_stages()
+    teacher = build(stages["teacher"], {})
+    step = build(stages["protray"], {"teacher": teacher.state_dict()})
+    for name, weight in part(teacher.state_dict(), "classifier").items():
+        assert (part(step.state_dict(), "teacher")[name] == weight).all()
+    assert not any(weight.requires_grad for weight in step.teacher.parameters())  # type: ignore[union-attr]
+
+
+def test_ablations_differ_in_one_thing() -> None:
+    stages = tiny_stages()
+    ours = stages["protray"]
+    assert (stages["w/o CL"].weights, stages["w/o CL"].networks) == (DistilWeights(gamma=0.0), ours.networks)
+    assert (stages["w/o MSE"].weights, stages["w/o MSE"].networks) == (DistilWeights(beta=0.0), ours.networks)
+    without = stages["w/o BERT"].networks
+    assert (without.enhance.bert, without.enhance.extra, without.classifier.extra) == (False, 0, 0)
+    assert (ours.networks.enhance.bert, ours.networks.enhance.extra) == (True, HIDDEN)
+    assert ours.networks.classifier.extra == N_AA + HIDDEN
+
+
+def test_without_hidden_states_x_b_is_all_that_is_read() -> None:
+    stages = {stage.name: stage for stage in plan_stages(tiny_networks(), DistilWeights(), "deep", 0, ())}
+    assert "Real + LM" not in stages
+    networks = stages["protray"].networks
+    assert (networks.enhance.bert, networks.enhance.extra, networks.classifier.extra) == (True, 0, 0)
+    build(stages["protray"], {"teacher": build(stages["teacher"], {}).state_dict()})
+
+
+def test_training_rows() -> None:
+    deep, shallow = training_rows(PROTEINS, "deep"), training_rows(PROTEINS, "shallow")
+    assert len(deep) == 4 and (PROTEINS.msa_counts[deep] > 60).all()
+    assert len(shallow) == 3 and (PROTEINS.msa_counts[shallow] <= 60).all()
+    np.testing.assert_array_equal(training_rows(PROTEINS, "all"), np.sort([*deep, *shallow]))
+    with pytest.raises(ValueError, match=r"no labelled deep protein \(3 labelled ones in all\)"):
+        training_rows(Proteins(PROTEINS.table.take(shallow)), "deep")
+
+
+def test_paper_settings() -> None:
+    assert (PAPER.classifier.hidden, PAPER.classifier.dropout, PAPER.classifier.states) == (400, 0.75, 3)
+    assert (PAPER.enhance.hidden, PAPER.enhance.filters, PAPER.enhance.kernels) == (400, 300, (3, 3, 5))
+    assert (PAPER.fit.learning_rate, PAPER.fit.decay_every, PAPER.fit.anneal) == (0.01, 50, False)
+    assert (PAPER.classifier.embedding, PAPER.enhance.embedding, PAPER.classifier.layers) == (32, 32, 2)
