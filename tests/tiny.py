@@ -40,9 +40,7 @@ def tiny_proteins() -> Proteins:
             left[place] -= 1
             msa = Msa(raw["id"], np.frombuffer(raw["msa"], np.uint8).reshape(raw["msa_rows"], -1))
             labels = {"ss3": to_three(raw["ss8"]), "ss8": raw["ss8"]}
-            rows.append(
-                protein_row(msa, **labels, cluster=raw["cluster"], split=raw["split"], settings=settings)
-            )
+            rows.append(protein_row(msa, **labels, cluster=raw["cluster"], split=raw["split"], settings=settings))
     table = pa.Table.from_pylist(rows, schema=protein_schema(settings)).sort_by("id").combine_chunks()
     return joined(table, synthetic_maps(table))
 

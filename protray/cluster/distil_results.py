@@ -77,7 +77,7 @@ def write_results(
 def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
     classifier = stage.networks.classifier
     card = ModelCard(
-        lm=run.lm,
+        lm=str(Path(run.lm).resolve()) if Path(run.lm).is_dir() else run.lm,
         bf16=has_bf16(),
         features=run.features,
         classifier=classifier,

@@ -23,6 +23,7 @@ from protray.seq.alphabet import encode
 log = logging.getLogger(__name__)
 
 ROWS_PER_BLOCK = 8  # proteins: what a crash can lose per actor
+NO_PROGRESS_S = 6 * 3600  # one block of very long proteins takes a CPU hours; a plan that stalls is refused before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,7 @@ def compute_maps(
             compute=ray.data.ActorPoolStrategy(size=stage.workers),
         )
     )
+    results.context.execution_no_progress_timeout_s = NO_PROGRESS_S
     rejected: dict[str, str] = {}
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(batch, pa.Table)

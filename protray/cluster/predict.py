@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 LARGEST_PART = 32  # proteins: what a crash can lose per actor
 PARTS = 64  # of a small input, so that even 40 proteins keep all actors of a laptop busy
 RECORD = b"protray_predict"  # metadata of the table of rejects
-LONGEST_STALL_S = 6 * 3600.0  # between two parts; a protein of 5,000 residues takes most of an hour on a CPU
+LONGEST_STALL_S = 6 * 3600.0  # between two parts: protray's default of minutes would end a run at a few long proteins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,7 @@ def predict(run: PredictRun) -> dict:
     settings = _settings(run, lm, sources, errors)
     summary = _finished(run, settings)
     if summary is None:
+        check_lm(run.model, lm)
         _check_out(run, many, settings)
         parts = cut(sources)
         compute(run, parts, settings)
@@ -100,15 +101,27 @@ def check_model(folder: Path) -> str:
     from protray.training.export import load_model
 
     try:
-        lm = load_model(folder)[0].lm
+        return load_model(folder)[0].lm
     except ValueError:
         raise
     except Exception as error:
         raise ValueError(f"{folder}: this model cannot be loaded: {type(error).__name__}: {error}") from None
+
+
+def check_lm(model: Path, lm: str) -> None:
+    """Raise ValueError if the language model of `model` is not there; actors would say so in 100 lines each."""
     path = Path(resolve(lm))
-    if not path.is_dir() and (path.is_absolute() or len(path.parts) > 2):  # a hub name is `name` or `owner/name`
-        raise ValueError(f"{folder}/config.json: its language model is the folder {path}, which does not exist")
-    return lm
+    if path.is_dir():
+        return
+    if path.is_absolute() or len(path.parts) > 2:  # a name on the hub is `name` or `owner/name`
+        raise ValueError(f"{model}/config.json: its language model is the folder {path}, which does not exist")
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(lm, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{model}/config.json: its language model {lm!r} cannot be loaded: {reason}") from None
 
 
 def find_sources(run: PredictRun) -> tuple[list[Source], list[InputError]]:
@@ -283,7 +296,7 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     run.rejected.parent.mkdir(parents=True, exist_ok=True)
     _write_table(rejected, run.rejected)
     shutil.rmtree(run.work)
-    summary = _summary(predicted, rejected) | {"cached": False}
+    summary: dict = {**_summary(predicted, rejected), "cached": False}
     if not predicted:
         lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
         raise ValueError(

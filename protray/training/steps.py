@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from protray.data.collate import Batch
 from protray.losses import distil
@@ -18,6 +19,13 @@ from protray.models.enhance_net import EnhanceNet
 from protray.models.ss_classifier import SsClassifier, three_states
 
 View = Literal["high", "low", "bert"]  # which PSSM a classifier reads: X_h, X_l or X_b
+
+
+def seen(batch: Batch, view: View) -> Tensor:
+    """The PSSM that a classifier reads, (B, L, 20)."""
+    pssm_BLA = {"high": batch.high_BLA, "low": batch.low_BLA, "bert": batch.bert_BLA}[view]
+    assert pssm_BLA is not None
+    return pssm_BLA
 
 
 def extra_features(batch: Batch, channels: int) -> Tensor | None:
@@ -53,8 +61,7 @@ class Classify(nn.Module):
         self.enhancer = enhancer.requires_grad_(False) if enhancer else None
 
     def logits(self, batch: Batch) -> Tensor:
-        pssm_BLA = {"high": batch.high_BLA, "low": batch.low_BLA, "bert": batch.bert_BLA}[self.view]
-        assert pssm_BLA is not None
+        pssm_BLA = seen(batch, self.view)
         if self.enhancer is not None:
             with torch.no_grad():
                 pssm_BLA = self.enhancer(batch.codes_BL, pssm_BLA, None, batch.lengths_B)
@@ -97,6 +104,7 @@ class Distil(nn.Module):
         self.student = student
         self.teacher = teacher.requires_grad_(False)  # gradients pass through it to X_e, but it does not learn
         self.weights = weights
+        self._known: dict[View, dict[str, Tensor]] = {"high": {}, "bert": {}}  # F_t(S, X_h) and F_t(S, X_b) by protein
 
     def enhance(self, batch: Batch) -> Tensor:
         """X_e = F_e(S, X_b, X_l), Eq. 4; (B, L, 20)."""
@@ -116,7 +124,7 @@ class Distil(nn.Module):
 
         enhanced_BLA = self.enhance(batch)
         logits_BLS = self.logits(batch, enhanced_BLA)
-        high_BLS = self._teach(batch, batch.high_BLA)
+        high_BLS = self._teach_once(batch, "high")
         label_BL = label_loss(logits_BLS, batch)
         kl_BL = distil.kl_marginal(high_BLS.log_softmax(-1), three_states(logits_BLS).log_softmax(-1), weights)
         guided_BL = distil.distillation(label_BL, kl_BL, weights)
@@ -128,7 +136,7 @@ class Distil(nn.Module):
             loss_m = distil.mean(distil.reconstruction(enhanced_BLA, batch.high_BLA, weights), deep_BL, residues)
         if weights.gamma:
             low_BLS = self._teach(batch, batch.low_BLA)
-            bert_BLS = low_BLS if batch.bert_BLA is None else self._teach(batch, batch.bert_BLA)
+            bert_BLS = low_BLS if batch.bert_BLA is None else self._teach_once(batch, "bert")
             enhanced_BLS = three_states(self.teacher(batch.codes_BL, enhanced_BLA, batch.lengths_B))
             hinge_BL = distil.triplet(
                 enhanced_BLS.log_softmax(-1), high_BLS.log_softmax(-1), distil.negative(low_BLS, bert_BLS), weights
@@ -143,3 +151,12 @@ class Distil(nn.Module):
     def _teach(self, batch: Batch, pssm_BLA: Tensor) -> Tensor:
         """Logits of the teacher on a PSSM that is not trained; (B, L, 3)."""
         return three_states(self.teacher(batch.codes_BL, pssm_BLA, batch.lengths_B))
+
+    def _teach_once(self, batch: Batch, view: View) -> Tensor:
+        """The same for X_h or X_b, which no epoch changes: each protein is computed once and remembered."""
+        known = self._known[view]
+        if any(name not in known for name in batch.ids):
+            logits_BLS = self._teach(batch, seen(batch, view))
+            for row, (name, length) in enumerate(zip(batch.ids, batch.lengths_B.tolist(), strict=True)):
+                known[name] = logits_BLS[row, :length]
+        return pad_sequence([known[name] for name in batch.ids], batch_first=True)

@@ -13,7 +13,8 @@ import pytest
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster import predict as module
-from protray.cluster.predict import PredictRun, cut, predict
+from protray.cluster.predict import PredictRun, cut, find_sources, plan_pool, predict
+from protray.cluster.start import Cluster
 from protray.data import schemas
 from protray.inference.many import Source
 from protray.inference.write import PREDICTED
@@ -184,10 +185,14 @@ def test_refused_before_anything_starts(run, monkeypatch, change, message) -> No
     assert not run.work.exists()
 
 
-def test_a_model_whose_language_model_has_moved(run, model, tmp_path) -> None:
+def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:
     moved = save_tiny_model(tmp_path / "model", tmp_path / "gone" / "lm")
     with pytest.raises(ValueError, match=r"its language model is the folder .*gone/lm, which does not exist"):
         predict(replace(run, model=moved))
+    hub = save_tiny_model(tmp_path / "hub", Path("nobody/no-such-model"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at import
+    with pytest.raises(ValueError, match="its language model 'nobody/no-such-model' cannot be loaded: "):
+        predict(replace(run, model=hub))
     (moved / "student.safetensors").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="this model cannot be loaded: SafetensorError"):
         predict(replace(run, model=moved))
@@ -206,3 +211,34 @@ def test_help_is_light_and_errors_are_one_line(tmp_path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: p.txt: extension '.txt' names no format; known are .parquet, .3line, .ss2\n"
+
+
+def test_what_we_write_among_the_alignments_is_not_read(run) -> None:
+    inside = replace(run, out=run.msas / "p.ss2")
+    sources, errors = find_sources(inside)
+    for folder in (inside.out, inside.work):
+        folder.mkdir()
+        (folder / "a.fasta").write_text(">a\nW\n")
+    inside.rejected.write_text("")
+    (run.msas / "line\nbreak.a3m").write_text(">q\nW\n")
+    again, more = find_sources(inside)
+    assert again == sources
+    assert sorted({str(error) for error in more} - {str(error) for error in errors}) == [
+        f"{run.msas.resolve()}/line\nbreak.a3m: the file name is not printable text"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resources", "parts", "workers", "cpus_per_worker"),
+    [
+        ({"CPU": 2.0}, 40, 2, 0.5),  # 2 x 0.5 + 1 for Ray Data = 2
+        ({"CPU": 2.0}, 1, 1, 0.5),
+        ({"CPU": 8.0}, 40, 7, 1.0),  # 8 - 1
+        ({"CPU": 8.0}, 3, 3, 1.0),
+        ({"CPU": 16.0, "GPU": 4.0}, 40, 4, 1.0),  # one per GPU
+    ],
+)
+def test_actors_by_hand(resources, parts, workers, cpus_per_worker) -> None:
+    stage = plan_pool(Cluster(resources, (resources,), local=True, ours=True), parts)["predict"]
+    assert (stage.workers, stage.cpus_per_worker) == (workers, cpus_per_worker)
+    assert stage.gpus == min(resources.get("GPU", 0), workers)

@@ -26,7 +26,9 @@ def losses() -> dict[str, list[float]]:
     """Loss and its parts at each step; one batch of all seven training proteins is one epoch."""
     stages = tiny_stages(epochs=STEPS, per_batch=7, learning_rate=0.01)
     torch.manual_seed(0)
-    step = build(stages["protray"], {"teacher": build(stages["teacher"], {}).state_dict()})
+    teacher = build(stages["teacher"], {}).state_dict()
+    sharp = {name: 4 * weight for name, weight in teacher.items()}  # untrained, it is flat: every hinge would be active
+    step = build(stages["protray"], {"teacher": sharp})
     _, history = train_stage(
         stages["protray"], step, tiny_proteins(), FEATURES, lambda metrics, state: None, None, World()
     )

@@ -34,7 +34,7 @@ NETWORKS = {
     "three states, linear": lambda: classifier(states=3, relu=False, layers=1),
     "parallel": lambda: enhancer(),
     "sequential": lambda: enhancer(branches="sequential", relu=False),
-    "even kernel, residual": lambda: enhancer(kernels=(4, 7), residual=True),
+    "two kernels, residual": lambda: enhancer(kernels=(5, 7), residual=True),
 }
 
 

@@ -28,7 +28,9 @@ def test_what_is_kept(tmp_path) -> None:
     assert [name for name, _ in read_sequences([path])] == ["a", "b", "c", "d", "e"]
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)])
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)]
+)
 def test_packed_files(tmp_path, suffix, pack) -> None:
     path = tmp_path / f"x.fa{suffix}"
     path.write_bytes(pack(FASTA))

@@ -22,6 +22,14 @@ def test_drawn_depths_follow_the_histogram() -> None:
     assert chisquare(drawn[[0, 7, 20, 59]], [2000, 1200, 600, 200]).pvalue > 0.01
 
 
+def test_a_depth_without_proteins_is_never_drawn() -> None:
+    """One protein each with 1, 2 and 4 homologs: a third each, and none with 0 or 3."""
+    prior, rng = Prior.of(np.array([1, 2, 4])), np.random.default_rng(0)
+    drawn = np.bincount([prior.draw(rng) for _ in range(900)])
+    assert (drawn > 0).tolist() == [False, True, True, False, True]
+    assert chisquare(drawn[[1, 2, 4]]).pvalue > 0.01
+
+
 def test_a_training_set_without_shallow_proteins_has_no_prior() -> None:
     with pytest.raises(ValueError, match="none of the 2 training proteins has fewer than 60 homologs"):
         Prior.of(np.array([60, 900]))

@@ -29,7 +29,9 @@ def test_probabilities_by_hand() -> None:
     prob_LA = probabilities(count_residues(MSA_NL), n_rows=7)
     assert prob_LA[0, [A, G, H]] == pytest.approx([4 / 27, 5 / 27, 1 / 27])
     assert prob_LA[2, [D, H]] == pytest.approx([3 / 27, 1 / 27])
-    assert prob_LA.sum(axis=1) == pytest.approx([27 / 27, 26 / 27, 22 / 27, 26 / 27])  # a gap column sums to less than 1
+    assert prob_LA.sum(axis=1) == pytest.approx(
+        [27 / 27, 26 / 27, 22 / 27, 26 / 27]
+    )  # a gap column sums to less than 1
 
 
 def test_pseudocount_by_hand() -> None:
@@ -71,7 +73,9 @@ def test_fixed_background_is_swissprot() -> None:
     assert AMINO_ACIDS[SWISSPROT_A.argmax()] == "L"
     assert AMINO_ACIDS[SWISSPROT_A.argmin()] == "W"
     assert SWISSPROT_A[W] == pytest.approx(1.10 / 99.93)
-    assert pssm(count_residues(MSA_NL), 7, "fixed")[3, W] == pytest.approx(math.log((7 / 27) / (1.10 / 99.93)), abs=1e-6)
+    assert pssm(count_residues(MSA_NL), 7, "fixed")[3, W] == pytest.approx(
+        math.log((7 / 27) / (1.10 / 99.93)), abs=1e-6
+    )
 
 
 def test_log_odds_of_biopython() -> None:

@@ -79,14 +79,14 @@ def test_same_seed_same_weights_other_seed_others() -> None:
 
 
 def overfit(stage_name: str, weights: DistilWeights) -> list[float]:
-    """Losses of 80 epochs on the four deep proteins, without dropout."""
+    """Losses of 40 epochs on the four deep proteins, without dropout."""
     rows = np.concatenate([DEEP, PROTEINS.of_split("validation")])
     assert PROTEINS.maps is not None
     proteins = Proteins(PROTEINS.table.take(rows), PROTEINS.maps.take(rows))
     networks = Networks(
         classifier=ClassifierConfig(hidden=32, layers=1, dropout=0.0),
         enhance=EnhanceConfig(hidden=16, layers=1, filters=8, dropout=0.0),
-        fit=FitConfig(epochs=80, per_batch=4, learning_rate=0.02),
+        fit=FitConfig(epochs=40, per_batch=4, learning_rate=0.02),
     )
     stages = {stage.name: stage for stage in plan_stages(networks, weights, "deep", HIDDEN, ())}
     stage = replace(stages[stage_name], lowering="fixed-ratio")  # a prior needs shallow proteins
@@ -108,7 +108,7 @@ def test_four_high_pssms_are_learnt_by_heart() -> None:
     """Squared nats per entry, with other rows of the alignment dropped in every epoch."""
     losses = overfit("Bagging enhancer", DistilWeights())
     assert losses[0] > 1.0
-    assert losses[-1] < 0.2 * losses[0]
+    assert losses[-1] < 0.35 * losses[0]
 
 
 @pytest.mark.parametrize("name", ["teacher", "protray"])
@@ -128,14 +128,15 @@ def test_nan_in_an_input_names_the_proteins(name, monkeypatch) -> None:
 
 
 class Counter(nn.Module):
-    """A step whose weight grows by its learning rate in every batch; its loss is -weight."""
+    """Its loss is -slope x weight; Adam answers a constant slope with a step of exactly the learning rate."""
 
-    def __init__(self) -> None:
+    def __init__(self, *slopes: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
+        self.slopes = iter(slopes)
 
     def forward(self, batch: object, world_size: int) -> tuple[torch.Tensor, dict]:
-        return -self.weight, {}
+        return -next(self.slopes, 1.0) * self.weight, {}
 
 
 class OneBatch:
@@ -160,16 +161,34 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
     assert history[0]["train/gradient_norm"] == 1.0
 
 
+def one_epoch(step: Counter, n_batches: int, **settings: object) -> dict[str, float]:
+    config = FitConfig(epochs=1, learning_rate=1.0, **settings)  # type: ignore[arg-type]
+    score = {"validation/score": 0.0}
+    batches = [OneBatch()] * n_batches
+    return fit(step, lambda epoch: batches, n_batches, lambda: score, config, lambda *_: None)[1][0]  # type: ignore
+
+
 def test_metrics_are_means_over_the_batches_of_an_epoch() -> None:
     """Losses 0, -1, -2 in three batches: the weight moves by 1, the learning rate, after each."""
     step = Counter()
-    optimizer_step_of_adam = 1.0  # of a constant gradient
-    config = FitConfig(epochs=1, learning_rate=1.0, anneal=False)
-    _, [metrics] = fit(
-        step, lambda epoch: [OneBatch()] * 3, 3, lambda: {"validation/score": 0.0}, config, lambda *_: None  # type: ignore
-    )
-    assert step.weight.item() == pytest.approx(3 * optimizer_step_of_adam)
+    metrics = one_epoch(step, 3, anneal=False)
+    assert step.weight.item() == pytest.approx(3)
     assert metrics["train/loss"] == pytest.approx((0 - 1 - 2) / 3)
+
+
+def test_learning_rate_falls_from_batch_to_batch() -> None:
+    """Of two batches in the only epoch the second comes half-way down the cosine: 1 + 0.5."""
+    step = Counter()
+    one_epoch(step, 2, anneal=True)
+    assert step.weight.item() == pytest.approx(1.5)
+
+
+def test_gradients_are_clipped() -> None:
+    """Slopes 1e6 and 1 both count as 1; their norms are reported as they were."""
+    step = Counter(1e6, 1.0)
+    metrics = one_epoch(step, 2, anneal=False, clip=1.0)
+    assert step.weight.item() == pytest.approx(2)
+    assert metrics["train/gradient_norm"] == pytest.approx((1e6 + 1) / 2)
 
 
 def test_state_survives_the_disk(tmp_path) -> None:

@@ -107,7 +107,7 @@ def test_a_killed_run_continues_to_the_same_numbers(outs, tmp_path) -> None:
     """Stopped in the first epoch of the second stage, `protray`; the state is that of the last report."""
     last: dict = {}
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def report(metrics: dict, state: dict | None) -> None:
@@ -115,10 +115,10 @@ def test_a_killed_run_continues_to_the_same_numbers(outs, tmp_path) -> None:
             torch.save(state, tmp_path / "state")
             last["stage"] = state["stage"]
             if state["stage"] == "protray":
-                raise Killed
+                raise KilledError
 
     arguments = stages(), folders(tmp_path / "out"), tiny_proteins(), FEATURES
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run_stages(*arguments, report)
     assert is_finished(folders(tmp_path / "out")["teacher"])
     assert not is_finished(folders(tmp_path / "out")["protray"])

@@ -56,7 +56,7 @@ def test_distil_is_the_equations() -> None:
         return F.kl_div(q_log, p_log, log_target=True, reduction="none").sum(-1)
 
     def mean(values_BL: Tensor, mask_BL: Tensor) -> float:
-        return float(values_BL[mask_BL].sum() / real_BL.sum())
+        return float(values_BL.detach()[mask_BL].sum() / real_BL.sum())
 
     deep_BL = real_BL & batch.deep_B[:, None]
     high, low, bert = teach(batch.high_BLA), teach(batch.low_BLA), teach(batch.bert_BLA)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_distil_is_the_equations() -> None:
     assert float(parts["loss_m"]) == pytest.approx(loss_m, rel=1e-5)
     assert float(parts["loss_t"]) == pytest.approx(loss_t, rel=1e-5)
     assert float(parts["active_hinges"]) == pytest.approx(float((hinge_BL[deep_BL] > 0).float().mean()))
-    assert float(loss) == pytest.approx(0.16 * loss_d + 0.016 * loss_m + 0.82 * loss_t, rel=1e-5)
+    assert loss.item() == pytest.approx(0.16 * loss_d + 0.016 * loss_m + 0.82 * loss_t, rel=1e-5)
 
 
 def test_triplet_gives_the_student_no_gradient() -> None:
@@ -119,7 +119,7 @@ def test_a_shallow_protein_enters_by_its_labels_alone() -> None:
     loss, parts = step(batch, 1)
     assert parts["loss_m"] == parts["loss_t"] == parts["active_hinges"] == 0
     ce = F.cross_entropy(step.logits(batch).transpose(1, 2)[..., :], batch.ss8_BL, ignore_index=-100)
-    assert float(loss) == pytest.approx(0.16 * float(ce), rel=1e-5)
+    assert loss.item() == pytest.approx(0.16 * ce.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["protray", "teacher", "Real", "Real + LM", "Bagging enhancer", "w/o BERT", "w/o CL"])
@@ -131,7 +131,7 @@ def test_loss_of_a_batch_is_the_sum_of_its_shares(name) -> None:
     rows = [DEEP[0], SHALLOW[0]] if stages[name].train_on == "all" else list(DEEP[:2])
     whole, parts = step(batch_of(rows), 1)
     shares = [step(replace(batch_of([row]), totals=Totals.of(PROTEINS, rows)), 2) for row in rows]  # type: ignore
-    assert float(whole) == pytest.approx(float(sum(loss for loss, _ in shares)) / 2, rel=1e-5)
+    assert whole.item() == pytest.approx(sum(loss.item() for loss, _ in shares) / 2, rel=1e-5)
     for part_name, value in parts.items():
         assert float(value) == pytest.approx(float(sum(own[part_name] for _, own in shares)) / 2, rel=1e-4)
 
@@ -170,9 +170,9 @@ def test_reconstruct_and_classify_by_hand() -> None:
     assert isinstance(reconstruct, Reconstruct) and isinstance(classify, Classify)
     enhanced_BLA = reconstruct.enhancer(batch.codes_BL, batch.low_BLA, None, batch.lengths_B)
     loss_m = F.mse_loss(enhanced_BLA[batch.mask_BL], batch.high_BLA[batch.mask_BL])
-    assert float(reconstruct(batch, 1)[0]) == pytest.approx(float(loss_m), rel=1e-5)
+    assert reconstruct(batch, 1)[0].item() == pytest.approx(loss_m.item(), rel=1e-5)
     loss_ce = F.cross_entropy(classify.logits(batch)[batch.mask_BL], batch.ss8_BL[batch.mask_BL])
-    assert float(classify(batch, 1)[0]) == pytest.approx(float(loss_ce), rel=1e-5)
+    assert classify(batch, 1)[0].item() == pytest.approx(loss_ce.item(), rel=1e-5)
 
 
 def test_bagging_enhancer_is_frozen_in_its_classifier() -> None:

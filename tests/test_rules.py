@@ -1,0 +1,174 @@
+"""What every change keeps: dependencies point down, the package is light, files are short, the README is true."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "protray"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+README = ROOT / "README.md"
+
+# pyproject.toml README.md jobs/ protray/ tune_spaces/ cluster.yaml tests/, a licence, and dot-files
+TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "jobs", "protray", "tune_spaces", "cluster.yaml", "tests"}
+
+# each folder of the package -> the folders it may import from; `cluster` may use them all
+SCIENCE = {
+    "seq": set(),
+    "struct": {"seq"},
+    "plots": {"seq", "evaluation"},
+    "losses": {"seq"},
+    "models": {"seq"},
+    "plm": {"seq"},
+    "data": {"seq", "struct", "models"},
+    "evaluation": {"seq", "data"},
+    "training": {"seq", "losses", "models", "plm", "data"},
+    "inference": {"seq", "models", "plm", "data", "training"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of all modules that a file imports, at the top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_rules_see_the_package() -> None:
+    assert len(MODULES) > 40
+    assert "ray" in {name.split(".")[0] for name in imports(PACKAGE / "cluster" / "trainer.py")}
+
+
+def test_only_cluster_imports_ray_or_mlflow() -> None:
+    wrong = [
+        f"{relative(path)}: {name}"
+        for path in MODULES
+        if "cluster" not in path.relative_to(PACKAGE).parts
+        for name in imports(path)
+        if name.split(".")[0] in ("ray", "mlflow")
+    ]
+    assert wrong == []
+
+
+def test_dependencies_point_down() -> None:
+    wrong = []
+    for path in MODULES:
+        folder = path.relative_to(PACKAGE).parts[0]
+        for name in imports(path) if folder in SCIENCE else ():
+            parts = name.split(".")
+            if parts[0] == "protray" and parts[1] not in SCIENCE[folder] | {folder, "__version__"}:
+                wrong.append(f"{relative(path)}: {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", ["protray", "protray.cluster.distil_run", "protray.data.schemas"])
+def test_importing_it_is_light(module) -> None:
+    """What `--help` needs is there without the slow packages."""
+    code = (
+        f"import sys, {module}; print(*{{'torch', 'ray', 'mlflow', 'transformers', 'matplotlib'}} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_files_stay_short() -> None:
+    lines = {relative(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: n for name, n in lines.items() if n > 350} == {}
+
+
+def test_no_prints_in_the_package() -> None:
+    """Results are printed by jobs; `build.py` of the sample is a script, and `distil_summary.py` prints for a job."""
+    allowed = {"protray/data/sample/build.py", "protray/cluster/distil_summary.py"}
+    wrong = [
+        f"{relative(path)}:{node.lineno}"
+        for path in MODULES
+        if relative(path) not in allowed
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert wrong == []
+
+
+def test_top_level_is_fixed() -> None:
+    """Of what is tracked or could be: folders that a run or an installation leaves are ignored."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout, so what belongs to the project is not known")
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    entries = {line.split("/")[0] for line in done.stdout.splitlines()}
+    assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL
+
+
+def readme_commands() -> list[list[str]]:
+    """The `python jobs/...` commands of every sh block of the README, as words."""
+    if not README.is_file():
+        return []
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    words = [shlex.split(part, comments=True) for line in lines for part in line.split("&&")]
+    return [found[found.index("python") + 1 :] for found in words if "python" in found and "-m" not in found]
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, str]:
+    """Job -> its --help."""
+    shown: dict[str, str] = {}
+    for job in {command[0] for command in readme_commands()}:
+        assert (ROOT / job).is_file(), f"the README runs {job}, which does not exist"
+        done = subprocess.run(
+            [sys.executable, job, "--help"],
+            capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "200"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        shown[job] = done.stdout
+    return shown
+
+
+@pytest.mark.skipif(not README.is_file(), reason="there is no README.md")
+def test_readme_commands_are_jobs_with_those_flags(helps) -> None:
+    commands = readme_commands()
+    assert ["jobs/distil.py"] in commands
+    for job, *words in commands:
+        flags = {word.split("=")[0] for word in words if word.startswith("--")}
+        known = set(re.findall(r"--[a-z0-9][a-z0-9._-]*", helps[job]))
+        assert flags <= known, f"{job} has no {sorted(flags - known)}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
+def test_jobs_are_thin_and_import_late(path) -> None:
+    """At its top a job imports no slow package, so that --help answers at once."""
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), f"{path.name} says nothing about itself"
+    top = [name for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) for name in _names(node)]
+    assert not {name.split(".")[0] for name in top} & {"ray", "torch", "mlflow", "transformers", "matplotlib"}
+
+
+def _names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("folder", ["protray", "jobs", "tests"])
+def test_no_path_of_one_machine(folder) -> None:
+    wrong = re.compile(r"""["'\s=(](/home/|/root/|/Users/|/tmp/|/work/)""")
+    found = [
+        relative(path)
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != Path(__file__).resolve() and wrong.search(path.read_text())
+    ]
+    assert found == []

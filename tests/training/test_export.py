@@ -1,0 +1,55 @@
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from tiny import FEATURES, tiny_proteins, tiny_stages
+
+from protray.data.collate import Totals, collate
+from protray.data.features import Features
+from protray.training.export import ModelCard, load_model, save_model
+from protray.training.stages import build
+
+STAGES = tiny_stages()
+
+
+def saved(folder) -> tuple:  # noqa: ANN001
+    torch.manual_seed(0)
+    step = build(STAGES["protray"], {"teacher": build(STAGES["teacher"], {}).state_dict()})
+    networks = STAGES["protray"].networks
+    card = ModelCard(
+        lm="shipped", bf16=False, features=FEATURES, classifier=networks.classifier,
+        teacher=STAGES["teacher"].networks.classifier, enhance=networks.enhance,
+    )  # fmt: skip
+    save_model(folder, card, step.state_dict())
+    return card, step
+
+
+def test_model_comes_back_with_the_same_predictions(tmp_path) -> None:
+    card, step = saved(tmp_path / "model")
+    found_card, found = load_model(tmp_path / "model")
+    assert found_card == card
+    assert found.state_dict().keys() == step.state_dict().keys()
+    batch = collate([Features(tiny_proteins(), FEATURES).example(0)], Totals())
+    assert torch.equal(found.logits(batch), step.logits(batch))
+    assert not found.training
+
+
+def test_files(tmp_path) -> None:
+    saved(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json", "enhancer.safetensors", "student.safetensors", "teacher.safetensors",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "config.json").read_text())["enhance"]["kernels"] == [3, 3, 5]
+    with safe_open(tmp_path / "enhancer.safetensors", "pt") as file:
+        assert "convolutions.0.weight" in file.keys()
+
+
+def test_what_is_no_model(tmp_path) -> None:
+    with pytest.raises(ValueError, match="no config.json in it; give the folder `model`"):
+        load_model(tmp_path)
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(ValueError, match="not a model of format 1"):
+        load_model(tmp_path)
