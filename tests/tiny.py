@@ -20,7 +20,7 @@ from protray.training.fit import FitConfig
 from protray.training.stages import Networks, Stage, plan_stages
 
 HIDDEN = 3  # channels of the synthetic language model
-FEATURES = FeatureConfig()
+FEATURES = FeatureConfig(kept_deep=0.0)
 
 # (split, deep) -> how many of the shortest chains: 7 proteins train, 4 of them deep
 WANTED = {
@@ -60,7 +60,7 @@ def tiny_networks(**fit: object) -> Networks:
     """Networks of 8 units with dropout."""
     return Networks(
         classifier=ClassifierConfig(embedding=4, hidden=8, dropout=0.25),
-        enhance=EnhanceConfig(embedding=4, hidden=8, filters=4, dropout=0.25),
+        enhance=EnhanceConfig(embedding=4, hidden=8, filters=4, dropout=0.25, residual=False),
         fit=FitConfig(**({"epochs": 2, "per_batch": 3} | fit)),  # type: ignore[arg-type]
     )
 

@@ -150,7 +150,7 @@ def train_all(
         workers = Workers(
             count=run.workers, gpus=run.gpus_per_worker, threads=job_plan.threads("train"),
         )  # fmt: skip
-        name = "train-" + digest([folders[stage.name].name for stage in missing])
+        name = "train-" + digest([folders[stage.name].name for stage in stages])
         train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
     for stage in missing:  # what a dead driver may have missed; steps that are there stay as they are
         for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from protray.losses.weights import DistilWeights
+from protray.losses.weights import TUNED, DistilWeights
 from protray.plm.shipped import SHIPPED
 from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
@@ -36,7 +36,7 @@ class DistilRun:
     """B of every PSSM; `paper` scores an amino acid that never occurs +12.8."""
     drawing: Drawing = "multinomial"
     """How 2,000 pseudo-sequences are drawn; `expected` leaves their sampling noise out."""
-    weights: DistilWeights = field(default_factory=DistilWeights)
+    weights: DistilWeights = TUNED
     epochs: int | None = None
     """Of every training; by model if not given."""
     seed: int = 0
@@ -62,14 +62,22 @@ class DistilRun:
         from protray.data.features import FeatureConfig
 
         hidden = (self.lm_features or {"small": "hidden", "paper": "none"}[self.model]) == "hidden"
-        return FeatureConfig(background=self.background, drawing=self.drawing, lm_hidden=hidden, seed=self.seed)
+        kept = {"small": 0.3, "paper": 0.0}[self.model]
+        return FeatureConfig(
+            background=self.background, drawing=self.drawing, lm_hidden=hidden, kept_deep=kept, seed=self.seed
+        )
+
+    @property
+    def objective(self) -> DistilWeights:
+        """The weights that were given, else the model's own."""
+        return DistilWeights() if self.model == "paper" and self.weights == TUNED else self.weights
 
     def stages(self, lm_channels: int) -> "list[Stage]":
         from protray.training.stages import plan_stages
 
         train_on: Literal["deep", "all"] = self.train_on or ("all" if self.model == "small" else "deep")
         channels = lm_channels if self.features.lm_hidden else 0
-        return plan_stages(self.networks, self.weights, train_on, channels, self.ablate)
+        return plan_stages(self.networks, self.objective, train_on, channels, self.ablate)
 
     def fixed(self) -> dict:
         """The settings that a folder keeps: with others, its numbers would be a mixture."""

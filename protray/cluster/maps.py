@@ -124,8 +124,7 @@ def compute_maps(
     results.context.execution_no_progress_timeout_s = NO_PROGRESS_S
     rejected: dict[str, str] = {}
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        assert isinstance(batch, pa.Table)
-        for row in batch.to_pylist():
+        for row in pa.table(batch).to_pylist():
             done += lengths[row["id"]] ** 2
             if row["reason"]:
                 rejected[row["id"]] = row["reason"]

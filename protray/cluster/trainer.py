@@ -63,7 +63,7 @@ def train(
     checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
     returns at once: the name must change with everything that changes the result.
     """
-    mailbox = Mailbox.remote()
+    mailbox: Any = Mailbox.remote()
     trainer = ray.train.torch.TorchTrainer(
         _worker,
         train_loop_config={"loop": loop, "config": config, "mailbox": mailbox, "threads": workers.threads},

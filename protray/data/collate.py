@@ -107,7 +107,7 @@ def collate(examples: list[Example], totals: Totals, noise_keys: list[int] | Non
     def pad(arrays: list[np.ndarray], fill: float, dtype: torch.dtype) -> Tensor:
         padded = torch.full((len(arrays), width, *arrays[0].shape[1:]), fill, dtype=dtype)
         for row, array in enumerate(arrays):
-            padded[row, : len(array)] = torch.from_numpy(np.ascontiguousarray(array))
+            padded[row, : len(array)] = torch.from_numpy(np.array(array))
         return padded
 
     def pad_optional(arrays: list[np.ndarray | None]) -> Tensor | None:

@@ -90,7 +90,10 @@ class Proteins:
 
     def lm_hidden(self, index: int) -> np.ndarray:
         """Last hidden state of the language model, float32, shape (L, C)."""
-        flat = _values(self._maps["lm_hidden"], index)
+        column = self._maps["lm_hidden"]
+        if not column[index].is_valid:
+            raise ValueError(f"{self.ids[index]}: its map was made without the language model's hidden state")
+        flat = _values(column, index)
         return flat.reshape(self.lengths[index], -1).astype(np.float32)
 
     @property
@@ -140,8 +143,12 @@ def map_arrow(path: Path) -> pa.Table:
 
 
 def joined(table: pa.Table, maps: pa.Table | None) -> Proteins:
-    """Put maps beside the proteins they belong to; both must hold the same ids in the same order."""
-    if maps is not None and maps["id"] != table["id"]:
-        missing = sorted(set(table["id"].to_pylist()) - set(maps["id"].to_pylist()))
-        raise ValueError(f"the probability maps do not match the proteins; {len(missing)} lack one: {missing[:3]}")
+    """Put maps beside the proteins they belong to; both must hold the same proteins in the same order."""
+    for name in ("id", "sequence"):
+        if maps is not None and maps[name] != table[name]:
+            differ = sorted(set(table[name].to_pylist()) ^ set(maps[name].to_pylist())) or ["only the order differs"]
+            raise ValueError(
+                f"the probability maps are of other proteins: {table.num_rows} proteins, {maps.num_rows} maps, "
+                f"column {name!r} differs, first: {differ[0]}"
+            )
     return Proteins(table, maps)

@@ -29,7 +29,14 @@ class FeatureConfig:
     bert: bool = True  # compute X_b
     lm_hidden: bool = True  # read the language model's last hidden state
     fixed_ratio: float = 0.1  # share of homologs that "fixed-ratio" keeps
+    kept_deep: float = 0.3  # share of the draws of "prior" that leave a deep protein as it is; the paper's is 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fixed_ratio <= 1:
+            raise ValueError(f"fixed_ratio is a share and must lie in [0, 1], got {self.fixed_ratio}")
+        if not self.pseudocount > 0:
+            raise ValueError(f"pseudocount must be positive, got {self.pseudocount}")
 
 
 class Features:
@@ -68,6 +75,8 @@ class Features:
         """X_l: the PSSM of a down-sampled alignment, drawn anew in every epoch by (seed, epoch, id)."""
         msa_NL = self.proteins.msa(row)
         rng = generator(self.config.seed, "downsample", epoch, self.proteins.ids[row])
+        if lowering == "prior" and self.config.kept_deep and rng.random() < self.config.kept_deep:
+            return self.high(row)
         if lowering == "fixed-ratio":
             homologs = round(self.config.fixed_ratio * (len(msa_NL) - 1))
         elif self.prior is None:
@@ -82,9 +91,8 @@ class Features:
         if row not in self._bert:
             proteins, config = self.proteins, self.config
             key = (config.seed, proteins.ids[row])
-            self._bert[row] = pseudo_pssm(
-                proteins.prob_map(row), proteins.codes(row), key, config.drawing, config.background
-            )
+            prob_LA, codes_L = proteins.prob_map(row), proteins.codes(row)
+            self._bert[row] = pseudo_pssm(prob_LA, codes_L, key, config.drawing, config.background, config.pseudocount)
         return self._bert[row]
 
     def _pssm(self, counts_LA: np.ndarray, n_rows: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from protray.data import schemas
 from protray.seq.alphabet import UNKNOWN, decode, encode
-from protray.seq.downsample import downsample
+from protray.seq.downsample import LOW_QUALITY, downsample
 from protray.seq.keyed import generator, key
 from protray.seq.meff import EXACT_ROWS, meff
 from protray.seq.msa import InputError, Msa
@@ -29,8 +29,11 @@ class ProteinSettings:
     seed: int = 0  # of the draw of kept rows
 
     def __post_init__(self) -> None:
-        if self.max_rows < 1:
-            raise ValueError(f"max_rows counts the query and must be at least 1, got {self.max_rows}")
+        if self.max_rows <= LOW_QUALITY:  # training down-samples deep proteins to as many homologs
+            raise ValueError(
+                f"max_rows must be above {LOW_QUALITY}, so that every depth of a shallow alignment can be drawn; "
+                f"got {self.max_rows}"
+            )
         if not 0 < self.meff_identity <= 1:
             raise ValueError(f"meff_identity is a share and must lie in (0, 1], got {self.meff_identity}")
         if not self.pseudocount > 0:

@@ -47,6 +47,9 @@ def evaluate(proteins: Proteins, split: str, probabilities: Mapping[str, Mapping
     if not len(rows):
         raise ValueError(f"the {split} split has no labelled protein, so there is nothing to evaluate on")
     names = [proteins.ids[row] for row in rows]
+    for method, of in probabilities.items():
+        if missing := [name for name in names if name not in of]:
+            raise ValueError(f"{method} lacks {len(missing)} of {len(names)} {split} proteins, the first: {missing[0]}")
     truth = LabelledProteins(
         ss3={name: proteins.ss3(row) for name, row in zip(names, rows, strict=True)},
         msa_count=proteins.msa_counts[rows],

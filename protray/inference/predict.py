@@ -88,7 +88,8 @@ class Predictor:
         prob_LA = query.prob_LA
         if prob_LA is None:
             prob_LA = probability_map(self._lm, codes_L, self.card.bf16)
-        return pseudo_pssm(prob_LA, codes_L, (config.seed, query.id), config.drawing, config.background)
+        key = (config.seed, query.id)
+        return pseudo_pssm(prob_LA, codes_L, key, config.drawing, config.background, config.pseudocount)
 
     def _hidden(self, query: Query) -> np.ndarray:
         if query.hidden_LC is not None:

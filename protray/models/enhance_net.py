@@ -19,16 +19,20 @@ class EnhanceConfig:
     """Width and depth; the paper's are 400 units, 2 layers, 300 filters a kernel, dropout 0.75."""
 
     embedding: int = 32
-    hidden: int = 96
+    hidden: int = 64
     layers: int = 2
     filters: int = 64  # of each convolution
     kernels: tuple[int, ...] = (3, 3, 5)
     branches: Literal["parallel", "sequential"] = "parallel"  # the convolutions beside or behind one another
     dropout: float = 0.5
     relu: bool = True  # between the two linear layers; the released code has none
-    residual: bool = False  # predict X_e - X_l in place of X_e
+    residual: bool = True  # predict X_e - X_l; the paper predicts X_e itself
     bert: bool = True  # X_b is an input
     extra: int = 0  # channels of the language model's hidden state beside X_b
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
 
 
 class EnhanceNet(nn.Module):

@@ -18,12 +18,18 @@ class ClassifierConfig:
     """Width and depth; the paper's are 400 units, 2 layers, dropout 0.75."""
 
     embedding: int = 32
-    hidden: int = 96
+    hidden: int = 64
     layers: int = 2
     dropout: float = 0.5  # before the last layer, and between LSTM layers
     states: int = 8  # 3, or 8 of DSSP, whose sum gives the three
     relu: bool = True  # between the two linear layers; the released code has none
     extra: int = 0  # channels of language-model features beside the PSSM
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
+        if self.states not in (3, 8):
+            raise ValueError(f"states must be 3 or 8, got {self.states}")
 
 
 class SsClassifier(nn.Module):

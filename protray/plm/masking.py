@@ -50,6 +50,11 @@ def batches(
     A global batch holds `per_step` random crops of at most `crop` residues.  It depends on (seed, step) only: ranks
     take every `world`-th of its sequences, so the union is the same for any number of workers.
     """
+    if min(per_step, len(corpus)) < world:
+        raise ValueError(
+            f"a global batch of {per_step} out of {len(corpus)} sequences cannot be shared by {world} workers; "
+            "use fewer workers or larger batches"
+        )
     steps_per_epoch = max(1, len(corpus) // per_step)
     step, epoch, order_M = start, -1, np.empty(0, dtype=np.int64)
     while True:

@@ -7,7 +7,8 @@ import numpy as np
 from protray.seq.alphabet import AMINO_ACIDS, UNKNOWN
 
 # The 33 tokens of ESM-1b and ESM-2 in their order, so that any tool that knows ESM knows ours (Rives et al. 2021)
-ESM_TOKENS: list[str] = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>".split()
+_SPELLED = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>"
+ESM_TOKENS: list[str] = [*_SPELLED.split()]
 CLS, PADDING, EOS, MASK = (ESM_TOKENS.index(token) for token in ("<cls>", "<pad>", "<eos>", "<mask>"))
 
 # residue code (0..19, UNKNOWN) -> token id

@@ -34,8 +34,13 @@ def pseudo_counts(prob_LA: np.ndarray, query_L: np.ndarray, rng: np.random.Gener
 
 
 def pseudo_pssm(
-    prob_LA: np.ndarray, query_L: np.ndarray, key: tuple[int, str], drawing: Drawing, kind: Background
+    prob_LA: np.ndarray,
+    query_L: np.ndarray,
+    key: tuple[int, str],
+    drawing: Drawing = "multinomial",
+    kind: Background = "smoothed",
+    pseudocount: float = 1.0,
 ) -> np.ndarray:
     """X_b: the PSSM of the pseudo-alignment, float32, shape (L, 20); `key` is (seed, protein id)."""
     rng = generator(key[0], "pseudo-msa", key[1]) if drawing == "multinomial" else None
-    return pssm(pseudo_counts(prob_LA, query_L, rng), N_PSEUDO + 1, kind)
+    return pssm(pseudo_counts(prob_LA, query_L, rng), N_PSEUDO + 1, kind, pseudocount)

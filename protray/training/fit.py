@@ -18,7 +18,7 @@ Report = Callable[[dict[str, float], dict | None], None]
 class FitConfig:
     """Optimisation; the batch is global, whatever the number of workers."""
 
-    epochs: int = 20
+    epochs: int = 15
     per_batch: int = 16  # proteins in a global batch
     learning_rate: float = 2e-3  # of Adam; the paper's is 0.01, the released code's 0.001
     decay_every: int = 50  # epochs; the paper's
@@ -26,6 +26,11 @@ class FitConfig:
     anneal: bool = True  # half a cosine down to 0 at the last epoch, in place of the paper's steps
     clip: float = 10.0  # largest norm of the gradient, as in the released code
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "per_batch", "decay_every", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     def learning_rate_at(self, epoch: float) -> float:
         """The learning rate at a fractional epoch, counted from 0."""

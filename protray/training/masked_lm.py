@@ -49,7 +49,7 @@ def build_model(config: MaskedLmConfig) -> Any:
 
     hidden, layers, heads = SIZES[config.size]
     torch.manual_seed(config.seed)
-    model = EsmForMaskedLM(
+    model: Any = EsmForMaskedLM(
         EsmConfig(
             vocab_size=len(ESM_TOKENS),
             mask_token_id=MASK,

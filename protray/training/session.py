@@ -93,6 +93,7 @@ def train_stage(
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:  # fmt: skip
     """Fit one stage; returns its best weights and the metrics of its epochs."""
     rows = training_rows(proteins, stage.train_on)
+    validation_rows(proteins)  # better an error now than after the first epoch
     prior = Prior.of(proteins.msa_counts[proteins.of_split("train")]) if stage.lowering == "prior" else None
     features = stage_features(stage, proteins, config, prior)
     settings = stage.networks.fit
@@ -139,21 +140,31 @@ def evaluation_batches(features: Features, rows: np.ndarray, world: World) -> It
         yield collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
 
 
+def validation_rows(proteins: Proteins) -> np.ndarray:
+    """Labelled rows of the validation split."""
+    rows = proteins.of_split("validation")
+    labelled = rows[proteins.labelled[rows] > 0]
+    if not len(labelled):
+        raise ValueError(f"none of the {len(rows)} validation proteins has labels, so no epoch can be chosen")
+    return labelled
+
+
 @torch.no_grad()
 def validate(step: nn.Module, stage: Stage, features: Features, world: World) -> dict[str, float]:
     """Score on the validation split: mean per-protein Q3, or minus the reconstruction error of Eq. 8."""
-    rows = features.proteins.of_split("validation")
-    rows = rows[features.proteins.labelled[rows] > 0]
+    rows = validation_rows(features.proteins)
     sums = [0.0, 0.0]
     if isinstance(step, Reconstruct):
         deep = rows[features.proteins.deep[rows]]
+        if not len(deep):  # nothing to rebuild in a shallow validation split; what it learnt from has to do
+            deep = training_rows(features.proteins, "deep")
         for chosen in in_order(deep[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
             examples = [features.example(int(row), stage.lowering, epoch=-1) for row in chosen]
             batch = collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
             _, parts = step(batch, 1)
             sums = [sums[0] + parts["loss_m"].item() * batch.totals.residues, sums[1] + batch.totals.residues]
         total, n = world.sum(sums)
-        return {"validation/loss_m": total / max(n, 1), "validation/score": -total / max(n, 1)}
+        return {"validation/loss_m": total / n, "validation/score": -total / n}
     for batch in evaluation_batches(features, rows, world):
         predicted_BL = three_states(step.logits(batch)).argmax(dim=-1)  # type: ignore[operator]
         known_BL = batch.ss3_BL >= 0

@@ -34,7 +34,7 @@ class Networks:
 SMALL = Networks()
 PAPER = Networks(
     classifier=ClassifierConfig(hidden=400, dropout=0.75, states=3),
-    enhance=EnhanceConfig(hidden=400, filters=300, dropout=0.75),
+    enhance=EnhanceConfig(hidden=400, filters=300, dropout=0.75, residual=False),
     fit=FitConfig(epochs=300, learning_rate=0.01, anneal=False),
 )
 

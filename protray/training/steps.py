@@ -57,7 +57,7 @@ class Classify(nn.Module):
     def __init__(self, classifier: SsClassifier, view: View, enhancer: EnhanceNet | None = None) -> None:
         super().__init__()
         self.classifier = classifier
-        self.view = view
+        self.view: View = view
         self.enhancer = enhancer.requires_grad_(False) if enhancer else None
 
     def logits(self, batch: Batch) -> Tensor:

@@ -102,8 +102,8 @@ def test_every_bad_protein_is_listed_and_none_stops_the_others(ray_local, config
     assert again["digest"] == summary["digest"]
     assert before == {path: path.stat().st_mtime_ns for path in config.out.rglob("*.parquet")}
 
-    other = PrepareConfig(**vars(config) | {"proteins": ProteinSettings(max_rows=9)})
-    with pytest.raises(ValueError, match="max_rows was 512, is 9"):
+    other = PrepareConfig(**vars(config) | {"proteins": ProteinSettings(max_rows=99)})
+    with pytest.raises(ValueError, match="max_rows was 512, is 99"):
         prepare(other)
     (config.msas / "new.a3m").write_bytes(b">q\nAC\n")
     with pytest.raises(ValueError, match="input_files was 17, is 18"):

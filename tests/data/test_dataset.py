@@ -94,7 +94,7 @@ def test_foreign_tables_are_refused(tmp_path) -> None:
 
 def test_maps_of_other_proteins_are_refused() -> None:
     assert PROTEINS.maps is not None
-    with pytest.raises(ValueError, match=rf"2 lack one: \['{PROTEINS.ids[0]}', '{PROTEINS.ids[1]}'\]"):
+    with pytest.raises(ValueError, match=rf"14 proteins, 12 maps, column 'id' differs, first: {PROTEINS.ids[0]}"):
         joined(PROTEINS.table, PROTEINS.maps.slice(2))
     with pytest.raises(ValueError, match="has no probability maps; compute them first"):
         Proteins(PROTEINS.table).prob_map(0)

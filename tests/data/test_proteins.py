@@ -35,10 +35,10 @@ def test_row_by_hand() -> None:
 
 
 def test_row_fits_the_schema() -> None:
-    settings = ProteinSettings(max_rows=7)
+    settings = ProteinSettings(max_rows=70)
     table = pa.Table.from_pylist([row(msa("AC", "AX"))], schema=protein_schema(settings))
     schemas.check(table, schemas.PROTEINS, "test")
-    assert table.schema.metadata[b"max_rows"] == b"7"
+    assert table.schema.metadata[b"max_rows"] == b"70"
     assert table.schema.metadata[b"residue_order"] == AMINO_ACIDS.encode()
 
 
@@ -54,16 +54,16 @@ def test_cap_keeps_the_query_and_draws_without_replacement() -> None:
 
 
 def test_counts_and_meff_do_not_depend_on_the_cap() -> None:
-    letters = np.random.default_rng(0).integers(0, 20, (50, 2)).astype(np.uint8)
-    full, capped = row(Msa("p", letters)), row(Msa("p", letters), max_rows=4)
-    assert capped["msa_rows"] == 4
-    assert len(capped["msa"]) == 8
+    letters = np.random.default_rng(0).integers(0, 20, (80, 2)).astype(np.uint8)
+    full, capped = row(Msa("p", letters)), row(Msa("p", letters), max_rows=61)
+    assert capped["msa_rows"] == 61
+    assert len(capped["msa"]) == 2 * 61
     assert capped["meff"] == full["meff"]
     np.testing.assert_array_equal(capped["counts"], full["counts"])
     np.testing.assert_array_equal(capped["pssm"], full["pssm"])
 
 
-@pytest.mark.parametrize("bad", [{"max_rows": 0}, {"meff_identity": 0}, {"pseudocount": 0.0}])
+@pytest.mark.parametrize("bad", [{"max_rows": 60}, {"meff_identity": 0}, {"pseudocount": 0.0}])
 def test_bad_settings(bad) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         ProteinSettings(**bad)

@@ -105,7 +105,7 @@ def test_without_bert_x_b_is_not_read() -> None:
 
 def test_residual_adds_the_low_pssm() -> None:
     torch.manual_seed(0)
-    plain = EnhanceNet(EnhanceConfig(**SMALL_ENHANCE))
+    plain = EnhanceNet(EnhanceConfig(**SMALL_ENHANCE, residual=False))
     residual = EnhanceNet(EnhanceConfig(**SMALL_ENHANCE, residual=True))
     residual.load_state_dict(plain.state_dict())
     codes, low, bert, lengths = inputs([0], 9)

@@ -85,7 +85,7 @@ def overfit(stage_name: str, weights: DistilWeights) -> list[float]:
     proteins = Proteins(PROTEINS.table.take(rows), PROTEINS.maps.take(rows))
     networks = Networks(
         classifier=ClassifierConfig(hidden=32, layers=1, dropout=0.0),
-        enhance=EnhanceConfig(hidden=16, layers=1, filters=8, dropout=0.0),
+        enhance=EnhanceConfig(hidden=16, layers=1, filters=8, dropout=0.0, residual=False),
         fit=FitConfig(epochs=40, per_batch=4, learning_rate=0.02),
     )
     stages = {stage.name: stage for stage in plan_stages(networks, weights, "deep", HIDDEN, ())}
