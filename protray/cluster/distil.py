@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
@@ -26,8 +25,9 @@ from protray.cluster.trainer import Report, Workers, train
 from protray.data import schemas
 from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_arrow
 from protray.data.sample import sample_table
-from protray.plm.shipped import fingerprint
-from protray.training.session import RAW, is_finished, run_stages, stage_keys
+from protray.plm.masked import has_bf16
+from protray.plm.shipped import absolute, fingerprint
+from protray.training.session import is_finished, run_stages, stage_keys
 from protray.training.stages import Stage
 from protray.training.world import World
 
@@ -79,7 +79,7 @@ def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Protein
     proteins_file, maps_file = folder / "proteins.arrow", folder / "maps.arrow"
     if not maps_file.is_file():
         table = _dataset(run)
-        config = maps.MapConfig(lm=run.lm, bf16=has_bf16(), hidden=run.features.lm_hidden)
+        config = maps.MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
         with Progress("probability maps") as progress:
             rejected = maps.compute_maps(
                 table, config, folder / "maps", job_plan["maps"], job_plan.threads("maps"), progress
@@ -109,15 +109,6 @@ def _without(table: pa.Table, rejected: dict[str, str], out: Path) -> pa.Table:
     if len(rows) == table.num_rows:
         raise ValueError(f"the language model can read none of the {len(rows)} proteins; the first: {rows[0]}")
     return table.filter(pa.array([name not in rejected for name in table["id"].to_pylist()]))
-
-
-def has_bf16() -> bool:
-    """True where this machine multiplies bfloat16 matrices in hardware."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def train_all(
@@ -220,17 +211,3 @@ def tracked(run: DistilRun, inputs: dict) -> Iterator[tuple[Tracker, str]]:
 def slug(name: str) -> str:
     """A stage's name as part of a file name."""
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
-
-
-def read_probabilities(folder: Path, states: int) -> tuple[dict, dict]:
-    """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
-    workers = json.loads((folder / "stage.json").read_text())["workers"]
-    parts = [pq.read_table(folder / f"predictions-{rank}-of-{workers}.parquet", schema=RAW) for rank in range(workers)]
-    table = pa.concat_tables(parts)
-    names = table["id"].to_pylist()
-
-    def column(name: str, width: int) -> dict[str, np.ndarray]:
-        arrays = (row.values.to_numpy(zero_copy_only=False).reshape(-1, width) for row in table[name])
-        return dict(zip(names, arrays, strict=True))
-
-    return column("prob", states), column("pssm_enhanced", 20)

@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
 from protray.cluster import run_info
-from protray.cluster.distil import has_bf16, read_probabilities
 from protray.cluster.distil_run import DistilRun
 from protray.cluster.tracking import Tracker
 from protray.data import schemas
 from protray.data.dataset import Proteins
 from protray.evaluation.distil import OURS, Evaluation, evaluate, three_of
 from protray.inference.predict import Predictor, Query
+from protray.plm.masked import has_bf16
+from protray.plm.shipped import absolute
 from protray.plots.curves import curves_figure
 from protray.plots.distil_report import write_distil_report
 from protray.plots.logo import LogoRow, logo_figure
@@ -28,6 +29,7 @@ from protray.seq.keyed import generator
 from protray.seq.pssm import background, count_residues, pssm
 from protray.seq.secondary import STATES
 from protray.training.export import ModelCard, save_model
+from protray.training.session import read_probabilities
 from protray.training.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,7 @@ def write_results(
 def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
     classifier = stage.networks.classifier
     card = ModelCard(
-        lm=str(Path(run.lm).resolve()) if Path(run.lm).is_dir() else run.lm,
+        lm=absolute(run.lm),
         bf16=has_bf16(),
         features=run.features,
         classifier=classifier,

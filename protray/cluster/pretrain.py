@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protray.cluster.trainer import Report, Workers, train
 from protray.plm.corpus import read_corpus
+from protray.plm.masked import MapQuality, load, map_quality
 from protray.plm.masking import batches
 from protray.plm.tokens import save_tokenizer
 from protray.training.masked_lm import MaskedLmConfig, build_model, fit
@@ -19,17 +20,20 @@ log = logging.getLogger(__name__)
 def pretrain(
     config: MaskedLmConfig,
     fasta: list[Path],
-    held_out: Path,
+    held_out: list[Path],
     exclude: Path | None,
     out: Path,
     workers: Workers,
     on_report: Callable[[dict], None],
 ) -> Path:
-    """Train a masked language model and save it, with its tokenizer, as ``out/model``."""
+    """Train a masked language model, save it with its tokenizer as ``out/model``, and score its maps on `held_out`.
+
+    The first held-out file also gives the validation perplexity during training.
+    """
     settings = {
         "lm": asdict(config),
         "fasta": [str(path.resolve()) for path in fasta],
-        "held_out": str(held_out.resolve()),
+        "held_out": str(held_out[0].resolve()),
         "exclude": str(exclude.resolve()) if exclude else None,
     }
     state = train(_loop, settings, name="pretrain", storage=out, workers=workers, on_report=on_report)
@@ -40,8 +44,18 @@ def pretrain(
         weight.data = weight.data.half()
     model.save_pretrained(folder)
     save_tokenizer(folder)
-    (folder / "pretraining.json").write_text(json.dumps(settings | {"metrics": state["metrics"]}, indent=1))
+    quality = {path.stem: asdict(_quality(folder, path)) for path in held_out}
+    facts = {"lm": settings["lm"], "metrics": state["metrics"], "maps": quality}
+    (folder / "pretraining.json").write_text(json.dumps(facts, indent=1))
+    for name, scores in quality.items():
+        log.info("maps of %s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
     return folder
+
+
+def _quality(folder: Path, fasta: Path) -> MapQuality:
+    corpus = read_corpus([fasta])
+    pairs = zip(corpus.starts_M[:-1], corpus.starts_M[1:], strict=True)
+    return map_quality(load(str(folder)), (corpus.codes_R[start:stop] for start, stop in pairs))
 
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:

@@ -9,6 +9,7 @@ Shape key:  M masked copies in a batch   T tokens   L residues   A amino-acid ty
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,13 @@ def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> 
     )  # fmt: skip
 
 
+def has_bf16() -> bool:
+    """True where this machine multiplies bfloat16 matrices in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
 def tokens_of(lm: LanguageModel, codes_L: np.ndarray) -> Tensor:
     """Token ids of one protein with what goes around it, shape (T,)."""
     if lm.longest is not None and len(codes_L) > lm.longest:
@@ -122,3 +130,28 @@ def hidden_state(lm: LanguageModel, codes_L: np.ndarray) -> np.ndarray:
     output = lm.model.base_model(input_ids=tokens_1T, attention_mask=torch.ones_like(tokens_1T))
     first = len(lm.before)
     return output[0][0, first : first + len(codes_L)].float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class MapQuality:
+    """How well maps tell the residues that were masked."""
+
+    perplexity: float  # exp of the mean of -ln P(true residue)
+    top1: float  # share of residues that got the highest probability
+    residues: int
+    proteins: int
+
+
+def map_quality(lm: LanguageModel, proteins: Iterable[np.ndarray], bf16: bool = False) -> MapQuality:
+    """Mask every known residue of `proteins` (codes, shape (L,) each) once, and score the guesses."""
+    nats, right, n = [], [], 0
+    for codes_L in proteins:
+        known_L = np.flatnonzero(codes_L < N_AA)
+        prob_LA = probability_map(lm, codes_L, bf16)[known_L]
+        nats.append(-np.log(prob_LA[np.arange(len(known_L)), codes_L[known_L]]))
+        right.append(prob_LA.argmax(axis=1) == codes_L[known_L])
+        n += 1
+    if not n:
+        raise ValueError("there is no protein to score the language model on")
+    all_nats = np.concatenate(nats)
+    return MapQuality(float(np.exp(all_nats.mean())), float(np.concatenate(right).mean()), len(all_nats), n)

@@ -6,9 +6,14 @@ from pathlib import Path
 SHIPPED = "shipped"  # what `--lm` is by default
 
 
+def absolute(name: str) -> str:
+    """The name of a model as any process understands it, whatever its working directory."""
+    return str(Path(name).resolve()) if name != SHIPPED and Path(name).is_dir() else name
+
+
 def resolve(name: str) -> str:
-    """The folder of the shipped model, or the Hugging Face name or folder that was given."""
-    return str(Path(__file__).with_name("tiny")) if name == SHIPPED else name
+    """The folder of the shipped model on this machine, or the Hugging Face name or folder that was given."""
+    return str(Path(__file__).with_name("mini")) if name == SHIPPED else name
 
 
 def fingerprint(name: str) -> str:

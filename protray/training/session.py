@@ -209,3 +209,17 @@ def finish(
         partial.write_text(json.dumps({"stage": asdict(stage), "workers": world.size, "history": history}, indent=1))
         os.replace(partial, folder / "stage.json")
     world.sum([0.0])
+
+
+def read_probabilities(folder: Path, states: int) -> tuple[dict, dict]:
+    """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
+    workers = json.loads((folder / "stage.json").read_text())["workers"]
+    parts = [pq.read_table(folder / f"predictions-{rank}-of-{workers}.parquet", schema=RAW) for rank in range(workers)]
+    table = pa.concat_tables(parts)
+    names = table["id"].to_pylist()
+
+    def column(name: str, width: int) -> dict[str, np.ndarray]:
+        arrays = (row.values.to_numpy(zero_copy_only=False).reshape(-1, width) for row in table[name])
+        return dict(zip(names, arrays, strict=True))
+
+    return column("prob", states), column("pssm_enhanced", 20)

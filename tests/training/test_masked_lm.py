@@ -122,3 +122,16 @@ def test_same_seed_same_model() -> None:
 def test_bad_settings(settings, message) -> None:
     with pytest.raises(ValueError, match=message):
         config(**settings)
+
+
+def test_first_layers_attend_to_neighbours(monkeypatch) -> None:
+    """A fresh model of eight heads: head h looks at the residue NEIGHBOURS[h] further on."""
+    monkeypatch.setitem(SIZES, "mini", (128, 3, 8))
+    model = build_model(config()).eval()
+    model.set_attn_implementation("eager")
+    tokens_BT = torch.randint(4, 24, (1, 40), generator=torch.Generator().manual_seed(0))
+    first_HTT = model.esm(tokens_BT, output_attentions=True).attentions[0][0]
+    offsets = range(-8, 9)
+    mean_HW = torch.stack([first_HTT[:, range(8, 32), range(8 + d, 32 + d)].mean(dim=1) for d in offsets], dim=1)
+    assert [offsets[best] for best in mean_HW.argmax(dim=1).tolist()] == [-4, -3, -2, -1, 1, 2, 3, 4]
+    assert mean_HW.amax(dim=1).min() > 0.5
