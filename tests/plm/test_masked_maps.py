@@ -180,7 +180,7 @@ def test_no_code_of_a_model_folder_is_run(tmp_path) -> None:
 
 
 def test_map_quality_by_hand(monkeypatch) -> None:
-    """True residues got 1/2 and 1/8: perplexity exp(mean(ln 2, ln 8)) = 4; one of the two got the most; X is skipped."""
+    """True residues got 1/2 and 1/8: perplexity exp(mean(ln 2, ln 8)) = 4; one of the two got most; X is skipped."""
     from protray.plm import masked
     from protray.seq.alphabet import encode
 
