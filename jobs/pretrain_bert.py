@@ -38,14 +38,17 @@ def main() -> None:
 
     setup_logging()
     prepare_environment()
+    from protray.cluster import plan
     from protray.cluster.pretrain import pretrain
     from protray.cluster.progress import Progress
     from protray.cluster.trainer import Workers
 
     log = logging.getLogger("jobs.pretrain_bert")
-    cluster = start_ray()
     workers = Workers(count=run.workers, gpus=run.gpus_per_worker, threads=run.threads)
+    cluster = start_ray()
     try:
+        stage = plan.Stage(name="pre-training", kind="train", workers=run.workers, gpus_per_worker=run.gpus_per_worker)
+        log.info("%s", plan.describe(plan.make_plan([stage], cluster.resources, cluster.nodes)))
         with Progress("pre-training") as progress:
 
             def on_report(metrics: dict) -> None:

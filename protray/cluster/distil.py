@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import ray
 
 from protray.cluster import maps, plan, run_info
-from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, finished_metrics
+from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, stored_metrics
 from protray.cluster.progress import Progress
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
@@ -28,7 +28,7 @@ from protray.data.sample import sample_table
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, fingerprint
 from protray.training.session import is_finished, run_stages, stage_keys
-from protray.training.stages import Stage
+from protray.training.stages import Stage, check_splits
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,20 @@ log = logging.getLogger(__name__)
 
 def distil(run: DistilRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
-    check_same_settings(run)
     inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    metrics = finished_metrics(run, inputs)
+    check_same_settings(run)
+    metrics = stored_metrics(run, inputs)
     if metrics:
-        log.info("everything is cached in %s; nothing to compute", run.out)
-        return metrics
+        if set(run.ablate) <= set(metrics["ablations"]):
+            log.info("everything is cached in %s; nothing to compute", run.out)
+            return metrics
+        run = replace(run, ablate=tuple(dict.fromkeys([*metrics["ablations"], *run.ablate])))  # keep earlier ones
     cluster = start_ray()
     try:
         with tracked(run, inputs) as (tracker, parent):
             job_plan = make_plan(run, cluster)
             log.info("%s", plan.describe(job_plan))
-            cache = run.out / "cache"
+            cache = (run.out / "cache").resolve()
             proteins = prepare_inputs(run, job_plan, cache / digest(inputs))
             channels = len(proteins.lm_hidden(0)[0]) if run.features.lm_hidden else 0
             stages = run.stages(channels)
@@ -70,7 +72,8 @@ def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
         pool = plan.Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1.0)
     else:
         pool = plan.Stage(name="maps", kind="map", workers=int(cpus) - 1, data_cpus=1.0)
-    trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=run.gpus_per_worker)
+    each = run.gpus_per_worker if run.gpus_per_worker is not None else min(1.0, gpus)
+    trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=each)
     return plan.make_plan([pool, trainers], cluster.resources, cluster.nodes)
 
 
@@ -79,6 +82,7 @@ def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Protein
     proteins_file, maps_file = folder / "proteins.arrow", folder / "maps.arrow"
     if not maps_file.is_file():
         table = _dataset(run)
+        check_splits(Proteins(table))
         config = maps.MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
         with Progress("probability maps") as progress:
             rejected = maps.compute_maps(
@@ -89,7 +93,9 @@ def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Protein
         computed = read_table(folder / "maps", schemas.MAPS)
         write_arrow(table, proteins_file)
         write_arrow(computed, maps_file)
-    return joined(map_arrow(proteins_file), map_arrow(maps_file))
+    proteins = joined(map_arrow(proteins_file), map_arrow(maps_file))
+    check_splits(proteins)  # again: the language model may have left some out
+    return proteins
 
 
 def _dataset(run: DistilRun) -> pa.Table:
@@ -125,9 +131,24 @@ def train_all(
     for stage in stages:
         if stage not in missing:
             log.info("%s: cached", stage.name)
-    if not missing:
-        return
-    runs = {stage.name: start_stage_run(tracker, stage, folders[stage.name], parent) for stage in missing}
+    runs = {stage.name: start_stage_run(tracker, stage, folders[stage.name], parent) for stage in stages}
+    if missing:
+        _train(run, job_plan, stages, folders, inputs, tracker, runs)
+    for stage in stages:  # what a dead driver may have missed; steps that are there stay as they are
+        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
+            tracker.log(runs[stage.name], {k: v for k, v in epoch.items() if "/" in k}, step=epoch["epoch"])
+        tracker.finish(runs[stage.name])
+
+
+def _train(
+    run: DistilRun,
+    job_plan: plan.Plan,
+    stages: list[Stage],
+    folders: dict[str, Path],
+    inputs: Path,
+    tracker: Tracker,
+    runs: dict[str, str],
+) -> None:
     bars = StageBars()
     with bars:
 
@@ -138,15 +159,10 @@ def train_all(
                 tracker.log(runs[letter["stage"]], values, step=letter["epoch"])
 
         settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
-        workers = Workers(
-            count=run.workers, gpus=run.gpus_per_worker, threads=job_plan.threads("train"),
-        )  # fmt: skip
+        planned = job_plan["train"]
+        workers = Workers(count=planned.workers, gpus=planned.gpus_per_worker, threads=job_plan.threads("train"))
         name = "train-" + digest([folders[stage.name].name for stage in stages])
         train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
-    for stage in missing:  # what a dead driver may have missed; steps that are there stay as they are
-        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
-            tracker.log(runs[stage.name], {k: v for k, v in epoch.items() if "/" in k}, step=epoch["epoch"])
-        tracker.finish(runs[stage.name])
     shutil.rmtree(run.out / "cache" / name, ignore_errors=True)  # checkpoints of finished trainings
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from protray.cluster import run_info
 from protray.cluster.distil_run import DistilRun
+from protray.cluster.files import write_json
 from protray.cluster.tracking import Tracker
 from protray.data import schemas
 from protray.data.dataset import Proteins
@@ -69,10 +70,9 @@ def write_results(
         "mlflow_ui": tracker.ui(),
     }
     report(run, stages, folders, proteins, outputs[OURS], test, metrics["facts"])
-    partial = run.out / ".metrics.json.partial"
-    partial.write_text(json.dumps(metrics, indent=1, allow_nan=False))
-    os.replace(partial, run.out / "metrics.json")  # last: its presence says that the run is complete
+    write_json(run.out / "cache" / "metrics.json", metrics)
     track(run, test, tracker, parent)
+    os.replace(run.out / "cache" / "metrics.json", run.out / "metrics.json")  # last: it says that the run is complete
     return metrics
 
 
@@ -195,6 +195,7 @@ def track(run: DistilRun, test: Evaluation, tracker: Tracker, parent: str) -> No
             depth = "all" if row["max"] is None else f"{row['by']}_{row['max']}"
             values[f"test/{row['method']}/q3_{depth}"] = row["q3"]
     tracker.log(parent, values, step=0)
-    for name in ("metrics.json", "predictions.parquet", "report.html"):
+    for name in ("cache/metrics.json", "predictions.parquet", "report.html"):
         tracker.artifact(parent, run.out / name)
     tracker.artifact(parent, run.out / "model", "model")
+    tracker.finish(parent)

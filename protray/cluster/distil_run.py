@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from protray.cluster.files import write_json
 from protray.losses.weights import TUNED, DistilWeights
-from protray.plm.shipped import SHIPPED
+from protray.plm.shipped import SHIPPED, absolute
 from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
 
@@ -44,7 +45,8 @@ class DistilRun:
     """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
     workers: int = 1
     """Ray Train workers (DDP); the result is the same for any number, up to float noise."""
-    gpus_per_worker: float = 0.0
+    gpus_per_worker: float | None = None
+    """Default: 1 where the cluster has GPUs."""
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-distil"
@@ -61,30 +63,47 @@ class DistilRun:
     def features(self) -> "FeatureConfig":
         from protray.data.features import FeatureConfig
 
-        hidden = (self.lm_features or {"small": "hidden", "paper": "none"}[self.model]) == "hidden"
-        kept = {"small": 0.3, "paper": 0.0}[self.model]
         return FeatureConfig(
-            background=self.background, drawing=self.drawing, lm_hidden=hidden, kept_deep=kept, seed=self.seed
+            background=self.background,
+            drawing=self.drawing,
+            lm_hidden=(self.lm_features or {"small": "hidden", "paper": "none"}[self.model]) == "hidden",
+            kept_deep={"small": 0.3, "paper": 0.0}[self.model],
+            seed=self.seed,
         )
 
     @property
+    def distil_on(self) -> Literal["deep", "all"]:
+        """Which proteins F_e and F_s learn from."""
+        return self.train_on or ("all" if self.model == "small" else "deep")
+
+    @property
     def objective(self) -> DistilWeights:
-        """The weights that were given, else the model's own."""
-        return DistilWeights() if self.model == "paper" and self.weights == TUNED else self.weights
+        """The weights: with `--model paper` the paper's, but for those that were given another value than ours."""
+        if self.model == "small":
+            return self.weights
+        given = {name: value for name, value in asdict(self.weights).items() if value != getattr(TUNED, name)}
+        return DistilWeights(**given)
 
     def stages(self, lm_channels: int) -> "list[Stage]":
         from protray.training.stages import plan_stages
 
-        train_on: Literal["deep", "all"] = self.train_on or ("all" if self.model == "small" else "deep")
         channels = lm_channels if self.features.lm_hidden else 0
-        return plan_stages(self.networks, self.objective, train_on, channels, self.ablate)
+        return plan_stages(self.networks, self.objective, self.distil_on, channels, self.ablate)
 
     def fixed(self) -> dict:
-        """The settings that a folder keeps: with others, its numbers would be a mixture."""
-        stored = json.loads(json.dumps(asdict(self), default=str))
-        for name in ("out", "ablate", "workers", "gpus_per_worker", "mlflow", "experiment"):
-            del stored[name]
-        return stored
+        """The settings that a folder keeps, as they take effect: with others, its numbers would be a mixture."""
+        return {
+            "data": str(self.data.resolve()) if self.data else None,
+            "model": self.model,
+            "train_on": self.distil_on,
+            "lm": absolute(self.lm),
+            "lm_features": "hidden" if self.features.lm_hidden else "none",
+            "background": self.background,
+            "drawing": self.drawing,
+            "weights": asdict(self.objective),
+            "epochs": self.networks.fit.epochs,
+            "seed": self.seed,
+        }
 
 
 def check_same_settings(run: DistilRun) -> None:
@@ -100,18 +119,17 @@ def check_same_settings(run: DistilRun) -> None:
                 )
         return
     run.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(run.fixed(), indent=1))
+    write_json(path, run.fixed())
 
 
-def finished_metrics(run: DistilRun, inputs: dict) -> dict | None:
-    """``metrics.json``, if it has all that this run asks for and was made from these inputs."""
+def stored_metrics(run: DistilRun, inputs: dict) -> dict | None:
+    """``metrics.json``, if it was made from these inputs."""
     path = run.out / "metrics.json"
     if not path.is_file():
         return None
     metrics = json.loads(path.read_text())
     same = metrics["inputs"] == json.loads(json.dumps(inputs))
-    has = set(metrics["ablations"]) >= set(run.ablate)
-    return metrics if same and has and (run.out / "report.html").is_file() else None
+    return metrics if same and (run.out / "report.html").is_file() else None
 
 
 def data_digest(data: Path | None) -> str:

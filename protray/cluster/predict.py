@@ -13,7 +13,6 @@ once only names, and the sequences of a FASTA file, are in memory.
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster.files import printable, write_json, write_table
 from protray.cluster.plan import Plan, Stage, describe, make_plan
 from protray.cluster.prepare import group_reasons
 from protray.cluster.progress import Progress
@@ -147,7 +147,7 @@ def cut(sources: list[Source]) -> list[list[Source]]:
 def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
     """Write the parts that are not there yet."""
     run.work.mkdir(parents=True, exist_ok=True)
-    _write_json(run.work / "settings.json", settings)
+    write_json(run.work / "settings.json", settings)
     missing = [number for number in range(len(parts)) if not _part(run.work, number).exists()]
     if not missing:
         return
@@ -231,8 +231,8 @@ class PredictActor:
         part = batch["part"][0].as_py()
         sources = [Source(**fields) for fields in json.loads(batch["payload"][0].as_py())]
         table, errors = predict_part(self.predictor, sources, self.max_length)
-        _write_table(_rejected_table(errors), _part(self.folder, part, "rejected"))
-        _write_table(table, _part(self.folder, part))  # second: it says that the part is done
+        write_table(_rejected_table(errors), _part(self.folder, part, "rejected"))
+        write_table(table, _part(self.folder, part))  # second: it says that the part is done
         return pa.table({"part": [part], "proteins": [len(sources)]})
 
 
@@ -294,7 +294,7 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     record = {"out": run.out.name, "predicted": predicted, "settings": settings}
     rejected = rejected.replace_schema_metadata((rejected.schema.metadata or {}) | {RECORD: json.dumps(record)})
     run.rejected.parent.mkdir(parents=True, exist_ok=True)
-    _write_table(rejected, run.rejected)
+    write_table(rejected, run.rejected)
     shutil.rmtree(run.work)
     summary: dict = {**_summary(predicted, rejected), "cached": False}
     if not predicted:
@@ -316,25 +316,12 @@ def _part(folder: Path, number: int, kind: str = "part") -> Path:
 
 def _rejected_table(errors: list[InputError]) -> pa.Table:
     rows = [
-        {"id": _text(error.id), "file": _text(error.file), "line": error.line, "reason": _text(error.reason)}
+        {
+            "id": printable(error.id),
+            "file": printable(error.file),
+            "line": error.line,
+            "reason": printable(error.reason),
+        }
         for error in errors
     ]
     return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
-
-
-def _text(name: str | None) -> str | None:
-    """Put '?' for the bytes of a file name that are no text, which Arrow cannot store."""
-    return None if name is None else name.encode(errors="replace").decode()
-
-
-def _write_table(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file that appears under its name only when it is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)

@@ -26,6 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster.files import printable, write_json, write_table
 from protray.cluster.start import setup_worker_logging
 from protray.data import schemas
 from protray.data.inputs import Item, files_in, find_items, make_row
@@ -34,6 +35,7 @@ from protray.data.splits import SPLITS, assign_splits, check_disjoint, cluster_b
 from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
+LONGEST_STALL_S = 6 * 3600  # a part of very deep alignments takes a CPU minutes to hours for its Meff
 PART_ROWS = 32  # proteins a task parses: 5 MB of rows at 300 residues, seconds of work
 COUNT_BINS = (0, 10, 30, 60, 1000)  # the paper's bins of homologs, and one more for the deep end
 
@@ -96,13 +98,13 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
         items = [item for item in items if item.id in given]
     parsed = config.out / "parsed"
     parsed.mkdir(parents=True, exist_ok=True)
-    _write_json(config.out / "settings.json", settings)
+    write_json(config.out / "settings.json", settings)
     n_parts = _parse_all(items, parsed, config.proteins, report)
 
     rejected = pa.concat_tables(
         [_rejected_table(errors), *(pq.read_table(_part(parsed, part, "rejected")) for part in range(n_parts))]
     )
-    _write(rejected, config.out / "rejected.parquet")
+    write_table(rejected, config.out / "rejected.parquet")
     names = pa.concat_tables(
         [schemas.PROTEINS.empty_table().select(["id", "sequence", "msa_count"])]
         + [pq.read_table(_part(parsed, part), columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
@@ -138,7 +140,7 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
         "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
         "schema_version": schemas.VERSION,
     }
-    _write_json(config.out / "dataset.json", summary)
+    write_json(config.out / "dataset.json", summary)
     shutil.rmtree(parsed)
     return summary | {"cached": False}
 
@@ -169,7 +171,7 @@ def _settings(config: PrepareConfig) -> dict:
     state = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     paths = {name: getattr(config, name) for name in ("msas", "labels", "split_by")}
     return {
         **{name: str(path.resolve()) if path else None for name, path in paths.items()},
@@ -236,6 +238,7 @@ def _run(function: Callable, work: list[tuple[int, str]], kwargs: dict) -> Itera
         .repartition(target_num_rows_per_block=1)  # Ray keeps small tables in one block, that is one task
         .map_batches(function, batch_size=1, batch_format="pyarrow", fn_kwargs=kwargs)
     )
+    dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:
         yield from zip(batch["part"].to_pylist(), batch["result"].to_pylist(), strict=True)
@@ -258,11 +261,11 @@ def _parse_part(batch: pa.Table, folder: str, settings: dict) -> pa.Table:
         except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
             logger.exception("%s", item.msa_file)
             errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
-    _write(_rejected_table(errors), _part(Path(folder), part, "rejected"))
+    write_table(_rejected_table(errors), _part(Path(folder), part, "rejected"))
     schema = protein_schema(protein_settings)
     counts = {b"labelled_by": json.dumps(labelled).encode()}
     table = pa.Table.from_pylist(rows, schema=schema.with_metadata((schema.metadata or {}) | counts))
-    _write(table, _part(Path(folder), part))
+    write_table(table, _part(Path(folder), part))
     return pa.table({"part": [part], "result": [""]})
 
 
@@ -275,7 +278,7 @@ def _finish_part(batch: pa.Table, parsed: str, final: str, settings: dict) -> pa
         table = table.set_column(position, schemas.PROTEINS.field(name), pa.array(values, pa.string()))
     table = table.cast(protein_schema(ProteinSettings(**settings)))
     if table.num_rows:
-        _write(table, _part(Path(final), part))
+        write_table(table, _part(Path(final), part))
     content = hashlib.sha256()
     for row in table.to_batches(max_chunksize=1):
         for column in row.columns:
@@ -299,18 +302,8 @@ def _no_cluster(item: Item, table: Path | None) -> InputError:
 
 
 def _rejected_table(errors: list[InputError]) -> pa.Table:
-    rows = [{"id": error.id, "file": error.file, "line": error.line, "reason": error.reason} for error in errors]
+    rows = [
+        {"id": printable(error.id), "file": printable(error.file), "line": error.line, "reason": error.reason}
+        for error in errors
+    ]
     return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file that appears under its name only when it is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from protray.cluster.distil_run import digest
 from protray.cluster.trainer import Report, Workers, train
 from protray.plm.corpus import read_corpus
 from protray.plm.masked import MapQuality, load, map_quality
@@ -36,7 +37,9 @@ def pretrain(
         "held_out": str(held_out[0].resolve()),
         "exclude": str(exclude.resolve()) if exclude else None,
     }
-    state = train(_loop, settings, name="pretrain", storage=out, workers=workers, on_report=on_report)
+    state = train(
+        _loop, settings, name=f"pretrain-{digest(settings)}", storage=out, workers=workers, on_report=on_report
+    )
     model = build_model(config)
     model.load_state_dict(state["model"])
     folder = out / "model"

@@ -8,13 +8,10 @@ Shape key:  N aligned sequences   L residues
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 LOW_QUALITY = 60  # homologs: at most this many is low quality (Guo et al. 2020)
-
-Sampling = Literal["prior", "fixed-ratio"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Prior:
         if not len(shallow):
             raise ValueError(
                 f"none of the {len(msa_counts)} training proteins has fewer than {LOW_QUALITY} homologs, so there is "
-                "no prior to down-sample with; add shallow proteins to the training split or use sampling 'fixed-ratio'"
+                "no prior to down-sample with; add shallow proteins to the training split"
             )
         return cls(tuple(np.bincount(shallow, minlength=LOW_QUALITY).tolist()))
 

@@ -21,7 +21,7 @@ FORMAT = 1
 class ModelCard:
     """What is needed beside the weights to predict."""
 
-    lm: str  # Hugging Face name or folder of the language model; "" is the one in the package
+    lm: str  # Hugging Face name or folder of the language model; "shipped" is the one in the package
     bf16: bool
     features: FeatureConfig
     classifier: ClassifierConfig  # of F_s

@@ -15,6 +15,7 @@ from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
 from protray.seq.alphabet import N_AA
+from protray.seq.downsample import LOW_QUALITY
 from protray.training.fit import FitConfig
 from protray.training.steps import Classify, Distil, Reconstruct
 
@@ -100,6 +101,22 @@ def training_rows(proteins: Proteins, which: Which) -> np.ndarray:
     if not keep.any():
         raise ValueError(f"the training split has no labelled {which} protein ({len(rows)} labelled ones in all)")
     return rows[keep]
+
+
+def check_splits(proteins: Proteins) -> None:
+    """Raise ValueError, before anything is computed, if a split lacks the labelled proteins that a run needs."""
+    train, validation, test = (proteins.of_split(split) for split in ("train", "validation", "test"))
+    labelled = proteins.labelled > 0
+    needs = {
+        f"training proteins with more than {LOW_QUALITY} homologs, for the teacher": train[proteins.deep[train]],
+        f"training proteins with at most {LOW_QUALITY} homologs, to draw depths from": train[~proteins.deep[train]],
+        "validation proteins, to choose epochs by": validation,
+        "test proteins, to evaluate on": test,
+    }
+    missing = [what for what, rows in needs.items() if not labelled[rows].any()]
+    if missing:
+        sizes = f"{len(train)} training, {len(validation)} validation and {len(test)} test proteins"
+        raise ValueError(f"the dataset ({sizes}) has no labelled {'; and no labelled '.join(missing)}")
 
 
 def build(stage: Stage, earlier: dict[str, dict[str, Tensor]]) -> nn.Module:

@@ -38,9 +38,10 @@ def finished(ray_local, inputs, tmp_path_factory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("protray.training.stages.SMALL", tiny_networks())
-        out = tmp_path_factory.mktemp("runs") / "one"
-        distil(run_of(inputs, out))
-    return out
+        folder = tmp_path_factory.mktemp("runs")
+        patch.chdir(folder)  # a relative --out, as in the README: workers have another working directory
+        distil(run_of(inputs, Path("one")))
+    return folder / "one"
 
 
 def run_of(inputs: tuple[Path, Path], out: Path, **settings: object) -> DistilRun:

@@ -1,0 +1,27 @@
+"""Files that appear under their name only when they are whole, and text that Arrow can store."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file, whole or not at all; NaN is an error."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def printable(name: str | None) -> str | None:
+    """Put '?' for the bytes of a file name that are no text, which Arrow cannot store."""
+    return None if name is None else name.encode(errors="replace").decode()
