@@ -31,8 +31,8 @@ class DistilRun:
     """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels.  By model if not given."""
     lm: str = SHIPPED
     """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
-    lm_features: Literal["hidden", "none"] | None = None
-    """Whether its hidden state goes beside X_b.  By model if not given: `none` is the paper's."""
+    lm_features: Literal["hidden", "none"] = "none"
+    """Whether its hidden state goes beside X_b, and both to the student; `none` is the paper's."""
     background: Background = "smoothed"
     """B of every PSSM; `paper` scores an amino acid that never occurs +12.8."""
     drawing: Drawing = "multinomial"
@@ -66,7 +66,7 @@ class DistilRun:
         return FeatureConfig(
             background=self.background,
             drawing=self.drawing,
-            lm_hidden=(self.lm_features or {"small": "hidden", "paper": "none"}[self.model]) == "hidden",
+            lm_hidden=self.lm_features == "hidden",
             kept_deep={"small": 0.3, "paper": 0.0}[self.model],
             seed=self.seed,
         )
@@ -97,7 +97,7 @@ class DistilRun:
             "model": self.model,
             "train_on": self.distil_on,
             "lm": absolute(self.lm),
-            "lm_features": "hidden" if self.features.lm_hidden else "none",
+            "lm_features": self.lm_features,
             "background": self.background,
             "drawing": self.drawing,
             "weights": asdict(self.objective),

@@ -45,7 +45,7 @@ def finished(ray_local, inputs, tmp_path_factory) -> Path:
 
 
 def run_of(inputs: tuple[Path, Path], out: Path, **settings: object) -> DistilRun:
-    return DistilRun(data=inputs[0], lm=str(inputs[1]), out=out, **settings)  # type: ignore[arg-type]
+    return DistilRun(data=inputs[0], lm=str(inputs[1]), out=out, lm_features="hidden", **settings)  # type: ignore[arg-type]
 
 
 def test_writes_what_it_promises(finished) -> None:
