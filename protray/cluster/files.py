@@ -7,6 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.data import schemas
+from protray.seq.msa import InputError
+
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file, whole or not at all."""
@@ -25,3 +28,17 @@ def write_json(path: Path, content: dict) -> None:
 def printable(name: str | None) -> str | None:
     """Put '?' for the bytes of a file name that are no text, which Arrow cannot store."""
     return None if name is None else name.encode(errors="replace").decode()
+
+
+def rejected_table(errors: list[InputError]) -> pa.Table:
+    """One row of ``schemas.REJECTED`` for each protein that cannot be used."""
+    rows = [
+        {
+            "id": printable(error.id),
+            "file": printable(error.file),
+            "line": error.line,
+            "reason": printable(error.reason),
+        }
+        for error in errors
+    ]
+    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)

@@ -23,12 +23,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import printable, write_json, write_table
+from protray.cluster.files import rejected_table, write_json, write_table
 from protray.cluster.plan import Plan, Stage, describe, make_plan
 from protray.cluster.prepare import group_reasons
 from protray.cluster.progress import Progress
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
-from protray.data import schemas
 from protray.data.inputs import files_in, find_items
 from protray.inference.many import Source, predict_part, read_fasta
 from protray.inference.write import PREDICTED, check_format, check_target, write
@@ -231,7 +230,7 @@ class PredictActor:
         part = batch["part"][0].as_py()
         sources = [Source(**fields) for fields in json.loads(batch["payload"][0].as_py())]
         table, errors = predict_part(self.predictor, sources, self.max_length)
-        write_table(_rejected_table(errors), _part(self.folder, part, "rejected"))
+        write_table(rejected_table(errors), _part(self.folder, part, "rejected"))
         write_table(table, _part(self.folder, part))  # second: it says that the part is done
         return pa.table({"part": [part], "proteins": [len(sources)]})
 
@@ -287,7 +286,7 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     """Write the file and the rejects from the parts, and remove the work folder."""
     parts = [_part(run.work, number) for number in range(n_parts)]
     faults = [pq.read_table(_part(run.work, number, "rejected")) for number in range(n_parts)]
-    rejected = pa.concat_tables([_rejected_table(errors), *faults])
+    rejected = pa.concat_tables([rejected_table(errors), *faults])
     predicted = sum(pq.read_metadata(part).num_rows for part in parts)
     if predicted:
         write((pq.read_table(part, schema=PREDICTED) for part in parts), run.out, many)
@@ -312,16 +311,3 @@ def _summary(predicted: int, rejected: pa.Table) -> dict[str, Any]:
 
 def _part(folder: Path, number: int, kind: str = "part") -> Path:
     return folder / f"{kind}-{number:06d}.parquet"
-
-
-def _rejected_table(errors: list[InputError]) -> pa.Table:
-    rows = [
-        {
-            "id": printable(error.id),
-            "file": printable(error.file),
-            "line": error.line,
-            "reason": printable(error.reason),
-        }
-        for error in errors
-    ]
-    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)

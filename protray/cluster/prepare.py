@@ -26,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import printable, write_json, write_table
+from protray.cluster.files import rejected_table, write_json, write_table
 from protray.cluster.start import setup_worker_logging
 from protray.data import schemas
 from protray.data.inputs import Item, files_in, find_items, make_row
@@ -102,7 +102,7 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
     n_parts = _parse_all(items, parsed, config.proteins, report)
 
     rejected = pa.concat_tables(
-        [_rejected_table(errors), *(pq.read_table(_part(parsed, part, "rejected")) for part in range(n_parts))]
+        [rejected_table(errors), *(pq.read_table(_part(parsed, part, "rejected")) for part in range(n_parts))]
     )
     write_table(rejected, config.out / "rejected.parquet")
     names = pa.concat_tables(
@@ -261,7 +261,7 @@ def _parse_part(batch: pa.Table, folder: str, settings: dict) -> pa.Table:
         except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
             logger.exception("%s", item.msa_file)
             errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
-    write_table(_rejected_table(errors), _part(Path(folder), part, "rejected"))
+    write_table(rejected_table(errors), _part(Path(folder), part, "rejected"))
     schema = protein_schema(protein_settings)
     counts = {b"labelled_by": json.dumps(labelled).encode()}
     table = pa.Table.from_pylist(rows, schema=schema.with_metadata((schema.metadata or {}) | counts))
@@ -299,11 +299,3 @@ def _label_counts(folder: Path, n_parts: int) -> Counter:
 
 def _no_cluster(item: Item, table: Path | None) -> InputError:
     return InputError(item.msa_file, None, f"id {item.id!r} is not in the cluster table {table}", item.id)
-
-
-def _rejected_table(errors: list[InputError]) -> pa.Table:
-    rows = [
-        {"id": printable(error.id), "file": printable(error.file), "line": error.line, "reason": error.reason}
-        for error in errors
-    ]
-    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
