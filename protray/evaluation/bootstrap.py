@@ -2,7 +2,7 @@
 
 Proteins are the unit that is drawn: residues of one protein are not independent.
 
-Shape key:  B proteins of a set
+Shape key:  B proteins of a set   D draws
 """
 
 import numpy as np
@@ -10,7 +10,14 @@ import numpy as np
 _CHUNK = 4_000_000  # indices held at once (32 MB), so that 40,000 proteins need no 640 MB
 
 
-def interval(values_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+def interval(
+    values_B: np.ndarray,
+    *,
+    weights_B: np.ndarray | None = None,
+    draws: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Bootstrap interval of the mean of `values_B`.
 
     Proteins are drawn with replacement `draws` times; the interval runs between the (1 - level) / 2 and
@@ -20,6 +27,8 @@ def interval(values_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, se
     ----------
     values_B : ndarray, shape=(B,)
         One value per protein.
+    weights_B : ndarray, shape=(B,), optional
+        Of the mean, drawn together with the values: a protein's residues, say.
 
     Returns
     -------
@@ -44,9 +53,11 @@ def interval(values_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, se
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK // n)
-    means = [
-        values_B[rng.integers(n, size=(min(chunk, draws - done), n))].mean(axis=1) for done in range(0, draws, chunk)
-    ]
+    weights_B = np.ones(n) if weights_B is None else weights_B
+    means = []
+    for done in range(0, draws, chunk):
+        drawn_DB = rng.integers(n, size=(min(chunk, draws - done), n))
+        means.append(np.average(values_B[drawn_DB], weights=weights_B[drawn_DB], axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 DEPTH_NAMES = {"count": "homologs", "meff": "Meff"}
 # Decimals of an interval's ends.  A gain of a few thousandths needs 3: "+0.00" would hide on which side of 0 it ends.
-DECIMALS = {"q3": 2, "gain": 3}
+DECIMALS = {"gain": 3}
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def table_rows(
     Returns
     -------
     rows : list of dict
-        ``by`` ("count" or "meff"), ``max`` (None for all proteins), ``n`` proteins, ``method``, ``q3`` (mean over
-        proteins), ``ci95`` [low, high] of it, ``q3_residue`` and ``n_residues`` (all residues together), ``sov`` and
-        ``q8`` (means over proteins; ``q8`` is None where a method has none).
+        ``by`` ("count" or "meff"), ``max`` (None for all proteins), ``n`` proteins, ``method``, ``q3``, ``sov`` and
+        ``q8`` (means over proteins; ``q8`` is None where a method has none), ``q3_residue`` (all ``n_residues``
+        together), and of each of the four its interval [low, high], ``q3_ci95`` and so on.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def gain_rows(
     Returns
     -------
     rows : list of dict
-        ``by``, ``max``, ``above``, ``n``, ``method``, ``reference``, ``gain`` and its ``ci95``.
+        ``by``, ``max``, ``above``, ``n``, ``method``, ``reference``, ``gain`` and ``gain_ci95``.
     """
     if reference not in predictions:
         raise ValueError(f"no method {reference!r} to compare with; there are {list(predictions)}")
@@ -122,7 +122,7 @@ def gain_rows(
                     "method": method,
                     "reference": reference,
                     "gain": _mean(value_B - reference_B),
-                    "ci95": _json(paired_interval(value_B, reference_B, seed=seed)),
+                    "gain_ci95": _json(paired_interval(value_B, reference_B, seed=seed)),
                 }
             )
     return rows
@@ -131,8 +131,7 @@ def gain_rows(
 def pivot(rows: Sequence[Row], value: str = "q3") -> tuple[list[str], list[list[str]]]:
     """Lay rows of one ``by`` out as the paper does: a line per bin, a column per method.
 
-    Cells read ``0.712 [0.69, 0.73]``; the interval stands where `value` is ``q3`` or ``gain``, which it belongs to, and
-    a missing number is a dash.
+    Cells read ``0.712 [0.69, 0.73]``; a missing number is a dash.
 
     Returns
     -------
@@ -155,16 +154,14 @@ def pivot(rows: Sequence[Row], value: str = "q3") -> tuple[list[str], list[list[
 
 
 def to_markdown(rows: Sequence[Row], value: str = "q3") -> str:
-    """Markdown tables of `rows`, one per depth measure, separated by an empty line."""
+    """Markdown tables of `rows`, one per depth measure: a line per method, a column per bin."""
     tables = []
     for group in _by_depth(rows):
         header, body = pivot(group, value)
-        align = ["---", *["---:"] * (len(header) - 1)]
-        tables.append(
-            "\n".join(
-                "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [header, align, *body]
-            )
-        )
+        columns = zip(*([line[0], f"n = {line[1]}", *line[2:]] for line in body), strict=True)
+        lines = [[name, *cells] for name, cells in zip([header[0], "", *header[2:]], columns, strict=True)]
+        lines.insert(1, ["---"] * len(lines[0]))
+        tables.append("\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines))
     return "\n\n".join(tables) + "\n"
 
 
@@ -203,24 +200,28 @@ def _rows(
     for bin in bins:
         keep_B = proteins.select(bin)
         for method, score in scores.items():
-            accuracy_B = score.accuracy[keep_B]
-            n_residues = int(score.labelled[keep_B].sum())
-            rows.append(
-                {
-                    "by": bin.by,
-                    "max": bin.max,
-                    "above": bin.above,
-                    "n": len(accuracy_B),
-                    "method": method,
-                    "q3": _mean(accuracy_B),
-                    "ci95": _json(interval(accuracy_B, seed=seed)),
-                    "q3_residue": float(score.correct[keep_B].sum() / n_residues) if n_residues else None,
-                    "n_residues": n_residues,
-                    "sov": _mean(score.sov[keep_B]),
-                    "q8": _mean(scores8[method].accuracy[keep_B]) if method in scores8 else None,
-                }
-            )
+            labelled_B = score.labelled[keep_B]
+            values = {
+                "q3": _with_interval("q3", score.accuracy[keep_B], seed),
+                "q3_residue": _with_interval("q3_residue", score.accuracy[keep_B], seed, labelled_B),
+                "sov": _with_interval("sov", score.sov[keep_B], seed),
+                "q8": _with_interval("q8", scores8[method].accuracy[keep_B] if method in scores8 else _NONE, seed),
+            }
+            row = {"by": bin.by, "max": bin.max, "above": bin.above, "n": len(labelled_B), "method": method}
+            row["n_residues"] = int(labelled_B.sum())
+            rows.append({key: value for part in (row, *values.values()) for key, value in part.items()})
     return rows
+
+
+_NONE = np.empty(0)
+
+
+def _with_interval(name: str, values_B: np.ndarray, seed: int, weights_B: np.ndarray | None = None) -> Row:
+    """The mean of `values_B` under `name`, and its interval beside it."""
+    return {
+        name: _mean(values_B, weights_B),
+        f"{name}_ci95": _json(interval(values_B, weights_B=weights_B, seed=seed)),
+    }
 
 
 def _score(predictions: Predictions, labels: Mapping[str, np.ndarray], n_states: int) -> dict[str, SetScores]:
@@ -234,8 +235,8 @@ def _score(predictions: Predictions, labels: Mapping[str, np.ndarray], n_states:
     return scores
 
 
-def _mean(values_B: np.ndarray) -> float | None:
-    return float(values_B.mean()) if len(values_B) else None
+def _mean(values_B: np.ndarray, weights_B: np.ndarray | None = None) -> float | None:
+    return float(np.average(values_B, weights=weights_B)) if len(values_B) else None
 
 
 def _json(bounds: tuple[float, float]) -> list[float | None]:
@@ -248,10 +249,11 @@ def _cell(row: Row, value: str) -> str:
         return "–"
     sign = "+z" if value == "gain" else ""  # z: no "-0.000"
     text = f"{row[value]:{sign}.3f}"
-    if value not in DECIMALS or None in row["ci95"]:
+    low, high = row[f"{value}_ci95"]
+    if low is None:
         return text
-    low, high = row["ci95"]
-    return f"{text} [{low:{sign}.{DECIMALS[value]}f}, {high:{sign}.{DECIMALS[value]}f}]"
+    decimals = DECIMALS.get(value, 2)
+    return f"{text} [{low:{sign}.{decimals}f}, {high:{sign}.{decimals}f}]"
 
 
 def _by_depth(rows: Iterable[Row]) -> list[list[Row]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protray.evaluation.baselines import TRIVIAL
+from protray.evaluation.distil import OURS, REFERENCE
 from protray.evaluation.tables import pivot
 from protray.plots.gain import gain_figure
 from protray.plots.report import ReportFigure, ReportTable, write_report
@@ -15,8 +16,6 @@ from protray.seq.secondary import STATES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OURS = "protray"
-REFERENCE = "Real"
 ABLATION = "w/o"  # methods whose name starts so are ablations, as in the paper's Table 4
 
 Row = dict[str, Any]
@@ -58,7 +57,7 @@ def headline(gains: Sequence[Row], ours: str = OURS) -> list[str]:
 
 def _verdict(row: Row) -> str:
     compared = f"{row['method']} differs from {row['reference']} by {row['gain']:+z.3f} in Q3"
-    low, high = row["ci95"]
+    low, high = row["gain_ci95"]
     if low is None:
         return f"{compared}; one protein gives no interval."
     span = f"{compared} (95 % interval {low:+z.3f} to {high:+z.3f})"

@@ -55,3 +55,11 @@ def test_bad_arguments_are_named() -> None:
         interval(np.zeros(3), level=95)
     with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
         interval(np.zeros(3), draws=0)
+
+
+def test_weights_are_drawn_with_their_values() -> None:
+    """Two proteins of 1 and 3 residues: draws give 0 (twice the first), 1 (twice the second) or 3/4."""
+    values_B, weights_B = np.array([0.0, 1.0]), np.array([1, 3])
+    assert interval(values_B, weights_B=weights_B) == (0.0, 1.0)
+    assert interval(values_B, weights_B=weights_B, level=0.4) == (0.75, 0.75)
+    assert interval(values_B, weights_B=np.array([2, 2])) == interval(values_B)
