@@ -1,0 +1,46 @@
+"""A tracking store for tests: what it holds, and how it is made to fail by a trigger in its own database."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protray.cluster import tracking
+from protray.cluster.store import connect
+from protray.cluster.tracking import Tracker
+
+
+def forget() -> None:
+    """Forget what this process knows, as a new process would."""
+    tracking._warned.clear()
+    tracking._resume_at.clear()
+    tracking._logged_steps.cache_clear()
+    tracking._run_id_of.cache_clear()
+
+
+@contextmanager
+def failing(database: Path, table: str) -> Iterator[None]:
+    """Let the database refuse every new row of `table`."""
+
+    def execute(statement: str) -> None:
+        connection = sqlite3.connect(database)
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+    execute(f"CREATE TRIGGER outage BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    try:
+        yield
+    finally:
+        execute("DROP TRIGGER outage")
+
+
+def points(tracker: Tracker, run_id: str, metric: str) -> list[tuple[int, float]]:
+    history = connect(tracker.uri).get_metric_history(run_id, metric)
+    return sorted((point.step, point.value) for point in history)
+
+
+def spooled(tracker: Tracker) -> list[dict]:
+    path = tracker.out / "mlflow_spool.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
