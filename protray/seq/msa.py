@@ -14,9 +14,12 @@ Shape key:  N aligned sequences   L residues of the query
 
 import gzip
 import io
+import re
 import string
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +44,12 @@ UNCLEAR = ("", ".msa", ".txt")  # extensions that say nothing: the content decid
 ANNOTATION = (b"ss_pred", b"ss_conf", b"ss_dssp", b"sa_dssp", b"aa_dssp")  # rows HH-suite puts before the query
 
 _GZIP = b"\x1f\x8b"
-_BLANK = b" \t\v\f"
+_START = b"\0"  # stands before every row; no text holds it
+_START_CODE = 254
+_HEADER = re.compile(rb"\n>[^\n]*")
+_BLANK = b" \t\v\f\n"
 _INSERTION = string.ascii_lowercase.encode() + b"."
-_TABLE = encode(bytes(range(256)).upper()).tobytes()  # byte -> code
+_TABLE = bytes([_START_CODE]) + encode(bytes(range(1, 256)).upper()).tobytes()  # byte -> code
 
 
 class InputError(ValueError):
@@ -68,11 +74,10 @@ class Msa:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Aligned rows as bytes, each with its name and the 1-based line on which its letters start."""
+    """The rows of a file, each after a `_START`; `place` tells a row's name and the line on which its letters start."""
 
-    names: list[bytes]
-    lines: list[int]
-    rows: list[bytes]
+    letters: bytes
+    place: Callable[[int], tuple[bytes, int]]
 
 
 def protein_id(path: str | Path) -> str:
@@ -136,17 +141,10 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
     """
     text = _clean(raw, source)
     fmt = fmt or _sniff(text)
-    if fmt == "stockholm":
-        found = _stockholm(text, source)
-    elif fmt == "aln":
-        found = _aln(text, source)
-    elif fmt in ("a3m", "a2m"):
-        found = _fasta(text, source, drop=_BLANK + _INSERTION)
-    elif fmt == "fasta":
-        found = _fasta(text, source, drop=_BLANK)
-    else:
-        raise ValueError(f"format {fmt!r} is not one of {sorted(set(FORMATS.values()))}")
-    return Msa(protein_id(source), _encode(found, text, fmt, source))
+    readers = {"stockholm": _stockholm, "aln": _aln, "a3m": _fasta, "a2m": _fasta, "fasta": _fasta}
+    if fmt not in readers:
+        raise ValueError(f"format {fmt!r} is not one of {sorted(readers)}")
+    return Msa(protein_id(source), _encode(readers[fmt](text, source), text, fmt, source))
 
 
 def _clean(raw: bytes, source: str | Path) -> bytes:
@@ -166,33 +164,28 @@ def _sniff(text: bytes) -> str:
         return "stockholm"
     if not text.lstrip().startswith((b">", b"#")):
         return "aln"
-    found = _fasta(text, "", drop=_BLANK)
-    return "fasta" if len({len(row) for row in found.rows}) == 1 else "a3m"
+    rows = _fasta(text, "").letters.translate(None, _BLANK).split(_START)[1:]
+    return "fasta" if len({len(row) for row in rows}) == 1 else "a3m"
 
 
-def _fasta(text: bytes, source: str | Path, drop: bytes) -> _Rows:
-    """Split '>' records, deleting the bytes `drop` from the letters; '#' lines before the first record are comments."""
-    names: list[bytes] = []
-    lines: list[int] = []
-    letters: list[list[bytes]] = []
-    skipping = False  # inside an annotation row
-    for number, line in enumerate(io.BytesIO(text), start=1):
-        if line.startswith(b">"):
-            name = (line[1:].split(None, 1) or [b""])[0]
-            skipping = not names and name.startswith(ANNOTATION)
-            if not skipping:
-                names.append(name)
-                lines.append(number + 1)
-                letters.append([])
-        elif skipping:
-            continue
-        elif names:
-            letters[-1].append(line.rstrip(b"\n").translate(None, drop))
-        elif line.strip() and not line.startswith(b"#"):
+def _fasta(text: bytes, source: str | Path) -> _Rows:
+    """Take the headers of '>' records out; '#' lines before the first record are comments."""
+    text = b"\n" + text
+    start = text.find(b"\n>")
+    for number, line in enumerate(io.BytesIO(text[1:] if start < 0 else text[1 : start + 1]), start=1):
+        if line.strip() and not line.startswith(b"#"):
             raise InputError(source, number, f"no query: text before the first '>' header: {_show(line)}")
-    if not names:
+    while text.startswith(ANNOTATION, start + 2):
+        start = text.find(b"\n>", start + 2)
+    if start < 0:
         raise InputError(source, None, "no query: the file has no '>' header")
-    return _Rows(names, lines, [b"".join(chunks) for chunks in letters])
+
+    def place(row: int) -> tuple[bytes, int]:
+        header = next(islice(_HEADER.finditer(text, start), row, None))
+        name = (header[0][2:].split(None, 1) or [b""])[0]
+        return name, text.count(b"\n", 0, header.end()) + 1
+
+    return _Rows(_HEADER.sub(_START, text[start:]), place)
 
 
 def _stockholm(text: bytes, source: str | Path) -> _Rows:
@@ -219,7 +212,8 @@ def _stockholm(text: bytes, source: str | Path) -> _Rows:
         raise InputError(source, None, "ends without '//': the file is truncated")
     if not parts:
         raise InputError(source, None, "no query: the alignment has no row")
-    return _Rows(list(parts), list(lines.values()), [b"".join(chunks) for chunks in parts.values()])
+    rows = (_START + b"".join(chunks) for chunks in parts.values())
+    return _Rows(b"".join(rows), lambda row: list(lines.items())[row])
 
 
 def _aln(text: bytes, source: str | Path) -> _Rows:
@@ -237,32 +231,36 @@ def _aln(text: bytes, source: str | Path) -> _Rows:
         if fields:
             lines.append(number)
             rows.append(fields[0])
-    return _Rows([b""] * len(rows), lines, rows)
+    return _Rows(b"".join(_START + row for row in rows), lambda row: (b"", lines[row]))
 
 
 def _encode(found: _Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarray:
     """Check the rows against the query and return codes_NL without the columns in which the query has a gap."""
-    width = len(found.rows[0])
+    insertions = _INSERTION if fmt in ("a3m", "a2m") else b""
+    codes = np.frombuffer(found.letters.translate(_TABLE, _BLANK + insertions), dtype=np.uint8)
+    starts_N = np.flatnonzero(codes == _START_CODE)
+    widths_N = np.diff(starts_N, append=len(codes)) - 1
+    width = int(widths_N[0])
     if not width:
-        hint = " (lower case is an insertion in this format)" if fmt in ("a3m", "a2m") else ""
-        raise InputError(source, found.lines[0], f"no query: the first row has no residue{hint}")
-    codes = b"".join(found.rows).translate(_TABLE)
-    bad = codes.find(INVALID)
-    if bad >= 0:
-        ends = np.cumsum([len(row) for row in found.rows])
-        row = int(np.searchsorted(ends, bad, side="right"))
-        byte = found.rows[row][bad - (int(ends[row - 1]) if row else 0)]
+        hint = " (lower case is an insertion in this format)" if insertions else ""
+        raise InputError(source, found.place(0)[1], f"no query: the first row has no residue{hint}")
+    bad = np.flatnonzero(codes == INVALID)
+    if len(bad):
+        row = int(np.searchsorted(starts_N, bad[0])) - 1
+        letters = found.letters.split(_START)[row + 1].translate(None, _BLANK + insertions)
+        byte = letters[bad[0] - starts_N[row] - 1]
         what = f"byte 0x{byte:02X} is not ASCII" if byte > 127 else f"{chr(byte)!r} is no residue and no gap"
-        raise InputError(source, _line_with(byte, found.lines[row], text), f"{what}, in {_row(found, row)}")
-    for row, letters in enumerate(found.rows):
-        if len(letters) != width:
-            reason = f"{_row(found, row)} has {len(letters)} aligned columns, the query has {width}"
-            raise InputError(source, found.lines[row], reason)
-    codes_NL = np.frombuffer(codes, dtype=np.uint8).reshape(len(found.rows), width)
+        raise InputError(source, _line_with(byte, found.place(row)[1], text), f"{what}, in {_row(found, row)}")
+    ragged = np.flatnonzero(widths_N != width)
+    if len(ragged):
+        row = int(ragged[0])
+        reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
+        raise InputError(source, found.place(row)[1], reason)
+    codes_NL = codes.reshape(-1, 1 + width)[:, 1:]
     keep_L = codes_NL[0] != GAP
     if not keep_L.any():
-        raise InputError(source, found.lines[0], f"no query: the first row holds nothing but {width} gaps")
-    return codes_NL if keep_L.all() else codes_NL[:, keep_L]
+        raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
+    return np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
 
 
 def _line_with(byte: int, first: int, text: bytes) -> int:
@@ -272,7 +270,7 @@ def _line_with(byte: int, first: int, text: bytes) -> int:
 
 
 def _row(found: _Rows, row: int) -> str:
-    name = found.names[row].decode("ascii", "replace")
+    name = found.place(row)[0].decode("ascii", "replace")
     return f"row {row + 1} ({name})" if name else f"row {row + 1}"
 
 

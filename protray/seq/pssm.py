@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from protray.seq.alphabet import GAP, N_AA
+from protray.seq.alphabet import N_AA
 
 Background = Literal["smoothed", "paper", "fixed"]
 
@@ -26,22 +26,32 @@ SWISSPROT_A = np.array(list(_SWISSPROT_PERCENT.values())) / sum(_SWISSPROT_PERCE
 PAPER_EPSILON = 1e-7  # added to B by the released code, so that an absent amino acid does not divide by zero
 SMOOTHING = 200.0  # weight of Swiss-Prot in `smoothed`, in residues: about one short protein
 
+_COUNTED = 1 << 18  # residues counted at once; 20 bytes each, 5 MB, is fastest
+_CODES_A11 = np.arange(N_AA, dtype=np.uint8)[:, None, None]
+
 
 def count_residues(msa_NL: np.ndarray) -> np.ndarray:
     """Count each amino acid in each column (C); gaps and unknown residues count nowhere.
+
+    Rows of 0s and 1s, one for each amino acid, are added half onto half in bytes: seven times, up to 128.
 
     Returns
     -------
     counts_LA : ndarray, dtype=int32, shape=(L, 20)
     """
-    n_codes = GAP + 1
-    columns_L = np.arange(msa_NL.shape[1], dtype=np.int64) * n_codes
-    counts = np.zeros(msa_NL.shape[1] * n_codes, dtype=np.int64)
-    rows_at_once = max(1, 4_000_000 // max(1, msa_NL.shape[1]))  # 32 MB of 64-bit bins, whatever the alignment
-    for start in range(0, len(msa_NL), rows_at_once):
-        bins = msa_NL[start : start + rows_at_once] + columns_L
-        counts += np.bincount(bins.ravel(), minlength=counts.size)
-    return counts.reshape(-1, n_codes)[:, :N_AA].astype(np.int32)
+    n_rows, length = msa_NL.shape
+    counts_AL = np.zeros((N_AA, length), dtype=np.int64)
+    at_once = max(1, _COUNTED // max(1, length))
+    hits_ANL = np.empty((N_AA, min(at_once, n_rows), length), dtype=bool)
+    for start in range(0, n_rows, at_once):
+        block_NL = msa_NL[start : start + at_once]
+        sums_ANL = np.equal(block_NL, _CODES_A11, out=hits_ANL[:, : len(block_NL)]).view(np.uint8)
+        for _ in range(7):
+            half = sums_ANL.shape[1] // 2
+            np.add(sums_ANL[:, :half], sums_ANL[:, sums_ANL.shape[1] - half :], out=sums_ANL[:, :half])
+            sums_ANL = sums_ANL[:, : sums_ANL.shape[1] - half]
+        counts_AL += sums_ANL.sum(axis=1, dtype=np.uint32)
+    return counts_AL.T.astype(np.int32, order="C")
 
 
 def probabilities(counts_LA: np.ndarray, n_rows: int, pseudocount: float = 1.0) -> np.ndarray:

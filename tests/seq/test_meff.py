@@ -61,6 +61,26 @@ def test_blocks_agree_with_brute_force(monkeypatch, identity) -> None:
     assert meff(msa_NL, identity) == pytest.approx(brute_force(msa_NL, identity))
 
 
+@pytest.mark.parametrize("dense", [0.0, 1.0])
+@pytest.mark.parametrize("gaps", [0.0, 0.5])
+@pytest.mark.parametrize("identity", [0.05, 0.33, 0.7, 1.0])
+def test_pair_by_pair_and_by_products_are_the_same(monkeypatch, dense, gaps, identity) -> None:
+    """`DENSE` = 0: all by products; 1: none, however many pairs are left."""
+    msa_NL = synthetic_family(60, 23, 4, seed=4)
+    msa_NL[np.random.default_rng(0).random(msa_NL.shape) < gaps] = GAP
+    monkeypatch.setattr(module, "DENSE", dense)
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 23 * 7)
+    assert meff(msa_NL, identity) == pytest.approx(brute_force(msa_NL, identity))
+
+
+def test_groups_rule_out_unrelated_rows_and_no_similar_ones() -> None:
+    """Random rows of 200 columns agree in a third of their groups: no pair but each row with itself may reach 0.7."""
+    rows = np.random.default_rng(0).integers(0, 20, (100, 200)).astype(np.uint8)
+    maybe = module._maybe_similar(rows, rows, 0.7)
+    assert maybe[np.diag_indices(100)].all() and maybe.sum() == 100
+    assert "".join(sorted("".join(module._GROUPS))) == "".join(sorted("ARNDCQEGHILKMFPSTWYV"))
+
+
 def test_row_order_does_not_matter() -> None:
     msa_NL = synthetic_family(200, 50, 30, seed=2)
     shuffled = np.random.default_rng(0).permutation(msa_NL)

@@ -72,6 +72,15 @@ def test_byte_order_mark() -> None:
     assert rows(b"\xef\xbb\xbf>q\nACDE\n") == ["ACDE"]
 
 
+def test_greater_than_sign_within_a_header_is_no_record() -> None:
+    assert rows(b">q >x\nAC\n>h>\nGC\n") == ["AC", "GC"]
+
+
+def test_codes_are_contiguous_also_without_a_query_gap() -> None:
+    for raw in (b">q\nAC\n>h\nGC\n", b">q\nA-C\n>h\nGCC\n"):
+        assert parse_msa(raw, "a3m", "x.a3m").codes_NL.flags.c_contiguous
+
+
 def test_protein_of_one_residue() -> None:
     assert rows(b">q\nM\n") == ["M"]
 
@@ -101,6 +110,9 @@ BAD = {
     "row without letters": (b">q\nACDE\n>h1\n", "a3m", 4, "row 2 (h1) has 0 aligned columns, the query has 4"),
     "aln row": (b"ACDE\nACD\n", "aln", 2, "row 2 has 3 aligned columns, the query has 4"),
     "non-ASCII": (b">q\nACDE\n>h\nAC\n\xc3E\n", "a3m", 5, "byte 0xC3 is not ASCII, in row 2 (h)"),
+    "sign within a row": (b">q\nACDE\n>h\nAC>E\n", "a3m", 4, "'>' is no residue and no gap, in row 2 (h)"),
+    "second of two faults": (b">q\nAC\n>g\nA\nC\n>h x\n-\n-\n-\n", "a3m", 7, "row 3 (h) has 3 aligned columns"),
+    "insertions before a fault": (b">q\nAC\n>h\nkkAkC\n>i\nAcc\n$\n", "a3m", 7, "'$' is no residue"),
     "digit": (b">q\nACDE\n>h\nAC1E\n", "a3m", 4, "'1' is no residue and no gap, in row 2 (h)"),
     "binary": (b"\x89PNG\r\n\x1a\n\0\0\0", "a3m", 3, "NUL byte: a binary"),
     "UTF-16": (">q\nACDE\n".encode("utf-16"), "a3m", 1, "UTF-16"),

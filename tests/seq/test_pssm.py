@@ -114,11 +114,29 @@ def test_counts_are_a_plain_loop() -> None:
     np.testing.assert_array_equal(count_residues(msa_NL), counts_LA)
 
 
-def test_counts_over_the_border_of_a_chunk() -> None:
-    """1,000 columns are counted 4,000 rows at a time; 4,001 rows are two chunks, the second of one row."""
-    msa_NL = np.random.default_rng(2).integers(0, GAP + 1, (4001, 1000), dtype=np.uint8)
-    expected_LA = np.stack([(msa_NL == code).sum(axis=0) for code in range(20)], axis=1)
-    np.testing.assert_array_equal(count_residues(msa_NL), expected_LA)
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 127, 128, 129, 4001])
+def test_counts_are_those_of_bincount(n_rows) -> None:
+    """Numbers of rows around powers of two: the halves that are added differ in size."""
+    msa_NL = np.random.default_rng(n_rows).integers(0, GAP + 1, (n_rows, 131), dtype=np.uint8)
+    bins = msa_NL + 22 * np.arange(131)
+    counts = np.bincount(bins.ravel(), minlength=22 * 131).reshape(131, 22)[:, :20]
+    found_LA = count_residues(msa_NL)
+    np.testing.assert_array_equal(found_LA, counts)
+    assert found_LA.dtype == np.int32 and found_LA.flags.c_contiguous
+
+
+def test_counts_over_the_border_of_a_block() -> None:
+    """1,000 columns are counted 262 rows at a time; bytes hold counts up to 128 of one residue and no more."""
+    msa_NL = np.zeros((1200, 1000), dtype=np.uint8)
+    msa_NL[524:, 7] = W
+    counts_LA = count_residues(msa_NL)
+    assert (counts_LA[:, 0] == [*[1200] * 7, 524, *[1200] * 992]).all()
+    assert counts_LA[7, W] == 676 and counts_LA.sum() == 1200 * 1000
+
+
+def test_counts_of_columns_that_are_not_contiguous() -> None:
+    msa_NL = np.random.default_rng(2).integers(0, GAP + 1, (30, 40), dtype=np.uint8)
+    np.testing.assert_array_equal(count_residues(msa_NL[:, ::3]), count_residues(msa_NL)[::3])
 
 
 def test_undefined_background() -> None:
