@@ -1,66 +1,38 @@
 """Pre-train a masked protein language model on FASTA files.
 
     python jobs/pretrain_bert.py --fasta swissprot.fasta.xz --held-out chains.fasta --out runs/bert
-    ray job submit --working-dir . -- python jobs/pretrain_bert.py --fasta DIR --held-out chains.fasta --workers 8
+    python jobs/pretrain_bert.py --fasta uniref50.fasta.gz --clusters uniref50_cluster.tsv --lm.size 8m --out runs/bert
+    ray job submit --working-dir . -- python jobs/pretrain_bert.py --fasta DIR --clusters TABLE --workers 8 --out DIR
 
-The model, `OUT/model`, is one of Hugging Face Transformers: any tool that takes ESM takes it.  A stopped run continues.
+The model, `OUT/model`, is one of Hugging Face Transformers: any tool that takes ESM takes it, such as the `--lm` of
+jobs/distil.py.  The same command again continues where it was stopped, and costs nothing once it has finished.
 """
 
-import logging
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import tyro
-
-from protray.training.masked_lm import MaskedLmConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretrain:
-    fasta: tuple[Path, ...]
-    """FASTA files or folders of them (plain, .gz, .xz, .bz2)."""
-    held_out: tuple[Path, ...]
-    """FASTA files of proteins to score the maps on; the first is also the validation set."""
-    exclude: Path | None = None
-    """Text file with ids to leave out of training, such as relatives of the held-out proteins."""
-    out: Path = Path("runs/bert")
-    workers: int = 1
-    gpus_per_worker: float = 0.0
-    threads: int = 2
-    """Of each worker, on CPUs."""
-    lm: MaskedLmConfig = field(default_factory=MaskedLmConfig)
 
 
 def main() -> None:
-    run = tyro.cli(Pretrain, description=__doc__)
-    from protray.cluster.start import prepare_environment, setup_logging, start_ray, stop_ray
+    import tyro
+
+    from protray.cluster.pretrain_run import PretrainRun
+
+    run = tyro.cli(PretrainRun, description=__doc__)
+
+    from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
-    from protray.cluster import plan
     from protray.cluster.pretrain import pretrain
-    from protray.cluster.progress import Progress
-    from protray.cluster.trainer import Workers
 
-    log = logging.getLogger("jobs.pretrain_bert")
-    workers = Workers(count=run.workers, gpus=run.gpus_per_worker, threads=run.threads)
-    cluster = start_ray()
     try:
-        stage = plan.Stage(name="pre-training", kind="train", workers=run.workers, gpus_per_worker=run.gpus_per_worker)
-        log.info("%s", plan.describe(plan.make_plan([stage], cluster.resources, cluster.nodes)))
-        with Progress("pre-training") as progress:
-
-            def on_report(metrics: dict) -> None:
-                progress(metrics["step"], run.lm.steps)
-                log.info("%s", ", ".join(f"{name} {value:.5g}" for name, value in metrics.items()))
-
-            folder = pretrain(run.lm, list(run.fasta), list(run.held_out), run.exclude, run.out, workers, on_report)
+        facts = pretrain(run)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    finally:
-        stop_ray(cluster)
-    print(f"saved {folder}")
+    for name, scores in facts["maps"].items():
+        plain = f"perplexity {scores['frequency_perplexity']:.2f}, top-1 {scores['frequency_top1']:.3f}"
+        print(f"{name}: {scores['proteins']} proteins, one mask per position, against amino-acid frequencies ({plain})")
+        print(f"  perplexity {scores['perplexity']:.2f}, top-1 {scores['top1']:.3f}")
+    print(f"model   {run.out / 'model'}\ncurve   {run.out / 'curve.png'}\nMLflow  {facts['mlflow_ui']}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SCIENCE = {
     "evaluation": {"seq", "data"},
     "training": {"seq", "losses", "models", "plm", "data"},
     "inference": {"seq", "models", "plm", "data", "training"},
+    "bench": {"seq", "plm"},
 }
 
 
@@ -75,7 +76,9 @@ def test_dependencies_point_down() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["protray", "protray.cluster.distil_run", "protray.data.schemas"])
+@pytest.mark.parametrize(
+    "module", ["protray", "protray.cluster.distil_run", "protray.cluster.pretrain_run", "protray.data.schemas"]
+)
 def test_importing_it_is_light(module) -> None:
     """What `--help` needs is there without the slow packages."""
     code = (

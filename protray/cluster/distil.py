@@ -18,13 +18,17 @@ import ray
 
 from protray.cluster import maps, plan, run_info
 from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, stored_metrics
+from protray.cluster.files import write_json, write_table
+from protray.cluster.map_units import MapConfig
 from protray.cluster.progress import Progress
+from protray.cluster.shards import SHARD_PROTEINS, Manifest
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, train
 from protray.data import schemas
 from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_arrow
 from protray.data.sample import sample_table
+from protray.inference.many import Source
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, fingerprint
 from protray.training.session import is_finished, run_stages, stage_keys
@@ -65,16 +69,10 @@ def distil(run: DistilRun) -> dict:
 
 def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     """Share the cluster out: first an actor pool for the maps, then the trainers."""
-    cpus, gpus = cluster.resources.get("CPU", 0.0), cluster.resources.get("GPU", 0.0)
-    if gpus:
-        pool = plan.Stage(name="maps", kind="map", workers=int(gpus), gpus_per_worker=1.0, data_cpus=1.0)
-    elif cpus <= 2:  # one CPU is Ray Data's own, so two actors halve the other; each still has a core's worth of work
-        pool = plan.Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1.0)
-    else:
-        pool = plan.Stage(name="maps", kind="map", workers=int(cpus) - 1, data_cpus=1.0)
+    gpus = cluster.resources.get("GPU", 0.0)
     each = run.gpus_per_worker if run.gpus_per_worker is not None else min(1.0, gpus)
     trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=each)
-    return plan.make_plan([pool, trainers], cluster.resources, cluster.nodes)
+    return plan.make_plan([maps.map_stage(cluster.resources), trainers], cluster.resources, cluster.nodes)
 
 
 def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:
@@ -83,14 +81,10 @@ def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Protein
     if not maps_file.is_file():
         table = _dataset(run)
         check_splits(Proteins(table))
-        config = maps.MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
-        with Progress("probability maps") as progress:
-            rejected = maps.compute_maps(
-                table, config, folder / "maps", job_plan["maps"], job_plan.threads("maps"), progress
-            )
-        if rejected:
-            table = _without(table, rejected, run.out)
-        computed = read_table(folder / "maps", schemas.MAPS)
+        manifest = _compute_maps(run, job_plan, table, folder / "maps")
+        table = _without(table, manifest, run.out)
+        write_json(folder / "left_out.json", {name: manifest.summary()[name] for name in ("n_rejected", "reasons")})
+        computed = read_table(folder / "maps" / "maps", schemas.MAPS)
         write_arrow(table, proteins_file)
         write_arrow(computed, maps_file)
     proteins = joined(map_arrow(proteins_file), map_arrow(maps_file))
@@ -106,15 +100,37 @@ def _dataset(run: DistilRun) -> pa.Table:
     return ray.get(sample).sort_by("id").combine_chunks()
 
 
-def _without(table: pa.Table, rejected: dict[str, str], out: Path) -> pa.Table:
-    """Leave proteins out that the language model cannot read, and say so."""
-    rows = [{"id": name, "file": "", "line": None, "reason": reason} for name, reason in sorted(rejected.items())]
-    where = out / "rejected.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.REJECTED), where)
-    log.warning("%d of %d proteins are left out, see %s; the first: %s", len(rows), table.num_rows, where, rows[0])
-    if len(rows) == table.num_rows:
-        raise ValueError(f"the language model can read none of the {len(rows)} proteins; the first: {rows[0]}")
-    return table.filter(pa.array([name not in rejected for name in table["id"].to_pylist()]))
+def _compute_maps(run: DistilRun, job_plan: plan.Plan, table: pa.Table, out: Path) -> Manifest:
+    """Compute what is missing of the maps in `out`, a folder as jobs/prob_maps.py leaves it."""
+    config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
+    manifest = Manifest.open(out, {"language model": fingerprint(run.lm), "hidden": config.hidden})
+    if manifest.shards is None:
+        rows = zip(table["id"].to_pylist(), table["sequence"].to_pylist(), strict=True)
+        manifest.stage((Source(name, "", None, sequence) for name, sequence in rows), SHARD_PROTEINS, config.tokens)
+    if not manifest.complete:
+        with Progress("probability maps") as progress:
+            maps.compute_maps(manifest, config, job_plan["maps"], job_plan.threads("maps"), progress)
+    return manifest
+
+
+def _without(table: pa.Table, manifest: Manifest, out: Path) -> pa.Table:
+    """Leave proteins out that have no map, and say so."""
+    rejected = pq.read_table(manifest.out / "rejected.parquet")
+    if not rejected.num_rows:
+        return table
+    write_table(rejected, out / "rejected.parquet")
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in manifest.summary()["reasons"].items())
+    if rejected.num_rows == table.num_rows:
+        raise ValueError(f"the language model can read none of the {table.num_rows} proteins: {reasons}")
+    log.warning(
+        "%d of %d proteins have no map and are left out: %s; see %s",
+        rejected.num_rows,
+        table.num_rows,
+        reasons,
+        out / "rejected.parquet",
+    )
+    names = set(rejected["id"].to_pylist())
+    return table.filter(pa.array([name not in names for name in table["id"].to_pylist()]))
 
 
 def train_all(
@@ -127,43 +143,33 @@ def train_all(
     parent: str,
 ) -> None:
     """Train the stages that are not finished, in one group of workers; log every epoch to the stage's own run."""
-    missing = [stage for stage in stages if not is_finished(folders[stage.name])]
     for stage in stages:
-        if stage not in missing:
+        if is_finished(folders[stage.name]):
             log.info("%s: cached", stage.name)
     runs = {stage.name: start_stage_run(tracker, stage, folders[stage.name], parent) for stage in stages}
-    if missing:
-        _train(run, job_plan, stages, folders, inputs, tracker, runs)
-    for stage in stages:  # what a dead driver may have missed; steps that are there stay as they are
-        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
-            tracker.log(runs[stage.name], {k: v for k, v in epoch.items() if "/" in k}, step=epoch["epoch"])
-        tracker.finish(runs[stage.name])
 
+    def log_epoch(letter: dict) -> None:
+        if "epoch" in letter:
+            values = {name: value for name, value in letter.items() if "/" in name}
+            tracker.log(runs[letter["stage"]], values, step=letter["epoch"])
 
-def _train(
-    run: DistilRun,
-    job_plan: plan.Plan,
-    stages: list[Stage],
-    folders: dict[str, Path],
-    inputs: Path,
-    tracker: Tracker,
-    runs: dict[str, str],
-) -> None:
-    bars = StageBars()
-    with bars:
-
-        def on_report(letter: dict) -> None:
-            bars(letter)
-            if "epoch" in letter:
-                values = {name: value for name, value in letter.items() if "/" in name}
-                tracker.log(runs[letter["stage"]], values, step=letter["epoch"])
-
+    if not all(is_finished(folder) for folder in folders.values()):
         settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
         planned = job_plan["train"]
         workers = Workers(count=planned.workers, gpus=planned.gpus_per_worker, threads=job_plan.threads("train"))
         name = "train-" + digest([folders[stage.name].name for stage in stages])
-        train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
-    shutil.rmtree(run.out / "cache" / name, ignore_errors=True)  # checkpoints of finished trainings
+        with StageBars() as bars:
+
+            def on_report(letter: dict) -> None:
+                bars(letter)
+                log_epoch(letter)
+
+            train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
+        shutil.rmtree(run.out / "cache" / name, ignore_errors=True)  # checkpoints of finished trainings
+    for stage in stages:  # what a dead driver may have missed; steps that are there stay as they are
+        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
+            log_epoch({"stage": stage.name} | epoch)
+        tracker.finish(runs[stage.name])
 
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:

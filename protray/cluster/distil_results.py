@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
 from protray.cluster import run_info
-from protray.cluster.distil_run import DistilRun
+from protray.cluster.distil_run import DistilRun, digest
 from protray.cluster.files import write_json
 from protray.cluster.tracking import Tracker
 from protray.data import schemas
 from protray.data.dataset import Proteins
 from protray.evaluation.distil import OURS, Evaluation, evaluate, three_of
+from protray.evaluation.tables import to_markdown
 from protray.inference.predict import Predictor, Query
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute
@@ -66,14 +67,22 @@ def write_results(
         "validation_table": validation.table,
         "ablations": list(run.ablate),
         "inputs": inputs,
+        "left_out": left_out(run, inputs),
         "facts": facts(run, inputs, proteins, parent),
         "mlflow_ui": tracker.ui(),
     }
     report(run, stages, folders, proteins, outputs[OURS], test, metrics["facts"])
+    (run.out / "tables.md").write_text(markdown(test))
     write_json(run.out / "cache" / "metrics.json", metrics)
     track(run, test, tracker, parent)
     os.replace(run.out / "cache" / "metrics.json", run.out / "metrics.json")  # last: it says that the run is complete
     return metrics
+
+
+def markdown(test: Evaluation) -> str:
+    """Tables 2 and 3 with the deep proteins beside them, for a README or a notebook."""
+    deep = [row for row in test.bins if row["above"] is not None and row["max"] is None]
+    return to_markdown([*test.table, *deep]) + "\n" + to_markdown(test.gains, "gain")
 
 
 def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
@@ -112,6 +121,12 @@ def letters(prob_L3: np.ndarray) -> str:
     return "".join(STATES[state] for state in prob_L3.argmax(axis=1))
 
 
+def left_out(run: DistilRun, inputs: dict) -> dict:
+    """How many proteins the language model gave no map, and why."""
+    path = run.out / "cache" / digest(inputs) / "left_out.json"
+    return json.loads(path.read_text()) if path.is_file() else {"n_rejected": 0, "reasons": {}}
+
+
 def facts(run: DistilRun, inputs: dict, proteins: Proteins, parent: str) -> dict[str, str]:
     """Where the numbers come from, for the report and for ``metrics.json``."""
     splits = {split: len(proteins.of_split(split)) for split in ("train", "validation", "test")}
@@ -119,6 +134,7 @@ def facts(run: DistilRun, inputs: dict, proteins: Proteins, parent: str) -> dict
     return {
         "proteins": ", ".join(f"{n} {split} ({deep[split]} of them deep)" for split, n in splits.items())
         + f"; deep: more than {LOW_QUALITY} homologs",
+        "left out": f"{left_out(run, inputs)['n_rejected']} proteins without a map",
         "dataset": f"{run.data or 'bundled sample'}, digest {inputs['data']}",
         "language model": f"{run.lm}, fingerprint {inputs['lm']}",
         "settings": json.dumps(run.fixed()),
@@ -195,7 +211,7 @@ def track(run: DistilRun, test: Evaluation, tracker: Tracker, parent: str) -> No
             depth = "all" if row["max"] is None else f"{row['by']}_{row['max']}"
             values[f"test/{row['method']}/q3_{depth}"] = row["q3"]
     tracker.log(parent, values, step=0)
-    for name in ("cache/metrics.json", "predictions.parquet", "report.html"):
+    for name in ("cache/metrics.json", "predictions.parquet", "report.html", "tables.md"):
         tracker.artifact(parent, run.out / name)
     tracker.artifact(parent, run.out / "model", "model")
     tracker.finish(parent)

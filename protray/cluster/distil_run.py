@@ -13,6 +13,7 @@ from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
 
 if TYPE_CHECKING:
+    from protray.cluster.pretrain_run import PretrainRun
     from protray.data.features import FeatureConfig
     from protray.training.stages import Networks, Stage
 
@@ -106,7 +107,7 @@ class DistilRun:
         }
 
 
-def check_same_settings(run: DistilRun) -> None:
+def check_same_settings(run: "DistilRun | PretrainRun") -> None:
     """A folder belongs to one set of settings; raises ValueError naming the first that differs."""
     path = run.out / "run.json"
     if path.is_file():

@@ -25,6 +25,13 @@ def write_json(path: Path, content: dict) -> None:
     partial.replace(path)
 
 
+def difference(before: dict, now: dict) -> str:
+    """Say which settings of a folder differ from those asked for, and how; empty if none does."""
+    now = json.loads(json.dumps(now))
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
+
+
 def printable(name: str | None) -> str | None:
     """Put '?' for the bytes of a file name that are no text, which Arrow cannot store."""
     return None if name is None else name.encode(errors="replace").decode()

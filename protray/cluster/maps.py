@@ -1,132 +1,115 @@
-"""Probability maps of many proteins with Ray Data: a pool of actors, each with the language model loaded once.
+"""Probability maps of many proteins with a pool of actors, each with the language model loaded once.
 
-Every batch is written as one Parquet part as soon as it is done, under a name made of its ids, so that a killed run
-loses the batches in flight and no more, and no protein is ever computed or stored twice.
+The unit of work is a list of spans, positions of proteins, of about equal cost in forward tokens: hundreds of short
+proteins, or a piece of a long one, so that one protein of 2,000 residues keeps a whole cluster busy.  An actor writes
+each unit as one part as soon as it is done; a killed run loses the units in flight and no more.  When all spans of a
+shard are there, a task makes them into its table, ``maps/maps-00000.parquet``, and the shard is not opened again.
+
+A protein is given up, and the next run tries it again, when even one masked copy of it does not fit into the memory, or
+when three processes died of it alone.  It is rejected for good when the probabilities of the model are not finite.
 """
 
-import hashlib
-import logging
-import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray.data
+import numpy as np
+import ray
 
+from protray.cluster.map_parts import Rows, Span, write_part
+from protray.cluster.map_queue import Queue
+from protray.cluster.map_units import Failure, MapConfig
 from protray.cluster.plan import Stage
+from protray.cluster.pool import Lost, run_pool
+from protray.cluster.shards import Manifest
 from protray.cluster.start import setup_worker_logging
-from protray.data import schemas
+from protray.plm import masked
+from protray.plm.windows import hidden_rows, map_rows, out_of_memory, windows
 from protray.seq.alphabet import encode
-
-log = logging.getLogger(__name__)
-
-ROWS_PER_BLOCK = 8  # proteins: what a crash can lose per actor
-NO_PROGRESS_S = 6 * 3600  # one block of very long proteins takes a CPU hours; a plan that stalls is refused before
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapConfig:
-    """Which language model reads the proteins, and how."""
-
-    lm: str  # Hugging Face name or folder
-    bf16: bool = False  # matrix products in bfloat16
-    hidden: bool = True  # keep the last hidden state, too
 
 
 class MapActor:
-    """Loads the language model once, then turns batches of sequences into Parquet parts."""
+    """Loads the language model once, then turns units into parts."""
 
-    def __init__(self, config: dict, folder: str, threads: int, gpu: bool) -> None:
+    def __init__(self, config: MapConfig, threads: int, gpu: bool) -> None:
+        self.config, self.threads, self.gpu = config, threads, gpu
+
+    def open(self) -> None:
+        """Load the model; raises ValueError if there is none, or if it cannot be read in such windows."""
         import torch
 
-        from protray.plm import masked
-
         setup_worker_logging()
-        torch.set_num_threads(threads)
-        self.config = MapConfig(**config)
-        self.folder = Path(folder)
-        self.lm = masked.load(self.config.lm, device="cuda" if gpu else "cpu")
+        torch.set_num_threads(self.threads)
+        try:
+            self.lm = masked.load(self.config.lm, device="cuda" if self.gpu else "cpu")
+        except OSError as error:  # what Transformers raises for files that are missing
+            raise ValueError(f"language model {self.config.lm}: {str(error).splitlines()[0]}") from None
+        limit = self.config.windowing.limit(self.lm.longest)
+        if limit is not None:
+            windows(limit + 1, limit, self.config.windowing.overlap)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write the maps of a batch; return its ids, each with the reason if it could not be read."""
-        from protray.plm.masked import hidden_state, probability_map
-
-        done, reasons = [], []
-        for name, sequence in zip(batch["id"].to_pylist(), batch["sequence"].to_pylist(), strict=True):
-            codes_L = encode(sequence)
+    def compute(self, spans: tuple[Span, ...], sequences: list[str], part: Path) -> list[Failure]:
+        """Write the rows of `spans` as a part; returns which could not be made."""
+        done, failures = [], []
+        for span, sequence in zip(spans, sequences, strict=True):
             try:
-                prob_LA = probability_map(self.lm, codes_L, self.config.bf16)
-                hidden_LC = hidden_state(self.lm, codes_L) if self.config.hidden else None
-            except Exception as error:  # one protein must not stop a batch; its reason reaches the rejects
-                reasons.append(f"language model {self.config.lm}: {error}")
+                rows = self._rows(span, encode(sequence))
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                failures.append(Failure(span.row, f"out of memory: {error}", again=True))
                 continue
-            reasons.append(None)
-            hidden = None if hidden_LC is None else hidden_LC.astype("float16").ravel()
-            done.append({"id": name, "sequence": sequence, "prob_map": prob_LA.ravel(), "lm_hidden": hidden})
-        if done:
-            write_part(pa.Table.from_pylist(done, schema=schemas.MAPS), self.folder)
-        return pa.table({"id": batch["id"], "reason": pa.array(reasons, pa.string())})
+            if np.isfinite(rows.prob_LA).all():
+                done.append(rows)
+            else:
+                failures.append(Failure(span.row, "its probabilities are not finite", again=False))
+        write_part(done, part, self.config.schema)
+        return failures
+
+    def _rows(self, span: Span, codes_L: np.ndarray) -> Rows:
+        config = self.config
+        prob_LA = map_rows(self.lm, codes_L, span.start, span.stop, config.windowing, config.bf16)
+        whole = config.hidden and not span.start
+        return Rows(span, prob_LA, hidden_rows(self.lm, codes_L, config.windowing) if whole else None)
 
 
-def write_part(table: pa.Table, folder: Path) -> None:
-    """Write a part whole or not at all, named by its ids."""
-    name = hashlib.sha256("\n".join(table["id"].to_pylist()).encode()).hexdigest()[:16]
-    partial = folder / f".{name}.partial"
-    pq.write_table(table, partial, compression="zstd")
-    os.replace(partial, folder / f"part-{name}.parquet")
-
-
-def finished_ids(folder: Path) -> set[str]:
-    """Ids that already have a map in `folder`."""
-    parts = (pq.read_table(part, columns=["id"]) for part in folder.glob("part-*.parquet"))
-    return {name for part in parts for name in part["id"].to_pylist()}
+def map_stage(resources: Mapping[str, float]) -> Stage:
+    """One actor per GPU, or per CPU but one, which makes the tables."""
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    if gpus:
+        return Stage(name="maps", kind="map", workers=int(gpus), gpus_per_worker=1.0, data_cpus=1.0)
+    if cpus <= 2:  # two actors halve the one CPU that is left; each still has a core's worth of work
+        return Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1.0)
+    return Stage(name="maps", kind="map", workers=int(cpus) - 1, data_cpus=1.0)
 
 
 def compute_maps(
-    proteins: pa.Table,
-    config: MapConfig,
-    folder: Path,
-    stage: Stage,
-    threads: int,
-    on_progress: Callable[[int, int], None],
-) -> dict[str, str]:
-    """Compute what is missing in `folder`; returns id -> reason of the proteins that the model cannot read.
+    manifest: Manifest, config: MapConfig, stage: Stage, threads: int, on_progress: Callable[[int, int, str], None]
+) -> int:
+    """Compute what is missing in a folder whose proteins are staged; ``manifest`` then says what became of each.
 
-    `on_progress(done, of)` counts forward tokens, which is what a map costs: about the length squared.
+    Returns how many proteins were there already.
+
+    `on_progress(done, of, note)` counts forward tokens.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    known = finished_ids(folder)
-    names = proteins["id"].to_pylist()
-    lengths = dict(zip(names, map(len, proteins["sequence"].to_pylist()), strict=True))
-    missing = sorted((name for name in lengths if name not in known), key=lambda name: (-lengths[name], name))
-    total = sum(length**2 for length in lengths.values())
-    done = total - sum(lengths[name] ** 2 for name in missing)
-    on_progress(done, total)
-    if not missing:
-        return {}
-    row_of = {name: row for row, name in enumerate(names)}
-    todo = proteins.select(["id", "sequence"]).take([row_of[name] for name in missing])
-    results = (
-        ray.data.from_arrow(todo)
-        .repartition(target_num_rows_per_block=ROWS_PER_BLOCK)
-        .map_batches(
-            MapActor,  # type: ignore[arg-type]
-            fn_constructor_args=[asdict(config), str(folder.resolve()), threads, stage.gpus_per_worker > 0],
-            batch_size=ROWS_PER_BLOCK,
-            batch_format="pyarrow",
-            num_cpus=stage.cpus_per_worker,
-            num_gpus=stage.gpus_per_worker or None,
-            compute=ray.data.ActorPoolStrategy(size=stage.workers),
-        )
-    )
-    results.context.execution_no_progress_timeout_s = NO_PROGRESS_S
-    rejected: dict[str, str] = {}
-    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for row in pa.table(batch).to_pylist():
-            done += lengths[row["id"]] ** 2
-            if row["reason"]:
-                rejected[row["id"]] = row["reason"]
-        on_progress(done, total)
-    return rejected
+    (manifest.out / "maps").mkdir(exist_ok=True)
+    queue = Queue(manifest, config, stage.workers)
+    on_progress(*queue.progress())
+    if manifest.unfinished:
+        _work_off(queue, config, stage, threads, on_progress)
+    manifest.finish()
+    return queue.cached
+
+
+def _work_off(
+    queue: Queue, config: MapConfig, stage: Stage, threads: int, on_progress: Callable[[int, int, str], None]
+) -> None:
+    gpu = stage.gpus_per_worker > 0
+    actor = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(MapActor)
+    for unit, result in run_pool(lambda: actor.remote(config, threads, gpu), stage.workers, queue.next, queue.send):
+        if isinstance(result, Lost):
+            queue.lost(unit, result)
+        else:
+            queue.done(unit, result)
+        queue.close_shards()
+        on_progress(*queue.progress())
+    queue.close_shards(wait=True)

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import rejected_table, write_json, write_table
+from protray.cluster.files import difference, rejected_table, write_json, write_table
 from protray.cluster.plan import Plan, Stage, describe, make_plan
 from protray.cluster.prepare import group_reasons
 from protray.cluster.progress import Progress
@@ -267,15 +267,9 @@ def _check_out(run: PredictRun, many: bool, settings: dict) -> None:
     check_target(run.out, many)
     stored = run.work / "settings.json"
     if stored.is_file():
-        before = json.loads(stored.read_text())
-        differ = [
-            f"{name} was {before.get(name)}, is {settings[name]}"
-            for name in settings
-            if before.get(name) != settings[name]
-        ]
-        if differ:
+        if changed := difference(json.loads(stored.read_text()), settings):
             raise ValueError(
-                f"{run.work} holds an unfinished run with other settings: {'; '.join(differ)}. "
+                f"{run.work} holds an unfinished run with other settings: {changed}. "
                 "Choose another --out, or remove that folder"
             )
     elif run.out.is_dir() and any(run.out.iterdir()):

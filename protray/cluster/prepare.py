@@ -18,16 +18,15 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import rejected_table, write_json, write_table
-from protray.cluster.start import setup_worker_logging
+from protray.cluster.files import difference, rejected_table, write_json, write_table
+from protray.cluster.tasks import run_tasks
 from protray.data import schemas
 from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.proteins import ProteinSettings, protein_schema
@@ -35,7 +34,6 @@ from protray.data.splits import SPLITS, assign_splits, check_disjoint, cluster_b
 from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
-LONGEST_STALL_S = 6 * 3600  # a part of very deep alignments takes a CPU minutes to hours for its Meff
 PART_ROWS = 32  # proteins a task parses: 5 MB of rows at 300 residues, seconds of work
 COUNT_BINS = (0, 10, 30, 60, 1000)  # the paper's bins of homologs, and one more for the deep end
 
@@ -186,23 +184,17 @@ def _check_same_settings(out: Path, settings: dict) -> None:
     stored = out / "settings.json"
     if not stored.exists():
         return
-    before = json.loads(stored.read_text())
-    differ = [
-        f"{name} was {before.get(name)!r}, is {settings.get(name)!r}"
-        for name in sorted(before.keys() | settings.keys())
-        if before.get(name) != settings.get(name)
-    ]
-    if differ:
-        raise ValueError(f"{out} was made differently: {'; '.join(differ)}. Choose another --out, or remove this one")
+    if changed := difference(json.loads(stored.read_text()), settings):
+        raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove this one")
 
 
 def _parse_all(items: list[Item], folder: Path, settings: ProteinSettings, report: Callable) -> int:
     """Write a parsed part for every ``PART_ROWS`` items; returns the number of parts."""
     chunks = [items[start : start + PART_ROWS] for start in range(0, len(items), PART_ROWS)]
     missing = [part for part in range(len(chunks)) if not _part(folder, part).exists()]
-    work = [(part, json.dumps([asdict(item) for item in chunks[part]])) for part in missing]
-    kwargs = {"folder": str(folder), "settings": asdict(settings)}
-    for done, _ in enumerate(_run(_parse_part, work, kwargs), start=len(chunks) - len(missing) + 1):
+    pieces = [{"part": part, "items": [asdict(item) for item in chunks[part]]} for part in missing]
+    finished_parts = run_tasks(_parse_part, pieces, folder=folder, settings=settings)
+    for done, _ in enumerate(finished_parts, start=len(chunks) - len(missing) + 1):
         report("parse", done, len(chunks))
     return len(chunks)
 
@@ -213,47 +205,26 @@ def _finish_all(
     """Write the final parts; returns their digests in order."""
     parsed, final = config.out / "parsed", config.out / "proteins"
     final.mkdir(exist_ok=True)
-    work = []
+    pieces = []
     for part in range(n_parts):
         ids = pq.read_table(_part(parsed, part), columns=["id"])["id"].to_pylist()
-        work.append((part, json.dumps({"cluster": [clusters[i] for i in ids], "split": [splits[i] for i in ids]})))
-    kwargs = {"parsed": str(parsed), "final": str(final), "settings": asdict(config.proteins)}
+        columns = {"cluster": [clusters[i] for i in ids], "split": [splits[i] for i in ids]}
+        pieces.append({"part": part, "columns": columns})
     digests = {}
-    for done, (part, digest) in enumerate(_run(_finish_part, work, kwargs), start=1):
+    finished_parts = run_tasks(_finish_part, pieces, parsed=parsed, final=final, settings=config.proteins)
+    for done, (part, digest) in enumerate(finished_parts, start=1):
         digests[part] = digest
         report("write", done, n_parts)
     return [digests[part] for part in range(n_parts)]
 
 
-def _run(function: Callable, work: list[tuple[int, str]], kwargs: dict) -> Iterator[tuple[int, str]]:
-    """Run `function` on every (part, JSON) with Ray Data, one part a task; yields (part, result) as they finish."""
-    if not work:
-        return
-    import ray.data
-
-    parts, payloads = zip(*work, strict=True)
-    table = pa.table({"part": pa.array(parts, pa.int64()), "payload": pa.array(payloads, pa.large_string())})
-    dataset = (
-        ray.data.from_arrow(table)
-        .repartition(target_num_rows_per_block=1)  # Ray keeps small tables in one block, that is one task
-        .map_batches(function, batch_size=1, batch_format="pyarrow", fn_kwargs=kwargs)
-    )
-    dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
-    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
-    for batch in batches:
-        yield from zip(batch["part"].to_pylist(), batch["result"].to_pylist(), strict=True)
-
-
-def _parse_part(batch: pa.Table, folder: str, settings: dict) -> pa.Table:
+def _parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
     """Ray task: parse the proteins of one part and write its rows and its rejects."""
-    setup_worker_logging()
-    protein_settings = ProteinSettings(**settings)
-    part = batch["part"][0].as_py()
     rows, errors, labelled = [], [], Counter()
-    for fields in json.loads(batch["payload"][0].as_py()):
+    for fields in piece["items"]:
         item = Item(**fields | {"label": Labels(**fields["label"]) if fields["label"] else None})
         try:
-            row, how = make_row(item, protein_settings)
+            row, how = make_row(item, settings)
             rows.append(row)
             labelled[how] += 1
         except InputError as error:
@@ -261,29 +232,27 @@ def _parse_part(batch: pa.Table, folder: str, settings: dict) -> pa.Table:
         except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
             logger.exception("%s", item.msa_file)
             errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
-    write_table(rejected_table(errors), _part(Path(folder), part, "rejected"))
-    schema = protein_schema(protein_settings)
+    write_table(rejected_table(errors), _part(folder, piece["part"], "rejected"))
+    schema = protein_schema(settings)
     counts = {b"labelled_by": json.dumps(labelled).encode()}
     table = pa.Table.from_pylist(rows, schema=schema.with_metadata((schema.metadata or {}) | counts))
-    write_table(table, _part(Path(folder), part))
-    return pa.table({"part": [part], "result": [""]})
+    write_table(table, _part(folder, piece["part"]))
 
 
-def _finish_part(batch: pa.Table, parsed: str, final: str, settings: dict) -> pa.Table:
+def _finish_part(piece: dict, parsed: Path, final: Path, settings: ProteinSettings) -> str:
     """Ray task: add cluster and split to one parsed part, write it, and return the digest of its content."""
-    part = batch["part"][0].as_py()
-    table = pq.read_table(_part(Path(parsed), part))
-    for name, values in json.loads(batch["payload"][0].as_py()).items():
+    table = pq.read_table(_part(parsed, piece["part"]))
+    for name, values in piece["columns"].items():
         position = table.schema.get_field_index(name)
         table = table.set_column(position, schemas.PROTEINS.field(name), pa.array(values, pa.string()))
-    table = table.cast(protein_schema(ProteinSettings(**settings)))
+    table = table.cast(protein_schema(settings))
     if table.num_rows:
-        write_table(table, _part(Path(final), part))
+        write_table(table, _part(final, piece["part"]))
     content = hashlib.sha256()
     for row in table.to_batches(max_chunksize=1):
         for column in row.columns:
             content.update(repr(column[0].as_py()).encode())
-    return pa.table({"part": [part], "result": [content.hexdigest()]})
+    return content.hexdigest()
 
 
 def _part(folder: Path, part: int, kind: str = "part") -> Path:

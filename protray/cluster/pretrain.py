@@ -1,81 +1,239 @@
-"""Pre-training of the language model with Ray Train."""
+"""Pre-training of a masked language model: corpus (Ray Data), training (Ray Train), model folder, scores, MLflow.
 
-import json
+``OUT/cache/corpus-DIGEST``  the encoded sequences, which the trainers map into memory
+``OUT/cache/pretrain-*``     checkpoints, removed at the end
+``OUT/model``                the model for Transformers; its ``pretraining.json``, written last, says "finished"
+"""
+
 import logging
-from collections.abc import Callable
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from protray.cluster.distil_run import digest
+import numpy as np
+import ray
+import ray.train
+
+from protray.cluster import plan, run_info
+from protray.cluster.corpus import encode_corpus
+from protray.cluster.distil_run import check_same_settings, digest
+from protray.cluster.files import write_json
+from protray.cluster.pretrain_run import PretrainRun
+from protray.cluster.progress import Progress
+from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, train
-from protray.plm.corpus import read_corpus
-from protray.plm.masked import MapQuality, load, map_quality
-from protray.plm.masking import batches
+from protray.plm.architecture import build_model
+from protray.plm.corpus import Corpus, open_corpus, read_corpus
+from protray.plm.masked import has_bf16, load, map_quality
+from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.steps import steps, validation_batches
 from protray.plm.tokens import save_tokenizer
-from protray.training.masked_lm import MaskedLmConfig, build_model, fit
+from protray.seq.alphabet import N_AA
+from protray.training.masked_lm import fit
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
 
+SCORED_PROTEINS, SCORED_LENGTH = 200, 500  # of held-out clusters; a map costs one pass per residue
 
-def pretrain(
-    config: MaskedLmConfig,
-    fasta: list[Path],
-    held_out: list[Path],
-    exclude: Path | None,
-    out: Path,
-    workers: Workers,
-    on_report: Callable[[dict], None],
-) -> Path:
-    """Train a masked language model, save it with its tokenizer as ``out/model``, and score its maps on `held_out`.
 
-    The first held-out file also gives the validation perplexity during training.
+def pretrain(run: PretrainRun) -> dict:
+    """Do whatever is missing in ``run.out`` and return the content of ``model/pretraining.json``, and ``mlflow_ui``.
+
+    Raises
+    ------
+    ValueError
+        For unusable settings or input, a folder that belongs to other ones, or a loss that is not finite any more.
     """
-    settings = {
-        "lm": asdict(config),
-        "fasta": [str(path.resolve()) for path in fasta],
-        "held_out": str(held_out[0].resolve()),
-        "exclude": str(exclude.resolve()) if exclude else None,
+    run.check()
+    check_same_settings(run)
+    facts = run.finished()
+    if facts:
+        log.info("%s holds this run, finished; nothing to compute", run.out)
+        return facts | {"mlflow_ui": Tracker.open(run.mlflow, run.experiment, run.out).ui()}
+    cluster = start_ray()
+    try:
+        job_plan = make_plan(run, cluster)
+        log.info("%s", plan.describe(job_plan))
+        with tracked(run) as (tracker, run_id):
+            folder = (run.out / "cache" / f"corpus-{run.corpus_digest()}").resolve()
+            with Progress("corpus") as progress:
+                corpus = encode_corpus(run, folder, progress)
+            state = train_model(run, job_plan, folder, tracker, run_id)
+            return write_results(run, job_plan, folder, corpus, state, tracker, run_id)
+    finally:
+        stop_ray(cluster)
+
+
+def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:
+    each = run.gpus_per_worker
+    if each is None:
+        each = min(1.0, cluster.resources.get("GPU", 0.0))
+    stage = plan.Stage(name="pre-training", kind="train", workers=run.workers, gpus_per_worker=each)
+    return plan.make_plan([stage], cluster.resources, cluster.nodes)
+
+
+def train_model(run: PretrainRun, job_plan: plan.Plan, folder: Path, tracker: Tracker, run_id: str) -> dict:
+    """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
+    stage = job_plan["pre-training"]
+    workers = Workers(count=stage.workers, gpus=stage.gpus_per_worker, threads=job_plan.threads("pre-training"))
+    with Progress("pre-training") as progress:
+
+        def on_report(metrics: dict) -> None:
+            perplexity = metrics.get("validation/perplexity")
+            progress(metrics["step"], run.lm.steps, f"validation perplexity {perplexity:.3f}" if perplexity else "")
+            if perplexity:
+                log.info("%s", ", ".join(f"{name} {value:.5g}" for name, value in metrics.items()))
+                track_point(tracker, run_id, metrics)
+
+        held_out = str(run.held_out[0].resolve()) if run.held_out else None
+        settings = {"lm": asdict(run.lm), "corpus": str(folder), "held_out": held_out, "min_length": run.min_length}
+        try:
+            return train(
+                _loop, settings, name=_name(run, folder), storage=run.out / "cache", workers=workers,
+                on_report=on_report,
+            )  # fmt: skip
+        except ray.train.WorkerGroupError as error:
+            _, found, reason = str(error).partition("FloatingPointError: ")
+            if found:
+                raise ValueError(reason.splitlines()[0]) from None
+            raise
+
+
+def _name(run: PretrainRun, folder: Path) -> str:
+    return "pretrain-" + digest([run.fixed(), folder.name])
+
+
+def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
+    setup_worker_logging()
+    config = MaskedLmConfig(**settings["lm"])
+    folder = Path(settings["corpus"])
+    corpus = open_corpus(folder, "train")
+    if settings["held_out"]:
+        held_out = read_corpus([Path(settings["held_out"])], settings["min_length"])
+    else:
+        held_out = open_corpus(folder, "held-out")
+
+    def mine(epoch: int, index: int):  # noqa: ANN202
+        return steps(corpus, config, epoch, index, world.rank, world.size)
+
+    fit(config, mine, validation_batches(held_out, config), report, resume, world)
+
+
+def write_results(
+    run: PretrainRun, job_plan: plan.Plan, corpus: Path, summary: dict, state: dict, tracker: Tracker, run_id: str
+) -> dict:
+    """Write model, scores and curve, and remove the checkpoints."""
+    folder = run.out / "model"
+    save_model(run.lm, state["model"], folder)
+    history = state["position"]["history"]
+    for point in history:  # what a dead driver may have missed; steps that are there stay as they are
+        track_point(tracker, run_id, point)
+    scores = score_maps(run, job_plan, corpus, folder, summary["amino_acids"])
+    for name, values in scores.items():
+        log.info("maps of %s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
+        tracker.log(run_id, {f"maps/{name}/{key}": value for key, value in values.items()}, step=run.lm.steps)
+    draw_curve(history, next(iter(scores.values()))["frequency_perplexity"], run.out / "curve.png")
+    tracker.artifact(run_id, run.out / "curve.png")
+    tracker.artifact(run_id, folder, "model")
+    facts = {
+        "lm": asdict(run.lm),
+        "files": [path.name for path in (*run.fasta, *run.held_out)],
+        "corpus": {name: summary[name] for name in ("sequences", "residues", "left_out")},
+        "metrics": _finite(history[-1]),
+        "maps": scores,
     }
-    state = train(
-        _loop, settings, name=f"pretrain-{digest(settings)}", storage=out, workers=workers, on_report=on_report
-    )
+    write_json(folder / "pretraining.json", facts)
+    shutil.rmtree(run.out / "cache" / _name(run, corpus), ignore_errors=True)
+    return facts | {"mlflow_ui": tracker.ui()}
+
+
+def save_model(config: MaskedLmConfig, weights: dict, folder: Path) -> None:
+    """Write model and tokenizer, so that ``AutoModelForMaskedLM.from_pretrained(folder)`` reads them."""
     model = build_model(config)
-    model.load_state_dict(state["model"])
-    folder = out / "model"
+    model.load_state_dict(weights)
     for weight in model.parameters():  # float16 on disk, read back in float32; buffers (rotary rates) stay exact
         weight.data = weight.data.half()
     model.save_pretrained(folder)
     save_tokenizer(folder)
-    quality = {path.stem: asdict(_quality(folder, path)) for path in held_out}
-    facts = {"lm": settings["lm"], "metrics": state["metrics"], "maps": quality}
-    (folder / "pretraining.json").write_text(json.dumps(facts, indent=1))
-    for name, scores in quality.items():
-        log.info("maps of %s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
-    return folder
 
 
-def _quality(folder: Path, fasta: Path) -> MapQuality:
-    corpus = read_corpus([fasta])
-    pairs = zip(corpus.starts_M[:-1], corpus.starts_M[1:], strict=True)
-    return map_quality(load(str(folder)), (corpus.codes_R[start:stop] for start, stop in pairs))
+def score_maps(run: PretrainRun, job_plan: plan.Plan, corpus: Path, model: Path, counts: list[int]) -> dict:
+    """Name of a held-out set -> how well maps of one mask per position tell its residues; one Ray task for each."""
+    stage = job_plan["pre-training"]
+    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker)(_score)
+    threads, on_gpu = job_plan.threads("pre-training"), stage.gpus_per_worker > 0
+    sets = {path.stem: str(path.resolve()) for path in run.held_out} or {"held-out": None}
+    results = {
+        name: task.remote(
+            str(model.resolve()), path or str(corpus), path is None, run.min_length, counts, threads, on_gpu
+        )
+        for name, path in sets.items()
+    }
+    return {name: ray.get(result) for name, result in results.items()}
 
 
-def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
-    config = MaskedLmConfig(**settings["lm"])
-    excluded = frozenset(Path(settings["exclude"]).read_text().split()) if settings["exclude"] else frozenset()
-    corpus = read_corpus([Path(path) for path in settings["fasta"]], excluded)
-    held_out = read_corpus([Path(settings["held_out"])])
-    log.info("%d sequences, %.1f M residues", len(corpus), corpus.codes_R.size / 1e6)
-    validation = [next(batches(held_out, seed=0, per_step=len(held_out), crop=config.crop))]
+def _score(model: str, source: str, encoded: bool, min_length: int, counts: list[int], threads: int, gpu: bool) -> dict:
+    import torch
 
-    def mine(start: int):  # noqa: ANN202
-        return batches(
-            corpus, seed=config.seed, per_step=config.per_step, crop=config.crop, start=start,
-            rank=world.rank, world=world.size,
-        )  # fmt: skip
+    torch.set_num_threads(threads)
+    if encoded:
+        proteins = _sample(open_corpus(Path(source), "held-out"))
+    else:
+        held_out = read_corpus([Path(source)], min_length)
+        proteins = [held_out.codes(m) for m in range(len(held_out))]
+    lm = load(model, device="cuda" if gpu else "cpu")
+    return asdict(map_quality(lm, proteins, has_bf16())) | frequency_quality(proteins, np.array(counts[:N_AA]))
 
-    def report_with_metrics(metrics: dict[str, float], state: dict) -> None:
-        report(metrics, state | {"metrics": metrics})
 
-    fit(config, mine, validation, report_with_metrics, resume, world)
+def _sample(corpus: Corpus) -> list[np.ndarray]:
+    """Some proteins, by the hashes of their ids, cut to a length that maps can be computed of."""
+    rows = np.argsort(corpus.ids(), kind="stable")[:SCORED_PROTEINS]
+    return [corpus.codes(m)[:SCORED_LENGTH] for m in rows]
+
+
+def frequency_quality(proteins: list[np.ndarray], counts_A: np.ndarray) -> dict[str, float]:
+    """The same scores for a guess that knows only how frequent each amino acid is in the training sequences."""
+    codes = np.concatenate(proteins)
+    codes = codes[codes < N_AA]
+    prob_A = (counts_A + 1) / (counts_A.sum() + N_AA)
+    perplexity = math.exp(-np.log(prob_A[codes]).mean())
+    return {"frequency_perplexity": perplexity, "frequency_top1": float((codes == prob_A.argmax()).mean())}
+
+
+def draw_curve(history: list[dict], baseline: float, path: Path) -> None:
+    from protray.plots.pretraining import pretraining_figure  # matplotlib is slow to import
+
+    pretraining_figure(history, baseline).savefig(path, dpi=150)
+
+
+def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
+    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
+
+
+@contextmanager
+def tracked(run: PretrainRun) -> Iterator[tuple[Tracker, str]]:
+    """Open MLflow and the run, or the one of a job that was killed; an error marks it as failed and goes on."""
+    tracker = Tracker.open(run.mlflow, run.experiment, run.out)
+    tracker.reap()
+    run_id = tracker.start_run(
+        key="pretrain-" + digest(run.fixed()),
+        name=f"pretrain {run.lm.size}",
+        params=run.fixed(),
+        tags=run_info.common_tags(run.lm.seed, run.corpus_digest(), run.workers),
+    )
+    try:
+        yield tracker, run_id
+    except BaseException:
+        tracker.finish(run_id, "FAILED")
+        raise
+    tracker.finish(run_id)
+    tracker.replay()
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -240,10 +240,13 @@ def _show_only_our_lines() -> None:
     An exception in a worker needs no line: it is raised again in the driver.  All output stays in Ray's log folder.
     """
     try:
+        import ray._private.worker
         from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
 
         dispatcher.remove_handler("ray_print_logs")
         dispatcher.add_handler("ray_print_logs", _repeat)  # under Ray's name, so that ray.shutdown() removes it
+        # what is left to Ray's printer: a paragraph on stdout for each process that dies
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
     except (ImportError, AttributeError):  # private: if it moves, Ray's own lines come back, nothing worse
         logger.debug("this version of Ray prints worker output in its own way")
 

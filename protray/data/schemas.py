@@ -1,7 +1,8 @@
 """The Arrow schemas of every table that protray reads or writes; plain Arrow types, readable without Ray.
 
-Ragged L x 20 arrays are flat lists, row-major, with the residue order in the schema's metadata.  Alignments are bytes:
-one code per residue, row after row, the query first.
+Ragged L x 20 arrays are flat lists, row-major, with the residue order in the schema's metadata.  Those of maps are
+large lists: 32-bit offsets end at 2^31 numbers, which is 350,000 proteins of 300 residues.  Alignments are bytes: one
+code per residue, row after row, the query first.
 """
 
 import pyarrow as pa
@@ -50,8 +51,19 @@ MAPS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("sequence", pa.string(), nullable=False),
-        pa.field("prob_map", pa.list_(pa.float32()), nullable=False),  # P(residue | all others), L x 20
-        pa.field("lm_hidden", pa.list_(pa.float16())),  # last hidden state, L x C; null when it was not asked for
+        pa.field("prob_map", pa.large_list(pa.float32()), nullable=False),  # P(residue | all others), L x 20
+        pa.field("lm_hidden", pa.large_list(pa.float16())),  # last hidden state, L x C; null when it was not asked for
+    ],
+    metadata=_ORDER,
+)
+
+MAPS_FLOAT16 = MAPS.set(2, pa.field("prob_map", pa.large_list(pa.float16()), nullable=False))  # half the size
+
+PSEUDO_PSSMS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("pssm", pa.list_(pa.float32()), nullable=False),  # X_b, L x 20; its background is in the metadata
     ],
     metadata=_ORDER,
 )

@@ -49,6 +49,19 @@ def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
         raise ValueError(f"{path} is a folder; give it to --msas" if path.is_dir() else f"{path}: no such file")
     found: dict[str, Source] = {}
     errors: list[InputError] = []
+    for source in stream_fasta(path):
+        if isinstance(source, InputError):
+            errors.append(source)
+        elif source.id in found:
+            reason = f"id {source.id!r} is also that of the record on line {found[source.id].line}, which is kept"
+            errors.append(InputError(path, source.line, reason, source.id))
+        else:
+            found[source.id] = source
+    return list(found.values()), errors
+
+
+def stream_fasta(path: Path) -> Iterator[Source | InputError]:
+    """Yield the records of a FASTA file one by one, with an error in place of each that has no usable id."""
     line = 0
     try:
         for line, header, letters in _records(path):
@@ -59,17 +72,12 @@ def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
                 reason = "a record without an id behind '>'"
             elif FOREIGN in id:
                 reason = f"id {id!r} holds bytes that are not ASCII"
-            elif id in found:
-                reason = f"id {id!r} is also that of the record on line {found[id].line}, which is kept"
             else:
-                found[id] = Source(id, str(path), line, letters)
+                yield Source(id, str(path), line, letters)
                 continue
-            errors.append(InputError(path, line, reason, id or None))
+            yield InputError(path, line, reason, id or None)
     except BROKEN as error:
-        errors.append(
-            InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
-        )
-    return list(found.values()), errors
+        yield InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
 
 
 def _records(path: Path) -> Iterator[tuple[int, str | None, str]]:
@@ -125,7 +133,7 @@ def read_query(source: Source, max_length: int, predictor: "Predictor") -> "Quer
     from protray.inference.predict import Query
     from protray.plm.masked import tokens_of
 
-    msa_NL = read_msa(source.file).codes_NL if source.sequence is None else _codes(source.sequence)[None]
+    msa_NL = read_msa(source.file).codes_NL if source.sequence is None else codes_of(source.sequence)[None]
     if msa_NL.shape[1] > max_length:
         raise ValueError(f"{msa_NL.shape[1]} residues; the limit is {max_length}, see --max-length")
     if predictor.lm is not None:
@@ -159,7 +167,7 @@ def predict_batch(predictor: "Predictor", batch: "list[Query]") -> "tuple[list[P
     return [prediction for prediction in predictions if prediction.id not in bad], bad
 
 
-def _codes(sequence: str) -> np.ndarray:
+def codes_of(sequence: str) -> np.ndarray:
     """Residue codes of a FASTA record; a '*' at its end is a stop codon, lower case is masked and means the same."""
     letters = sequence.upper().removesuffix("*")
     codes_L = encode(letters)
@@ -168,7 +176,7 @@ def _codes(sequence: str) -> np.ndarray:
     foreign = np.flatnonzero(codes_L > UNKNOWN)
     if foreign.size:
         position = int(foreign[0])
-        hint = "; alignments go to --msas" if codes_L[position] == GAP else ""
+        hint = "; is this an alignment?" if codes_L[position] == GAP else ""
         raise ValueError(f"{letters[position]!r} at position {position + 1} is no residue{hint}")
     return codes_L
 

@@ -1,12 +1,14 @@
-"""Protein sequences for pre-training, as one flat array of codes.
+"""Protein sequences for pre-training: FASTA files, and codes of any number of sequences on disk or in memory.
 
-Shape key:  M sequences   R residues of all of them
+Shape key:  M sequences of a part   R residues of all of them   L residues of one   P parts
 """
 
 import bz2
 import gzip
+import json
 import lzma
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,24 +16,85 @@ from typing import IO
 import numpy as np
 
 from protray.seq.alphabet import INVALID, UNKNOWN, encode
+from protray.seq.keyed import key
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 SUFFIXES = (".fasta", ".fa", ".faa")
+MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Part:
     """Sequences end to end; sequence m is ``codes_R[starts_M[m] : starts_M[m + 1]]``."""
 
     codes_R: np.ndarray  # uint8, 0..20
     starts_M: np.ndarray  # int64, one more than there are sequences
+    ids_M: np.ndarray  # uint64, hash of each id
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write ``NAME.codes.npy`` and so on, each whole or not at all."""
+        for field, array in vars(self).items():
+            partial = folder / f".{name}.{field}.partial"
+            with partial.open("wb") as file:
+                np.save(file, array)
+            partial.replace(folder / f"{name}.{field}.npy")
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> "Part":
+        """Map a part into memory: only what is looked at is read."""
+        return cls(*(np.load(folder / f"{name}.{field}.npy", mmap_mode="r") for field in cls.__annotations__))
+
+
+class Corpus:
+    """The sequences of several parts, counted through: m = 0, 1, .. len(corpus) - 1."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self.parts = [part for part in parts if len(part.ids_M)]
+        self.first_P = np.cumsum([0, *(len(part.ids_M) for part in self.parts)]).tolist()
 
     def __len__(self) -> int:
-        return len(self.starts_M) - 1
+        return self.first_P[-1]
 
-    @property
-    def lengths_M(self) -> np.ndarray:
-        return np.diff(self.starts_M)
+    def codes(self, m: int) -> np.ndarray:
+        """Residues of sequence m, uint8, shape (L,)."""
+        part, row = self._find(m)
+        return part.codes_R[part.starts_M[row] : part.starts_M[row + 1]]
+
+    def id(self, m: int) -> int:
+        """Hash of the id of sequence m."""
+        part, row = self._find(m)
+        return int(part.ids_M[row])
+
+    def lengths(self, first: int, stop: int) -> np.ndarray:
+        """Numbers of residues of the sequences ``first .. stop - 1``, read in one go, int64."""
+        pieces = [
+            np.diff(part.starts_M[max(first - start, 0) : max(stop - start, 0) + 1])
+            for part, start in zip(self.parts, self.first_P, strict=False)
+            if start < stop and first < start + len(part.ids_M)
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    def ids(self) -> np.ndarray:
+        """Hashes of all ids, uint64: 8 bytes a sequence."""
+        return np.concatenate([part.ids_M for part in self.parts]) if self.parts else np.empty(0, dtype=np.uint64)
+
+    def _find(self, m: int) -> tuple[Part, int]:
+        p = bisect_right(self.first_P, m) - 1
+        return self.parts[p], int(m) - self.first_P[p]
+
+
+def pack(names: Sequence[str], codes: Sequence[np.ndarray]) -> Part:
+    """Lay sequences end to end."""
+    starts_M = np.zeros(len(codes) + 1, dtype=np.int64)
+    np.cumsum([len(codes_L) for codes_L in codes], out=starts_M[1:])
+    codes_R = np.concatenate(codes) if codes else np.empty(0, dtype=np.uint8)
+    return Part(codes_R, starts_M, np.array([key(name) for name in names], dtype=np.uint64))
+
+
+def open_corpus(folder: Path, split: str) -> Corpus:
+    """Map the ``train`` or ``held-out`` sequences of an encoded corpus (`protray.plm.encode`) into memory."""
+    parts = json.loads((folder / "corpus.json").read_text())["parts"][split]
+    return Corpus(Part.open(folder, name) for name in parts)
 
 
 def open_text(path: Path) -> IO[str]:
@@ -40,7 +103,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def fasta_files(paths: Iterable[Path]) -> list[Path]:
-    """Expand folders into the FASTA files inside them, sorted by name."""
+    """Expand folders into the FASTA files inside them, sorted by name; each file once."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -51,41 +114,53 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
             raise ValueError(f"{path}: no such file or folder")
     if not found:
         raise ValueError(f"no FASTA file ({', '.join(SUFFIXES)}, plain or .gz .xz .bz2) in {[str(p) for p in paths]}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _is_fasta(path: Path) -> bool:
     unpacked = path.stem if path.suffix in _OPENERS else path.name
-    return unpacked.endswith(SUFFIXES)
+    return unpacked.endswith(SUFFIXES) and path.is_file()
 
 
 def read_sequences(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence) of every record; the id is the first word of its header."""
+    """Yield (id, sequence) of every record; the id is the first word of its header.
+
+    Raises ValueError for a file that is cut off, damaged, or holds text but no record.
+    """
     from Bio.SeqIO.FastaIO import SimpleFastaParser
 
     for path in fasta_files(paths):
-        with open_text(path) as handle:
-            for header, sequence in SimpleFastaParser(handle):
-                yield header.split(maxsplit=1)[0] if header.strip() else "", sequence
+        records = 0
+        try:
+            with open_text(path) as handle:
+                for header, sequence in SimpleFastaParser(handle):
+                    records += 1
+                    yield header.split(maxsplit=1)[0] if header.strip() else "", sequence
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise ValueError(f"{path}: cannot be read after record {records}: {error}") from None
+        if not records and path.stat().st_size:
+            raise ValueError(f"{path}: holds no FASTA record (a line that starts with '>')")
 
 
-def read_corpus(paths: Iterable[Path], exclude: frozenset[str] = frozenset(), min_length: int = 30) -> Corpus:
-    """Read FASTA files into memory, one byte a residue.
-
-    Sequences whose id is in `exclude`, that are shorter than `min_length`, or that hold a character that is no
-    residue are left out.
-    """
-    kept: list[np.ndarray] = []
+def read_codes(paths: Iterable[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (id, codes) of every record; lower case and a closing star are fine."""
     for name, sequence in read_sequences(paths):
-        codes_L = encode(sequence.upper().rstrip("*"))
-        if name in exclude or codes_L.size < min_length or (codes_L > UNKNOWN).any():
-            continue
-        kept.append(codes_L)
+        yield name, encode(sequence.upper().rstrip("*"))
+
+
+def why_unusable(codes_L: np.ndarray, min_length: int) -> str | None:
+    """Reason to leave a sequence out, or None."""
+    if codes_L.size < min_length:
+        return f"shorter than {min_length} residues"
+    return "a character that is no residue" if (codes_L > UNKNOWN).any() else None
+
+
+def read_corpus(paths: Iterable[Path], min_length: int = MIN_LENGTH) -> Corpus:
+    """Read a few FASTA files into memory, one byte a residue; unusable sequences are left out."""
+    kept = [(name, codes_L) for name, codes_L in read_codes(paths) if why_unusable(codes_L, min_length) is None]
     if not kept:
         raise ValueError(f"no usable sequence of at least {min_length} residues in {[str(p) for p in paths]}")
-    starts_M = np.zeros(len(kept) + 1, dtype=np.int64)
-    np.cumsum([len(codes_L) for codes_L in kept], out=starts_M[1:])
-    return Corpus(np.concatenate(kept), starts_M)
+    return Corpus([pack(*zip(*kept, strict=True))])
 
 
 assert INVALID > UNKNOWN  # `codes_L > UNKNOWN` above rejects gaps and foreign characters alike

@@ -1,17 +1,20 @@
 """Masked logits of ESM models with less work and the same numbers as one plain forward per masked copy.
 
-Masked copies of a protein differ in one token.  So the first layer's queries, keys and values are computed once for
-the protein and once for the mask, and the last layer needs keys and values everywhere but all else only at the masked
-position: for n layers, about n - 1.1 layers' worth of matrix products are left.
+Masked copies of a protein differ in one token.  So the first layer's queries, keys, values and most of its attention
+are computed once for the protein and once for the mask, and the last layer needs keys and values everywhere but all
+else only at the masked position: for n layers, about n - 1.1 layers' worth of matrix products are left.
 
 Shape key:  M masked copies in a batch   T tokens   H heads   D channels of a head   C channels
 """
 
+from dataclasses import dataclass
 from typing import Any  # the modules of Transformers, whose attributes no type checker knows
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from protray.plm.shared_attention import SharedAttention
 
 TOKEN_DROPOUT_SHARE = 0.12  # 15 % x 80 %: the share of mask tokens that ESM-2 saw in training (Lin et al. 2023)
 
@@ -22,32 +25,74 @@ def supports(model: Any) -> bool:
     return getattr(config, "model_type", "") == "esm" and getattr(model.esm, "rotary_embeddings", None) is not None
 
 
-def masked_logits(model: Any, tokens_T: Tensor, positions_M: Tensor, mask_token: int) -> Tensor:
-    """Logits at each position in `positions_M`, that position being masked; shape (M, vocabulary)."""
-    esm, layers = model.esm, model.esm.encoder.layer
-    base_TC, mask_C = _embed(model, tokens_T, mask_token)
-    copies_M = torch.arange(len(positions_M), device=tokens_T.device)
-    cos_TD, sin_TD = _rotary(esm, base_TC)
+@dataclass(frozen=True)
+class _Shared:
+    """What all masked copies of a protein have in common."""
 
-    hidden_MTC = _spread(base_TC, mask_C, positions_M)
-    for number, layer in enumerate(layers):
-        last = number == len(layers) - 1
-        if number == 0:
-            normed_TC = layer.attention.LayerNorm(torch.cat([base_TC, mask_C[None]]))
-            qkv_MTC = [_spread(part[:-1], part[-1], positions_M) for part in _project(layer, normed_TC)]
+    base_TC: Tensor  # embeddings of the unmasked protein
+    mask_C: Tensor  # and of the mask
+    cos_T1D: Tensor  # of the rotary positions
+    sin_T1D: Tensor
+    attention: SharedAttention  # of the first layer
+
+
+def masked_logits(model: Any, tokens_T: Tensor, positions: range, mask_token: int, at_once: int) -> Tensor:
+    """Logits at each of `positions`, it alone being masked, shape (positions, vocabulary).
+
+    `at_once` copies go through the network together.  Under autocast, what costs little stays in float32 all the same:
+    the first layer's attention, and the last layer behind its attention, with the head.
+    """
+    with _float32(tokens_T):
+        shared = _share(model, tokens_T, mask_token)
+    starts = range(positions.start, positions.stop, at_once)
+    return torch.cat([_some(model, shared, start, min(start + at_once, positions.stop)) for start in starts])
+
+
+def _some(model: Any, shared: _Shared, start: int, stop: int) -> Tensor:
+    """Logits at the tokens `start`, ..., `stop` - 1, each masked in its own copy; shape (M, vocabulary)."""
+    layers, heads = model.esm.encoder.layer, model.config.num_attention_heads
+    cos_T1D, sin_T1D = shared.cos_T1D, shared.sin_T1D
+    copies_M = torch.arange(stop - start, device=shared.base_TC.device)
+    masked = copies_M, start + copies_M
+    hidden_MTC = shared.base_TC.repeat(len(copies_M), 1, 1)
+    hidden_MTC[masked] = shared.mask_C
+    with _float32(hidden_MTC):
+        context_MTHD = shared.attention.context(start, stop)
+    for before, layer in zip(layers[:-1], layers[1:], strict=True):
+        hidden_MTC = _finish(before, hidden_MTC, context_MTHD)
+        attention, normed_MTC = layer.attention.self, layer.attention.LayerNorm(hidden_MTC)
+        key = _rotate(_heads(_project(attention.key, normed_MTC), heads), cos_T1D, sin_T1D)
+        value = _heads(_project(attention.value, normed_MTC), heads)
+        if layer is layers[-1]:
+            query = _heads(_project(attention.query, normed_MTC[masked]), heads)[:, None]
+            query = _rotate(query, cos_T1D[start:stop, None], sin_T1D[start:stop, None])
         else:
-            qkv_MTC = _project(layer, layer.attention.LayerNorm(hidden_MTC))
-        query, key, value = (_heads(part_MTC, layer.attention.self) for part_MTC in qkv_MTC)
-        query, key = _rotate(query, cos_TD, sin_TD), _rotate(key, cos_TD, sin_TD)
-        if last:
-            hidden_MTC = hidden_MTC[copies_M, positions_M][:, None]
-            query = query[copies_M, :, positions_M][:, :, None]
-        context_MHTD = F.scaled_dot_product_attention(query, key, value)
-        context_MTC = context_MHTD.transpose(1, 2).flatten(2)
-        hidden_MTC = hidden_MTC + layer.attention.output.dense(context_MTC)
-        normed_MTC = layer.LayerNorm(hidden_MTC)
-        hidden_MTC = hidden_MTC + layer.output.dense(F.gelu(layer.intermediate.dense(normed_MTC)))
-    return model.lm_head(esm.encoder.emb_layer_norm_after(hidden_MTC[:, 0]))
+            query = _rotate(_heads(_project(attention.query, normed_MTC), heads), cos_T1D, sin_T1D)
+        context_MTHD = _attend(query, key, value)
+    context_MHD = context_MTHD[:, 0] if len(layers) > 1 else context_MTHD[masked]
+    with _float32(hidden_MTC):
+        hidden_MC = _finish(layers[-1], hidden_MTC[masked], context_MHD.float())
+        return model.lm_head(model.esm.encoder.emb_layer_norm_after(hidden_MC))
+
+
+def _finish(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
+    """What follows the attention of a layer: (.., C) and (.., H, D) -> (.., C)."""
+    hidden = hidden + layer.attention.output.dense(context.flatten(-2))
+    return hidden + layer.output.dense(F.gelu(layer.intermediate.dense(layer.LayerNorm(hidden))))
+
+
+def _share(model: Any, tokens_T: Tensor, mask_token: int) -> _Shared:
+    """Compute what does not depend on the position that is masked."""
+    base_TC, mask_C = _embed(model, tokens_T, mask_token)
+    cos_T1D, sin_T1D = _rotary(model.esm, base_TC)
+    first, heads = model.esm.encoder.layer[0].attention, model.config.num_attention_heads
+    normed_TC = first.LayerNorm(torch.cat([base_TC, mask_C[None]]))
+    query, key, value = (
+        _heads(project(normed_TC), heads) for project in (first.self.query, first.self.key, first.self.value)
+    )
+    own = [_rotate(query[:-1], cos_T1D, sin_T1D), _rotate(key[:-1], cos_T1D, sin_T1D), value[:-1]]
+    mask = [_rotate(query[-1:], cos_T1D, sin_T1D), _rotate(key[-1:], cos_T1D, sin_T1D), value[-1:].expand_as(own[2])]
+    return _Shared(base_TC, mask_C, cos_T1D, sin_T1D, SharedAttention.of(own, mask))
 
 
 def _embed(model: Any, tokens_T: Tensor, mask_token: int) -> tuple[Tensor, Tensor]:
@@ -63,31 +108,33 @@ def _embed(model: Any, tokens_T: Tensor, mask_token: int) -> tuple[Tensor, Tenso
     return base_TC, mask_C
 
 
-def _spread(base_TC: Tensor, mask_C: Tensor, positions_M: Tensor) -> Tensor:
-    """One copy of the protein for each position, with the mask's row there; shape (M, T, C)."""
-    copies_MTC = base_TC.repeat(len(positions_M), 1, 1)
-    copies_MTC[torch.arange(len(positions_M), device=base_TC.device), positions_M] = mask_C
-    return copies_MTC
+def _float32(like: Tensor) -> torch.autocast:
+    return torch.autocast(like.device.type, enabled=False)
 
 
-def _project(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    attention = layer.attention.self
-    return attention.query(x), attention.key(x), attention.value(x)
+def _project(linear: Any, x: Tensor) -> Tensor:
+    """The bias, which may be far larger than what it is added to, is added in float32."""
+    return F.linear(x, linear.weight).float() + linear.bias
 
 
-def _heads(x_MTC: Tensor, attention: Any) -> Tensor:
-    """(M, T, C) -> (M, H, T, D)."""
-    return x_MTC.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """(.., C) -> (.., H, D)."""
+    return x.unflatten(-1, (heads, -1))
 
 
 def _rotary(esm: Any, like_TC: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the rotary positions (Su et al. 2021) as the model has them, shape (T, D) each."""
+    """Cosine and sine of the rotary positions (Su et al. 2021) as the model has them, shape (T, 1, D) each."""
     positions_1T = torch.arange(len(like_TC), device=like_TC.device)[None]
     cos_1TD, sin_1TD = esm.rotary_embeddings(like_TC.float(), positions_1T)
-    return cos_1TD[0], sin_1TD[0]
+    return cos_1TD[0][:, None], sin_1TD[0][:, None]
 
 
-def _rotate(x_MHTD: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
-    half = x_MHTD.shape[-1] // 2
-    turned_MHTD = torch.cat([-x_MHTD[..., half:], x_MHTD[..., :half]], dim=-1)
-    return x_MHTD * cos_TD.to(x_MHTD.dtype) + turned_MHTD * sin_TD.to(x_MHTD.dtype)
+def _rotate(x_THD: Tensor, cos_T1D: Tensor, sin_T1D: Tensor) -> Tensor:
+    half = x_THD.shape[-1] // 2
+    turned_THD = torch.cat([-x_THD[..., half:], x_THD[..., :half]], dim=-1)
+    return x_THD * cos_T1D.to(x_THD.dtype) + turned_THD * sin_T1D.to(x_THD.dtype)
+
+
+def _attend(query_MTHD: Tensor, key_MTHD: Tensor, value_MTHD: Tensor) -> Tensor:
+    query, key, value = (x_MTHD.transpose(1, 2) for x_MTHD in (query_MTHD, key_MTHD, value_MTHD))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)

@@ -1,17 +1,17 @@
-"""Batches for masked language modelling: crops, and 80/10/10 masking keyed by (seed, epoch, sequence, position).
+"""Masking for language models: 80/10/10, keyed by (seed, epoch, protein, position).
 
-Shape key:  B sequences   T tokens of the longest, with <cls> and <eos>
+Shape key:  B sequences   T tokens of the longest, with <cls> and <eos>   L residues
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from protray.plm.corpus import Corpus
 from protray.plm.tokens import CLS, EOS, MASK, PADDING, TOKEN_OF_CODE
 from protray.seq.alphabet import N_AA, UNKNOWN
-from protray.seq.keyed import generator, key
+from protray.seq.keyed import key
 
 MASKED_SHARE = 0.15  # Devlin et al. 2018: of the residues chosen, 80 % are hidden, 10 % changed, 10 % left
 
@@ -20,7 +20,14 @@ MASKED_SHARE = 0.15  # Devlin et al. 2018: of the residues chosen, 80 % are hidd
 class MaskedBatch:
     tokens_BT: np.ndarray  # int64, what the model sees
     targets_BT: np.ndarray  # int64, what was there; -100 where nothing is asked
-    step: int
+
+    @property
+    def asked(self) -> int:
+        return int((self.targets_BT >= 0).sum())
+
+    @property
+    def residues(self) -> int:
+        return int((self.tokens_BT != PADDING).sum()) - 2 * len(self.tokens_BT)
 
 
 def uniform(seed: int, index: np.ndarray) -> np.ndarray:
@@ -42,43 +49,27 @@ def mask_tokens(codes_L: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]
     return np.where(chosen_L & (draw[1] >= 0.9), swapped_L, tokens_L), targets_L
 
 
-def batches(
-    corpus: Corpus, *, seed: int, per_step: int, crop: int, start: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[MaskedBatch]:
-    """Yield this rank's share of every global batch from step `start` on, for ever.
+def masked_batch(corpus: Corpus, rows: Sequence[int] | np.ndarray, *, seed: int, epoch: int, crop: int) -> MaskedBatch:
+    """Cut at most `crop` residues out of each sequence, mask them, and pad them to the longest.
 
-    A global batch holds `per_step` random crops of at most `crop` residues.  It depends on (seed, step) only: ranks
-    take every `world`-th of its sequences, so the union is the same for any number of workers.
+    Place and masks follow from (seed, epoch, id of the sequence): they do not change with its row, its batch, or what
+    else is in the corpus.
     """
-    if min(per_step, len(corpus)) < world:
-        raise ValueError(
-            f"a global batch of {per_step} out of {len(corpus)} sequences cannot be shared by {world} workers; "
-            "use fewer workers or larger batches"
-        )
-    steps_per_epoch = max(1, len(corpus) // per_step)
-    step, epoch, order_M = start, -1, np.empty(0, dtype=np.int64)
-    while True:
-        if step // steps_per_epoch != epoch:
-            epoch = step // steps_per_epoch
-            order_M = generator(seed, "order", epoch).permutation(len(corpus))
-        first = (step % steps_per_epoch) * per_step
-        mine = order_M[first : first + per_step][rank::world]
-        yield _batch(corpus, mine, seed, epoch, crop, step)
-        step += 1
+    codes = [corpus.codes(m) for m in rows]
+    width = min(crop, max(map(len, codes))) + 2
+    tokens_BT = np.full((len(codes), width), PADDING, dtype=np.int64)
+    targets_BT = np.full((len(codes), width), -100, dtype=np.int64)
+    for row, (m, codes_L) in enumerate(zip(rows, codes, strict=True)):
+        own = key(seed, epoch, corpus.id(m))
+        slack = max(0, codes_L.size - crop)
+        start = int(uniform(own, np.array([-1]))[0] * (slack + 1))
+        cut_L = codes_L[start : start + crop]
+        inner = slice(1, cut_L.size + 1)
+        tokens_BT[row, 0], tokens_BT[row, cut_L.size + 1] = CLS, EOS
+        tokens_BT[row, inner], targets_BT[row, inner] = mask_tokens(cut_L, own)
+    return MaskedBatch(tokens_BT, targets_BT)
 
 
-def _batch(corpus: Corpus, chosen: np.ndarray, seed: int, epoch: int, crop: int, step: int) -> MaskedBatch:
-    width = min(crop, int(corpus.lengths_M[chosen].max())) + 2
-    tokens_BT = np.full((len(chosen), width), PADDING, dtype=np.int64)
-    targets_BT = np.full((len(chosen), width), -100, dtype=np.int64)
-    for row, m in enumerate(chosen):
-        sequence_seed = key(seed, epoch, m)
-        start, stop = corpus.starts_M[m], corpus.starts_M[m + 1]
-        slack = max(0, int(stop - start) - crop)
-        start += int(uniform(sequence_seed, np.array([-1]))[0] * (slack + 1))
-        codes_L = corpus.codes_R[start : min(stop, start + crop)]
-        tokens_BT[row, 0], tokens_BT[row, codes_L.size + 1] = CLS, EOS
-        tokens_BT[row, 1 : codes_L.size + 1], targets_BT[row, 1 : codes_L.size + 1] = mask_tokens(
-            codes_L, sequence_seed
-        )
-    return MaskedBatch(tokens_BT, targets_BT, step)
+def hide(batch: MaskedBatch) -> MaskedBatch:
+    """The same batch with the mask token at every residue that is asked for."""
+    return replace(batch, tokens_BT=np.where(batch.targets_BT >= 0, MASK, batch.tokens_BT))

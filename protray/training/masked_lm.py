@@ -1,98 +1,28 @@
 """Pre-train a protein language model to fill in masked residues (Devlin et al. 2018, with the ESM architecture)."""
 
+import copy
 import math
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from typing import Any  # models of Transformers, whose attributes no type checker knows
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
+from protray.plm.architecture import build_model
+from protray.plm.masked import has_bf16
 from protray.plm.masking import MaskedBatch
-from protray.plm.tokens import ESM_TOKENS, MASK, PADDING
+from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.steps import Step
+from protray.plm.tokens import CLS, EOS, MASK, PADDING
 from protray.training.world import World
 
-# hidden size, layers, heads: `mini` (0.8 M parameters) and `tiny` (1.6 M) fit a package, the others have ESM-2's
-# shapes (Lin et al. 2023)
-SIZES = {"mini": (128, 4, 8), "tiny": (160, 5, 5), "8m": (320, 6, 20), "35m": (480, 12, 20)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskedLmConfig:
-    """How to pre-train; the batch is global, whatever the number of workers."""
-
-    size: str = "mini"
-    steps: int = 6500
-    per_step: int = 32  # sequences in a global batch
-    crop: int = 128  # residues of a sequence that one step sees
-    learning_rate: float = 1.5e-3  # peak, after `warmup` steps
-    warmup: int = 300
-    weight_decay: float = 0.01
-    clip: float = 1.0  # largest norm of the gradient
-    bf16: bool = True  # matrix products in bfloat16, weights and optimiser in float32
-    compile: bool = False  # torch.compile the encoder: about 1.2 times the speed on a CPU, needs a C++ compiler
-    seed: int = 0
-    report_every: int = 200  # steps
-
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ValueError(f"size must be one of {sorted(SIZES)}, got {self.size!r}")
-        if not 0 < self.warmup < self.steps:
-            raise ValueError(f"warmup must lie between 0 and steps = {self.steps}, got {self.warmup}")
-
-
-def build_model(config: MaskedLmConfig) -> Any:
-    """Return an EsmForMaskedLM of the asked size with fresh weights, the same for the same seed."""
-    from transformers import EsmConfig, EsmForMaskedLM
-
-    hidden, layers, heads = SIZES[config.size]
-    torch.manual_seed(config.seed)
-    model: Any = EsmForMaskedLM(
-        EsmConfig(
-            vocab_size=len(ESM_TOKENS),
-            mask_token_id=MASK,
-            pad_token_id=PADDING,
-            hidden_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            intermediate_size=4 * hidden,
-            position_embedding_type="rotary",
-            token_dropout=False,  # its rescaling by the share of masks differs between training and one mask at a time
-            emb_layer_norm_before=False,
-            hidden_dropout_prob=0.0,  # few passes over the data: nothing to over-fit
-            attention_probs_dropout_prob=0.0,
-            max_position_embeddings=1026,
-            initializer_range=0.05,  # Transformers' 0.02 is meant for widths near 768
-        )
-    )
-    for layer in model.esm.encoder.layer[:2]:
-        attend_to_neighbours(layer.attention.self)
-    return model
-
-
-NEIGHBOURS = (-4, -3, -2, -1, 1, 2, 3, 4)  # about a helix turn to either side
-SHARPNESS = 6.0  # logit of the wanted neighbour for each rotary frequency: it gets about 70 % of the attention
-
-
-@torch.no_grad()
-def attend_to_neighbours(attention: Any) -> None:
-    r"""Start each head at one neighbour along the chain: a fresh network then begins as a convolution, not as a mean.
-
-    With rotary positions a constant query q and key k give the logit
-    :math:`\sum_f a \cos(\theta_f (j - i - \delta))`, highest at :math:`j = i + \delta`, if k is q turned back by
-    :math:`\theta_f \delta`.  Both are biases, so training may unlearn them.  The idea is ConViT's (d'Ascoli et al.
-    2021); without it a small model stays at the amino-acid frequencies for thousands of steps.
-    """
-    size, half = attention.attention_head_size, attention.attention_head_size // 2
-    rates = 10000.0 ** (-torch.arange(half) / half)
-    length = (SHARPNESS * size**0.5) ** 0.5  # queries are divided by sqrt(size)
-    for head in range(attention.num_attention_heads):
-        turn = rates * NEIGHBOURS[head % len(NEIGHBOURS)]
-        own = slice(head * size, (head + 1) * size)
-        attention.query.bias[own] = torch.cat([torch.full((half,), length), torch.zeros(half)])
-        attention.key.bias[own] = length * torch.cat([turn.cos(), -turn.sin()])
+MOST_NONFINITE = 10  # steps in a row without a usable gradient; then it is no accident any more
 
 
 def learning_rate(step: int, config: MaskedLmConfig) -> float:
@@ -104,90 +34,175 @@ def learning_rate(step: int, config: MaskedLmConfig) -> float:
 
 
 class MaskedLoss(nn.Module):
-    """Sum of the cross-entropies at masked positions; only those enter the model's head."""
+    """Cross-entropies at masked positions; only those enter the model's head."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def forward(self, tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum in nats, and [the same of hidden positions, their number, right guesses] without gradient."""
         asked_BT = targets_BT >= 0
         model: Any = self.model
         hidden_BTC = model.esm(tokens_BT, attention_mask=(tokens_BT != PADDING).long())[0]
-        logits = model.lm_head(hidden_BTC[asked_BT])
-        return F.cross_entropy(logits.float(), targets_BT[asked_BT], reduction="sum")
+        logits = model.lm_head(hidden_BTC[asked_BT]).float()
+        targets = targets_BT[asked_BT]
+        nats = F.cross_entropy(logits, targets, reduction="none")
+        hidden = tokens_BT[asked_BT] == MASK
+        right = logits.argmax(dim=-1) == targets
+        return nats.sum(), torch.stack([nats.detach()[hidden].sum(), hidden.sum(), right.sum()])
+
+
+@dataclass
+class Position:
+    """Where a run is, beside its weights: plain numbers, as they go into a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    index: int = 0  # of the next step in this epoch
+    residues: int = 0  # seen so far, on all workers
+    nonfinite: int = 0  # steps that were skipped
+    sums: list[float] = field(default_factory=lambda: [0.0] * 6)  # since the last report; see `_train_metrics`
+    history: list[dict[str, float]] = field(default_factory=list)  # the curve
 
 
 def fit(
     config: MaskedLmConfig,
-    batches: Callable[[int], Iterator[MaskedBatch]],
+    steps: Callable[[int, int], Iterator[Step]],
     validation: list[MaskedBatch],
-    report: Callable[[dict[str, float], dict], None],
+    report: Callable[[dict[str, float], dict | None], None],
     resume: dict | None = None,
     world: World = World(),  # noqa: B008  (frozen)
 ) -> Any:
     """Train and return the model.
 
-    `batches(step)` yields this worker's share of the global batches from a step on; `report(metrics, state)` is
-    called every `report_every` steps by all workers, and `state` given back as `resume` continues exactly there.
+    `steps(epoch, index)` yields this worker's share of the steps from there on.  All workers call
+    `report(metrics, state)` together: every `report_every` steps with metrics, every `checkpoint_every` steps with a
+    state, at the end with both; metrics of a checkpoint alone are ``{"step"}``.  A state given back as `resume`
+    continues exactly there, sums since the last report included: a step has no randomness but that of its batches.
+
+    Raises
+    ------
+    FloatingPointError
+        After `MOST_NONFINITE` steps in a row whose loss or gradient is not finite; each of them changes nothing.
     """
     model = build_model(config)
+    for unused in model.esm.contact_head.parameters():  # DDP waits for the gradient of whatever may have one
+        unused.requires_grad_(False)
     loss_of = world.wrap(MaskedLoss(model))
     if config.compile:
-        model.esm.compile(dynamic=False)
-    optimizer = torch.optim.AdamW(loss_of.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    step = 0
+        model.esm.compile()
+    bf16 = config.bf16 and has_bf16()
+    weights = [weight for weight in loss_of.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    at = Position()
     if resume:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
-        step = resume["step"]
-    sums = [0.0, 0.0]  # nats and masked residues since the last report
-    for batch in batches(step):
-        if step >= config.steps:
+        at = Position(**copy.deepcopy(resume["position"]))
+    skipped, clock, residues_then = 0, time.monotonic(), at.residues
+    for share in steps(at.epoch, at.index):
+        if at.step >= config.steps:
             break
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        nats, asked = _forward(loss_of, batch, config.bf16, world)
-        [asked_everywhere] = world.sum([asked])
-        (nats * world.size / asked_everywhere).backward()  # DDP averages over workers; this is the global mean
-        nn.utils.clip_grad_norm_(loss_of.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        sums = [sums[0] + nats.item(), sums[1] + asked]
-        if step % config.report_every == 0 or step == config.steps:
-            train_nats, train_asked = world.sum(sums)
-            metrics = {
-                "step": step,
-                "train/perplexity": math.exp(train_nats / train_asked),
-                "validation/perplexity": hidden_perplexity(model, validation, config.bf16, world),
-                "learning_rate": learning_rate(step - 1, config),
+            group["lr"] = learning_rate(at.step, config)
+        found, residues = _update(loss_of, optimizer, weights, share.batches, config.clip, bf16, world)
+        if found:
+            at.sums = [total + value for total, value in zip(at.sums, found, strict=True)]
+        skipped = 0 if found else skipped + 1
+        if skipped == MOST_NONFINITE:
+            raise FloatingPointError(
+                f"the loss or its gradient was not finite in {skipped} steps in a row, up to step {at.step + 1}; "
+                "lower the learning rate, lengthen the warm-up, or switch bf16 off"
+            )
+        at.step, at.epoch, at.index = at.step + 1, share.epoch, share.index + 1
+        at.residues, at.nonfinite = at.residues + residues, at.nonfinite + (not found)
+        metrics: dict[str, float] = {"step": at.step}
+        if at.step % config.report_every == 0 or at.step == config.steps:
+            speed = (at.residues - residues_then) / (time.monotonic() - clock)
+            metrics |= {"train/epoch": at.epoch, "train/residues": at.residues} | _train_metrics(at.sums)
+            metrics |= {
+                "train/nonfinite_steps": at.nonfinite,
+                "train/learning_rate": learning_rate(at.step - 1, config),
             }
-            report(metrics, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
-            sums = [0.0, 0.0]
+            metrics |= {"train/residues_per_second": speed} | validate(model, validation, bf16, world)
+            at.history.append(metrics)
+            at.sums, clock, residues_then = [0.0] * len(at.sums), time.monotonic(), at.residues
+        state = None
+        if at.step % config.checkpoint_every == 0 or at.step == config.steps:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": asdict(at)}
+        if state or len(metrics) > 1:
+            report(metrics, state)
     return model
 
 
-def hide(batch: MaskedBatch) -> MaskedBatch:
-    """The same batch with the mask token at every residue that is asked for."""
-    return replace(batch, tokens_BT=np.where(batch.targets_BT >= 0, MASK, batch.tokens_BT))
+def _update(
+    loss_of: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    weights: list[nn.Parameter],
+    batches: tuple[MaskedBatch, ...],
+    clip: float,
+    bf16: bool,
+    world: World,
+) -> tuple[list[float] | None, int]:
+    """Take one step on the mean loss over the masked residues of all workers' micro-batches.
+
+    Returns the summands of `Position.sums`, or None if the step was skipped, and the number of residues shown.
+    """
+    asked, residues = world.sum([sum(b.asked for b in batches), sum(b.residues for b in batches)])
+    parts = []
+    shares = batches or (IDLE,)
+    for number, batch in enumerate(shares, start=1):
+        last = number == len(shares)
+        unsynced = loss_of.no_sync() if isinstance(loss_of, DistributedDataParallel) and not last else nullcontext()
+        with unsynced:
+            nats, counts = _forward(loss_of, batch, bf16, world)
+            (nats * world.size / max(asked, 1)).backward()  # DDP averages over workers; this is the global mean
+        parts.append(torch.cat([nats.detach()[None], counts[:2]]))
+    nats, hidden_nats, hidden = world.sum(torch.stack(parts).double().sum(dim=0).tolist())
+    norm = nn.utils.clip_grad_norm_(weights, clip).item()
+    finite = math.isfinite(nats) and math.isfinite(norm)
+    if finite:
+        optimizer.step()
+    optimizer.zero_grad()
+    return ([nats, asked, hidden_nats, hidden, norm, 1.0] if finite else None), int(residues)
 
 
-def _forward(loss_of: nn.Module, batch: MaskedBatch, bf16: bool, world: World) -> tuple[Tensor, float]:
+# What a worker without a micro-batch computes, so that it takes part in the sum of the gradients
+IDLE = MaskedBatch(np.array([[CLS, EOS]]), np.full((1, 2), -100))
+
+
+def _train_metrics(sums: list[float]) -> dict[str, float]:
+    """Perplexity over all masked residues, and over the hidden ones: a tenth is left readable, which flatters."""
+    nats, asked, hidden_nats, hidden, norms, steps = sums
+    return {
+        "train/perplexity": perplexity(nats, asked),
+        "train/hidden_perplexity": perplexity(hidden_nats, hidden),
+        "train/gradient_norm": norms / steps if steps else math.nan,
+    }
+
+
+def perplexity(nats: float, n: float) -> float:
+    """exp(nats / n); NaN for n = 0, and no larger than a float holds."""
+    return math.exp(min(nats / n, 700.0)) if n else math.nan
+
+
+def _forward(loss_of: nn.Module, batch: MaskedBatch, bf16: bool, world: World) -> tuple[Tensor, Tensor]:
     tokens_BT = torch.from_numpy(batch.tokens_BT).to(world.device)
     targets_BT = torch.from_numpy(batch.targets_BT).to(world.device)
     with torch.autocast(torch.device(world.device).type, dtype=torch.bfloat16, enabled=bf16):
-        nats = loss_of(tokens_BT, targets_BT)
-    return nats, float((batch.targets_BT >= 0).sum())
+        return loss_of(tokens_BT, targets_BT)
 
 
 @torch.no_grad()
-def hidden_perplexity(model: Any, validation: list[MaskedBatch], bf16: bool, world: World) -> float:
-    """exp(mean cross-entropy) over the residues to guess in all validation batches, every one of them hidden.
-
-    The tenth that training leaves as it is can be copied, which would make the number look better than a map is.
-    """
+def validate(model: Any, batches: list[MaskedBatch], bf16: bool, world: World) -> dict[str, float]:
+    """Perplexity and share of right guesses over all residues asked for in `batches`, shared among the workers."""
     loss_of = MaskedLoss(model).eval()
-    parts = [_forward(loss_of, hide(batch), bf16, world) for batch in validation]
+    sums = [0.0, 0.0, 0.0]
+    for batch in batches[world.rank :: world.size]:
+        nats, counts = _forward(loss_of, batch, bf16, world)
+        sums = [sums[0] + nats.item(), sums[1] + batch.asked, sums[2] + counts[2].item()]
     loss_of.train()
-    return math.exp(sum(nats.item() for nats, _ in parts) / sum(asked for _, asked in parts))
+    nats_everywhere, asked, right = world.sum(sums)
+    top1 = right / asked if asked else math.nan
+    return {"validation/perplexity": perplexity(nats_everywhere, asked), "validation/top1": top1}

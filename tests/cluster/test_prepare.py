@@ -11,6 +11,7 @@ import pytest
 
 from protray.cluster import prepare as module
 from protray.cluster.prepare import PrepareConfig, count_histogram, group_reasons, prepare
+from protray.cluster.tasks import run_tasks
 from protray.data import schemas
 from protray.data.proteins import ProteinSettings
 
@@ -127,14 +128,13 @@ def test_a_broken_run_goes_on_at_the_missing_parts_and_ends_the_same(ray_local, 
     (parsed / "part-00001.parquet").unlink()
     stamp = kept.stat().st_mtime_ns
     remade = []
-    run = module._run
 
-    def watched(function: Callable, work: list, kwargs: dict) -> Iterator:
-        remade.extend(part for part, _ in work if function is module._parse_part)
+    def watched(task: Callable, pieces: list, **shared: object) -> Iterator:
+        remade.extend(piece["part"] for piece in pieces if task is module._parse_part)
         assert kept.stat().st_mtime_ns == stamp
-        return run(function, work, kwargs)
+        return run_tasks(task, pieces, **shared)
 
-    monkeypatch.setattr(module, "_run", watched)
+    monkeypatch.setattr(module, "run_tasks", watched)
     resumed = prepare(config)
     assert remade == [1]
     assert resumed["digest"] == whole["digest"]
@@ -171,13 +171,10 @@ def test_nothing_usable_is_an_error(ray_local, tmp_path) -> None:
 
 def test_an_unexpected_fault_rejects_only_its_protein(monkeypatch, tmp_path, caplog) -> None:
     """`_parse_part` is what a Ray task runs; here it runs without Ray."""
-    import pyarrow as pa
-
     monkeypatch.setattr(module, "make_row", lambda item, settings: 1 / 0)
-    monkeypatch.setattr(module, "setup_worker_logging", lambda: None)
-    payload = json.dumps([{"id": "a", "msa_file": "a.a3m", "label": None, "structure": None, "chain": None}])
+    items = [{"id": "a", "msa_file": "a.a3m", "label": None, "structure": None, "chain": None}]
     with caplog.at_level(logging.ERROR):
-        module._parse_part(pa.table({"part": [0], "payload": [payload]}), str(tmp_path), vars(ProteinSettings()))
+        module._parse_part({"part": 0, "items": items}, tmp_path, ProteinSettings())
     (row,) = pq.read_table(tmp_path / "rejected-00000.parquet").to_pylist()
     assert row["reason"] == "unexpected ZeroDivisionError: division by zero"
     assert pq.read_table(tmp_path / "part-00000.parquet").num_rows == 0

@@ -5,7 +5,7 @@ from protray.data import schemas
 from protray.seq.alphabet import AMINO_ACIDS
 
 
-@pytest.mark.parametrize("name", ["PROTEINS", "MAPS", "PREDICTIONS"])
+@pytest.mark.parametrize("name", ["PROTEINS", "MAPS", "MAPS_FLOAT16", "PREDICTIONS"])
 def test_residue_order_is_in_the_metadata(name) -> None:
     assert getattr(schemas, name).metadata[b"residue_order"] == AMINO_ACIDS.encode()
 
@@ -14,7 +14,8 @@ def test_residue_order_is_in_the_metadata(name) -> None:
 def test_types_are_plain_arrow(name) -> None:
     """No extension types: every table is readable without Ray."""
     for field in getattr(schemas, name):
-        inner = field.type.value_type if pa.types.is_list(field.type) else field.type
+        ragged = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        inner = field.type.value_type if ragged else field.type
         assert not isinstance(inner, pa.BaseExtensionType)
         assert pa.types.is_primitive(inner) or pa.types.is_string(inner) or pa.types.is_large_binary(inner)
 

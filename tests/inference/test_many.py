@@ -87,7 +87,7 @@ def test_no_file_and_a_folder(tmp_path) -> None:
     [
         ("", "the record has no residue"),
         ("*", "the record has no residue"),
-        ("AC-DE", "'-' at position 3 is no residue; alignments go to --msas"),
+        ("AC-DE", "'-' at position 3 is no residue; is this an alignment?"),
         ("AC1DE", "'1' at position 3 is no residue"),
         ("ACDEFA", "6 residues; the limit is 5, see --max-length"),
     ],

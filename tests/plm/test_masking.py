@@ -1,26 +1,16 @@
 import numpy as np
 import pytest
 
-from protray.plm.corpus import Corpus
-from protray.plm.masking import MaskedBatch, batches, mask_tokens, uniform
+from protray.plm.corpus import Corpus, pack
+from protray.plm.masking import hide, mask_tokens, masked_batch, uniform
 from protray.plm.tokens import CLS, EOS, MASK, PADDING, TOKEN_OF_CODE
 from protray.seq.alphabet import N_AA, UNKNOWN
 
 
-def corpus(lengths: list[int]) -> Corpus:
-    """Synthetic sequences of random residues."""
-    rng = np.random.default_rng(0)
-    return Corpus(rng.integers(0, N_AA, sum(lengths)).astype(np.uint8), np.cumsum([0, *lengths]))
-
-
-def sequences(batch: MaskedBatch) -> list[tuple]:
-    """Each row without its padding, which depends on who shares the batch: (what is seen, what is asked)."""
-    rows = []
-    for tokens_T, targets_T in zip(batch.tokens_BT, batch.targets_BT, strict=True):
-        real = tokens_T != PADDING
-        assert (targets_T[~real] == -100).all()
-        rows.append((tuple(tokens_T[real]), tuple(targets_T[real])))
-    return rows
+def corpus(lengths: list[int], names: list[str] | None = None) -> Corpus:
+    """Random residues, keyed by nothing but the position in the list."""
+    codes = [np.random.default_rng(m).integers(0, N_AA, length).astype(np.uint8) for m, length in enumerate(lengths)]
+    return Corpus([pack(names or [str(m) for m in range(len(codes))], codes)])
 
 
 def test_shares_are_15_and_80_10_10() -> None:
@@ -53,45 +43,34 @@ def test_uniform_numbers() -> None:
     assert (uniform(4, np.arange(100)) != draws[:100]).all()
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_union_over_ranks_is_the_same_for_any_world(world) -> None:
-    many = corpus([40, 7, 90, 33, 12, 60, 25, 80, 31, 5, 64])
-    alone = batches(many, seed=1, per_step=5, crop=32)
-    ranks = [batches(many, seed=1, per_step=5, crop=32, rank=rank, world=world) for rank in range(world)]
-    for _ in range(5):  # two batches an epoch: into the third epoch
-        whole = sequences(next(alone))
-        shares = [sequences(next(rank)) for rank in ranks]
-        assert len(whole) == 5
-        for rank, share in enumerate(shares):
-            assert share == whole[rank::world]
-
-
-def test_start_continues_exactly() -> None:
-    many = corpus([40, 7, 90, 33, 12, 60])
-    stream = batches(many, seed=1, per_step=2, crop=16)
-    steps = [next(stream) for _ in range(9)]
-    for k in (0, 2, 3, 8):
-        again = next(batches(many, seed=1, per_step=2, crop=16, start=k))
-        assert again.step == steps[k].step == k
-        np.testing.assert_array_equal(again.tokens_BT, steps[k].tokens_BT)
-        np.testing.assert_array_equal(again.targets_BT, steps[k].targets_BT)
-
-
 def test_rows_are_crops_between_cls_and_eos() -> None:
-    many = corpus([100, 20, 300])
-    for _, batch in zip(range(5), batches(many, seed=0, per_step=3, crop=50), strict=False):
-        lengths = sorted(len(tokens) for tokens, _ in sequences(batch))
-        assert lengths == [22, 52, 52]
-        assert (batch.tokens_BT[:, 0] == CLS).all()
-        assert ((batch.tokens_BT == EOS).sum(axis=1) == 1).all()
-        assert all(tokens[-1] == EOS for tokens, _ in sequences(batch))
+    batch = masked_batch(corpus([100, 20, 300]), [0, 1, 2], seed=0, epoch=0, crop=50)
+    assert (batch.tokens_BT != PADDING).sum(axis=1).tolist() == [52, 22, 52]
+    assert (batch.tokens_BT[:, 0] == CLS).all()
+    assert np.argwhere(batch.tokens_BT == EOS).tolist() == [[0, 51], [1, 21], [2, 51]]
+    assert (batch.targets_BT[1, 22:] == -100).all()
+    assert batch.residues == 120
+    assert batch.asked == (batch.targets_BT >= 0).sum()
+
+
+def test_masks_follow_the_id_not_the_row() -> None:
+    """The same protein in another corpus, row and company: same crop, same masks; another epoch or seed: others."""
+    one = corpus([200], ["p"])
+    three = Corpus([*corpus([40, 90]).parts, *one.parts])
+    alone = masked_batch(one, [0], seed=1, epoch=2, crop=64)
+    among = masked_batch(three, [0, 2, 1], seed=1, epoch=2, crop=64)
+    np.testing.assert_array_equal(among.tokens_BT[1], alone.tokens_BT[0])
+    np.testing.assert_array_equal(among.targets_BT[1], alone.targets_BT[0])
+    for other in ({"seed": 2, "epoch": 2}, {"seed": 1, "epoch": 3}):
+        assert (masked_batch(one, [0], crop=64, **other).targets_BT != alone.targets_BT).any()
 
 
 def test_crops_reach_both_ends_and_are_the_sequence() -> None:
     """A sequence of 60 residues 0, 1, 2 .. mod 20, crops of 50: they start at 0 to 10."""
-    one = Corpus((np.arange(60) % 20).astype(np.uint8), np.array([0, 60]))
+    one = Corpus([pack(["p"], [(np.arange(60) % 20).astype(np.uint8)])])
     starts = set()
-    for _, batch in zip(range(200), batches(one, seed=0, per_step=1, crop=50), strict=False):
+    for epoch in range(200):
+        batch = masked_batch(one, [0], seed=0, epoch=epoch, crop=50)
         seen, asked = batch.tokens_BT[0, 1:-1], batch.targets_BT[0, 1:-1]
         true_L = np.where(asked >= 0, asked, seen)
         start = int(np.flatnonzero(TOKEN_OF_CODE == true_L[0])[0])
@@ -100,15 +79,10 @@ def test_crops_reach_both_ends_and_are_the_sequence() -> None:
     assert starts == set(range(11))
 
 
-def test_an_epoch_shows_every_sequence_once_and_epochs_differ() -> None:
-    many = Corpus(np.repeat(np.arange(6, dtype=np.uint8), 30), np.arange(0, 181, 30))  # sequence m is 30 x residue m
-    stream = batches(many, seed=0, per_step=2, crop=30)
-    epochs = [[sequence for _ in range(3) for sequence in sequences(next(stream))] for _ in range(2)]
-    for epoch in epochs:
-        residues = [max(set(tokens[1:-1]) - {MASK}, key=tokens.count) for tokens, _ in epoch]
-        assert sorted(residues) == sorted(TOKEN_OF_CODE[:6])
-    assert set(epochs[0]).isdisjoint(epochs[1])  # other masks
-
-
-def test_more_sequences_a_step_than_there_are() -> None:
-    assert len(next(batches(corpus([10, 10]), seed=0, per_step=64, crop=8)).tokens_BT) == 2
+def test_validation_hides_every_residue_it_asks_for() -> None:
+    """Training leaves some of them readable; copying those would flatter the model."""
+    batch = masked_batch(corpus([300]), [0], seed=0, epoch=0, crop=300)
+    asked_BT = batch.targets_BT >= 0
+    assert (batch.tokens_BT[asked_BT] != MASK).any()
+    assert (hide(batch).tokens_BT[asked_BT] == MASK).all()
+    np.testing.assert_array_equal(hide(batch).tokens_BT[~asked_BT], batch.tokens_BT[~asked_BT])

@@ -1,0 +1,54 @@
+"""Probability maps of a masked protein language model: each residue masked once, P over the 20 amino acids.
+
+    python jobs/prob_maps.py --data proteins.fasta.gz --out maps
+    python jobs/prob_maps.py --data DATASET --lm facebook/esm2_t12_35M_UR50D --out maps --float16
+    ray job submit --working-dir . -- python jobs/prob_maps.py --data /nfs/uniref50.fasta.gz --out /nfs/maps --bf16
+
+Writes OUT/maps/*.parquet: id, sequence, and prob_map, the L x 20 probabilities of a protein as one flat list, row
+after row; the order of the amino acids stands in the schema's metadata (residue_order).  A map costs L forward passes,
+shared by all CPUs, or all GPUs, of the cluster.  Proteins longer than the model reads are read in overlapping windows.
+
+Proteins without a map are listed in OUT/rejected.parquet with file, line and reason.  The same command again continues
+a run that was killed, tries those again that a process died of or that did not fit into memory, and costs nothing once
+all is done.
+"""
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    import tyro
+
+    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+
+    run = tyro.cli(ProbMapsRun, args=argv, description=__doc__)
+
+    from protray.cluster.start import prepare_environment, setup_logging
+
+    setup_logging()
+    prepare_environment()
+    try:
+        summary = prob_maps(run)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"stopped; the same command continues with what is done in {run.out}", file=sys.stderr)
+        return 130
+    if summary["cached"]:
+        print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+    computed = summary["n_computed"] - summary["n_cached"]
+    print(f"maps       {computed} computed, {summary['n_cached']} cached, {summary['n_rejected']} rejected")
+    for reason, count in summary["reasons"].items():
+        print(f"           {count} x {reason}")
+    if summary["n_again"]:
+        print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
+    print(f"time       {summary['seconds']:.0f} s")
+    print(f"written    {run.out / 'maps'}")
+    if summary["n_rejected"]:
+        print(f"rejected   {run.out / 'rejected.parquet'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

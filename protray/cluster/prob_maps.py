@@ -1,0 +1,133 @@
+"""Probability maps of a dataset or of FASTA files as a job of its own.  Light: `--help` needs no torch and no Ray.
+
+``OUT/maps/*.parquet``    id, sequence, prob_map: ``schemas.MAPS``, or ``MAPS_FLOAT16``; in the order of the input
+``OUT/rejected.parquet``  ``schemas.REJECTED``; written last
+``OUT/manifest.json``     settings and counts; see ``protray.cluster.shards``
+``OUT/work``              what is done so far, removed at the end
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protray.plm.shipped import SHIPPED, absolute, fingerprint, resolve
+
+if TYPE_CHECKING:
+    from protray.cluster.map_units import MapConfig
+    from protray.cluster.shards import Manifest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbMapsRun:
+    """Which proteins are read by which language model, and what is kept of it."""
+
+    data: Path
+    """Folder written by jobs/prepare.py, or a FASTA file or a folder of them (plain, .gz, .xz, .bz2)."""
+    lm: str = SHIPPED
+    """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
+    out: Path
+    """Folder to write to.  On several nodes: one that all of them share."""
+    float16: bool = False
+    """Store probabilities in half precision: half the size, three digits."""
+    hidden: bool = False
+    """Store the model's last hidden state, too (nothing masked, float16)."""
+    bf16: bool = False
+    """Multiply matrices in bfloat16: faster where the hardware has it; probabilities change by up to 0.006."""
+    window: int | None = None
+    """Read longer proteins in overlapping windows of so many residues; needed only for memory or time."""
+    overlap: int | None = None
+    """Residues that neighbouring windows share at least; default: half a window."""
+    shard: int = 100_000
+    """Proteins in one output file, at most; the driver holds so many in memory."""
+
+    def config(self) -> "MapConfig":
+        from protray.cluster.map_units import MapConfig
+        from protray.plm.windows import Windowing
+
+        windowing = Windowing(size=self.window, overlap=self.overlap)
+        return MapConfig(
+            lm=absolute(self.lm), bf16=self.bf16, hidden=self.hidden, float16=self.float16, windowing=windowing
+        )
+
+
+def prob_maps(run: ProbMapsRun) -> dict:
+    """Compute what is missing in ``run.out``; returns the counts.
+
+    Raises
+    ------
+    ValueError
+        When nothing can be done: options, model or input are unusable, the folder belongs to other settings, or not
+        one protein has a map.
+    """
+    from protray.cluster.shards import Manifest, read_sources
+
+    started = time.monotonic()
+    if run.shard < 1:
+        raise ValueError(f"--shard is {run.shard}; it must be at least 1")
+    config = run.config()
+    check_lm(run.lm)
+    manifest = Manifest.open(run.out, _settings(run))
+    cached = manifest.complete
+    if cached:
+        computed_before = manifest.summary()["n_computed"]
+    else:
+        if manifest.shards is None:
+            manifest.stage(read_sources(run.data), run.shard, config.tokens)
+        computed_before = _compute(manifest, config)
+    summary = manifest.summary()
+    if not summary["n_computed"]:
+        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        rejected = run.out / "rejected.parquet"
+        raise ValueError(f"no protein of {summary['n_rejected']} in {run.data} has a map; see {rejected}{lines}")
+    before = {"n_cached": computed_before, "cached": cached}
+    return summary | before | {"seconds": time.monotonic() - started}
+
+
+def check_lm(lm: str) -> None:
+    """Raise ValueError if the language model is not there; actors would say so in 100 lines each."""
+    if Path(resolve(lm)).is_dir():
+        return
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(lm, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"language model {lm!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def _settings(run: ProbMapsRun) -> dict:
+    """All that the maps depend on, and the size of a shard."""
+    from protray.cluster.shards import source_files
+
+    state = hashlib.sha256()
+    for file in source_files(run.data):
+        stat = file.stat()
+        state.update(f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return {
+        "data": str(run.data.resolve()),
+        "state of the data": state.hexdigest()[:16],
+        "language model": f"{absolute(run.lm)} ({fingerprint(run.lm)})",
+        **{name: getattr(run, name) for name in ("float16", "hidden", "bf16", "window", "overlap", "shard")},
+    }
+
+
+def _compute(manifest: "Manifest", config: "MapConfig") -> int:
+    """Start Ray and compute; returns how many maps were there already."""
+    from protray.cluster.maps import compute_maps, map_stage
+    from protray.cluster.plan import describe, make_plan
+    from protray.cluster.progress import Progress
+    from protray.cluster.start import start_ray, stop_ray
+
+    cluster = start_ray()
+    try:
+        plan = make_plan([map_stage(cluster.resources)], cluster.resources, cluster.nodes)
+        log.info("%s", describe(plan))
+        with Progress("probability maps") as progress:
+            return compute_maps(manifest, config, plan["maps"], plan.threads("maps"), progress)
+    finally:
+        stop_ray(cluster)
