@@ -67,7 +67,7 @@ def table_rows(
     rows : list of dict
         ``by`` ("count" or "meff"), ``max`` (None for all proteins), ``n`` proteins, ``method``, ``q3``, ``sov`` and
         ``q8`` (means over proteins; ``q8`` is None where a method has none), ``q3_residue`` (all ``n_residues``
-        together), and of each of the four its interval [low, high], ``q3_ci95`` and so on.
+        together), and the interval [low, high] of each: ``ci95`` of ``q3``, ``sov_ci95`` and so on of the others.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def gain_rows(
     Returns
     -------
     rows : list of dict
-        ``by``, ``max``, ``above``, ``n``, ``method``, ``reference``, ``gain`` and ``gain_ci95``.
+        ``by``, ``max``, ``above``, ``n``, ``method``, ``reference``, ``gain`` and its ``ci95``.
     """
     if reference not in predictions:
         raise ValueError(f"no method {reference!r} to compare with; there are {list(predictions)}")
@@ -122,7 +122,7 @@ def gain_rows(
                     "method": method,
                     "reference": reference,
                     "gain": _mean(value_B - reference_B),
-                    "gain_ci95": _json(paired_interval(value_B, reference_B, seed=seed)),
+                    "ci95": _json(paired_interval(value_B, reference_B, seed=seed)),
                 }
             )
     return rows
@@ -216,11 +216,16 @@ def _rows(
 _NONE = np.empty(0)
 
 
+def _interval_of(name: str) -> str:
+    """The key of a measure's interval; that of a table's own measure is short."""
+    return "ci95" if name in ("q3", "gain") else f"{name}_ci95"
+
+
 def _with_interval(name: str, values_B: np.ndarray, seed: int, weights_B: np.ndarray | None = None) -> Row:
     """The mean of `values_B` under `name`, and its interval beside it."""
     return {
         name: _mean(values_B, weights_B),
-        f"{name}_ci95": _json(interval(values_B, weights_B=weights_B, seed=seed)),
+        _interval_of(name): _json(interval(values_B, weights_B=weights_B, seed=seed)),
     }
 
 
@@ -249,7 +254,7 @@ def _cell(row: Row, value: str) -> str:
         return "–"
     sign = "+z" if value == "gain" else ""  # z: no "-0.000"
     text = f"{row[value]:{sign}.3f}"
-    low, high = row[f"{value}_ci95"]
+    low, high = row[_interval_of(value)]
     if low is None:
         return text
     decimals = DECIMALS.get(value, 2)

@@ -57,7 +57,7 @@ def headline(gains: Sequence[Row], ours: str = OURS) -> list[str]:
 
 def _verdict(row: Row) -> str:
     compared = f"{row['method']} differs from {row['reference']} by {row['gain']:+z.3f} in Q3"
-    low, high = row["gain_ci95"]
+    low, high = row["ci95"]
     if low is None:
         return f"{compared}; one protein gives no interval."
     span = f"{compared} (95 % interval {low:+z.3f} to {high:+z.3f})"

@@ -59,9 +59,9 @@ def _draw_bars(ax: "Axes", rows: Sequence[dict[str, Any]], methods: Sequence[str
             color=palette.CYCLE[rank % len(palette.CYCLE)], label=method,
         )  # fmt: skip
         for at, gain, bin in zip(x, gains, bins, strict=True):
-            if gain is not None and None not in mine[bin]["gain_ci95"]:
+            if gain is not None and None not in mine[bin]["ci95"]:
                 # not errorbar: a percentile interval of few proteins need not contain its own mean
-                ax.plot([at, at], mine[bin]["gain_ci95"], color="black", lw=1, marker="_", ms=5)
+                ax.plot([at, at], mine[bin]["ci95"], color="black", lw=1, marker="_", ms=5)
     ax.axhline(0, color="black", lw=0.8)
     ax.set_xticks(range(len(bins)), [f"{bin.label}\nn = {n[bin]}" for bin in bins])
     ax.tick_params(axis="x", length=0)

@@ -51,7 +51,7 @@ def run_of(inputs: tuple[Path, Path], out: Path, **settings: object) -> DistilRu
 def test_writes_what_it_promises(finished) -> None:
     metrics = json.loads((finished / "metrics.json").read_text())
     row = metrics["table"][0]
-    assert {"by", "max", "n", "method", "q3", "q3_ci95"} <= row.keys()
+    assert {"by", "max", "n", "method", "q3", "ci95"} <= row.keys()
     methods = {row["method"] for row in metrics["table"]}
     assert {"protray", "Real", "Real (shallow only)", "Real + LM", "Bagging", "teacher"} <= methods
     predictions = pq.read_table(finished / "predictions.parquet")

@@ -95,7 +95,7 @@ def test_logo_refuses_what_does_not_fit() -> None:
 
 
 def gains() -> list[dict]:
-    keys = ("by", "max", "above", "n", "method", "reference", "gain", "gain_ci95")
+    keys = ("by", "max", "above", "n", "method", "reference", "gain", "ci95")
     values = [
         ("count", 0, None, 4, "ours", "Real", 0.10, [0.05, 0.15]),
         ("count", 0, None, 4, "Bagging", "Real", -0.02, [-0.01, 0.01]),  # skewed: the interval misses the mean

@@ -84,7 +84,7 @@ def test_tags_are_balanced(tmp_path) -> None:
 def gain(low: float | None, high: float | None, most: int = 60, n: int = 20) -> dict:
     return {
         "by": "count", "max": most, "above": None, "n": n, "method": "protray", "reference": "Real",
-        "gain": 0.02, "gain_ci95": [low, high],
+        "gain": 0.02, "ci95": [low, high],
     }  # fmt: skip
 
 
