@@ -10,13 +10,14 @@ The same command again continues where it was stopped, and costs nothing once it
 import sys
 
 
-def main() -> None:
+def main() -> int:
     import tyro
 
     from protray.cluster.distil_run import DistilRun
 
     run = tyro.cli(DistilRun, description=__doc__)
 
+    from protray.cluster.job import run_job
     from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
@@ -24,12 +25,8 @@ def main() -> None:
     from protray.cluster.distil import distil
     from protray.cluster.distil_summary import print_summary
 
-    try:
-        metrics = distil(run)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    print_summary(run, metrics)
+    return run_job(lambda: print_summary(run, distil(run)), run.out)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -20,26 +20,26 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
+    from protray.cluster.job import run_job
     from protray.cluster.predict import PredictRun, predict
     from protray.cluster.start import setup_logging
 
     run = tyro.cli(PredictRun, args=argv, description=__doc__)
     setup_logging()
-    try:
+
+    def work() -> None:
         summary = predict(run)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if summary["cached"]:
-        print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
-    print(f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected")
-    for reason, count in summary["reasons"].items():
-        print(f"           {count} x {reason}")
-    print(f"time       {summary['seconds']:.0f} s")
-    print(f"written    {run.out}")
-    if summary["n_rejected"]:
-        print(f"rejected   {run.rejected}")
-    return 0
+        if summary["cached"]:
+            print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+        print(f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected")
+        for reason, count in summary["reasons"].items():
+            print(f"           {count} x {reason}")
+        print(f"time       {summary['seconds']:.0f} s")
+        print(f"written    {run.out}")
+        if summary["n_rejected"]:
+            print(f"rejected   {run.rejected}")
+
+    return run_job(work, run.out)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 
 import tyro
 
+from protray.cluster.job import run_job
 from protray.cluster.prepare import PrepareConfig, finished, prepare
 from protray.cluster.start import setup_logging, start_ray, stop_ray
 
@@ -20,13 +21,7 @@ from protray.cluster.start import setup_logging, start_ray, stop_ray
 def main(argv: list[str] | None = None) -> int:
     config = tyro.cli(tyro.conf.OmitArgPrefixes[PrepareConfig], args=argv, description=__doc__)
     setup_logging()
-    try:
-        summary = finished(config) or run_with_progress(config)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print_summary(config, summary)
-    return 0
+    return run_job(lambda: print_summary(config, finished(config) or run_with_progress(config)), config.out)
 
 
 def run_with_progress(config: PrepareConfig) -> dict:

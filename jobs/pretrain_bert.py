@@ -9,31 +9,34 @@ jobs/distil.py.  The same command again continues where it was stopped, and cost
 """
 
 import sys
+from pathlib import Path
 
 
-def main() -> None:
+def main() -> int:
     import tyro
 
     from protray.cluster.pretrain_run import PretrainRun
 
     run = tyro.cli(PretrainRun, description=__doc__)
 
+    from protray.cluster.job import run_job
     from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
     from protray.cluster.pretrain import pretrain
 
-    try:
-        facts = pretrain(run)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    return run_job(lambda: print_summary(run.out, pretrain(run)), run.out)
+
+
+def print_summary(out: Path, facts: dict) -> None:
+    """Say how good the model is, and where it lies."""
     for name, scores in facts["maps"].items():
         plain = f"perplexity {scores['frequency_perplexity']:.2f}, top-1 {scores['frequency_top1']:.3f}"
         print(f"{name}: {scores['proteins']} proteins, one mask per position, against amino-acid frequencies ({plain})")
         print(f"  perplexity {scores['perplexity']:.2f}, top-1 {scores['top1']:.3f}")
-    print(f"model   {run.out / 'model'}\ncurve   {run.out / 'curve.png'}\nMLflow  {facts['mlflow_ui']}")
+    print(f"model   {out / 'model'}\ncurve   {out / 'curve.png'}\nMLflow  {facts['mlflow_ui']}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

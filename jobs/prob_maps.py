@@ -14,6 +14,7 @@ all is done.
 """
 
 import sys
+from pathlib import Path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,20 +24,18 @@ def main(argv: list[str] | None = None) -> int:
 
     run = tyro.cli(ProbMapsRun, args=argv, description=__doc__)
 
+    from protray.cluster.job import run_job
     from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
-    try:
-        summary = prob_maps(run)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"stopped; the same command continues with what is done in {run.out}", file=sys.stderr)
-        return 130
+    return run_job(lambda: print_summary(run.out, prob_maps(run)), run.out)
+
+
+def print_summary(out: Path, summary: dict) -> None:
+    """Say what was computed and what was not."""
     if summary["cached"]:
-        print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+        print(f"{out} is complete and was made with the same model, inputs and settings: nothing to do")
     computed = summary["n_computed"] - summary["n_cached"]
     print(f"maps       {computed} computed, {summary['n_cached']} cached, {summary['n_rejected']} rejected")
     for reason, count in summary["reasons"].items():
@@ -44,10 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     if summary["n_again"]:
         print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
     print(f"time       {summary['seconds']:.0f} s")
-    print(f"written    {run.out / 'maps'}")
+    print(f"written    {out / 'maps'}")
     if summary["n_rejected"]:
-        print(f"rejected   {run.out / 'rejected.parquet'}")
-    return 0
+        print(f"rejected   {out / 'rejected.parquet'}")
 
 
 if __name__ == "__main__":

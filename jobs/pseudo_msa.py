@@ -21,28 +21,28 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
+    from protray.cluster.job import run_job
     from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
     from protray.cluster.start import setup_logging
 
     run = tyro.cli(PseudoRun, args=argv, description=__doc__)
     setup_logging()
-    try:
+
+    def work() -> None:
         summary = make_pseudo(run)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if summary["cached"]:
-        print(f"{run.out} is complete and was made with the same maps and settings: nothing to do")
-    print(f"proteins   {summary['n_proteins']} done, {summary['n_rejected']} rejected")
-    for reason, count in summary["reasons"].items():
-        print(f"           {count} x {reason}")
-    print(f"time       {summary['seconds']:.0f} s")
-    print(f"written    {run.out / 'pssms'}")
-    if run.write_msa:
-        print(f"alignments {run.out / 'msas'}")
-    if summary["n_rejected"]:
-        print(f"rejected   {run.rejected}")
-    return 0
+        if summary["cached"]:
+            print(f"{run.out} is complete and was made with the same maps and settings: nothing to do")
+        print(f"proteins   {summary['n_proteins']} done, {summary['n_rejected']} rejected")
+        for reason, count in summary["reasons"].items():
+            print(f"           {count} x {reason}")
+        print(f"time       {summary['seconds']:.0f} s")
+        print(f"written    {run.out / 'pssms'}")
+        if run.write_msa:
+            print(f"alignments {run.out / 'msas'}")
+        if summary["n_rejected"]:
+            print(f"rejected   {run.rejected}")
+
+    return run_job(work, run.out)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def test_files_stay_short() -> None:
 
 
 def test_no_prints_in_the_package() -> None:
-    """Results are printed by jobs; `build.py` of the sample is a script, and `distil_summary.py` prints for a job."""
-    allowed = {"protray/data/sample/build.py", "protray/cluster/distil_summary.py"}
+    """Results are printed by jobs; `build.py` of the sample is a script, and two files print for jobs."""
+    allowed = {"protray/data/sample/build.py", "protray/cluster/distil_summary.py", "protray/cluster/job.py"}
     wrong = [
         f"{relative(path)}:{node.lineno}"
         for path in MODULES

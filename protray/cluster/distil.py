@@ -30,7 +30,7 @@ from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_
 from protray.data.sample import sample_table
 from protray.inference.many import Source
 from protray.plm.masked import has_bf16
-from protray.plm.shipped import absolute, fingerprint
+from protray.plm.shipped import absolute, check_present, fingerprint
 from protray.training.session import is_finished, run_stages, stage_keys
 from protray.training.stages import Stage, check_splits
 from protray.training.world import World
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 def distil(run: DistilRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
+    check_present(run.lm)
     inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
     check_same_settings(run)
     metrics = stored_metrics(run, inputs)

@@ -48,7 +48,7 @@ def run_pool(
     ------
     Exception
         Whatever ``open`` raised, and OSError of a unit: a disk is no unit's fault.
-    RuntimeError
+    ChildProcessError
         If ``LOST_IN_A_ROW`` processes were lost, or ``LOST_AT_FIRST`` at the beginning.
     TimeoutError
         If nothing happened in ``LONGEST_STALL_S``.
@@ -86,7 +86,7 @@ def run_pool(
             if isinstance(result, Lost):
                 lost += 1
                 if lost == limit:
-                    raise RuntimeError(f"{lost} processes in a row were lost; the last: {result.reason}")
+                    raise ChildProcessError(f"{lost} processes in a row were lost; the last: {result.reason}")
                 add()
             else:
                 idle.append(actor)

@@ -31,7 +31,7 @@ from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop
 from protray.data.inputs import files_in, find_items
 from protray.inference.many import Source, predict_part, read_fasta
 from protray.inference.write import PREDICTED, check_format, check_target, write
-from protray.plm.shipped import fingerprint, resolve
+from protray.plm.shipped import check_present, fingerprint
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def predict(run: PredictRun) -> dict:
     settings = _settings(run, lm, sources, errors)
     summary = _finished(run, settings)
     if summary is None:
-        check_lm(run.model, lm)
+        check_present(lm)
         _check_out(run, many, settings)
         parts = cut(sources)
         compute(run, parts, settings)
@@ -105,22 +105,6 @@ def check_model(folder: Path) -> str:
         raise
     except Exception as error:
         raise ValueError(f"{folder}: this model cannot be loaded: {type(error).__name__}: {error}") from None
-
-
-def check_lm(model: Path, lm: str) -> None:
-    """Raise ValueError if the language model of `model` is not there; actors would say so in 100 lines each."""
-    path = Path(resolve(lm))
-    if path.is_dir():
-        return
-    if path.is_absolute() or len(path.parts) > 2:  # a name on the hub is `name` or `owner/name`
-        raise ValueError(f"{model}/config.json: its language model is the folder {path}, which does not exist")
-    from transformers import AutoConfig
-
-    try:
-        AutoConfig.from_pretrained(lm, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{model}/config.json: its language model {lm!r} cannot be loaded: {reason}") from None
 
 
 def find_sources(run: PredictRun) -> tuple[list[Source], list[InputError]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protray.plm.shipped import SHIPPED, absolute, fingerprint, resolve
+from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint
 
 if TYPE_CHECKING:
     from protray.cluster.map_units import MapConfig
@@ -70,7 +70,7 @@ def prob_maps(run: ProbMapsRun) -> dict:
     if run.shard < 1:
         raise ValueError(f"--shard is {run.shard}; it must be at least 1")
     config = run.config()
-    check_lm(run.lm)
+    check_present(run.lm)
     manifest = Manifest.open(run.out, _settings(run))
     cached = manifest.complete
     if cached:
@@ -86,18 +86,6 @@ def prob_maps(run: ProbMapsRun) -> dict:
         raise ValueError(f"no protein of {summary['n_rejected']} in {run.data} has a map; see {rejected}{lines}")
     before = {"n_cached": computed_before, "cached": cached}
     return summary | before | {"seconds": time.monotonic() - started}
-
-
-def check_lm(lm: str) -> None:
-    """Raise ValueError if the language model is not there; actors would say so in 100 lines each."""
-    if Path(resolve(lm)).is_dir():
-        return
-    from transformers import AutoConfig
-
-    try:
-        AutoConfig.from_pretrained(lm, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"language model {lm!r} cannot be loaded: {str(error).splitlines()[0]}") from None
 
 
 def _settings(run: ProbMapsRun) -> dict:

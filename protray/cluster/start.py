@@ -81,6 +81,8 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
         If `cpus` is below 2, or given together with ``RAY_ADDRESS``: a cluster has the CPUs that it has.
     ConnectionError
         If no cluster answers at ``RAY_ADDRESS``.
+    TimeoutError
+        If this machine is too busy to start Ray.
     """
     address = os.environ.get("RAY_ADDRESS")
     if cpus is not None and cpus < NEEDED_CPUS:
@@ -95,8 +97,15 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     if ours:
         # "local" and not "auto": a second job on this machine must not land in the first one's Ray
         local = {"address": "local", "num_cpus": cpus or _local_cpus(), "include_dashboard": dashboard}
-        with _log_level_not_announced():
-            ray.init(logging_level=logging.ERROR, log_to_driver=True, **({} if address else local))
+        try:
+            with _log_level_not_announced():
+                ray.init(logging_level=logging.ERROR, log_to_driver=True, **({} if address else local))
+        except Exception as error:
+            if address or "timed out during startup" not in str(error):
+                raise
+            raise TimeoutError(
+                "Ray did not start in time: the machine is too busy, or out of memory; try again"
+            ) from None
         _show_only_our_lines()
     _quieten()
     return Cluster(*_capacity(), local=not address, ours=ours)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from protray.inference.write import to_table
-from protray.plm.corpus import open_text
+from protray.plm.corpus import FOREIGN, fasta_records
 from protray.seq.alphabet import GAP, UNKNOWN, decode, encode
 from protray.seq.msa import InputError, read_msa
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 HELD_BYTES = 1 << 28  # of alignments in memory, beside the one that is being read
 PADDED_RESIDUES = 8192  # of one batch through the networks
-FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)  # what a damaged packed file raises
 
 
@@ -64,7 +63,7 @@ def stream_fasta(path: Path) -> Iterator[Source | InputError]:
     """Yield the records of a FASTA file one by one, with an error in place of each that has no usable id."""
     line = 0
     try:
-        for line, header, letters in _records(path):
+        for line, header, letters in fasta_records(path):
             id = header.split(maxsplit=1)[0] if header and header.strip() else ""
             if header is None:
                 reason = f"text in front of the first '>': {letters[:30]!r}"
@@ -78,23 +77,6 @@ def stream_fasta(path: Path) -> Iterator[Source | InputError]:
             yield InputError(path, line, reason, id or None)
     except BROKEN as error:
         yield InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
-
-
-def _records(path: Path) -> Iterator[tuple[int, str | None, str]]:
-    """(Line of the header, header, letters) of each record; the header is None for text in front of the first one."""
-    first, header, letters = 1, None, []
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if number == 1:
-                line = line.lstrip(FOREIGN)  # a byte-order mark
-            if line.startswith(">"):
-                if header is not None or any(letters):
-                    yield first, header, "".join(letters)
-                first, header, letters = number, line[1:], []
-            else:
-                letters.append("".join(line.split()))
-    if header is not None or any(letters):
-        yield first, header, "".join(letters)
 
 
 def predict_part(predictor: "Predictor", sources: list[Source], max_length: int) -> tuple[pa.Table, list[InputError]]:

@@ -20,6 +20,7 @@ from protray.seq.keyed import key
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 SUFFIXES = (".fasta", ".fa", ".faa")
+FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
 
 
@@ -122,24 +123,40 @@ def _is_fasta(path: Path) -> bool:
     return unpacked.endswith(SUFFIXES) and path.is_file()
 
 
+def fasta_records(path: Path) -> Iterator[tuple[int, str | None, str]]:
+    """Yield (line of the header, header, letters) of each record; the header of text in front of the first is None."""
+    first, header, letters = 1, None, []
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if number == 1:
+                line = line.lstrip(FOREIGN)  # a byte-order mark
+            if line.startswith(">"):
+                if header is not None or any(letters):
+                    yield first, header, "".join(letters)
+                first, header, letters = number, line[1:], []
+            else:
+                letters.append("".join(line.split()))
+    if header is not None or any(letters):
+        yield first, header, "".join(letters)
+
+
 def read_sequences(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Yield (id, sequence) of every record; the id is the first word of its header.
 
-    Raises ValueError for a file that is cut off, damaged, or holds text but no record.
+    Raises ValueError for a file that is cut off, damaged, or does not begin with a record.
     """
-    from Bio.SeqIO.FastaIO import SimpleFastaParser
-
     for path in fasta_files(paths):
-        records = 0
+        line = 0
         try:
-            with open_text(path) as handle:
-                for header, sequence in SimpleFastaParser(handle):
-                    records += 1
-                    yield header.split(maxsplit=1)[0] if header.strip() else "", sequence
+            for line, header, letters in fasta_records(path):
+                if header is None:
+                    raise ValueError(
+                        f"{path}, line {line}: {letters[:40]!r} is in front of the first FASTA record, which starts "
+                        "with '>'; remove it"
+                    )
+                yield header.split(maxsplit=1)[0] if header.strip() else "", letters
         except (OSError, EOFError, lzma.LZMAError) as error:
-            raise ValueError(f"{path}: cannot be read after record {records}: {error}") from None
-        if not records and path.stat().st_size:
-            raise ValueError(f"{path}: holds no FASTA record (a line that starts with '>')")
+            raise ValueError(f"{path}: cannot be read after line {line}: {error}") from None
 
 
 def read_codes(paths: Iterable[Path]) -> Iterator[tuple[str, np.ndarray]]:

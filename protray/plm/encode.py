@@ -32,19 +32,23 @@ class IdTable:
 
     @classmethod
     def make(cls, entries: Iterable[tuple[str, bool]]) -> "IdTable":
-        return cls(np.unique(np.fromiter(((key(name) << 1) | bit for name, bit in entries), dtype=np.uint64)))
+        hashes = ((key(spelled) << 1) | bit for name, bit in entries for spelled in spellings(name))
+        return cls(np.unique(np.fromiter(hashes, dtype=np.uint64)))
 
     def get(self, name: str) -> bool | None:
-        """The bit of an id, None if it is not there.
-
-        UniProt's ``sp|P12345|NAME`` is also found as ``P12345``, which is what MMseqs2 makes of it.
-        """
-        for spelled in (name, name.split("|")[1]) if name.startswith(("sp|", "tr|")) else (name,):
+        """The bit of an id, None if it is not there in any of its `spellings`."""
+        for spelled in spellings(name):
             wanted = np.uint64(key(spelled) << 1)
             place = int(np.searchsorted(self.entries_M, wanted))
             if place < len(self.entries_M) and self.entries_M[place] >> np.uint64(1) == wanted >> np.uint64(1):
                 return bool(self.entries_M[place] & np.uint64(1))
         return None
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """An id; UniProt's ``sp|P12345|NAME`` is also ``P12345``, which is what MMseqs2 makes of it."""
+    fields = name.split("|")
+    return (name, fields[1]) if fields[0] in ("sp", "tr") and len(fields) == 3 else (name,)
 
 
 def read_ids(path: Path) -> Iterator[tuple[str, bool]]:

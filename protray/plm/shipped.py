@@ -16,6 +16,27 @@ def resolve(name: str) -> str:
     return str(Path(__file__).with_name("mini")) if name == SHIPPED else name
 
 
+def check_present(name: str) -> None:
+    """Raise ValueError if there is no such model; actors would say so in 100 lines each."""
+    path = Path(resolve(name))
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ValueError(f"language model {path}: it has no config.json, so it is no model folder")
+        return
+    if path.is_absolute() or len(path.parts) > 2 or name.startswith("."):  # on the hub: `name` or `owner/name`
+        raise ValueError(f"language model {path}: there is no such folder")
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"language model {name!r} cannot be loaded: {reason} Without a connection, give a folder, or a name that "
+            "is in the cache of Hugging Face"
+        ) from None
+
+
 def fingerprint(name: str) -> str:
     """Hash of a model folder's configuration and weights; a hub name stands for itself."""
     folder = Path(resolve(name))

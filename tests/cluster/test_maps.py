@@ -315,7 +315,7 @@ def test_a_model_that_never_works_stops_the_run(ray_local, config, tmp_path, mon
     monkeypatch.setattr(pool, "LOST_AT_FIRST", 2)
     monkeypatch.setattr(maps, "MapActor", faulty(tmp_path / "marker"))
     manifest = staged(tmp_path / "out", config, {f"d{n}": "DDDD" for n in range(12)})
-    with pytest.raises(RuntimeError, match="2 processes in a row were lost; the last: unexpected KeyError: 'odd'"):
+    with pytest.raises(ChildProcessError, match="2 processes in a row were lost; the last: unexpected KeyError: 'odd'"):
         compute_maps(manifest, config, ONE, 1, quiet)
 
 

@@ -183,7 +183,7 @@ def test_a_damaged_file_is_named(ray_local, inputs, tmp_path) -> None:
     whole = (inputs / "fasta" / "b.fasta.gz").read_bytes()
     (tmp_path / "cut.fasta.gz").write_bytes(whole[: len(whole) // 2])
     run = replace(run_of(inputs, tmp_path / "out"), fasta=(tmp_path / "cut.fasta.gz",))
-    with pytest.raises(ValueError, match=r"cut.fasta.gz: cannot be read after record \d+"):
+    with pytest.raises(ValueError, match=r"cut.fasta.gz: cannot be read after line \d+"):
         encode_corpus(run, tmp_path / "out", lambda done, of: None)
 
 

@@ -74,15 +74,20 @@ def test_named_errors(tmp_path) -> None:
     with pytest.raises(ValueError, match="no usable sequence of at least 30 residues"):
         read_corpus([tmp_path])
     (tmp_path / "x.fasta").write_text("ACDE\n")
-    with pytest.raises(ValueError, match="x.fasta: holds no FASTA record"):
+    with pytest.raises(ValueError, match="x.fasta, line 1: .* is in front of the first FASTA record"):
         read_corpus([tmp_path])
+
+
+def test_a_byte_order_mark_hides_no_record(tmp_path) -> None:
+    (tmp_path / "x.fasta").write_bytes(b"\xef\xbb\xbf>a\r\nACDE\r\n>b c\r\nFG\r\nHI\r\n")
+    assert list(read_sequences([tmp_path])) == [("a", "ACDE"), ("b", "FGHI")]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
 def test_a_file_that_is_cut_off_is_an_error(tmp_path, suffix, pack) -> None:
     whole = pack(b"".join(b">%d\n%s\n" % (k, b"ACDEFGHIKL" * 10) for k in range(2000)))
     (tmp_path / f"x.fa.{suffix}").write_bytes(whole[:-20])
-    with pytest.raises(ValueError, match=rf"x.fa.{suffix}: cannot be read after record \d+: "):
+    with pytest.raises(ValueError, match=rf"x.fa.{suffix}: cannot be read after line \d+: "):
         list(read_sequences([tmp_path]))
 
 

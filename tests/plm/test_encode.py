@@ -25,6 +25,7 @@ def test_ids_are_found_with_their_bit() -> None:
 def test_uniprot_headers_are_found_by_accession() -> None:
     assert table({"P12345": True}).get("sp|P12345|AATM_RABIT") is True
     assert table({"sp|P12345|AATM_RABIT": False}).get("sp|P12345|AATM_RABIT") is False
+    assert table({"sp|P12345|AATM_RABIT": True}).get("P12345") is True
     assert table({"P12345": True}).get("xx|P12345|AATM_RABIT") is None
 
 
