@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-# hidden size, layers, heads: `mini` (0.8 M parameters) and `tiny` (1.8 M) fit a package, the others have ESM-2's
-# shapes (Lin et al. 2023)
-SIZES = {"mini": (128, 4, 8), "tiny": (192, 4, 6), "8m": (320, 6, 20), "35m": (480, 12, 20), "650m": (1280, 33, 20)}
+# hidden size, layers, heads: `tiny` (1.8 M parameters) fits a package, the others have ESM-2's shapes (Lin et al. 2023)
+SIZES = {"tiny": (192, 4, 6), "8m": (320, 6, 20), "35m": (480, 12, 20), "650m": (1280, 33, 20)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +13,8 @@ class MaskedLmConfig:
     Tokens are residues, <cls>, <eos> and padding.
     """
 
-    size: str = "mini"
-    """mini (0.8 M parameters), tiny (1.8 M), 8m, 35m or 650m."""
+    size: str = "tiny"
+    """tiny (1.8 M parameters), 8m, 35m or 650m."""
     steps: int = 6500
     """Updates of the weights."""
     tokens_per_step: int = 4096

@@ -13,7 +13,7 @@ def absolute(name: str) -> str:
 
 def resolve(name: str) -> str:
     """The folder of the shipped model on this machine, or the Hugging Face name or folder that was given."""
-    return str(Path(__file__).with_name("mini")) if name == SHIPPED else name
+    return str(Path(__file__).with_name("tiny")) if name == SHIPPED else name
 
 
 def check_present(name: str) -> None:

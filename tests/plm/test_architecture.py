@@ -6,9 +6,7 @@ from protray.plm.pretraining import SIZES, MaskedLmConfig
 from protray.plm.tokens import MASK
 
 
-@pytest.mark.parametrize(
-    ("size", "millions"), [("mini", 0.8), ("tiny", 1.8), ("8m", 7.5), ("35m", 33.5), ("650m", 651)]
-)
+@pytest.mark.parametrize(("size", "millions"), [("tiny", 1.8), ("8m", 7.5), ("35m", 33.5), ("650m", 651)])
 def test_sizes(size, millions) -> None:
     """The last three are ESM-2's: its cards say 8 M, 35 M and 650 M; the meta device allocates nothing."""
     with torch.device("meta"):
@@ -17,7 +15,7 @@ def test_sizes(size, millions) -> None:
 
 
 def test_same_seed_same_model(monkeypatch) -> None:
-    monkeypatch.setitem(SIZES, "mini", (16, 2, 2))
+    monkeypatch.setitem(SIZES, "tiny", (16, 2, 2))
     first, second, other = (build_model(MaskedLmConfig(seed=seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
@@ -26,7 +24,7 @@ def test_same_seed_same_model(monkeypatch) -> None:
 
 def test_first_layers_attend_to_neighbours(monkeypatch) -> None:
     """A fresh model of eight heads: head h looks at the residue NEIGHBOURS[h] further on."""
-    monkeypatch.setitem(SIZES, "mini", (128, 3, 8))
+    monkeypatch.setitem(SIZES, "tiny", (128, 3, 8))
     model = build_model(MaskedLmConfig()).eval()
     tokens_BT = torch.randint(4, 24, (1, 40), generator=torch.Generator().manual_seed(0))
     first_HTT = model.esm(tokens_BT, output_attentions=True).attentions[0][0]

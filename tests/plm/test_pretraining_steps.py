@@ -100,7 +100,7 @@ def test_validation_is_the_same_for_every_seed(corpus) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": "huge"}, "size must be one of .*'mini'.* got 'huge'"),
+        ({"size": "huge"}, "size must be one of .*'tiny'.* got 'huge'"),
         ({"warmup": 9}, "between 0 and steps = 9, got 9"),
         ({"tokens_at_once": 33}, "between crop . 2 = 34 and tokens_per_step = 200, got 33"),
         ({"tokens_at_once": 201}, "between crop . 2 = 34 and tokens_per_step = 200, got 201"),

@@ -28,7 +28,7 @@ CORPUS = Corpus([pack([f"p{m}" for m in range(27)], [TWENTY[: 20 - m % 5] for m 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> None:
-    monkeypatch.setitem(SIZES, "mini", (16, 2, 2))
+    monkeypatch.setitem(SIZES, "tiny", (16, 2, 2))
 
 
 def config(**settings: object) -> MaskedLmConfig:
@@ -194,7 +194,7 @@ def test_a_loss_that_stays_infinite_is_an_error(monkeypatch) -> None:
 
 def run_rank(rank: int, size: int, folder: Path) -> None:
     """What each of several processes does."""
-    SIZES["mini"] = (16, 2, 2)
+    SIZES["tiny"] = (16, 2, 2)
     torch.set_num_threads(1)
     if size > 1:
         store = f"file://{folder / 'meeting-point'}"
