@@ -73,7 +73,7 @@ def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     gpus = cluster.resources.get("GPU", 0.0)
     each = run.gpus_per_worker if run.gpus_per_worker is not None else min(1.0, gpus)
     trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=each)
-    return plan.make_plan([maps.map_stage(cluster.resources), trainers], cluster.resources, cluster.nodes)
+    return plan.make_plan([plan.actor_pool("maps", cluster.resources), trainers], cluster.resources, cluster.nodes)
 
 
 def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:

@@ -9,7 +9,7 @@ A protein is given up, and the next run tries it again, when even one masked cop
 when three processes died of it alone.  It is rejected for good when the probabilities of the model are not finite.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +70,6 @@ class MapActor:
         prob_LA = map_rows(self.lm, codes_L, span.start, span.stop, config.windowing, config.bf16)
         whole = config.hidden and not span.start
         return Rows(span, prob_LA, hidden_rows(self.lm, codes_L, config.windowing) if whole else None)
-
-
-def map_stage(resources: Mapping[str, float]) -> Stage:
-    """One actor per GPU, or per CPU but one, which makes the tables."""
-    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    if gpus:
-        return Stage(name="maps", kind="map", workers=int(gpus), gpus_per_worker=1.0, data_cpus=1.0)
-    if cpus <= 2:  # two actors halve the one CPU that is left; each still has a core's worth of work
-        return Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1.0)
-    return Stage(name="maps", kind="map", workers=int(cpus) - 1, data_cpus=1.0)
 
 
 def compute_maps(

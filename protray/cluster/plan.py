@@ -106,32 +106,23 @@ def make_plan(
     return Plan(tuple(stages), cpus, gpus, max(node.get("CPU", 0.0) for node in nodes))
 
 
-def pool_size(
-    resources: Mapping[str, float],
-    cpus: float,
-    gpus: float = 0.0,
-    reserved_cpus: float = 1.0,
-    at_most: int | None = None,
-) -> int:
-    """How many equal processes, or trials, fit beside `reserved_cpus`; at most `at_most`.
-
-    A trial that trains with stage `t` under Tune takes ``cpus = trial_cpus + t.cpus`` and ``gpus = t.gpus``.
-
-    Raises
-    ------
-    ValueError
-        If not even one fits.
-    """
-    have_cpus, have_gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    fit = _times(have_cpus - reserved_cpus, cpus)
+def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = None) -> Stage:
+    """One actor per GPU, or per CPU but one, which is for reading and writing; no more than `at_most`."""
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     if gpus:
-        fit = min(fit, _times(have_gpus, gpus))
-    if fit < 1:
-        raise ValueError(
-            f"one process needs {cpus:g} CPUs and {gpus:g} GPUs beside {reserved_cpus:g} CPUs kept free, but the "
-            f"cluster has {have_cpus:g} CPUs and {have_gpus:g} GPUs; ask for less per process or use a larger cluster"
-        )
-    return fit if at_most is None else min(fit, at_most)
+        workers, each = int(gpus), 1.0
+    elif cpus <= 2:  # two actors halve the one CPU that is left; each still has a core's worth of work
+        workers, each = 2, 0.5
+    else:
+        workers, each = int(cpus) - 1, 1.0
+    return Stage(
+        name=name,
+        kind="map",
+        workers=workers if at_most is None else min(workers, at_most),
+        cpus_per_worker=each,
+        gpus_per_worker=1.0 if gpus else 0.0,
+        data_cpus=1.0,
+    )
 
 
 def describe(plan: Plan) -> str:

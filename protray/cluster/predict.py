@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.files import difference, rejected_table, write_json, write_table
-from protray.cluster.plan import Plan, Stage, describe, make_plan
+from protray.cluster.plan import Plan, actor_pool, describe, make_plan
 from protray.cluster.prepare import group_reasons
 from protray.cluster.progress import Progress
-from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.cluster.start import setup_worker_logging, start_ray, stop_ray
 from protray.data.inputs import files_in, find_items
 from protray.inference.many import Source, predict_part, read_fasta
 from protray.inference.write import PREDICTED, check_format, check_target, write
@@ -139,7 +139,8 @@ def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
         log.info("%d of %d proteins are done already, in %s", done, total, run.work)
     cluster = start_ray()
     try:
-        job_plan = plan_pool(cluster, len(missing))
+        pool = actor_pool("predict", cluster.resources, at_most=len(missing))
+        job_plan = make_plan([pool], cluster.resources, cluster.nodes)
         log.info("%s", describe(job_plan))
         with Progress("predict") as show:
             show(done, total)
@@ -148,26 +149,6 @@ def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
                 show(done, total, f"{done} of {total}")
     finally:
         stop_ray(cluster)
-
-
-def plan_pool(cluster: Cluster, parts: int) -> Plan:
-    """One actor per GPU, or per CPU that Ray Data does not need itself; no more than there are parts."""
-    cpus, gpus = cluster.resources.get("CPU", 0.0), cluster.resources.get("GPU", 0.0)
-    if gpus:
-        workers, each, gpu = int(gpus), 1.0, 1.0
-    elif cpus <= 2:  # two actors halve the one CPU that is left; each still has a core's worth of work
-        workers, each, gpu = 2, 0.5, 0.0
-    else:
-        workers, each, gpu = int(cpus) - 1, 1.0, 0.0
-    pool = Stage(
-        name="predict",
-        kind="map",
-        workers=min(workers, parts),
-        cpus_per_worker=each,
-        gpus_per_worker=gpu,
-        data_cpus=1.0,
-    )
-    return make_plan([pool], cluster.resources, cluster.nodes)
 
 
 def _run(run: PredictRun, parts: dict[int, list[Source]], job_plan: Plan) -> Iterator[int]:

@@ -121,6 +121,8 @@ def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> 
     def mine(epoch: int, index: int):  # noqa: ANN202
         return steps(corpus, config, epoch, index, world.rank, world.size)
 
+    if resume and world.rank == 0:
+        log.info("pre-training goes on at step %d of %d", resume["position"]["step"], config.steps)
     fit(config, mine, validation_batches(held_out, config), report, resume, world)
 
 

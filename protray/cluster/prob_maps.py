@@ -106,14 +106,14 @@ def _settings(run: ProbMapsRun) -> dict:
 
 def _compute(manifest: "Manifest", config: "MapConfig") -> int:
     """Start Ray and compute; returns how many maps were there already."""
-    from protray.cluster.maps import compute_maps, map_stage
-    from protray.cluster.plan import describe, make_plan
+    from protray.cluster.maps import compute_maps
+    from protray.cluster.plan import actor_pool, describe, make_plan
     from protray.cluster.progress import Progress
     from protray.cluster.start import start_ray, stop_ray
 
     cluster = start_ray()
     try:
-        plan = make_plan([map_stage(cluster.resources)], cluster.resources, cluster.nodes)
+        plan = make_plan([actor_pool("maps", cluster.resources)], cluster.resources, cluster.nodes)
         log.info("%s", describe(plan))
         with Progress("probability maps") as progress:
             return compute_maps(manifest, config, plan["maps"], plan.threads("maps"), progress)

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
-from protray.cluster import map_queue, maps, pool
+from protray.cluster import map_queue, maps, plan, pool
 from protray.cluster import prob_maps as module
 from protray.cluster.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
 from protray.cluster.map_units import MapConfig, Unit, cut
-from protray.cluster.maps import MapActor, compute_maps, map_stage
+from protray.cluster.maps import MapActor, compute_maps
 from protray.cluster.plan import Stage
 from protray.cluster.prob_maps import ProbMapsRun, prob_maps
 from protray.cluster.shards import Manifest, read_sources
@@ -77,15 +77,6 @@ def test_cost_with_windows() -> None:
     assert MapConfig(lm="x").tokens(100) == 10_200
     assert MapConfig(lm="x", windowing=Windowing(size=10)).tokens(100) == 1_200
     assert MapConfig(lm="x", windowing=Windowing(size=10)).tokens(5) == 35
-
-
-@pytest.mark.parametrize(
-    ("resources", "workers", "each"),
-    [({"CPU": 2.0}, 2, 0.5), ({"CPU": 8.0}, 7, 1.0), ({"CPU": 16.0, "GPU": 4.0}, 4, 1.0)],
-)
-def test_actors_by_hand(resources, workers, each) -> None:
-    stage = map_stage(resources)
-    assert (stage.workers, stage.cpus_per_worker, stage.gpus) == (workers, each, resources.get("GPU", 0))
 
 
 # ---- parts and the table of a shard
@@ -214,7 +205,7 @@ def test_pieces_shards_and_windows_give_the_models_maps(ray_local, lm, tmp_path,
     )
     monkeypatch.setattr(map_queue, "UNIT_TOKENS", 300)
     monkeypatch.setattr(masked, "TOKENS_AT_ONCE", 50)
-    monkeypatch.setattr(maps, "map_stage", lambda resources: replace(ONE, workers=2))
+    monkeypatch.setattr(plan, "actor_pool", lambda name, resources: replace(ONE, workers=2))
     run = ProbMapsRun(data=tmp_path / "p.fasta", lm=str(lm), out=tmp_path / "out", hidden=True, shard=8)
     summary = prob_maps(run)
     assert (summary["n_computed"], summary["n_cached"], summary["n_rejected"], summary["cached"]) == (13, 0, 1, False)

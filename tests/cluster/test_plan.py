@@ -2,7 +2,7 @@
 
 import pytest
 
-from protray.cluster.plan import Stage, describe, make_plan, pool_size
+from protray.cluster.plan import Stage, actor_pool, describe, make_plan
 
 LAPTOP = {"CPU": 2.0, "memory": 4e9}
 FOUR_NODES = [{"CPU": 16.0, "GPU": 2.0}] * 4
@@ -95,19 +95,19 @@ def test_threads(stage, resources, nodes, threads) -> None:
     assert make_plan([stage], resources, nodes).threads(stage.name) == threads
 
 
-def test_pool_size_by_hand() -> None:
-    assert pool_size({"CPU": 8}, 1) == 7  # (8 - 1) / 1
-    assert pool_size({"CPU": 8}, 2) == 3  # (8 - 1) / 2 = 3.5
-    assert pool_size({"CPU": 1}, 0.1, reserved_cpus=0) == 10  # 1 / 0.1, without float dust
-    assert pool_size({"CPU": 64, "GPU": 8}, 1, gpus=0.5) == 16  # GPUs decide: 8 / 0.5
-    assert pool_size({"CPU": 64}, 1, at_most=4) == 4
-
-
-def test_pool_size_counts_trials() -> None:
-    """A trial of 0.1 CPU that trains with 2 x 1 + 1 CPUs takes 3.1: (8 - 1) / 3.1 = 2.26, so 2 at once."""
-    assert pool_size({"CPU": 8}, 0.1 + a_trainer(2, 1, data_cpus=1).cpus) == 2
-    with pytest.raises(ValueError, match="needs 3.1 CPUs .* but the cluster has 2 CPUs"):
-        pool_size(LAPTOP, 0.1 + a_trainer(2, 1, data_cpus=1).cpus)
+@pytest.mark.parametrize(
+    ("resources", "at_most", "workers", "each"),
+    [
+        (LAPTOP, None, 2, 0.5),
+        ({"CPU": 8.0}, None, 7, 1.0),  # 8 - 1
+        ({"CPU": 8.0}, 3, 3, 1.0),
+        ({"CPU": 16.0, "GPU": 4.0}, None, 4, 1.0),  # one per GPU
+    ],
+)
+def test_actor_pool_by_hand(resources, at_most, workers, each) -> None:
+    stage = actor_pool("maps", resources, at_most)
+    assert (stage.workers, stage.cpus_per_worker, stage.gpus) == (workers, each, resources.get("GPU", 0))
+    make_plan([stage], resources)  # fits
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ import pytest
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster import predict as module
-from protray.cluster.predict import PredictRun, cut, find_sources, plan_pool, predict
-from protray.cluster.start import Cluster
+from protray.cluster.predict import PredictRun, cut, find_sources, predict
 from protray.data import schemas
 from protray.inference.many import Source
 from protray.inference.write import PREDICTED
@@ -226,19 +225,3 @@ def test_what_we_write_among_the_alignments_is_not_read(run) -> None:
     assert sorted({str(error) for error in more} - {str(error) for error in errors}) == [
         f"{run.msas.resolve()}/line\nbreak.a3m: the file name is not printable text"
     ]
-
-
-@pytest.mark.parametrize(
-    ("resources", "parts", "workers", "cpus_per_worker"),
-    [
-        ({"CPU": 2.0}, 40, 2, 0.5),  # 2 x 0.5 + 1 for Ray Data = 2
-        ({"CPU": 2.0}, 1, 1, 0.5),
-        ({"CPU": 8.0}, 40, 7, 1.0),  # 8 - 1
-        ({"CPU": 8.0}, 3, 3, 1.0),
-        ({"CPU": 16.0, "GPU": 4.0}, 40, 4, 1.0),  # one per GPU
-    ],
-)
-def test_actors_by_hand(resources, parts, workers, cpus_per_worker) -> None:
-    stage = plan_pool(Cluster(resources, (resources,), local=True, ours=True), parts)["predict"]
-    assert (stage.workers, stage.cpus_per_worker) == (workers, cpus_per_worker)
-    assert stage.gpus == min(resources.get("GPU", 0), workers)
