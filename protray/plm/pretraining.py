@@ -45,7 +45,7 @@ class MaskedLmConfig:
         if self.size not in SIZES:
             raise ValueError(f"size must be one of {sorted(SIZES)}, got {self.size!r}")
         if not 0 < self.warmup < self.steps:
-            raise ValueError(f"warmup must lie between 0 and steps = {self.steps}, got {self.warmup}; change one of the two")
+            raise ValueError(f"warmup must lie between 0 and steps = {self.steps}, got {self.warmup}; change one")
         for name in ("crop", "report_every", "checkpoint_every", "validation_sequences"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
