@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import leave
 from safetensors.torch import load_file
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
@@ -39,7 +40,7 @@ def run_rank(rank: int, out: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     world = World(rank, 2)
     run_stages(stages(), folders(out), tiny_proteins(), FEATURES, lambda metrics, state: None, world=world)
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 @pytest.fixture(scope="module")
