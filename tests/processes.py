@@ -9,8 +9,8 @@ import torch
 def leave() -> NoReturn:
     """End a spawned process whose work is done, once its peers are done, too.
 
-    gloo's threads may still run while an interpreter is torn down, and then end it with SIGABRT (seen in one of seven full
-    runs of the tests); so it is not torn down.
+    gloo's threads may still run while an interpreter is torn down, and then end it with SIGABRT (seen in one of seven
+    full runs of the tests); so it is not torn down.
     """
     torch.distributed.barrier()
     os._exit(0)
