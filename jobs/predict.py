@@ -20,7 +20,7 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.job import run_job
+    from protray.cluster.job import print_outcome, run_job
     from protray.cluster.predict import PredictRun, predict
     from protray.cluster.start import setup_logging
 
@@ -31,13 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         summary = predict(run)
         if summary["cached"]:
             print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
-        print(f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected")
-        for reason, count in summary["reasons"].items():
-            print(f"           {count} x {reason}")
-        print(f"time       {summary['seconds']:.0f} s")
-        print(f"written    {run.out}")
-        if summary["n_rejected"]:
-            print(f"rejected   {run.rejected}")
+        done = f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected"
+        print_outcome(done, summary, run.out, run.rejected)
 
     return run_job(work, run.out)
 

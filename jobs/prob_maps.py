@@ -14,7 +14,6 @@ all is done.
 """
 
 import sys
-from pathlib import Path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,28 +23,21 @@ def main(argv: list[str] | None = None) -> int:
 
     run = tyro.cli(ProbMapsRun, args=argv, description=__doc__)
 
-    from protray.cluster.job import run_job
+    from protray.cluster.job import print_outcome, run_job
     from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
-    return run_job(lambda: print_summary(run.out, prob_maps(run)), run.out)
 
+    def work() -> None:
+        summary = prob_maps(run)
+        if summary["cached"]:
+            print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+        computed, cached = summary["n_computed"] - summary["n_cached"], summary["n_cached"]
+        done = f"maps       {computed} computed, {cached} cached, {summary['n_rejected']} rejected"
+        print_outcome(done, summary, run.out / "maps", run.out / "rejected.parquet")
 
-def print_summary(out: Path, summary: dict) -> None:
-    """Say what was computed and what was not."""
-    if summary["cached"]:
-        print(f"{out} is complete and was made with the same model, inputs and settings: nothing to do")
-    computed = summary["n_computed"] - summary["n_cached"]
-    print(f"maps       {computed} computed, {summary['n_cached']} cached, {summary['n_rejected']} rejected")
-    for reason, count in summary["reasons"].items():
-        print(f"           {count} x {reason}")
-    if summary["n_again"]:
-        print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
-    print(f"time       {summary['seconds']:.0f} s")
-    print(f"written    {out / 'maps'}")
-    if summary["n_rejected"]:
-        print(f"rejected   {out / 'rejected.parquet'}")
+    return run_job(work, run.out)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.job import run_job
+    from protray.cluster.job import print_outcome, run_job
     from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
     from protray.cluster.start import setup_logging
 
@@ -32,15 +32,10 @@ def main(argv: list[str] | None = None) -> int:
         summary = make_pseudo(run)
         if summary["cached"]:
             print(f"{run.out} is complete and was made with the same maps and settings: nothing to do")
-        print(f"proteins   {summary['n_proteins']} done, {summary['n_rejected']} rejected")
-        for reason, count in summary["reasons"].items():
-            print(f"           {count} x {reason}")
-        print(f"time       {summary['seconds']:.0f} s")
-        print(f"written    {run.out / 'pssms'}")
+        done = f"proteins   {summary['n_proteins']} done, {summary['n_rejected']} rejected"
+        print_outcome(done, summary, run.out / "pssms", run.rejected)
         if run.write_msa:
             print(f"alignments {run.out / 'msas'}")
-        if summary["n_rejected"]:
-            print(f"rejected   {run.rejected}")
 
     return run_job(work, run.out)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.cluster.files import write_json
+from protray.cluster.files import whole, write_json
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.tasks import run_tasks
 from protray.plm.corpus import fasta_files, open_corpus, read_sequences
@@ -59,10 +59,8 @@ def _write_tables(run: PretrainRun, folder: Path) -> None:
     if run.clusters:
         tables["clusters"] = draw_clusters(run.clusters, run.held_out_share, run.lm.seed)
     for name, entries in tables.items():
-        partial = folder / f".{name}.partial"
-        with partial.open("wb") as file:
+        with whole(folder / f"{name}.npy") as partial, partial.open("wb") as file:
             np.save(file, IdTable.make(entries).entries_M)
-        partial.replace(folder / f"{name}.npy")
 
 
 def _encode_bundle(piece: dict, folder: Path, min_length: int) -> str:

@@ -7,8 +7,7 @@ named by the hash of all that its result depends on.
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -213,22 +212,17 @@ def start_stage_run(tracker: Tracker, stage: Stage, folder: Path, parent: str) -
     return tracker.start_run(key=folder.name, name=stage.name, parent=parent, params=params, tags={"stage": stage.name})
 
 
-@contextmanager
-def tracked(run: DistilRun, inputs: dict) -> Iterator[tuple[Tracker, str]]:
-    """Open MLflow and the parent run; an error marks the run as failed and goes on."""
-    tracker = Tracker.open(run.mlflow, run.experiment, run.out)
-    tracker.reap()
-    tags = run_info.common_tags(run.seed, inputs["data"], run.workers)
-    parent = tracker.start_run(
-        key="distil-" + digest(run.fixed()), name=f"distil {run.model}", params=run.fixed(), tags=tags
+def tracked(run: DistilRun, inputs: dict) -> AbstractContextManager[tuple[Tracker, str]]:
+    """MLflow with the parent run of all trainings."""
+    return Tracker.job(
+        run.mlflow,
+        run.experiment,
+        run.out,
+        key="distil-" + digest(run.fixed()),
+        name=f"distil {run.model}",
+        params=run.fixed(),
+        tags=run_info.common_tags(run.seed, inputs["data"], run.workers),
     )
-    try:
-        yield tracker, parent
-    except BaseException:
-        tracker.finish(parent, "FAILED")
-        raise
-    tracker.finish(parent)
-    tracker.replay()
 
 
 def slug(name: str) -> str:

@@ -1,7 +1,12 @@
-"""Files that appear under their name only when they are whole, and text that Arrow can store."""
+"""Files that appear under their name only when they are whole, what tells inputs and settings apart, and rejects."""
 
+import hashlib
 import json
 import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,18 +16,33 @@ from protray.data import schemas
 from protray.seq.msa import InputError
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a name to write under; the file gets its own when all went well."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    yield partial
+    partial.replace(path)
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    with whole(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all; NaN is an error."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def state_of(files: Iterable[Path]) -> str:
+    """Hash of the names, sizes and times of files: another one where they are others."""
+    state = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        state.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return state.hexdigest()
 
 
 def difference(before: dict, now: dict) -> str:
@@ -49,3 +69,9 @@ def rejected_table(errors: list[InputError]) -> pa.Table:
         for error in errors
     ]
     return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
+
+
+def group_reasons(reasons: list[str]) -> dict[str, int]:
+    """Count reasons that differ only in numbers, names and paths, the most frequent first."""
+    pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+\b")
+    return dict(Counter(pattern.sub("...", reason) for reason in reasons).most_common())

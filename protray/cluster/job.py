@@ -26,3 +26,16 @@ def _sentence(error: ValueError | OSError) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; is it a path that this user may read, and for --out write?"
     return str(error)
+
+
+def print_outcome(done: str, summary: dict, written: Path, rejected: Path) -> None:
+    """Print what became of many proteins: `done` counts them, ``summary["reasons"]`` says why some were rejected."""
+    print(done)
+    for reason, count in summary["reasons"].items():
+        print(f"           {count} x {reason}")
+    if summary.get("n_again"):
+        print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
+    print(f"time       {summary['seconds']:.0f} s")
+    print(f"written    {written}")
+    if summary["n_rejected"]:
+        print(f"rejected   {rejected}")

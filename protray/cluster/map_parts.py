@@ -4,7 +4,6 @@ A part is an Arrow file, mapped and not read, with the rows of any spans of the 
 spread over several.  What is missing in a shard is what no part covers.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster.files import whole
 from protray.data import schemas
 from protray.data.dataset import map_arrow, write_arrow
 from protray.seq.alphabet import N_AA
@@ -50,9 +50,8 @@ def write_part(rows: list[Rows], path: Path, schema: pa.Schema) -> None:
         "prob_map": _lists([part.prob_LA for part in rows], schema.field("prob_map").type),
         "lm_hidden": _lists([part.hidden_LC for part in rows], schema.field("lm_hidden").type),
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    write_arrow(pa.table(columns), partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        write_arrow(pa.table(columns), partial)
 
 
 def spans_in(folder: Path) -> dict[Span, tuple[Path, int]]:
@@ -88,10 +87,9 @@ def merge_parts(staged: Path, parts: Path, out: Path, schema: pa.Schema) -> int:
     by_row = _by_row(where)
     table = pq.read_table(staged, columns=["id", "sequence"])
     columns = lru_cache(maxsize=OPEN_PARTS)(_columns)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
     held: list[tuple[str, str, np.ndarray, np.ndarray | None]] = []
     computed = size = 0
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with whole(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for row, (name, sequence) in enumerate(zip(table["id"], table["sequence"], strict=True)):
             spans = by_row.get(row, [])
             sequence = sequence.as_py()
@@ -113,7 +111,6 @@ def merge_parts(staged: Path, parts: Path, out: Path, schema: pa.Schema) -> int:
                 writer.write_table(_table(held, schema))
                 held, size = [], 0
         writer.write_table(_table(held, schema))
-    partial.replace(out)
     return computed
 
 

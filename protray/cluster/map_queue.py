@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from protray.cluster.files import rejected_table, write_table
+from protray.cluster.files import group_reasons, rejected_table, write_table
 from protray.cluster.map_parts import merge_parts, missing_spans, spans_in
 from protray.cluster.map_units import UNIT_TOKENS, Failure, MapConfig, Unit, cut
 from protray.cluster.pool import Lost
-from protray.cluster.prepare import group_reasons
 from protray.cluster.shards import Manifest
 from protray.plm import masked
 from protray.seq.msa import InputError

@@ -67,7 +67,7 @@ def cut(shard: int, spans: list[Span], lengths: list[int], budget: int, config: 
     """Pack spans into units of about `budget` forward tokens, and cut those that cost more.
 
     A piece is a multiple of what one forward pass takes, so that the passes, and with them the last bit of every
-    number, are the same for any budget.  What costs less than a unit stays whole.
+    number, are the same for any budget (on a CPU; a GPU's passes are longer).  What costs less than a unit stays whole.
     """
     units, held, tokens = [], [], 0
     for span in spans:

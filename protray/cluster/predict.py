@@ -10,7 +10,6 @@ once only names, and the sequences of a FASTA file, are in memory.
 ``OUT.parts``                 what is done so far, removed at the end; on several nodes it has to lie where all see it
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -23,9 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, rejected_table, write_json, write_table
+from protray.cluster.files import difference, group_reasons, rejected_table, state_of, write_json, write_table
 from protray.cluster.plan import Plan, actor_pool, describe, make_plan
-from protray.cluster.prepare import group_reasons
 from protray.cluster.progress import Progress
 from protray.cluster.start import setup_worker_logging, start_ray, stop_ray
 from protray.data.inputs import files_in, find_items
@@ -202,16 +200,13 @@ class PredictActor:
 
 def _settings(run: PredictRun, lm: str, sources: list[Source], errors: list[InputError]) -> dict:
     """All that the predictions depend on."""
-    state = hashlib.sha256()
-    for file in sorted({source.file for source in sources} | {error.file for error in errors}):
-        stat = Path(file).stat()
-        state.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    files = sorted({source.file for source in sources} | {error.file for error in errors})
     return {
         "model": f"{run.model.resolve()} ({fingerprint(str(run.model))})",
         "language model": f"{lm} ({fingerprint(lm)})",
         "inputs": str((run.msas or run.fasta or Path()).resolve()),
         "number of inputs": len(sources) + len(errors),
-        "state of the inputs": state.hexdigest()[:16],
+        "state of the inputs": state_of(map(Path, files))[:16],
         "max_length": run.max_length,
     }
 

@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, rejected_table, write_json, write_table
+from protray.cluster.files import difference, group_reasons, rejected_table, state_of, write_json, write_table
 from protray.cluster.tasks import run_tasks
 from protray.data import schemas
 from protray.data.inputs import Item, files_in, find_items, make_row
@@ -143,12 +142,6 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
     return summary | {"cached": False}
 
 
-def group_reasons(reasons: list[str]) -> dict[str, int]:
-    """Count reasons that differ only in numbers, names and paths, the most frequent first."""
-    pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+\b")
-    return dict(Counter(pattern.sub("...", reason) for reason in reasons).most_common())
-
-
 def count_histogram(counts: list[int]) -> dict[str, int]:
     """How many proteins have how many homologs, in bins that end at ``COUNT_BINS``."""
     edges = [-1, *COUNT_BINS]
@@ -166,17 +159,13 @@ def _settings(config: PrepareConfig) -> dict:
         files += [config.labels] if config.labels.is_file() else files_in(config.labels)
     if config.split_by:
         files.append(config.split_by)
-    state = hashlib.sha256()
-    for path in files:
-        stat = path.stat()
-        state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     paths = {name: getattr(config, name) for name in ("msas", "labels", "split_by")}
     return {
         **{name: str(path.resolve()) if path else None for name, path in paths.items()},
         "identity": None if config.split_by else config.identity,
         **asdict(config.proteins),
         "input_files": len(files),
-        "input_state": state.hexdigest(),
+        "input_state": state_of(files),
     }
 
 

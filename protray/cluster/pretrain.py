@@ -8,8 +8,7 @@
 import logging
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -217,24 +216,17 @@ def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
     tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
 
 
-@contextmanager
-def tracked(run: PretrainRun) -> Iterator[tuple[Tracker, str]]:
-    """Open MLflow and the run, or the one of a job that was killed; an error marks it as failed and goes on."""
-    tracker = Tracker.open(run.mlflow, run.experiment, run.out)
-    tracker.reap()
-    run_id = tracker.start_run(
+def tracked(run: PretrainRun) -> AbstractContextManager[tuple[Tracker, str]]:
+    """MLflow with the run of this job."""
+    return Tracker.job(
+        run.mlflow,
+        run.experiment,
+        run.out,
         key="pretrain-" + digest(run.fixed()),
         name=f"pretrain {run.lm.size}",
         params=run.fixed(),
         tags=run_info.common_tags(run.lm.seed, run.corpus_digest(), run.workers),
     )
-    try:
-        yield tracker, run_id
-    except BaseException:
-        tracker.finish(run_id, "FAILED")
-        raise
-    tracker.finish(run_id)
-    tracker.replay()
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | None]:

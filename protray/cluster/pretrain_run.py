@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from protray.cluster.files import state_of
 from protray.plm.pretraining import MaskedLmConfig
 
 
@@ -57,15 +58,10 @@ class PretrainRun:
         from protray.plm.corpus import fasta_files
 
         seed = self.lm.seed if self.clusters else None  # which clusters are held out
-        content = hashlib.sha256(repr((self.min_length, self.held_out_share, seed)).encode())
         singles = [path for path in (self.clusters, self.exclude) if path]
-        for group in (fasta_files(self.fasta), fasta_files(self.held_out) if self.held_out else [], singles):
-            for path in group:
-                stat = path.stat()
-                line = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-                content.update(line.encode("utf-8", "surrogateescape"))
-            content.update(b"\n")
-        return content.hexdigest()[:12]
+        groups = fasta_files(self.fasta), fasta_files(self.held_out) if self.held_out else [], singles
+        states = [state_of(path.resolve() for path in group) for group in groups]
+        return hashlib.sha256(repr((self.min_length, self.held_out_share, seed, states)).encode()).hexdigest()[:12]
 
     def fixed(self) -> dict:
         """The settings that a folder keeps: with others, its curve would be a mixture."""

@@ -6,7 +6,6 @@
 ``OUT/work``              what is done so far, removed at the end
 """
 
-import hashlib
 import logging
 import time
 from dataclasses import dataclass
@@ -90,15 +89,12 @@ def prob_maps(run: ProbMapsRun) -> dict:
 
 def _settings(run: ProbMapsRun) -> dict:
     """All that the maps depend on, and the size of a shard."""
+    from protray.cluster.files import state_of
     from protray.cluster.shards import source_files
 
-    state = hashlib.sha256()
-    for file in source_files(run.data):
-        stat = file.stat()
-        state.update(f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return {
         "data": str(run.data.resolve()),
-        "state of the data": state.hexdigest()[:16],
+        "state of the data": state_of(file.resolve() for file in source_files(run.data))[:16],
         "language model": f"{absolute(run.lm)} ({fingerprint(run.lm)})",
         **{name: getattr(run, name) for name in ("float16", "hidden", "bf16", "window", "overlap", "shard")},
     }

@@ -15,7 +15,6 @@ that appears under its name only when it is whole; a killed run loses the units 
 import gzip
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -25,8 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, rejected_table, write_json, write_table
-from protray.cluster.prepare import group_reasons
+from protray.cluster.files import difference, group_reasons, rejected_table, whole, write_json, write_table
 from protray.cluster.progress import Progress
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
@@ -147,7 +145,7 @@ def mark_repeated(units: list[Unit]) -> list[Unit]:
             if id in seen:
                 repeated.append(row)
             seen.add(id)
-        marked.append(Unit(**{**asdict(unit), "repeated": tuple(repeated)}))
+        marked.append(replace(unit, repeated=tuple(repeated)))
     return marked
 
 
@@ -156,23 +154,26 @@ def make_unit(run: PseudoRun, unit: Unit) -> None:
     part, rejects = _part(run, unit), run.out / "rejects" / unit.name
     errors: list[InputError] = []
     part.parent.mkdir(parents=True, exist_ok=True)
-    partial = part.with_name(f".{part.name}.{os.getpid()}")
     schema = schemas.PSEUDO_PSSMS.with_metadata(
         {**(schemas.PSEUDO_PSSMS.metadata or {}), MADE_FROM: unit.stamp, "background": run.background}
     )
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with whole(part) as partial:
+        _write_rows(_rows(run, unit, errors), partial, schema)
+        rejects.unlink(missing_ok=True)
+        if errors:
+            rejects.parent.mkdir(parents=True, exist_ok=True)
+            write_table(rejected_table(errors), rejects)
+
+
+def _write_rows(rows: Iterator[dict], path: Path, schema: pa.Schema) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         held: list[dict] = []
-        for row in _rows(run, unit, errors):
+        for row in rows:
             held.append(row)
             if len(held) == ROWS_PER_GROUP:
                 writer.write_table(pa.Table.from_pylist(held, schema=schema))
                 held = []
         writer.write_table(pa.Table.from_pylist(held, schema=schema))
-    rejects.unlink(missing_ok=True)
-    if errors:
-        rejects.parent.mkdir(parents=True, exist_ok=True)
-        write_table(rejected_table(errors), rejects)
-    partial.replace(part)
 
 
 def _rows(run: PseudoRun, unit: Unit, errors: list[InputError]) -> Iterator[dict]:
@@ -205,9 +206,9 @@ def _pssm(run: PseudoRun, id: str, sequence: str, flat: np.ndarray) -> np.ndarra
         codes_NL = pseudo_msa(prob_LA, query_L, rng, run.sequences)
         path = run.out / "msas" / f"{file_name(id, set())}.a3m.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(gzip.compress(a3m(codes_NL, id), compresslevel=1, mtime=0))  # a time would differ per run
-        partial.replace(path)
+        with whole(path) as partial:
+            packed = gzip.compress(a3m(codes_NL, id), compresslevel=1, mtime=0)  # a time would differ per run
+            partial.write_bytes(packed)
         counts_LA = count_residues(codes_NL)
     else:
         counts_LA = pseudo_counts(prob_LA, query_L, rng, run.sequences)

@@ -17,8 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, rejected_table, write_json, write_table
-from protray.cluster.prepare import group_reasons
+from protray.cluster.files import difference, group_reasons, rejected_table, write_json, write_table
 from protray.data import schemas
 from protray.data.dataset import parquet_files
 from protray.inference.many import Source, codes_of, stream_fasta

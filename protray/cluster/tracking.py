@@ -12,6 +12,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,26 @@ class Tracker:
                 tracker._warn(error)
         tracker.replay()
         return tracker
+
+    @classmethod
+    @contextmanager
+    def job(
+        cls, uri: str | None, experiment: str, out: Path, *, key: str, name: str, params: Mapping, tags: Mapping
+    ) -> "Iterator[tuple[Tracker, str]]":
+        """Open the store and the run of a whole job, or the one of a job that was killed; gives tracker and run id.
+
+        An error marks the run as failed and goes on.
+        """
+        tracker = cls.open(uri, experiment, out)
+        tracker.reap()
+        run_id = tracker.start_run(key=key, name=name, params=params, tags=tags)
+        try:
+            yield tracker, run_id
+        except BaseException:
+            tracker.finish(run_id, "FAILED")
+            raise
+        tracker.finish(run_id)
+        tracker.replay()
 
     def start_run(
         self, key: str, name: str, parent: str | None = None, params: Mapping | None = None, tags: Mapping | None = None

@@ -114,10 +114,14 @@ def probability_map(
     return logits[:, amino_acids_A].float().softmax(dim=-1).cpu().numpy()
 
 
+def copies_at_once(lm: LanguageModel, n_tokens: int) -> int:
+    """Masked copies of a protein of `n_tokens` tokens in one forward pass."""
+    return max(1, TOKENS_AT_ONCE * (GPU_FACTOR if lm.model.device.type == "cuda" else 1) // n_tokens)
+
+
 def _masked_logits(lm: LanguageModel, tokens_T: Tensor, positions: range, bf16: bool) -> Tensor:
     """Logits of all tokens at each position, that position being masked; shape (positions, vocabulary)."""
-    device = tokens_T.device.type
-    at_once = max(1, TOKENS_AT_ONCE * (GPU_FACTOR if device == "cuda" else 1) // len(tokens_T))
+    device, at_once = tokens_T.device.type, copies_at_once(lm, len(tokens_T))
     logits_of = esm.masked_logits if esm.supports(lm.model) else plain_masked_logits
     with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
         return logits_of(lm.model, tokens_T, positions, lm.mask_token, at_once)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from protray.plm import masked
-from protray.plm.masked import LanguageModel, hidden_state, probability_map
+from protray.plm.masked import LanguageModel, copies_at_once, hidden_state, probability_map
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _rows_that_fit(lm: LanguageModel, codes_L: np.ndarray, start: int, stop: int
             n = len(codes_L)
             raise MemoryError(f"one masked copy of {n} residues does not fit into the memory; use shorter windows")
         else:
-            at_once = max(1, min(at_once, masked.TOKENS_AT_ONCE // len(codes_L)) // 2)
+            at_once = max(1, min(at_once, copies_at_once(lm, len(codes_L))) // 2)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
     return rows

@@ -1,6 +1,14 @@
+"""The frame of the jobs, and the jobs in it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from protray.cluster.job import run_job
+
+JOBS = Path(__file__).parents[2] / "jobs"
 
 
 def test_errors_of_users_are_one_line(tmp_path, capsys) -> None:
@@ -28,3 +36,29 @@ def test_a_stop_by_hand_says_how_to_go_on(tmp_path, capsys) -> None:
 def test_faults_of_ours_show_where_they_are(tmp_path) -> None:
     with pytest.raises(ZeroDivisionError):
         run_job(lambda: print(1 / 0), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("job", "flag", "arguments", "error"),
+    [
+        (
+            "predict.py", "--msas", ["--model", "m", "--fasta", "f", "--out", "p.txt"],
+            "p.txt: extension '.txt' names no format; known are .parquet, .3line, .ss2",
+        ),
+        ("pseudo_msa.py", "--write-msa", ["--maps", "nowhere", "--out", "out"], "{folder}/nowhere is not a folder"),
+    ],
+)  # fmt: skip
+def test_help_is_light_and_errors_are_one_line(tmp_path, job, flag, arguments, error) -> None:
+    path = str(JOBS / job)
+    code = (
+        f"import runpy, sys; sys.argv = [{job!r}, '--help']\n"
+        f"try: runpy.run_path({path!r}, run_name='__main__')\n"
+        "except SystemExit: print('heavy:', sorted({'ray', 'torch', 'transformers', 'mlflow'} & set(sys.modules)))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert flag in shown
+    assert shown.endswith("heavy: []\n")
+    command = [sys.executable, path, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {error.format(folder=tmp_path)}\n"

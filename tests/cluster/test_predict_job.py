@@ -1,8 +1,6 @@
 """jobs/predict.py end to end on a tiny untrained model: good and bad proteins, restarts, formats, refusals."""
 
 import gzip
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,21 +193,6 @@ def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:
     (moved / "student.safetensors").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="this model cannot be loaded: SafetensorError"):
         predict(replace(run, model=moved))
-
-
-def test_help_is_light_and_errors_are_one_line(tmp_path) -> None:
-    code = (
-        "import runpy, sys; sys.argv = ['predict.py', '--help']\n"
-        f"try: runpy.run_path({str(JOB)!r}, run_name='__main__')\n"
-        "except SystemExit: print('heavy:', sorted({'ray', 'torch', 'transformers', 'mlflow'} & set(sys.modules)))\n"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "--msas" in shown
-    assert shown.endswith("heavy: []\n")
-    command = [sys.executable, str(JOB), "--model", "m", "--fasta", "f", "--out", "p.txt"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == "error: p.txt: extension '.txt' names no format; known are .parquet, .3line, .ss2\n"
 
 
 def test_what_we_write_among_the_alignments_is_not_read(run) -> None:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.cluster import prepare as module
-from protray.cluster.prepare import PrepareConfig, count_histogram, group_reasons, prepare
+from protray.cluster.files import group_reasons
+from protray.cluster.prepare import PrepareConfig, count_histogram, prepare
 from protray.cluster.tasks import run_tasks
 from protray.data import schemas
 from protray.data.proteins import ProteinSettings

@@ -1,7 +1,5 @@
 """jobs/pseudo_msa.py end to end: maps good and bad, alignments, workers, restarts, refusals."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,18 +188,3 @@ def test_tables_that_are_no_maps(run, tmp_path) -> None:
     (run.maps / "part-0.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"part-0\.parquet is no readable Parquet file"):
         find_units(run.maps)
-
-
-def test_help_is_light_and_errors_are_one_line(tmp_path) -> None:
-    code = (
-        "import runpy, sys; sys.argv = ['pseudo_msa.py', '--help']\n"
-        f"try: runpy.run_path({str(JOB)!r}, run_name='__main__')\n"
-        "except SystemExit: print('heavy:', sorted({'ray', 'torch', 'transformers', 'mlflow'} & set(sys.modules)))\n"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "--write-msa" in shown
-    assert shown.endswith("heavy: []\n")
-    command = [sys.executable, str(JOB), "--maps", "nowhere", "--out", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == f"error: {tmp_path}/nowhere is not a folder\n"
