@@ -91,16 +91,9 @@ def train_model(run: PretrainRun, job_plan: plan.Plan, folder: Path, tracker: Tr
 
         held_out = str(run.held_out[0].resolve()) if run.held_out else None
         settings = {"lm": asdict(run.lm), "corpus": str(folder), "held_out": held_out, "min_length": run.min_length}
-        try:
-            return train(
-                _loop, settings, name=_name(run, folder), storage=run.out / "cache", workers=workers,
-                on_report=on_report,
-            )  # fmt: skip
-        except ray.train.WorkerGroupError as error:
-            _, found, reason = str(error).partition("FloatingPointError: ")
-            if found:
-                raise ValueError(reason.splitlines()[0]) from None
-            raise
+        return train(
+            _loop, settings, name=_name(run, folder), storage=run.out / "cache", workers=workers, on_report=on_report
+        )
 
 
 def _name(run: PretrainRun, folder: Path) -> str:

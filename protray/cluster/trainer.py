@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, float], dict | None], None]
 POLL_SECONDS = 0.3
+NOT_FINITE = re.compile(r"(?:FloatingPointError|NonFiniteLossError): (.*)")  # in a worker's traceback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ def train(
     Every `report(metrics, state)` goes to `on_report` on the driver; a state (all ranks pass one or none) becomes a
     checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
     returns at once: the name must change with everything that changes the result.
+
+    Raises ValueError when a loss is not finite, with what the loop said of it.
     """
     mailbox: Any = Mailbox.remote()
     trainer = ray.train.torch.TorchTrainer(
@@ -84,6 +88,11 @@ def train(
     postman.start()
     try:
         result = trainer.fit()
+    except ray.train.WorkerGroupError as error:
+        found = NOT_FINITE.search(str(error))
+        if found:
+            raise ValueError(found[1]) from None
+        raise
     finally:
         finished.set()
         postman.join()

@@ -1,0 +1,138 @@
+"""Pre-training of the score network on structures: training (Ray Train), model folder, denoising gain, report, MLflow.
+
+``OUT/cache``          checkpoints, removed at the end
+``OUT/model``          the network for jobs/embed.py
+``OUT/report.html``    curves, denoising gain, distance maps
+``OUT/metrics.json``   all numbers of it; written last, it says "finished"
+"""
+
+import json
+import logging
+import math
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+
+from protray.cluster import plan, run_info
+from protray.cluster.distil_run import check_same_settings, data_digest, digest
+from protray.cluster.files import write_json
+from protray.cluster.progress import Progress
+from protray.cluster.score_net_run import ScoreRun
+from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.cluster.tracking import Tracker
+from protray.cluster.trainer import Report, Workers, train
+from protray.data.structures import read_structures
+from protray.training.score_export import read_config, save_score_net
+from protray.training.score_net import fit
+from protray.training.score_steps import ScoreFitConfig, calibration_batches, steps, trainable, validation_batches
+from protray.training.world import World
+
+log = logging.getLogger(__name__)
+
+
+def score_net(run: ScoreRun) -> dict:
+    """Do whatever is missing in ``run.out`` and return the content of ``metrics.json``.
+
+    Raises
+    ------
+    ValueError
+        For unusable settings or data, a folder that belongs to other ones, or a loss that is not finite any more.
+    """
+    run.check()
+    check_same_settings(run)
+    finished = run.out / "metrics.json"
+    if finished.is_file():
+        log.info("%s holds this run, finished; nothing to compute", run.out)
+        return json.loads(finished.read_text())
+    cluster = start_ray()
+    try:
+        job_plan = make_plan(run, cluster)
+        log.info("%s", plan.describe(job_plan))
+        with tracked(run) as (tracker, run_id):
+            state = train_model(run, job_plan, tracker, run_id)
+            return write_results(run, job_plan, state, tracker, run_id)
+    finally:
+        stop_ray(cluster)
+
+
+def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
+    each = run.gpus_per_worker
+    if each is None:
+        each = min(1.0, cluster.resources.get("GPU", 0.0))
+    stage = plan.Stage(name="score net", kind="train", workers=run.workers, gpus_per_worker=each)
+    return plan.make_plan([stage], cluster.resources, cluster.nodes)
+
+
+def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: str) -> dict:
+    """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
+    stage = job_plan["score net"]
+    workers = Workers(count=stage.workers, gpus=stage.gpus_per_worker, threads=job_plan.threads("score net"))
+    settings = {
+        "net": asdict(run.network),
+        "fit": asdict(run.fitting),
+        "data": str(run.data.resolve()) if run.data else None,
+    }
+    with Progress("score net") as progress:
+        explained = math.nan
+
+        def on_report(metrics: dict) -> None:
+            nonlocal explained
+            explained = metrics.get("validation/explained", explained)
+            note = "" if math.isnan(explained) else f"validation: {100 * explained:.1f} % of the noise explained"
+            progress(metrics["step"], metrics["of"], note)
+            if "validation/explained" in metrics:
+                log.info("%s", ", ".join(f"{key} {value:.5g}" for key, value in metrics.items() if "level" not in key))
+                track_point(tracker, run_id, metrics)
+
+        return train(
+            _loop, settings, name=_name(run), storage=run.out / "cache", workers=workers, on_report=on_report
+        )
+
+
+def _name(run: ScoreRun) -> str:
+    return "score-net-" + digest(run.fixed())
+
+
+def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
+    setup_worker_logging()
+    net, config = read_config(settings["net"]), ScoreFitConfig(**settings["fit"])
+    chains, held_out = (read_structures(settings["data"], split) for split in ("train", "validation"))
+    total = config.steps(len(trainable(chains.lengths)))
+    if resume and world.rank == 0:
+        log.info("training goes on at step %d of %d", resume["position"]["step"], total)
+    fit(
+        net, config, total,
+        lambda step: steps(chains, config, net.noise, step, world.rank, world.size),
+        calibration_batches(chains, config, net.noise), validation_batches(held_out, config, net.noise),
+        report, resume, world,
+    )  # fmt: skip
+
+
+def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Tracker, run_id: str) -> dict:
+    """Write model, denoising gain, report and metrics, and remove the checkpoints."""
+    model = run.out / "model"
+    save_score_net(model, run.network, state["best"])
+    history = state["position"]["history"]
+    for point in history:  # what a dead driver may have missed; steps that are there stay as they are
+        track_point(tracker, run_id, point)
+    shutil.rmtree(run.out / "cache", ignore_errors=True)
+    facts = {"history": history}
+    write_json(run.out / "metrics.json", facts)
+    return facts | {"mlflow_ui": tracker.ui()}
+
+
+def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
+    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
+
+
+def tracked(run: ScoreRun) -> AbstractContextManager[tuple[Tracker, str]]:
+    """MLflow with the run of this job."""
+    return Tracker.job(
+        run.mlflow,
+        run.experiment,
+        run.out,
+        key="score-net-" + digest(run.fixed()),
+        name=f"score net {run.model}",
+        params=run.fixed() | {"model": run.model},
+        tags=run_info.common_tags(run.fitting.seed, data_digest(run.data), run.workers),
+    )

@@ -1,0 +1,81 @@
+"""Settings of a score-network training.  Light: `--help` needs no torch and no Ray."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from protray.cluster.distil_run import data_digest
+from protray.models.score_config import ScoreNetConfig
+from protray.training.score_steps import ScoreFitConfig
+
+# Guo et al., AAAI 2022, section 4; noise, crop, batch and positional encoding are ours, too
+PAPER_NET = ScoreNetConfig(blocks=32, channels=64, bottleneck=32, distances=0)
+PAPER_FIT = ScoreFitConfig(epochs=50, learning_rate=1e-4, warmup=0, constant=True, ema=0.0)
+
+Settings = TypeVar("Settings", ScoreNetConfig, ScoreFitConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRun:
+    """What to train on, and where to write."""
+
+    data: Path | None = None
+    """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
+    out: Path = Path("runs/score_net")
+    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    model: Literal["small", "paper"] = "small"
+    """small: minutes on two CPU cores.  paper: 32 blocks, Adam 1e-4, 50 epochs."""
+    workers: int = 1
+    """Ray Train workers (DDP); the steps are the same for any number."""
+    gpus_per_worker: float | None = None
+    """Default: 1 where the cluster has GPUs."""
+    net: ScoreNetConfig = field(default_factory=ScoreNetConfig)
+    fit: ScoreFitConfig = field(default_factory=ScoreFitConfig)
+    mlflow: str | None = None
+    """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
+    experiment: str = "protray-score-net"
+
+    @property
+    def network(self) -> ScoreNetConfig:
+        """The network that is trained: with `--model paper` the paper's, but for what was set otherwise."""
+        return self.net if self.model == "small" else given(self.net, PAPER_NET)
+
+    @property
+    def fitting(self) -> ScoreFitConfig:
+        """How it is trained; as `network`."""
+        return self.fit if self.model == "small" else given(self.fit, PAPER_FIT)
+
+    def check(self) -> None:
+        """Raise ValueError for settings that cannot go together."""
+        self.fitting.check_workers(self.workers)
+
+    def fixed(self) -> dict:
+        """The settings that a folder keeps: with others, its curve would be a mixture."""
+        return {
+            "data": str(self.data.resolve()) if self.data else None,
+            "digest of the data": data_digest(self.data),
+            **{f"net.{name}": value for name, value in _flat(self.network).items()},
+            **{f"fit.{name}": value for name, value in _flat(self.fitting).items()},
+        }
+
+
+def given(settings: Settings, preset: Settings) -> Settings:
+    """`preset`, but for the fields of `settings` that differ from their defaults."""
+    default = type(settings)()
+    changed: dict[str, Any] = {
+        one.name: getattr(settings, one.name)
+        for one in fields(settings)
+        if getattr(settings, one.name) != getattr(default, one.name)
+    }
+    return replace(preset, **changed)
+
+
+def _flat(settings: ScoreNetConfig | ScoreFitConfig) -> dict:
+    """As JSON gives it back, one level deep."""
+    found = {}
+    for name, value in asdict(settings).items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": entry for key, entry in value.items()}
+        else:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,139 @@
+"""Chains for training in memory: flat arrays, so that one file maps into memory and a batch needs no Python objects.
+
+Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.data import schemas
+from protray.data.splits import SPLITS
+from protray.seq.alphabet import encode
+
+FOLDER = "structures"  # of the parts in a dataset of jobs/prepare_structures.py
+SCALE = 100  # stored integers per Å
+MISSING = np.int16(-32768)  # stored in place of each coordinate of an atom that the file lacks
+N_BACKBONE, CA = 4, 1  # atoms stored per residue, and which of them is C-alpha
+
+
+@dataclass(frozen=True)
+class StructureChain:
+    """One chain: residue codes, position in the chain (counted on over breaks), C-alpha atoms in its own frame."""
+
+    id: str
+    codes_L: np.ndarray  # uint8
+    index_L: np.ndarray  # int32
+    ca_L3: np.ndarray  # float32, Å, the mean of the chain near 0
+
+
+@dataclass(frozen=True)
+class Structures:
+    """Many chains; residues of chain m are rows ``starts[m]`` to ``starts[m + 1]`` of the flat arrays."""
+
+    ids: list[str]
+    codes_R: np.ndarray  # uint8, codes of protray.seq.alphabet
+    index_R: np.ndarray  # int32
+    ca_R3: np.ndarray  # float32, Å
+    starts: np.ndarray  # int64, one more than chains
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Residues of each chain."""
+        return np.diff(self.starts)
+
+    def chain(self, m: int) -> StructureChain:
+        """Chain number `m`, as views."""
+        rows = slice(self.starts[m], self.starts[m + 1])
+        return StructureChain(self.ids[m], self.codes_R[rows], self.index_R[rows], self.ca_R3[rows])
+
+
+def read_structures(path: str | Path | None = None, split: str | None = None) -> Structures:
+    """Read the chains of a dataset, sorted by id.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        Folder of jobs/prepare_structures.py.  Default: the 1,000 chains of the bundled sample.
+    split : {"train", "validation", "test"}, optional
+        Default: all.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no such dataset, it is of other columns, or no chain is in the split.
+    """
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    source = "the bundled sample" if path is None else str(path)
+    tables = [_of_split(table, split) for table in (_sample() if path is None else _dataset(Path(path)))]
+    ids = [id for table in tables for id in table["id"].to_pylist()]
+    if not ids:
+        raise ValueError(f"{source} holds no chain" + (f" of the split {split!r}" if split else ""))
+    lengths = np.array(
+        [len(sequence) for table in tables for sequence in table["sequence"].to_pylist()], dtype=np.int64
+    )
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    rows_R = _gather(lengths, np.array(order))
+    flat = [_flat(table) for table in tables]
+    codes_R, index_R, ca_R3 = (np.concatenate(arrays)[rows_R] for arrays in zip(*flat, strict=True))
+    starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
+    return Structures([ids[m] for m in order], codes_R, index_R, ca_R3, starts)
+
+
+def stored_backbone(values: np.ndarray) -> np.ndarray:
+    """Turn the flat integers of ``backbone_cA`` into Å; float32, shape (R, 4, 3), NaN for missing atoms."""
+    stored_R43 = values.reshape(-1, N_BACKBONE, 3)
+    return np.where(stored_R43 == MISSING, np.float32(np.nan), stored_R43.astype(np.float32) / SCALE)
+
+
+def _sample() -> Iterator[pa.Table]:
+    """The sample as tables of the columns used here; its chains have no breaks, so that `index` counts from 0."""
+    from protray.data.sample import SAMPLE
+
+    table = pq.read_table(SAMPLE, columns=["id", "sequence", "split", "backbone_cA"])
+    index = pa.array([range(len(sequence)) for sequence in table["sequence"].to_pylist()], pa.list_(pa.int32()))
+    yield table.append_column("index", index)
+
+
+def _dataset(folder: Path) -> Iterator[pa.Table]:
+    if not (folder / "dataset.json").exists():
+        raise ValueError(f"{folder} is no complete dataset of jobs/prepare_structures.py: it holds no dataset.json")
+    parts = folder / FOLDER
+    if not parts.is_dir():
+        raise ValueError(f"{folder} holds no {FOLDER}/: it is a dataset of another job; use jobs/prepare_structures.py")
+    for file in sorted(parts.glob("*.parquet")):
+        table = pq.read_table(file, columns=["id", "sequence", "index", "backbone_cA", "split"])
+        schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in table.column_names]), str(file))
+        yield table
+
+
+def _of_split(table: pa.Table, split: str | None) -> pa.Table:
+    return table if split is None else table.filter(pa.array([found == split for found in table["split"].to_pylist()]))
+
+
+def _flat(table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes, index and C-alpha atoms of all residues of a table; the larger backbone is let go."""
+    codes_R = encode("".join(table["sequence"].to_pylist()))
+    index_R = _values(table["index"]).astype(np.int32)
+    ca_R3 = stored_backbone(_values(table["backbone_cA"]))[:, CA].copy()
+    return codes_R, index_R, ca_R3
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
+    """All numbers of a column of lists, one after the other."""
+    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+
+
+def _gather(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Row numbers that put the residues of chains into another order of chains."""
+    starts = np.cumsum(lengths) - lengths
+    shift = np.cumsum(lengths[order]) - lengths[order]
+    return np.repeat(starts[order] - shift, lengths[order]) + np.arange(lengths.sum())
