@@ -14,35 +14,19 @@ import sys
 import tyro
 
 from protray.cluster.job import run_job
+from protray.cluster.parts import run_with_progress
 from protray.cluster.prepare import PrepareConfig, finished, prepare
-from protray.cluster.start import setup_logging, start_ray, stop_ray
+from protray.cluster.start import setup_logging
 
 
 def main(argv: list[str] | None = None) -> int:
     config = tyro.cli(tyro.conf.OmitArgPrefixes[PrepareConfig], args=argv, description=__doc__)
     setup_logging()
-    return run_job(lambda: print_summary(config, finished(config) or run_with_progress(config)), config.out)
 
+    def work() -> None:
+        print_summary(config, finished(config) or run_with_progress(lambda report: prepare(config, report)))
 
-def run_with_progress(config: PrepareConfig) -> dict:
-    """Start Ray and prepare the dataset under a progress bar with the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        cluster = start_ray()
-        try:
-            return prepare(config, show)
-        finally:
-            stop_ray(cluster)
+    return run_job(work, config.out)
 
 
 def print_summary(config: PrepareConfig, summary: dict) -> None:

@@ -23,15 +23,15 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "jobs", "protray", "tune_
 SCIENCE = {
     "seq": set(),
     "struct": {"seq"},
-    "plots": {"seq", "evaluation"},
+    "plots": {"seq", "struct", "evaluation"},
     "losses": {"seq"},
-    "models": {"seq"},
+    "models": {"seq", "struct"},
     "plm": {"seq"},
     "data": {"seq", "struct", "models"},
-    "evaluation": {"seq", "data"},
-    "training": {"seq", "losses", "models", "plm", "data"},
-    "inference": {"seq", "models", "plm", "data", "training"},
-    "bench": {"seq", "plm"},
+    "evaluation": {"seq", "struct", "data"},
+    "training": {"seq", "struct", "losses", "models", "plm", "data"},
+    "inference": {"seq", "struct", "losses", "models", "plm", "data", "training"},
+    "bench": {"seq", "struct", "losses", "models", "plm", "data", "training", "inference"},
 }
 
 
@@ -77,7 +77,14 @@ def test_dependencies_point_down() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["protray", "protray.cluster.distil_run", "protray.cluster.pretrain_run", "protray.data.schemas"]
+    "module",
+    [
+        "protray",
+        "protray.cluster.distil_run",
+        "protray.cluster.pretrain_run",
+        "protray.cluster.score_net_run",
+        "protray.data.schemas",
+    ],
 )
 def test_importing_it_is_light(module) -> None:
     """What `--help` needs is there without the slow packages."""

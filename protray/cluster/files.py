@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +36,15 @@ def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all; NaN is an error."""
     with whole(path) as partial:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def finite(content: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """`content` with null for every number that is not finite, which JSON does not know."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def state_of(files: Iterable[Path]) -> str:
@@ -73,5 +84,5 @@ def rejected_table(errors: list[InputError]) -> pa.Table:
 
 def group_reasons(reasons: list[str]) -> dict[str, int]:
     """Count reasons that differ only in numbers, names and paths, the most frequent first."""
-    pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+\b")
+    pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+(?:\.\d+)?\b")
     return dict(Counter(pattern.sub("...", reason) for reason in reasons).most_common())

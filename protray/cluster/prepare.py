@@ -1,8 +1,6 @@
 """Turn a folder of alignments and labels into a prepared dataset, in parallel with Ray Data.
 
-Two passes over parts of ``PART_ROWS`` proteins: parse every protein (``OUT/parsed/``), then, once all sequences are
-known, add clusters and splits (``OUT/proteins/``).  A part appears under its name only when it is complete, so a killed
-run loses the parts in flight and starts again at the others.  Written at the end:
+Two passes over parts of ``PART_ROWS`` proteins (``cluster/parts.py``).  Written at the end:
 
 ``proteins/*.parquet``   one row per usable protein, ``schemas.PROTEINS``
 ``rejected.parquet``     one row per unusable one: id, file, line, reason
@@ -11,25 +9,31 @@ run loses the parts in flight and starts again at the others.  Written at the en
 `OUT` has to lie where every node sees it; so do the inputs.
 """
 
-import hashlib
-import json
 import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, group_reasons, rejected_table, state_of, write_json, write_table
-from protray.cluster.tasks import run_tasks
+from protray.cluster.files import group_reasons, rejected_table, state_of, write_json, write_table
+from protray.cluster.parts import (
+    Progress,
+    add_counts,
+    finish_parts,
+    parse_parts,
+    part_file,
+    split_sizes,
+    stored_summary,
+    write_part,
+)
 from protray.data import schemas
 from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.proteins import ProteinSettings, protein_schema
-from protray.data.splits import SPLITS, assign_splits, check_disjoint, cluster_by_identity, read_clusters
+from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters
 from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
@@ -59,12 +63,10 @@ def finished(config: PrepareConfig) -> dict | None:
     ValueError
         When the folder holds a dataset, complete or not, of other settings or inputs: which, before and now.
     """
-    _check_same_settings(config.out, _settings(config))
-    complete = config.out / "dataset.json"
-    return json.loads(complete.read_text()) | {"cached": True} if complete.exists() else None
+    return stored_summary(config.out, _settings(config))
 
 
-def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | None = None) -> dict:
+def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
     """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
 
     Parameters
@@ -96,15 +98,17 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
     parsed = config.out / "parsed"
     parsed.mkdir(parents=True, exist_ok=True)
     write_json(config.out / "settings.json", settings)
-    n_parts = _parse_all(items, parsed, config.proteins, report)
+    chunks = [[asdict(item) for item in items[start : start + PART_ROWS]] for start in range(0, len(items), PART_ROWS)]
+    parse_parts(_parse_part, chunks, parsed, report, settings=config.proteins)
+    n_parts = len(chunks)
 
     rejected = pa.concat_tables(
-        [rejected_table(errors), *(pq.read_table(_part(parsed, part, "rejected")) for part in range(n_parts))]
+        [rejected_table(errors), *(pq.read_table(part_file(parsed, part, "rejected")) for part in range(n_parts))]
     )
     write_table(rejected, config.out / "rejected.parquet")
     names = pa.concat_tables(
         [schemas.PROTEINS.empty_table().select(["id", "sequence", "msa_count"])]
-        + [pq.read_table(_part(parsed, part), columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
+        + [pq.read_table(part_file(parsed, part), columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
     )
     reasons = group_reasons(rejected["reason"].to_pylist())
     if not names.num_rows:
@@ -120,21 +124,22 @@ def prepare(config: PrepareConfig, progress: Callable[[str, int, int], None] | N
         clusters = {id: given[id] for id in sequences}
     splits = assign_splits(clusters, seed=config.proteins.seed)
     check_disjoint(clusters, splits)
-    digests = _finish_all(n_parts, clusters, splits, config, report)
-    sizes = Counter(splits.values())
-    for split in SPLITS:
-        if not sizes[split]:
-            logger.warning("the %s split is empty: %d clusters are too few", split, len(set(clusters.values())))
+    columns = []
+    for part in range(n_parts):
+        ids = pq.read_table(part_file(parsed, part), columns=["id"])["id"].to_pylist()
+        columns.append({"cluster": [clusters[id] for id in ids], "split": [splits[id] for id in ids]})
+    digest = finish_parts(columns, parsed, config.out / "proteins", protein_schema(config.proteins), report)
+    n_clusters = len(set(clusters.values()))
     summary = {
         "settings": settings,
         "n_proteins": len(sequences),
         "n_rejected": rejected.num_rows,
         "reasons": reasons,
-        "labelled_by": dict(_label_counts(parsed, n_parts)),
-        "splits": {split: sizes[split] for split in SPLITS},
-        "n_clusters": len(set(clusters.values())),
+        "labelled_by": dict(add_counts(parsed, n_parts)),
+        "splits": split_sizes(list(splits.values()), n_clusters),
+        "n_clusters": n_clusters,
         "msa_count_histogram": count_histogram(names["msa_count"].to_pylist()),
-        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "digest": digest,
         "schema_version": schemas.VERSION,
     }
     write_json(config.out / "dataset.json", summary)
@@ -169,44 +174,6 @@ def _settings(config: PrepareConfig) -> dict:
     }
 
 
-def _check_same_settings(out: Path, settings: dict) -> None:
-    stored = out / "settings.json"
-    if not stored.exists():
-        return
-    if changed := difference(json.loads(stored.read_text()), settings):
-        raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove this one")
-
-
-def _parse_all(items: list[Item], folder: Path, settings: ProteinSettings, report: Callable) -> int:
-    """Write a parsed part for every ``PART_ROWS`` items; returns the number of parts."""
-    chunks = [items[start : start + PART_ROWS] for start in range(0, len(items), PART_ROWS)]
-    missing = [part for part in range(len(chunks)) if not _part(folder, part).exists()]
-    pieces = [{"part": part, "items": [asdict(item) for item in chunks[part]]} for part in missing]
-    finished_parts = run_tasks(_parse_part, pieces, folder=folder, settings=settings)
-    for done, _ in enumerate(finished_parts, start=len(chunks) - len(missing) + 1):
-        report("parse", done, len(chunks))
-    return len(chunks)
-
-
-def _finish_all(
-    n_parts: int, clusters: dict[str, str], splits: dict[str, str], config: PrepareConfig, report: Callable
-) -> list[str]:
-    """Write the final parts; returns their digests in order."""
-    parsed, final = config.out / "parsed", config.out / "proteins"
-    final.mkdir(exist_ok=True)
-    pieces = []
-    for part in range(n_parts):
-        ids = pq.read_table(_part(parsed, part), columns=["id"])["id"].to_pylist()
-        columns = {"cluster": [clusters[i] for i in ids], "split": [splits[i] for i in ids]}
-        pieces.append({"part": part, "columns": columns})
-    digests = {}
-    finished_parts = run_tasks(_finish_part, pieces, parsed=parsed, final=final, settings=config.proteins)
-    for done, (part, digest) in enumerate(finished_parts, start=1):
-        digests[part] = digest
-        report("write", done, n_parts)
-    return [digests[part] for part in range(n_parts)]
-
-
 def _parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
     """Ray task: parse the proteins of one part and write its rows and its rejects."""
     rows, errors, labelled = [], [], Counter()
@@ -221,38 +188,7 @@ def _parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
         except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
             logger.exception("%s", item.msa_file)
             errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
-    write_table(rejected_table(errors), _part(folder, piece["part"], "rejected"))
-    schema = protein_schema(settings)
-    counts = {b"labelled_by": json.dumps(labelled).encode()}
-    table = pa.Table.from_pylist(rows, schema=schema.with_metadata((schema.metadata or {}) | counts))
-    write_table(table, _part(folder, piece["part"]))
-
-
-def _finish_part(piece: dict, parsed: Path, final: Path, settings: ProteinSettings) -> str:
-    """Ray task: add cluster and split to one parsed part, write it, and return the digest of its content."""
-    table = pq.read_table(_part(parsed, piece["part"]))
-    for name, values in piece["columns"].items():
-        position = table.schema.get_field_index(name)
-        table = table.set_column(position, schemas.PROTEINS.field(name), pa.array(values, pa.string()))
-    table = table.cast(protein_schema(settings))
-    if table.num_rows:
-        write_table(table, _part(final, piece["part"]))
-    content = hashlib.sha256()
-    for row in table.to_batches(max_chunksize=1):
-        for column in row.columns:
-            content.update(repr(column[0].as_py()).encode())
-    return content.hexdigest()
-
-
-def _part(folder: Path, part: int, kind: str = "part") -> Path:
-    return folder / f"{kind}-{part:05d}.parquet"
-
-
-def _label_counts(folder: Path, n_parts: int) -> Counter:
-    total = Counter()
-    for part in range(n_parts):
-        total.update(json.loads((pq.read_schema(_part(folder, part)).metadata or {})[b"labelled_by"]))
-    return total
+    write_part(folder, piece["part"], rows, errors, protein_schema(settings), labelled)
 
 
 def _no_cluster(item: Item, table: Path | None) -> InputError:

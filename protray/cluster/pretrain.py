@@ -6,7 +6,6 @@
 """
 
 import logging
-import math
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -19,7 +18,7 @@ import ray.train
 from protray.cluster import plan, run_info
 from protray.cluster.corpus import encode_corpus
 from protray.cluster.distil_run import check_same_settings, digest
-from protray.cluster.files import write_json
+from protray.cluster.files import finite, write_json
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.progress import Progress
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
@@ -138,7 +137,7 @@ def write_results(
         "lm": asdict(run.lm),
         "files": [path.name for path in (*run.fasta, *run.held_out)],
         "corpus": {name: summary[name] for name in ("sequences", "residues", "left_out")},
-        "metrics": _finite(history[-1]),
+        "metrics": finite(history[-1]),
         "maps": scores,
     }
     write_json(folder / "pretraining.json", facts)
@@ -220,7 +219,3 @@ def tracked(run: PretrainRun) -> AbstractContextManager[tuple[Tracker, str]]:
         params=run.fixed(),
         tags=run_info.common_tags(run.lm.seed, run.corpus_digest(), run.workers),
     )
-
-
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -31,10 +31,29 @@ PROTEINS = pa.schema(
         pa.field("split", pa.string(), nullable=False),  # train, validation or test
         pa.field(
             "backbone_cA", pa.list_(pa.int16())
-        ),  # N, CA, C, O: L x 4 x 3, 0.01 Å from `origin`; null without structure
+        ),  # N, CA, C, O: L x 4 x 3, 0.01 Å from `origin`, -32768 for a missing atom; null without structure
         pa.field("origin", pa.list_(pa.float32())),  # Å
     ],
     metadata=_ORDER,
+)
+
+STRUCTURES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),  # residues with C-alpha; X for what is none of the 20
+        pa.field("index", pa.list_(pa.int32()), nullable=False),  # place in the chain, from 0, counted on over breaks
+        pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),  # as in PROTEINS
+        pa.field("origin", pa.list_(pa.float32()), nullable=False),  # Å; the mean of the C-alpha atoms
+        pa.field("breaks", pa.list_(pa.int32()), nullable=False),  # residues i, from 0, that are not bonded to i + 1
+        pa.field("resolution", pa.float32()),  # Å; null where the method has none (NMR) or the file does not say
+        pa.field("method", pa.string()),  # as the file says, upper case; null where it does not
+        pa.field("source", pa.string(), nullable=False),  # the file; archive and member for archives
+        pa.field("entry", pa.string(), nullable=False),  # e.g. 4HHB, as the file says, else the file's name
+        pa.field("entity", pa.string()),  # of the chain in mmCIF files that list sequences; null in others
+        pa.field("cluster", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+    ],
+    metadata={"protray_schema": VERSION},
 )
 
 REJECTED = pa.schema(
@@ -78,6 +97,26 @@ PREDICTIONS = pa.schema(
         pa.field("pssm_enhanced", pa.list_(pa.float32()), nullable=False),  # X_e, L x 20
     ],
     metadata=_ORDER | {"state_order": "HEC"},
+)
+
+EMBEDDINGS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("embedding", pa.list_(pa.float32()), nullable=False),  # C numbers (protein), or L x C (residue)
+    ],
+    metadata={"protray_schema": VERSION},  # and `level` and `channels` (C) in every file
+)
+
+PAIR_EMBEDDINGS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),  # the first residue i, from 0; other than 0 in long chains only,
+        # which have several rows, one after the other in one file: each as many whole residues i as fit into 32 MB
+        pa.field("embedding", pa.large_list(pa.float16()), nullable=False),  # residues i x L x C
+    ],
+    metadata={"protray_schema": VERSION},
 )
 
 

@@ -18,7 +18,11 @@ E_VALUE_SEQUENCES = 10_000
 
 
 def read_clusters(path: str | Path) -> dict[str, str]:
-    """Read a table of two tab-separated columns; returns protein id -> cluster.
+    """Read a cluster file; returns protein id -> cluster.
+
+    Either two tab-separated columns, or RCSB's files (clusters-by-entity-30.txt, bc-30.out): one cluster a line, the
+    ids of its members, such as 4HHB_1 or 4HHB_A, with blanks between them.  Those clusters are named after their first
+    members.
 
     With a header ``id<TAB>cluster`` (in either order) the names decide.  Without one, the column whose entries never
     repeat is the protein and the other the cluster: that reads both ``id<TAB>cluster`` and the
@@ -30,6 +34,8 @@ def read_clusters(path: str | Path) -> dict[str, str]:
         For a line that has not two columns, a protein on two lines, an empty file.
     """
     lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
+    if _is_rcsb(lines):
+        return _read_rcsb(lines, path)
     rows: list[tuple[int, list[str]]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -76,9 +82,27 @@ def cluster_by_identity(sequences: Mapping[str, str], identity: float = 0.25, cp
     distinct: dict[str, str] = {}
     for id in sorted(sequences):
         link(id, distinct.setdefault(sequences[id], id))
-    for a, b in _related({id: sequence for sequence, id in distinct.items()}, identity, cpus):
+    representatives = {id: sequence for sequence, id in distinct.items()}
+    for a, b in _related(representatives, representatives, identity, cpus):
         link(a, b)
     return {id: root(id) for id in sequences}
+
+
+def relatives(
+    sequences: Mapping[str, str], others: Mapping[str, str], identity: float = 0.3, cpus: int = 1
+) -> dict[str, str]:
+    """Find the proteins that are related to one of `others`; returns their id -> the id of such a one.
+
+    Related means what `cluster_by_identity` links: at least `identity` over half of either sequence, or equal.
+    """
+    if not 0 <= identity <= 1:
+        raise ValueError(f"identity is a share and must lie in [0, 1], got {identity}")
+    distinct = {sequence: id for id, sequence in sorted(sequences.items(), reverse=True)}
+    representatives = {id: sequence for sequence, id in distinct.items()}
+    found = {id: other for other, id in sorted(_related(others, representatives, identity, cpus), reverse=True)}
+    equal = {sequence: id for id, sequence in sorted(others.items(), reverse=True)}
+    found |= {id: equal[sequence] for sequence, id in distinct.items() if sequence in equal}
+    return {id: found[distinct[sequence]] for id, sequence in sequences.items() if distinct[sequence] in found}
 
 
 def assign_splits(
@@ -121,35 +145,55 @@ def _first_repeat(rows: list[tuple[int, list[str]]], column: int) -> tuple[int, 
     return None
 
 
-def _related(sequences: Mapping[str, str], identity: float, cpus: int) -> list[tuple[str, str]]:
-    """Pairs of ids that phmmer links."""
-    if len(sequences) < 2:
+def _is_rcsb(lines: list[str]) -> bool:
+    """Whether a cluster file is one of RCSB's: no tabs, and every word an entry and what is in it."""
+    words = [word for line in lines for word in line.split()]
+    return bool(words) and all("_" in word for word in words) and not any("\t" in line for line in lines)
+
+
+def _read_rcsb(lines: list[str], path: str | Path) -> dict[str, str]:
+    clusters: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        members = line.split()
+        for id in members:
+            if clusters.setdefault(id, members[0]) != members[0]:
+                raise InputError(path, number, f"{id!r} is on two lines; a protein belongs to one cluster")
+    return clusters
+
+
+def _related(
+    queries: Mapping[str, str], targets: Mapping[str, str], identity: float, cpus: int
+) -> list[tuple[str, str]]:
+    """Pairs (query, target) of ids that phmmer links."""
+    if not queries or not targets:
         return []
     import pyhmmer
 
     alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
-    block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
-    ids = sorted(sequences)
-    for number, id in enumerate(ids):  # numbers as names: ids may hold blanks, HMMER's names may not
-        text = pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequences[id])
-        block.append(text.digitize(alphabet))
+
+    def digital(sequences: list[str]) -> Any:
+        block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
+        for number, sequence in enumerate(sequences):  # numbers as names: ids may hold blanks, HMMER's names may not
+            block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
+        return block
+
+    query_ids, target_ids = sorted(queries), sorted(targets)
+    left, right = [queries[id] for id in query_ids], [targets[id] for id in target_ids]
     pairs = []
-    searches = pyhmmer.hmmer.phmmer(block, block, cpus=cpus, E=MAX_E, Z=E_VALUE_SEQUENCES)
+    searches = pyhmmer.hmmer.phmmer(digital(left), digital(right), cpus=cpus, E=MAX_E, Z=E_VALUE_SEQUENCES)
     for query, hits in enumerate(searches):
         for hit in hits:
             target = int(hit.name)
-            if target != query and any(
-                _close(domain, ids, query, target, sequences, identity) for domain in hit.domains
-            ):
-                pairs.append((ids[query], ids[target]))
+            shorter = min(len(left[query]), len(right[target]))
+            if any(_close(domain, shorter, identity) for domain in hit.domains):
+                pairs.append((query_ids[query], target_ids[target]))
     return pairs
 
 
-def _close(domain: Any, ids: list[str], query: int, target: int, sequences: Mapping[str, str], identity: float) -> bool:
+def _close(domain: Any, shorter: int, identity: float) -> bool:
     """Whether one aligned domain of a hit is long and similar enough."""
     if domain.i_evalue > MAX_E:
         return False
     top, bottom = domain.alignment.hmm_sequence.upper(), domain.alignment.target_sequence.upper()
     pairs = [(a, b) for a, b in zip(top, bottom, strict=True) if a not in ".-" and b not in ".-"]
-    shorter = min(len(sequences[ids[query]]), len(sequences[ids[target]]))
     return len(pairs) >= COVERAGE * shorter and sum(a == b for a, b in pairs) >= identity * len(pairs)

@@ -3,7 +3,7 @@
 Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,14 +74,19 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     source = "the bundled sample" if path is None else str(path)
     tables = [_of_split(table, split) for table in (_sample() if path is None else _dataset(Path(path)))]
-    ids = [id for table in tables for id in table["id"].to_pylist()]
-    if not ids:
+    if not sum(table.num_rows for table in tables):
         raise ValueError(f"{source} holds no chain" + (f" of the split {split!r}" if split else ""))
+    return gather(tables)
+
+
+def gather(tables: Sequence[pa.Table]) -> Structures:
+    """Put the chains of tables with the columns id, sequence, index and backbone_cA together, sorted by id."""
+    ids = [id for table in tables for id in table["id"].to_pylist()]
     lengths = np.array(
         [len(sequence) for table in tables for sequence in table["sequence"].to_pylist()], dtype=np.int64
     )
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    rows_R = _gather(lengths, np.array(order))
+    rows_R = _reordered(lengths, np.array(order))
     flat = [_flat(table) for table in tables]
     codes_R, index_R, ca_R3 = (np.concatenate(arrays)[rows_R] for arrays in zip(*flat, strict=True))
     starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
@@ -132,7 +137,7 @@ def _values(column: pa.ChunkedArray) -> np.ndarray:
     return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
 
-def _gather(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _reordered(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Row numbers that put the residues of chains into another order of chains."""
     starts = np.cumsum(lengths) - lengths
     shift = np.cumsum(lengths[order]) - lengths[order]

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -100,17 +101,22 @@ def format_of(path: str | Path) -> str | None:
 def read_bytes(path: str | Path) -> bytes:
     """Read a whole file, decompressing gzip (told by its first two bytes, not by its name), at most ``MAX_BYTES``."""
     with open(path, "rb") as file:
-        packed = file.read(2) == _GZIP
-        file.seek(0)
-        try:
-            raw = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
-        except EOFError:
-            raise InputError(path, None, "the gzip stream ends early: the file is truncated") from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(path, None, f"the gzip stream is damaged: {error}") from None
+        return unpack(file, path)
+
+
+def unpack(file: BinaryIO, source: str | Path) -> bytes:
+    """Read an open file as `read_bytes` does; `source` is named in errors."""
+    packed = file.read(2) == _GZIP
+    file.seek(0)
+    try:
+        raw = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
+    except EOFError:
+        raise InputError(source, None, "the gzip stream ends early: the file is truncated") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(source, None, f"the gzip stream is damaged: {error}") from None
     if len(raw) > MAX_BYTES:
         raise InputError(
-            path, None, f"more than {MAX_BYTES} bytes of text; filter the alignment, e.g. at 90 % identity"
+            source, None, f"more than {MAX_BYTES} bytes of text; filter the alignment, e.g. at 90 % identity"
         )
     return raw
 

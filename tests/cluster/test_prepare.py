@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pyarrow.parquet as pq
 import pytest
 
+from protray.cluster import parts
 from protray.cluster import prepare as module
 from protray.cluster.files import group_reasons
 from protray.cluster.prepare import PrepareConfig, count_histogram, prepare
@@ -135,7 +136,7 @@ def test_a_broken_run_goes_on_at_the_missing_parts_and_ends_the_same(ray_local, 
         assert kept.stat().st_mtime_ns == stamp
         return run_tasks(task, pieces, **shared)
 
-    monkeypatch.setattr(module, "run_tasks", watched)
+    monkeypatch.setattr(parts, "run_tasks", watched)
     resumed = prepare(config)
     assert remade == [1]
     assert resumed["digest"] == whole["digest"]

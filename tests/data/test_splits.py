@@ -8,6 +8,7 @@ from protray.data.splits import (
     check_disjoint,
     cluster_by_identity,
     read_clusters,
+    relatives,
 )
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.msa import InputError
@@ -30,6 +31,8 @@ def mutate(sequence: str, share: float, seed: int) -> str:
         ("a\tx\nb\tx\nc\ty\n", {"a": "x", "b": "x", "c": "y"}),
         ("a\ta\na\tb\nc\tc\n", {"a": "a", "b": "a", "c": "c"}),  # mmseqs: representative, member
         ("a\ta\r\n\r\nb\tb\r\n", {"a": "a", "b": "b"}),
+        ("4HHB_1 2DN1_1\n\n1ABC_2\n", {"4HHB_1": "4HHB_1", "2DN1_1": "4HHB_1", "1ABC_2": "1ABC_2"}),  # RCSB
+        ("4HHB_A 4HHB_C \r\n", {"4HHB_A": "4HHB_A", "4HHB_C": "4HHB_A"}),
     ],
 )
 def test_cluster_tables(tmp_path, text, expected) -> None:
@@ -44,6 +47,9 @@ def test_cluster_tables(tmp_path, text, expected) -> None:
         ("", None, "empty"),
         ("id\tcluster\n", None, "empty"),
         ("a x\n", 1, "two tab-separated columns"),
+        (" \n\n", None, "empty"),
+        ("4HHB_1 2DN1_1\n1ABC_2 2DN1_1\n", 2, "'2DN1_1' is on two lines"),
+        ("4HHB_1 2DN1_1\nx\n", 1, "two tab-separated columns"),
         ("a\tx\nb\t\n", 2, "two tab-separated columns"),
         ("id\tcluster\na\tx\na\ty\n", 3, "'a' is on two lines"),
         ("a\tx\na\ty\nb\tx\n", 2, "'a' is on two lines"),
@@ -88,6 +94,25 @@ def test_identity_threshold_parts_distant_relatives() -> None:
     sequences = {"a": parent, "b": mutate(parent, 0.4, 6)}  # 58 to 68 % equal
     assert len(set(cluster_by_identity(sequences, 0.5).values())) == 1
     assert len(set(cluster_by_identity(sequences, 0.9).values())) == 2
+
+
+def test_relatives_of_a_test_set() -> None:
+    """Over half of either: half of the parent is a relative, and so is the parent inside a chain twice as long."""
+    parent, stranger = random_sequence(120, 1), random_sequence(120, 2)
+    sequences = {
+        "child": mutate(parent, 0.4, 3),
+        "copy": parent,
+        "half": parent[40:110],
+        "inside": parent + random_sequence(130, 9),
+        "stranger": stranger,
+        "tenth": parent[:12] + stranger[:100],
+        "tiny": "MW",
+        "tiny2": "MW",
+    }
+    found = relatives(sequences, {"parent": parent, "other": "MW", "far": random_sequence(90, 4)})
+    assert found == dict.fromkeys(("child", "copy", "half", "inside"), "parent") | {"tiny": "other", "tiny2": "other"}
+    assert relatives(sequences, {}) == relatives({}, sequences) == {}
+    assert relatives({"child": sequences["child"]}, {"parent": parent}, identity=0.9) == {}
 
 
 def test_whole_clusters_and_stable_when_proteins_are_added() -> None:

@@ -1,4 +1,4 @@
-"""Structure files and DSSP labels, on an ideal helix and an ideal pair of strands built here (synthetic)."""
+"""Structure files and DSSP labels, on ideal helices (synthetic)."""
 
 import gzip
 import shutil
@@ -6,47 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structure_text import HELIX, atom, build_backbone, mmcif, pdb, pdb_chain
 
 from protray.seq.msa import InputError
 from protray.seq.secondary import to_three
 from protray.struct import dssp
-from protray.struct.io import Chain, place, read_chains, structure_stem
-
-HELIX = (-57.0, -47.0)
-
-
-def build_backbone(angles: list[tuple[float, float]]) -> np.ndarray:
-    """N, CA, C, O from (phi, psi) in degrees, with Engh & Huber bond lengths and angles; shape (L, 4, 3)."""
-
-    def extend(a, b, c, bond, angle, torsion) -> np.ndarray:
-        angle, torsion = np.radians(angle), np.radians(torsion)
-        axis = (c - b) / np.linalg.norm(c - b)
-        normal = np.cross(b - a, axis)
-        normal /= np.linalg.norm(normal)
-        local = bond * np.array([-np.cos(angle), np.sin(angle) * np.cos(torsion), np.sin(angle) * np.sin(torsion)])
-        return c + np.stack([axis, np.cross(normal, axis), normal], axis=1) @ local
-
-    n, ca = np.zeros(3), np.array([1.458, 0, 0])
-    c = ca + 1.525 * np.array([-np.cos(np.radians(111.0)), np.sin(np.radians(111.0)), 0])
-    atoms = []
-    for index, (_, psi) in enumerate(angles):
-        atoms.append([n, ca, c, extend(n, ca, c, 1.231, 120.1, psi + 180)])
-        if index + 1 < len(angles):
-            next_n = extend(n, ca, c, 1.329, 117.2, psi)
-            next_ca = extend(ca, c, next_n, 1.458, 121.7, 180)
-            n, ca, c = next_n, next_ca, extend(c, next_n, next_ca, 1.525, 111.0, angles[index + 1][0])
-    return np.array(atoms, dtype=np.float32)
+from protray.struct.io import Chain, parse_structure, place, read_chains, structure_stem
 
 
 def helix(length: int = 16) -> Chain:
     return Chain("A", "A" * length, build_backbone([HELIX] * length), tuple(map(str, range(1, length + 1))))
-
-
-def atom(serial, name, residue, chain, number, xyz, record="ATOM  ", alt=" ", occupancy=1.0) -> str:
-    return (
-        f"{record}{serial:5d}  {name:<3s}{alt}{residue} {chain}{number:>5s}   "
-        f"{xyz[0]:8.3f}{xyz[1]:8.3f}{xyz[2]:8.3f}{occupancy:6.2f}  0.00           {name[0]}"
-    )
 
 
 PDB = "\n".join(
@@ -93,9 +62,12 @@ def test_mmcif_equals_pdb(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.pdb", "", "cannot be read as pdb: Empty file"),
+        ("x.pdb", "", "cannot be read as pdb: the file is empty"),
         ("x.pdb", "HEADER only\n", "no protein chain"),
         ("x.cif", "not a cif file\n", "cannot be read as cif"),
+        ("x.cif", "# nothing\n", "cannot be read as cif: it has no data block"),
+        ("x.cif", "data_x\n_a.b 1\n", r"no protein chain with C-alpha atoms \(no atoms\)"),
+        ("x.pdb", "ATOM  garbage\n", "cannot be read as pdb: Problem in line 1"),
         ("x.xyz", "", "is no structure format"),
     ],
 )
@@ -108,6 +80,114 @@ def test_unusable_file(tmp_path, name, content, reason) -> None:
 
 def test_stem() -> None:
     assert structure_stem("a/1abc.cif.gz") == "1abc"
+    assert structure_stem("ab/pdb4hhb.ent.gz") == "4hhb"
+    assert structure_stem("pdb4hhb.pdb") == "pdb4hhb"
+
+
+@pytest.mark.parametrize("broken", ["     foo", "     nan", "********", "        "])
+def test_a_coordinate_that_is_no_number_is_an_error_with_its_line(broken) -> None:
+    lines = pdb_chain("ACD")
+    lines[5] = lines[5][:38] + broken + lines[5][46:]  # y of the second residue's C-alpha
+    with pytest.raises(InputError, match="no three coordinates in 'ATOM      6  CA  CYS A   2") as caught:
+        parse_structure(pdb(lines, header=["REMARK 1", "REMARK 2"]).encode(), "x.pdb")
+    assert caught.value.line == 8
+    full = pdb(["ATOM      1  CA  ALA A   1    1000.1231000.123-100.123  1.00  0.00           C"])
+    (chain,) = parse_structure(full.encode(), "x.pdb").chains
+    assert chain.backbone_L43[0, 1].tolist() == pytest.approx([1000.123, 1000.123, -100.123])
+
+
+def ca(residue, number, x, **rest) -> str:
+    return atom(1, "CA", residue, "A", number, (x, 0, 0), **rest)
+
+
+def test_every_decision_by_hand() -> None:
+    """Each line is one decision; what is left are residues 1 to 5, 6B, 7, 8, 9 and 10."""
+    lines = [
+        "HEADER    HYDROLASE                               01-JAN-00   1ABC",
+        "EXPDTA    X-RAY DIFFRACTION",
+        "REMARK   2 RESOLUTION.    1.90 ANGSTROMS.",
+        "MODEL        1",
+        ca("MET", "1 ", 0),
+        ca("MSE", "2 ", 4, record="HETATM"),  # selenomethionine: M
+        ca("UNK", "3 ", 8),  # X
+        ca("SEC", "4 ", 12),  # selenocysteine is none of the 20: X
+        ca("ALA", "5 ", 16, alt="A", occupancy=0.3),
+        ca("ALA", "5 ", 17, alt="B", occupancy=0.5),
+        ca("ALA", "5 ", 18, alt="C", occupancy=0.2),
+        ca("GLY", "6B", 20),  # an insertion code
+        ca("SER", "7 ", 24, alt="A", occupancy=0.4),  # serine or threonine in one place
+        ca("THR", "7 ", 25, alt="B", occupancy=0.6),
+        *(atom(1, name, "QQQ", "A", "8 ", (28, y, 0), "HETATM") for y, name in enumerate(("N", "CA", "C"))),
+        ca("QQQ", "80 ", 28, record="HETATM"),  # unknown, and without N and C: left out
+        atom(1, "N", "LYS", "A", "85 ", (28, 0, 0)),  # no C-alpha: left out
+        ca("TRP", "9 ", 32, alt="A", occupancy=0.5),  # equal: the first
+        ca("TRP", "9 ", 33, alt="B", occupancy=0.5),
+        ca("VAL", "10 ", 36),
+        "TER",
+        ca("GLY", "201 ", 50, record="HETATM"),  # an amino acid, but a ligand
+        ca(" CA", "202 ", 60, record="HETATM"),  # calcium
+        atom(1, "O", "HOH", "A", "301 ", (70, 0, 0), "HETATM"),
+        atom(1, "P", " DA", "B", "1 ", (0, 0, 0)),
+        atom(1, "P", " DC", "B", "2 ", (0, 7, 0)),
+        "TER",
+        "ENDMDL",
+        "MODEL        2",
+        ca("TRP", "1 ", 0),
+        "ENDMDL",
+        "END\n",
+    ]
+    found = parse_structure("\n".join(lines).encode(), "x.pdb")
+    (chain,) = found.chains
+    assert (found.entry, found.method, found.resolution) == ("1ABC", "X-RAY DIFFRACTION", pytest.approx(1.9))
+    assert (chain.id, chain.sequence, chain.entity) == ("A", "MMXXAGTXWV", None)
+    assert chain.numbers == ("1", "2", "3", "4", "5", "6B", "7", "8", "9", "10")
+    assert chain.positions == (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    assert chain.backbone_L43[:, 1, 0].tolist() == [0, 4, 8, 12, 17, 20, 25, 28, 32, 36]
+    assert found.counts == {
+        "files_with_several_models": 1,
+        "nucleic_acid_chains": 1,
+        "waters": 1,
+        "ligands": 2,
+        "modified_residues": 1,
+        "unknown_residues": 3,
+        "residues_without_ca": 2,
+        "alternate_locations": 2,
+        "residues_of_two_kinds": 1,
+        "inserted_residues": 1,
+    }
+
+
+def test_locations_are_chosen_per_residue_not_per_atom() -> None:
+    """B has the higher occupancy in sum, so N comes from B, too, where A and B are equal; O has no alternatives."""
+    atoms = [("N", 0.5, 0.5), ("CA", 0.4, 0.6), ("C", 0.4, 0.6)]
+    lines = [
+        atom(1, name, "ALA", "A", "1 ", (x, 0, 0), alt=alt, occupancy=occupancy)
+        for name, *shares in atoms
+        for x, (alt, occupancy) in enumerate(zip("AB", shares, strict=True))
+    ]
+    (chain,) = parse_structure(pdb([*lines, atom(1, "O", "ALA", "A", "1 ", (9, 0, 0))]).encode(), "x.pdb").chains
+    assert chain.backbone_L43[0, :, 0].tolist() == [1, 1, 1, 9]
+
+
+def test_mmcif_has_entities_and_places_in_their_sequences() -> None:
+    header = (
+        "_exptl.method 'Solution NMR'\nloop_\n_entity.id\n_entity.type\n7 polymer\n8 polymer\n"
+        "loop_\n_entity_poly.entity_id\n_entity_poly.type\n7 'polypeptide(L)'\n8 'polypeptide(D)'"
+    )
+    text = mmcif([("A", "7", "ACD", [2, 3, 6]), ("B2", "7", "W", [4]), ("C", "8", "AA", [1, 2])], "4HHB", header)
+    found = parse_structure(text.encode(), "x.cif")
+    assert (found.entry, found.method, found.resolution) == ("4HHB", "SOLUTION NMR", None)
+    assert [(c.id, c.sequence, c.entity) for c in found.chains] == [("A", "ACD", "7"), ("B2", "W", "7")]
+    assert (found.chains[0].positions, found.chains[0].numbers) == ((2, 3, 6), ("102", "103", "106"))
+    assert found.counts == {"other_polymers": 1}
+    bare = parse_structure(mmcif([("A", "7", "ACD", [2, 3, 6])], sequences=False).encode(), "x.cif").chains[0]
+    assert (bare.entity, bare.positions) == (None, (102, 103, 106))
+
+
+def test_nucleic_acids_alone_are_named() -> None:
+    text = pdb([atom(1, "P", " DA", "B", "1 ", (0, 0, 0)), atom(1, "P", " DC", "B", "2 ", (0, 7, 0))])
+    with pytest.raises(InputError, match=r"no protein chain with C-alpha atoms \(1 nucleic acid chains\)"):
+        parse_structure(text.encode(), "x.pdb")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Folders, archives and lists of structure files; what leads out of an archive is not read."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from protray.data.structure_files import find_sources, read_source
+from protray.seq.msa import InputError
+
+FILES = {"b/2xyz.cif.gz": gzip.compress(b"two"), "a/1abc.pdb": b"one", "a/notes.txt": b"-", ".hidden/x.pdb": b"-"}
+
+
+def make_tar(path: Path, mode: str, members: dict[str, bytes] = FILES) -> Path:
+    with tarfile.open(path, mode) as tar:
+        for name, raw in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(raw)
+            tar.addfile(info, io.BytesIO(raw))
+    return path
+
+
+def test_folder(tmp_path) -> None:
+    for name, raw in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(raw)
+    sources, errors = find_sources(tmp_path, tmp_path)
+    assert [read_source(source) for source in sources] == [b"one", b"two"]
+    assert [source.name for source in sources] == [str(tmp_path / "a/1abc.pdb"), str(tmp_path / "b/2xyz.cif.gz")]
+    assert [(error.file, error.reason.split(";")[0]) for error in errors] == [
+        (str(tmp_path / "a/notes.txt"), "extension '.txt' is no structure format")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tgz", "w:gz"), ("x.tar.xz", "w:xz"), ("x.tar.bz2", "w:bz2")],
+)
+def test_archives(tmp_path, name, mode) -> None:
+    archive = make_tar(tmp_path / name, mode)
+    work = tmp_path / "work"
+    work.mkdir()
+    for _ in range(2):  # the second time from the copy that the first left
+        sources, errors = find_sources(archive, work)
+        assert [read_source(source) for source in sources] == [b"one", b"two"]
+        assert [source.name for source in sources] == [f"{archive}/a/1abc.pdb", f"{archive}/b/2xyz.cif.gz"]
+        assert [error.file for error in errors] == [f"{archive}/a/notes.txt"]
+    assert {path.name for path in work.iterdir()} == (set() if mode == "w" else {"archive.tar"})
+
+
+def test_members_that_lead_out_and_links_are_refused_and_nothing_is_written(tmp_path) -> None:
+    archive = make_tar(
+        tmp_path / "x.tar", "w", {"../out.pdb": b"-", "/abs.pdb": b"-", "a/../../o.pdb": b"-", "./ok.pdb": b"ok"}
+    )
+    with tarfile.open(archive, "a") as tar:
+        for name, kind in (
+            ("soft.pdb", tarfile.SYMTYPE),
+            ("hard.pdb", tarfile.LNKTYPE),
+            ("pipe.pdb", tarfile.FIFOTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+    sources, errors = find_sources(archive, tmp_path)
+    assert [read_source(source) for source in sources] == [b"ok"]
+    reasons = {error.file.removeprefix(f"{archive}/"): error.reason for error in errors}
+    outside, no_file = "a member path that leads out of the archive is not read", "a link or another thing"
+    assert {name: reason == outside for name, reason in reasons.items()} == {
+        "../out.pdb": True, "/abs.pdb": True, "a/../../o.pdb": True,
+        "soft.pdb": False, "hard.pdb": False, "pipe.pdb": False,
+    }  # fmt: skip
+    assert all(reason.startswith(no_file) for reason in reasons.values() if reason != outside)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.tar"}
+
+
+@pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tar.xz", "w:xz")])
+def test_a_truncated_archive_is_an_error(tmp_path, name, mode) -> None:
+    archive = make_tar(
+        tmp_path / name, mode, {"a.pdb": bytes(range(256)) * 40, "b.pdb": bytes(range(255, -1, -1)) * 40}
+    )
+    raw = archive.read_bytes()
+    archive.write_bytes(raw[: 14_000 if mode == "w" else len(raw) - 60])
+    with pytest.raises(InputError, match=f"{name}: the archive"):
+        find_sources(archive, tmp_path)
+    assert not (tmp_path / "archive.tar").exists()
+
+
+def test_a_list_names_files_by_line(tmp_path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "1abc.pdb").write_bytes(b"one")
+    (tmp_path / "list.txt").write_text(f"# mine\ns/1abc.pdb\n\n{tmp_path}/s/1abc.pdb  # again\nabsent.cif\nlist.txt\n")
+    sources, errors = find_sources(tmp_path / "list.txt", tmp_path)
+    assert [read_source(source) for source in sources] == [b"one", b"one"]
+    assert [(error.line, error.reason.split(":")[0]) for error in errors] == [
+        (5, "no such file"),
+        (6, "extension '.txt' is no structure format; known are .pdb .ent .cif .mmcif"),
+    ]
+
+
+def test_one_file_and_what_cannot_be_read(tmp_path) -> None:
+    (tmp_path / "1abc.pdb").write_bytes(b"one")
+    sources, errors = find_sources(tmp_path / "1abc.pdb", tmp_path)
+    assert ([read_source(source) for source in sources], errors) == ([b"one"], [])
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    (tmp_path / "binary.dat").write_bytes(b"\0\1")
+    (tmp_path / "text.tar").write_text("no archive\n" * 100)
+    for name, reason in {
+        "absent": "does not exist",
+        "empty.txt": "the list of structure files is empty",
+        "binary.dat": "neither a structure, an archive",
+        "text.tar": "the archive cannot be read",
+    }.items():
+        with pytest.raises(ValueError, match=reason):
+            find_sources(tmp_path / name, tmp_path)

@@ -1,0 +1,73 @@
+"""Names of chains in cluster files and lists of test sets, and which of several chains is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from protray.data.structure_splits import ChainName, clusters_of, listed_chains, not_the_best, read_names, repeated
+from protray.seq.msa import InputError
+
+TABLE = Path("table.txt")
+
+
+def chain(id: str, entity: str | None = "1", sequence: str = "ACD", resolution: float | None = None) -> ChainName:
+    return ChainName(id, id.partition("_")[0], entity, sequence, resolution, f"{id}.cif")
+
+
+CHAINS = dict(enumerate([chain("4hhb_A"), chain("4hhb_B", "2"), chain("4hhb_a", "2"), chain("1abc_A", None)]))
+
+
+def test_by_chain_where_case_of_entries_does_not_matter_and_that_of_chains_does() -> None:
+    clusters, missing = clusters_of(CHAINS, {"4HHB_A": "x", "4HHB_a": "y", "1ABC_A": "x"}, TABLE)
+    assert clusters == {0: "x", 2: "y", 3: "x"}
+    assert missing == {1: "no cluster for '4hhb_B' in table.txt"}
+
+
+def test_by_entity_and_pdb_files_have_none() -> None:
+    clusters, missing = clusters_of(CHAINS, {"4HHB_1": "x", "4HHB_2": "y", "1ABC_1": "z"}, TABLE)
+    assert clusters == {0: "x", 1: "y", 2: "y"}
+    assert "table.txt goes by entity, and the file has none" in missing[3]
+
+
+def test_a_file_of_another_name_is_found_by_its_entry() -> None:
+    renamed = {0: ChainName("mine_A", "4HHB", "1", "ACD", None, "mine.cif")}
+    assert clusters_of(renamed, {"4HHB_A": "x"}, TABLE)[0] == {0: "x"}
+    assert clusters_of(renamed, {"mine_A": "own", "4HHB_A": "x"}, TABLE)[0] == {0: "own"}
+    assert "no cluster for 'mine_A' or '4HHB_A'" in clusters_of(renamed, {"1ABC_A": "x"}, TABLE)[1][0]
+
+
+def test_lists_name_chains_entities_and_entries() -> None:
+    assert listed_chains(CHAINS, ["4hhb_B", "1ABC", "9XYZ"]) == {1: "4hhb_B", 3: "1ABC"}
+    assert listed_chains(CHAINS, ["4HHB_2"]) == {1: "4HHB_2", 2: "4HHB_2"}
+
+
+def test_repeated_ids() -> None:
+    found = repeated([chain("a_A"), chain("b_A"), chain("a_A"), chain("a_A")])
+    assert set(found) == {2, 3}
+    assert found[2] == "id 'a_A' is also that of a chain of a_A.cif, which is kept"
+
+
+def test_the_best_has_the_best_resolution_then_the_most_residues_then_the_first_id() -> None:
+    chains = dict(
+        enumerate(
+            [
+                chain("p_A", sequence="AAAA"),
+                chain("q_A", sequence="AAA", resolution=3.0),
+                chain("r_A", sequence="AA", resolution=1.5),
+                chain("t_A", sequence="AAA", resolution=1.5),
+                chain("s_A", sequence="AAA", resolution=1.5),
+                chain("z_A", sequence="W"),
+            ]
+        )
+    )
+    groups = "xxxxxy"
+    assert not_the_best(chains, groups.__getitem__) == {0: "s_A", 1: "s_A", 2: "s_A", 3: "s_A"}
+
+
+def test_reading_names(tmp_path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("4HHB 1ABC_A # two\n\n2XYZ_1\n")
+    assert read_names(path) == ["4HHB", "1ABC_A", "2XYZ_1"]
+    path.write_text("# none\n")
+    with pytest.raises(InputError, match="the list of ids is empty"):
+        read_names(path)
