@@ -12,17 +12,23 @@ import math
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from pathlib import Path
+
+import ray
 
 from protray.cluster import plan, run_info
 from protray.cluster.distil_run import check_same_settings, data_digest, digest
-from protray.cluster.files import write_json
+from protray.cluster.files import finite, write_json
 from protray.cluster.progress import Progress
 from protray.cluster.score_net_run import ScoreRun
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, train
 from protray.data.structures import read_structures
-from protray.training.score_export import read_config, save_score_net
+from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, evaluate_denoising
+from protray.inference.denoise import NetworkDenoiser
+from protray.plots.score_report import write_score_report
+from protray.training.score_export import load_score_net, read_config, save_score_net
 from protray.training.score_net import fit
 from protray.training.score_steps import ScoreFitConfig, calibration_batches, steps, trainable, validation_batches
 from protray.training.world import World
@@ -81,12 +87,10 @@ def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: st
             note = "" if math.isnan(explained) else f"validation: {100 * explained:.1f} % of the noise explained"
             progress(metrics["step"], metrics["of"], note)
             if "validation/explained" in metrics:
-                log.info("%s", ", ".join(f"{key} {value:.5g}" for key, value in metrics.items() if "level" not in key))
+                log.info("%s", _line(metrics))
                 track_point(tracker, run_id, metrics)
 
-        return train(
-            _loop, settings, name=_name(run), storage=run.out / "cache", workers=workers, on_report=on_report
-        )
+        return train(_loop, settings, name=_name(run), storage=run.out / "cache", workers=workers, on_report=on_report)
 
 
 def _name(run: ScoreRun) -> str:
@@ -110,15 +114,55 @@ def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> 
 
 def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Tracker, run_id: str) -> dict:
     """Write model, denoising gain, report and metrics, and remove the checkpoints."""
-    model = run.out / "model"
+    model, position = run.out / "model", state["position"]
     save_score_net(model, run.network, state["best"])
-    history = state["position"]["history"]
-    for point in history:  # what a dead driver may have missed; steps that are there stay as they are
+    for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
+    stage = job_plan["score net"]
+    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker)(_denoise)
+    log.info("denoising %d held-out chains", run.denoising.chains)
+    results, counts = ray.get(
+        measure.remote(
+            str(model.resolve()), run.fitting.crop, str(run.data.resolve()) if run.data else None, run.denoising,
+            job_plan.threads("score net"), stage.gpus_per_worker > 0,
+        )
+    )  # fmt: skip
+    tracker.log(run_id, results.metrics(), step=position["step"])
+    report = run.out / "report.html"
+    facts = {name: str(value) for name, value in (counts | run.fixed()).items()}
+    write_score_report(report, position["history"], run.network.noise.sigmas(), results, facts=facts)
+    tracker.artifact(run_id, report)
+    tracker.artifact(run_id, model, "model")
+    metrics = {
+        "best_step": position["best_step"],
+        "steps": position["step"],
+        "history": position["history"],
+        "denoising": results.rows(),
+        "chains": counts,
+        "mlflow_ui": tracker.ui(),
+    }
+    write_json(run.out / "metrics.json", finite(metrics))
     shutil.rmtree(run.out / "cache", ignore_errors=True)
-    facts = {"history": history}
-    write_json(run.out / "metrics.json", facts)
-    return facts | {"mlflow_ui": tracker.ui()}
+    return metrics
+
+
+def _denoise(
+    model: str, crop: int, data: str | None, config: DenoisingConfig, threads: int, gpu: bool
+) -> tuple[DenoisingResults, dict[str, int]]:
+    """Ray task: how well the network denoises the validation chains, and how many chains there are."""
+    import torch
+
+    torch.set_num_threads(threads)
+    net = load_score_net(Path(model)).to("cuda" if gpu else "cpu")
+    train_chains, held_out = (read_structures(data, split) for split in ("train", "validation"))
+    results = evaluate_denoising(NetworkDenoiser(net, crop), net.config.noise.sigmas(), held_out, train_chains, config)
+    return results, {"training chains": len(train_chains), "validation chains": len(held_out)}
+
+
+def _line(metrics: dict) -> str:
+    """A point of the curve for the log, without its single noise levels."""
+    shown = {key: value for key, value in metrics.items() if "/" in key and "level" not in key}
+    return f"step {metrics['step']}: " + ", ".join(f"{key} {value:.5g}" for key, value in shown.items())
 
 
 def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:

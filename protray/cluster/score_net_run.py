@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from protray.cluster.distil_run import data_digest
+from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
 from protray.training.score_steps import ScoreFitConfig
 
@@ -31,6 +32,7 @@ class ScoreRun:
     """Default: 1 where the cluster has GPUs."""
     net: ScoreNetConfig = field(default_factory=ScoreNetConfig)
     fit: ScoreFitConfig = field(default_factory=ScoreFitConfig)
+    denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-score-net"
@@ -56,6 +58,7 @@ class ScoreRun:
             "digest of the data": data_digest(self.data),
             **{f"net.{name}": value for name, value in _flat(self.network).items()},
             **{f"fit.{name}": value for name, value in _flat(self.fitting).items()},
+            **{f"denoising.{name}": value for name, value in _flat(self.denoising).items()},
         }
 
 
@@ -70,7 +73,7 @@ def given(settings: Settings, preset: Settings) -> Settings:
     return replace(preset, **changed)
 
 
-def _flat(settings: ScoreNetConfig | ScoreFitConfig) -> dict:
+def _flat(settings: ScoreNetConfig | ScoreFitConfig | DenoisingConfig) -> dict:
     """As JSON gives it back, one level deep."""
     found = {}
     for name, value in asdict(settings).items():

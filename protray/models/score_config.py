@@ -14,7 +14,7 @@ class ScoreNetConfig:
     channels: int = 64
     """C: of the feature maps, and of the embeddings."""
     bottleneck: int = 32
-    """Channels of the dilated convolution within a block."""
+    """Channels of the dilated convolution within a block: a multiple of 16, or fewer."""
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     """Of the blocks, in turn; a quarter of the crop at most, or the convolution sees mostly its own padding."""
     positional: int = 24
@@ -27,6 +27,11 @@ class ScoreNetConfig:
         for name in ("blocks", "channels", "bottleneck", "positional"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.bottleneck > 16 and self.bottleneck % 16:  # seen with PyTorch 2.13 on CPUs with AVX-512 bfloat16
+            raise ValueError(
+                f"bottleneck must be a multiple of 16, or less than 16, got {self.bottleneck}: with other numbers, "
+                "dilated bfloat16 convolutions of oneDNN give gradients of their weights that are wrong or NaN"
+            )
         if self.positional % 2 or self.distances < 0 or min(self.dilations, default=0) < 1:
             raise ValueError(
                 f"positional must be even, distances at least 0, dilations a list of numbers from 1, got "

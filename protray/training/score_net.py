@@ -25,6 +25,8 @@ from protray.training.fit import NonFiniteLossError
 from protray.training.score_steps import Crops, ScoreFitConfig, Share
 from protray.training.world import World
 
+FARTHEST = 1e6  # Å from the middle of a chain: there, float32 has 0.06 Å left
+
 
 class Denoising(nn.Module):
     """Perturb, score, compare: Eq. 1 to 5 for a micro-batch."""
@@ -98,7 +100,7 @@ def fit(
     net = ScoreNet(net_config).to(memory_format=torch.channels_last).to(world.device)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
     denoising = world.wrap(Denoising(net))
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, fused=True)
     at, best = Position(), net.state_dict()
     if resume:
         net.load_state_dict(resume["model"])
@@ -151,21 +153,32 @@ def _update(
             (loss_B.sum() * world.size / (1.5 * share.residues)).backward()
         parts.append(torch.stack([loss_B.detach(), zero_B, rigid_B, torch.ones_like(zero_B)]))
     found_4S = torch.cat(parts, dim=1)
+    ids = [id for crops in share.batches for id in crops.ids]
+    broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)]
+    if broken:  # before the sum over workers: those whose chains are sound have nothing to say
+        raise NonFiniteLossError(_not_finite("loss", broken))
     total, zero, rigid, structures = world.sum(found_4S.sum(dim=1).tolist())
     norm = nn.utils.clip_grad_norm_(denoising.parameters(), config.clip).item()
-    if not math.isfinite(total + norm):
-        ids = [id for crops in share.batches for id in crops.ids]
-        broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)] or ids
-        raise NonFiniteLossError(
-            f"the loss is {total} and its gradient {norm} with the chains {', '.join(broken)}: check their "
-            "coordinates, lower the learning rate, or switch bf16 off"
-        )
+    if not math.isfinite(norm):
+        raise NonFiniteLossError(_not_finite("gradient", ids))
     optimizer.step()
     optimizer.zero_grad()
     return [total, zero, rigid, structures, norm, 1.0]
 
 
+def _not_finite(what: str, ids: list[str]) -> str:
+    named = ", ".join(dict.fromkeys(ids))
+    return f"the {what} is not finite with the chains {named}: lower the learning rate, or switch bf16 off"
+
+
 def forward(denoising: nn.Module, crops: Crops, config: ScoreFitConfig, world: World) -> tuple[Tensor, Tensor, Tensor]:
+    """The three losses of each structure in `crops`; raises NonFiniteLossError if its coordinates are no numbers."""
+    beyond = [id for id, ca_L3 in zip(crops.ids, crops.ca_BL3, strict=True) if not (np.abs(ca_L3) < FARTHEST).all()]
+    if beyond:
+        raise NonFiniteLossError(
+            f"the loss is not finite with the chains {', '.join(dict.fromkeys(beyond))}: C-alpha coordinates are "
+            f"missing, infinite or beyond {FARTHEST:,.0f} Å; leave these chains out"
+        )
     arrays = (crops.codes_BL, crops.index_BL, crops.ca_BL3, crops.noise_BL3, crops.level_B, crops.sigma_B)
     tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(world.device) for array in arrays]
     with torch.autocast(torch.device(world.device).type, dtype=torch.bfloat16, enabled=config.bf16 and has_bf16()):

@@ -32,7 +32,9 @@ class ScoreFitConfig:
     """Crops that share the statistics of their norms; the share of a worker is a whole number of these."""
     crop: int = 32
     """Neighbouring residues of a chain that one step sees; another part of it in every epoch."""
-    learning_rate: float = 1e-3
+    split: float = 0.0
+    """Share of the crops that are two pieces of a chain, each half as long: contacts far along the chain."""
+    learning_rate: float = 3e-3
     """Of Adam, at its peak."""
     warmup: int = 50
     constant: bool = False
@@ -55,6 +57,8 @@ class ScoreFitConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.crop < MIN_RESIDUES:
             raise ValueError(f"crop must be at least {MIN_RESIDUES} residues, got {self.crop}")
+        if not 0 <= self.split <= 1:
+            raise ValueError(f"split is a share and must lie in [0, 1], got {self.split}")
         if self.batch % self.micro_batch:
             raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
         if not 0 <= self.ema < 1 or self.warmup < 0:
@@ -110,9 +114,14 @@ def steps(
             f"no chain of {len(chains)} has at least {MIN_RESIDUES} residues; there is nothing to train on"
         )
     lengths = np.minimum(chains.lengths, config.crop)
+    orders: dict[int, np.ndarray] = {}  # of the epochs that this step takes chains from
     while True:
         drawn = [divmod(place, len(rows)) for place in range(step * config.batch, (step + 1) * config.batch)]
-        orders = {epoch: generator(config.seed, "order", epoch).permutation(rows) for epoch in {e for e, _ in drawn}}
+        epochs = {epoch for epoch, _ in drawn}
+        orders = {
+            epoch: orders[epoch] if epoch in orders else generator(config.seed, "order", epoch).permutation(rows)
+            for epoch in epochs
+        }
         asked = [(int(orders[epoch][place]), epoch) for epoch, place in drawn]
         asked.sort(key=lambda pair: lengths[pair[0]])  # so that the few short chains do not shorten every micro-batch
         yield _share(chains, config, noise, asked, (config.seed, "levels", step), rank, world)
@@ -132,24 +141,33 @@ def _share(
         residues += size * min(crop, config.crop)
         if group % world == rank:
             draws = [(row, (config.seed, "crop", epoch, chains.ids[row])) for row, epoch in asked[part]]
-            mine.append(crops(chains, draws, min(crop, config.crop), level_S[part], sigma_S[part]))
+            mine.append(crops(chains, draws, min(crop, config.crop), level_S[part], sigma_S[part], config.split))
     return Share(tuple(mine), residues)
 
 
 def crops(
-    chains: Structures, draws: list[tuple[int, tuple]], length: int, level_B: np.ndarray, sigma_B: np.ndarray
-) -> Crops:
-    """Cut `length` neighbouring residues out of each chain, and draw noise; `draws` are (row, key of its random)."""
+    chains: Structures, draws: list[tuple[int, tuple]], length: int, level_B: np.ndarray, sigma_B: np.ndarray,
+    split: float = 0.0,
+) -> Crops:  # fmt: skip
+    """Cut `length` residues out of each chain and draw noise; `draws` are (row, what its random numbers go by)."""
     parts = []
     for row, keyed in draws:
         whole, rng = chains.chain(row), generator(*keyed)
-        start = int(rng.integers(len(whole.codes_L) - length + 1))
-        cut = slice(start, start + length)
+        cut = places(len(whole.codes_L), length, split, rng)
         noise_L3 = rng.standard_normal((length, 3), dtype=np.float32)
         parts.append((whole.codes_L[cut], whole.index_L[cut], whole.ca_L3[cut], noise_L3))
     codes_BL, index_BL, ca_BL3, noise_BL3 = (np.stack(arrays) for arrays in zip(*parts, strict=True))
     ids = tuple(chains.ids[row] for row, _ in draws)
     return Crops(ids, codes_BL, index_BL, ca_BL3, noise_BL3, level_B, sigma_B.astype(np.float32))
+
+
+def places(residues: int, length: int, split: float, rng: np.random.Generator) -> np.ndarray:
+    """Which residues of a chain make a crop: `length` neighbours, or with chance `split` two pieces of half as many."""
+    if rng.random() >= split:
+        return rng.integers(residues - length + 1) + np.arange(length)
+    first = length // 2
+    starts = np.sort(rng.integers(residues - length + 1, size=2))  # in the chain without the pieces
+    return np.concatenate([starts[0] + np.arange(first), starts[1] + np.arange(first, length)])
 
 
 def calibration_batches(chains: Structures, config: ScoreFitConfig, noise: NoiseConfig) -> list[Crops]:
@@ -164,11 +182,14 @@ def validation_batches(chains: Structures, config: ScoreFitConfig, noise: NoiseC
     every = noise.levels // count
     found = []
     rows = trainable(chains.lengths)
+    turns = {row: turn for turn, row in enumerate(sorted(rows.tolist(), key=lambda row: key(chains.ids[row])))}
+    if not len(rows):
+        raise ValueError(f"no chain of the {len(chains)} to validate on has at least {MIN_RESIDUES} residues")
     lengths = np.minimum(chains.lengths[rows], config.crop)
     sigmas_K = noise.sigmas()
     for length in np.unique(lengths).tolist():
         same = rows[lengths == length].tolist()
-        pairs = [(row, (key(chains.ids[row]) + n * every) % noise.levels) for row in same for n in range(count)]
+        pairs = [(row, (turns[row] + n * every) % noise.levels) for row in same for n in range(count)]
         for start in range(0, len(pairs), config.batch):
             part = pairs[start : start + config.batch]
             level_B = np.array([level for _, level in part])
