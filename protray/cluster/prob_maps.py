@@ -36,7 +36,7 @@ class ProbMapsRun:
     hidden: bool = False
     """Store the model's last hidden state, too (nothing masked, float16)."""
     bf16: bool = False
-    """Multiply matrices in bfloat16: faster where the hardware has it; probabilities change by up to 0.003."""
+    """Multiply matrices in bfloat16: faster where the hardware has it; probabilities change by less than 0.002."""
     window: int | None = None
     """Read longer proteins in overlapping windows of so many residues; needed only for memory or time."""
     overlap: int | None = None

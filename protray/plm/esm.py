@@ -26,7 +26,7 @@ def supports(model: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Shared:
+class Shared:
     """What all masked copies of a protein have in common."""
 
     base_TC: Tensor  # embeddings of the unmasked protein
@@ -43,12 +43,12 @@ def masked_logits(model: Any, tokens_T: Tensor, positions: range, mask_token: in
     the first layer's attention, and the last layer behind its attention, with the head.
     """
     with _float32(tokens_T):
-        shared = _share(model, tokens_T, mask_token)
+        shared = share(model, tokens_T, mask_token)
     starts = range(positions.start, positions.stop, at_once)
     return torch.cat([_some(model, shared, start, min(start + at_once, positions.stop)) for start in starts])
 
 
-def _some(model: Any, shared: _Shared, start: int, stop: int) -> Tensor:
+def _some(model: Any, shared: Shared, start: int, stop: int) -> Tensor:
     """Logits at the tokens `start`, ..., `stop` - 1, each masked in its own copy; shape (M, vocabulary)."""
     layers, heads = model.esm.encoder.layer, model.config.num_attention_heads
     cos_T1D, sin_T1D = shared.cos_T1D, shared.sin_T1D
@@ -59,40 +59,40 @@ def _some(model: Any, shared: _Shared, start: int, stop: int) -> Tensor:
     with _float32(hidden_MTC):
         context_MTHD = shared.attention.context(start, stop)
     for before, layer in zip(layers[:-1], layers[1:], strict=True):
-        hidden_MTC = _finish(before, hidden_MTC, context_MTHD)
+        hidden_MTC = finish(before, hidden_MTC, context_MTHD)
         attention, normed_MTC = layer.attention.self, layer.attention.LayerNorm(hidden_MTC)
-        key = _rotate(_heads(_project(attention.key, normed_MTC), heads), cos_T1D, sin_T1D)
-        value = _heads(_project(attention.value, normed_MTC), heads)
+        key = _rotate(in_heads(_project(attention.key, normed_MTC), heads), cos_T1D, sin_T1D)
+        value = in_heads(_project(attention.value, normed_MTC), heads)
         if layer is layers[-1]:
-            query = _heads(_project(attention.query, normed_MTC[masked]), heads)[:, None]
+            query = in_heads(_project(attention.query, normed_MTC[masked]), heads)[:, None]
             query = _rotate(query, cos_T1D[start:stop, None], sin_T1D[start:stop, None])
         else:
-            query = _rotate(_heads(_project(attention.query, normed_MTC), heads), cos_T1D, sin_T1D)
-        context_MTHD = _attend(query, key, value)
+            query = _rotate(in_heads(_project(attention.query, normed_MTC), heads), cos_T1D, sin_T1D)
+        context_MTHD = attend(query, key, value)
     context_MHD = context_MTHD[:, 0] if len(layers) > 1 else context_MTHD[masked]
     with _float32(hidden_MTC):
-        hidden_MC = _finish(layers[-1], hidden_MTC[masked], context_MHD.float())
+        hidden_MC = finish(layers[-1], hidden_MTC[masked], context_MHD.float())
         return model.lm_head(model.esm.encoder.emb_layer_norm_after(hidden_MC))
 
 
-def _finish(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
+def finish(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
     """What follows the attention of a layer: (.., C) and (.., H, D) -> (.., C)."""
     hidden = hidden + layer.attention.output.dense(context.flatten(-2))
     return hidden + layer.output.dense(F.gelu(layer.intermediate.dense(layer.LayerNorm(hidden))))
 
 
-def _share(model: Any, tokens_T: Tensor, mask_token: int) -> _Shared:
+def share(model: Any, tokens_T: Tensor, mask_token: int) -> Shared:
     """Compute what does not depend on the position that is masked."""
     base_TC, mask_C = _embed(model, tokens_T, mask_token)
     cos_T1D, sin_T1D = _rotary(model.esm, base_TC)
     first, heads = model.esm.encoder.layer[0].attention, model.config.num_attention_heads
     normed_TC = first.LayerNorm(torch.cat([base_TC, mask_C[None]]))
     query, key, value = (
-        _heads(project(normed_TC), heads) for project in (first.self.query, first.self.key, first.self.value)
+        in_heads(project(normed_TC), heads) for project in (first.self.query, first.self.key, first.self.value)
     )
     own = [_rotate(query[:-1], cos_T1D, sin_T1D), _rotate(key[:-1], cos_T1D, sin_T1D), value[:-1]]
     mask = [_rotate(query[-1:], cos_T1D, sin_T1D), _rotate(key[-1:], cos_T1D, sin_T1D), value[-1:].expand_as(own[2])]
-    return _Shared(base_TC, mask_C, cos_T1D, sin_T1D, SharedAttention.of(own, mask))
+    return Shared(base_TC, mask_C, cos_T1D, sin_T1D, SharedAttention.of(own, mask))
 
 
 def _embed(model: Any, tokens_T: Tensor, mask_token: int) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,7 @@ def _project(linear: Any, x: Tensor) -> Tensor:
     return F.linear(x, linear.weight).float() + linear.bias
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def in_heads(x: Tensor, heads: int) -> Tensor:
     """(.., C) -> (.., H, D)."""
     return x.unflatten(-1, (heads, -1))
 
@@ -135,6 +135,7 @@ def _rotate(x_THD: Tensor, cos_T1D: Tensor, sin_T1D: Tensor) -> Tensor:
     return x_THD * cos_T1D.to(x_THD.dtype) + turned_THD * sin_T1D.to(x_THD.dtype)
 
 
-def _attend(query_MTHD: Tensor, key_MTHD: Tensor, value_MTHD: Tensor) -> Tensor:
+def attend(query_MTHD: Tensor, key_MTHD: Tensor, value_MTHD: Tensor, scale: float | None = None) -> Tensor:
+    """Attention with scores times `scale`, by default 1 / sqrt(D)."""
     query, key, value = (x_MTHD.transpose(1, 2) for x_MTHD in (query_MTHD, key_MTHD, value_MTHD))
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    return F.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2)
