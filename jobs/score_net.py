@@ -34,7 +34,25 @@ def main() -> int:
 
 def print_summary(run: "ScoreRun", facts: dict) -> None:
     """Say how good the network is, and where it lies."""
-    print(f"model   {run.out / 'model'}")
+    best = next(point for point in facts["history"] if point["step"] == facts["best_step"])
+    print(
+        f"validation, best at step {best['step']} of {facts['steps']}: {best['validation/explained']:.3f} of the noise "
+        f"within reach explained; loss {best['validation/loss']:.1f}, {best['validation/loss_over_zero']:.3f} of a zero "
+        f"score's, {best['validation/loss_over_floor']:.1f} of the floor"
+    )
+    sampled = [row for row in facts["denoising"] if row["level"] is None]
+    print(f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} held-out chains (95 % intervals)")
+    for row in sampled:
+        rmsd, lddt = (interval(row, measure) for measure in ("rmsd", "lddt"))
+        print(f"  {row['method']:<24} RMSD {rmsd} Å, lDDT {lddt}")
+    print(f"model   {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+def interval(row: dict, measure: str) -> str:
+    """A mean with its interval, which single chains have not."""
+    low, high = row[f"{measure}_ci95"]
+    mean = f"{row[measure]:.3f}"
+    return mean if low is None else f"{mean} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

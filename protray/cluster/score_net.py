@@ -25,8 +25,9 @@ from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop
 from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, train
 from protray.data.structures import read_structures
-from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, evaluate_denoising
+from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, choose, evaluate_denoising
 from protray.inference.denoise import NetworkDenoiser
+from protray.plm.masked import has_bf16
 from protray.plots.score_report import write_score_report
 from protray.training.score_export import load_score_net, read_config, save_score_net
 from protray.training.score_net import fit
@@ -50,6 +51,7 @@ def score_net(run: ScoreRun) -> dict:
     if finished.is_file():
         log.info("%s holds this run, finished; nothing to compute", run.out)
         return json.loads(finished.read_text())
+    choose(read_structures(run.data, "validation"), run.denoising)  # better an error now than after the training
     cluster = start_ray()
     try:
         job_plan = make_plan(run, cluster)
@@ -153,9 +155,10 @@ def _denoise(
     import torch
 
     torch.set_num_threads(threads)
-    net = load_score_net(Path(model)).to("cuda" if gpu else "cpu")
+    net = load_score_net(Path(model)).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
+    denoiser = NetworkDenoiser(net, crop, has_bf16())
     train_chains, held_out = (read_structures(data, split) for split in ("train", "validation"))
-    results = evaluate_denoising(NetworkDenoiser(net, crop), net.config.noise.sigmas(), held_out, train_chains, config)
+    results = evaluate_denoising(denoiser, net.config.noise.sigmas(), held_out, train_chains, config)
     return results, {"training chains": len(train_chains), "validation chains": len(held_out)}
 
 

@@ -8,7 +8,7 @@ Shape key:  K noise levels   N chains   M measures   L residues   3 x, y, z in Ã
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class DenoisingConfig:
     shortest: int = 30
     """Residues."""
     longest: int = 128
-    """Residues; time grows with their square."""
+    """Residues; longer chains are cut to their first so many, since time grows with the square."""
     every: int = 3
     """One step is measured at every third noise level."""
     sampled: int = 20
@@ -118,7 +118,7 @@ def evaluate_denoising(
     ValueError
         If no held-out chain has a length within the limits.
     """
-    chains = [held_out.chain(row) for row in choose(held_out, config)]
+    chains = [beginning(held_out.chain(row), config.longest) for row in choose(held_out, config)]
     wiener = WienerFilter.fit(train)
     methods: dict[str, Denoiser] = {
         NOISY: lambda chain, noisy_L3, sigma: noisy_L3,
@@ -153,14 +153,21 @@ def evaluate_denoising(
 
 
 def choose(held_out: Structures, config: DenoisingConfig) -> list[int]:
-    """Rows of `config.chains` chains within the limits of length, drawn by their ids."""
-    fit = np.flatnonzero((held_out.lengths >= config.shortest) & (held_out.lengths <= config.longest)).tolist()
+    """Rows of `config.chains` chains that are long enough, drawn by their ids."""
+    fit = np.flatnonzero(held_out.lengths >= config.shortest).tolist()
     if not fit:
         raise ValueError(
-            f"none of {len(held_out)} held-out chains has {config.shortest} to {config.longest} residues, "
-            "so there is nothing to denoise"
+            f"none of {len(held_out)} held-out chains has at least {config.shortest} residues, so there is nothing to "
+            "denoise; set --denoising.shortest"
         )
     return sorted(fit, key=lambda row: key("denoising", held_out.ids[row]))[: config.chains]
+
+
+def beginning(chain: StructureChain, residues: int) -> StructureChain:
+    """The first so many residues of a chain."""
+    return replace(
+        chain, codes_L=chain.codes_L[:residues], index_L=chain.index_L[:residues], ca_L3=chain.ca_L3[:residues]
+    )
 
 
 def add_noise(chain: StructureChain, sigma: float, *keyed: object) -> np.ndarray:

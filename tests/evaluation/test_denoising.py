@@ -17,6 +17,7 @@ from protray.evaluation.denoising import (
     DenoisingConfig,
     DenoisingResults,
     add_noise,
+    beginning,
     choose,
     evaluate_denoising,
     follow,
@@ -123,13 +124,15 @@ def test_the_same_chains_and_noise_whatever_else_is_there(results) -> None:
     assert [row for row in choose(helices(10), replace(CONFIG, chains=10)) if row in ten] == ten
 
 
-def test_only_chains_within_the_limits() -> None:
+def test_short_chains_are_left_out_and_long_ones_cut() -> None:
     chains = helices(10)
     long = choose(chains, replace(CONFIG, shortest=30))
     assert long
     assert all(chains.lengths[long] >= 30)
-    with pytest.raises(ValueError, match="none of 10 held-out chains has 50 to 60 residues"):
-        choose(chains, replace(CONFIG, shortest=50, longest=60))
+    with pytest.raises(ValueError, match="none of 10 held-out chains has at least 500 residues"):
+        choose(chains, replace(CONFIG, shortest=500))
+    cut = beginning(chains.chain(0), 5)
+    assert (cut.id, len(cut.codes_L), len(cut.index_L), cut.ca_L3.shape) == (chains.ids[0], 5, 5, (5, 3))
 
 
 @pytest.mark.parametrize(
