@@ -3,11 +3,13 @@
     python jobs/bench.py msa
     python jobs/bench.py pseudo
     python jobs/bench.py maps
+    python jobs/bench.py score
 
 The plain implementation and ours take turns; shown are medians, with quartiles of the ratio.  The share of the limit is
-our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa` and
-`pseudo` use one core and count processor time; `maps` uses all cores, or a GPU, and counts wall time.  The last line is
-JSON: ratio_plain, share_of_limit, and what was measured.
+our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`,
+`pseudo` and `score` use one core and count processor time, but for two workers and what is compared with them, which
+count wall time; `maps` uses all cores, or a GPU, and counts wall time.  The last line is JSON: ratio_plain,
+share_of_limit, and what was measured.
 """
 
 import importlib
@@ -22,12 +24,12 @@ from typing import Literal
 class BenchRun:
     """What to measure; each name is a module of protray.bench with a function `bench(repeats)`."""
 
-    name: Literal["msa", "pseudo", "maps"]
+    name: Literal["msa", "pseudo", "maps", "score"]
     repeats: int = 7
     """Turns that are counted, after one that is not."""
 
 
-PER_CORE = ("msa", "pseudo")
+PER_CORE = ("msa", "pseudo", "score")
 
 
 def main(argv: list[str] | None = None) -> int:

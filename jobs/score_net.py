@@ -37,8 +37,8 @@ def print_summary(run: "ScoreRun", facts: dict) -> None:
     best = next(point for point in facts["history"] if point["step"] == facts["best_step"])
     print(
         f"validation, best at step {best['step']} of {facts['steps']}: {best['validation/explained']:.3f} of the noise "
-        f"within reach explained; loss {best['validation/loss']:.1f}, {best['validation/loss_over_zero']:.3f} of a zero "
-        f"score's, {best['validation/loss_over_floor']:.1f} of the floor"
+        f"within reach explained; loss {best['validation/loss']:.1f}, {best['validation/loss_over_zero']:.3f} of a "
+        f"zero score's, {best['validation/loss_over_floor']:.1f} of the floor"
     )
     sampled = [row for row in facts["denoising"] if row["level"] is None]
     print(f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} held-out chains (95 % intervals)")

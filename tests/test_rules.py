@@ -31,7 +31,7 @@ SCIENCE = {
     "evaluation": {"seq", "struct", "data"},
     "training": {"seq", "struct", "losses", "models", "plm", "data"},
     "inference": {"seq", "struct", "losses", "models", "plm", "data", "training"},
-    "bench": {"seq", "struct", "losses", "models", "plm", "data", "training", "inference"},
+    "bench": {"seq", "struct", "losses", "models", "plm", "data", "training", "inference", "cluster"},
 }
 
 

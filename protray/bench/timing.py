@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,7 +97,20 @@ def compare(
     """
     seconds = interleaved({"plain": plain, "ours": ours}, repeats, clock)
     plain_s = [value / plain_share for value in seconds["plain"]]
-    ours_s = seconds["ours"]
+    return case(name, measured, plain_s, seconds["ours"], work=work, limit=limit, limit_name=limit_name)
+
+
+def case(
+    name: str,
+    measured: str,
+    plain_s: list[float],
+    ours_s: list[float],
+    *,
+    work: float | None = None,
+    limit: float | None = None,
+    limit_name: str = "",
+) -> Case:
+    """What the seconds of each turn say."""
     return Case(
         name=name,
         measured=measured,
@@ -145,3 +159,16 @@ def peak_bytes(function: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def peak_resident_bytes(function: Callable[[], object]) -> int:
+    """The most memory that the process held in `function` beyond what it held before, torch's included; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is held now
+    before = _peak_resident()
+    function()
+    return _peak_resident() - before
+
+
+def _peak_resident() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])

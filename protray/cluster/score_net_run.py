@@ -11,7 +11,7 @@ from protray.training.score_steps import ScoreFitConfig
 
 # Guo et al., AAAI 2022, section 4; noise, crop, batch and positional encoding are ours, too
 PAPER_NET = ScoreNetConfig(blocks=32, channels=64, bottleneck=32, distances=0)
-PAPER_FIT = ScoreFitConfig(epochs=50, learning_rate=1e-4, warmup=0, constant=True, ema=0.0)
+PAPER_FIT = ScoreFitConfig(epochs=50, learning_rate=1e-4, warmup=0, constant=True, ema=0.0, split=0.0)
 
 Settings = TypeVar("Settings", ScoreNetConfig, ScoreFitConfig)
 

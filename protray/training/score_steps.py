@@ -32,7 +32,7 @@ class ScoreFitConfig:
     """Crops that share the statistics of their norms; the share of a worker is a whole number of these."""
     crop: int = 32
     """Neighbouring residues of a chain that one step sees; another part of it in every epoch."""
-    split: float = 0.0
+    split: float = 0.5
     """Share of the crops that are two pieces of a chain, each half as long: contacts far along the chain."""
     learning_rate: float = 3e-3
     """Of Adam, at its peak."""

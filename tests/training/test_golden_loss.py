@@ -1,4 +1,4 @@
-"""Twenty steps of the Distil stage against the stored curve; see tests/golden/README.md."""
+"""Twenty steps of the Distil stage, and of the score network, against stored curves; see tests/golden/README.md."""
 
 import importlib.util
 import json
@@ -10,19 +10,20 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "golden"
 
 
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_distil_loss", FOLDER / "make_distil_loss.py")
+def maker(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"make_{name}", FOLDER / f"make_{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_losses_of_20_steps_are_the_stored_ones() -> None:
-    stored = json.loads((FOLDER / "distil_loss.json").read_text())["losses"]
-    found = maker().losses()
+@pytest.mark.parametrize(("name", "falls"), [("distil_loss", "train/loss"), ("score_loss", "validation/loss")])
+def test_losses_of_20_steps_are_the_stored_ones(name, falls) -> None:
+    stored = json.loads((FOLDER / f"{name}.json").read_text())["losses"]
+    found = maker(name).losses()
     assert found.keys() == stored.keys()
-    for name, curve in stored.items():
+    for metric, curve in stored.items():
         assert len(curve) == 20
-        assert found[name] == pytest.approx(curve, rel=1e-3), name
-    assert stored["train/loss"][-1] < stored["train/loss"][0]
+        assert found[metric] == pytest.approx(curve, rel=1e-3), metric
+    assert stored[falls][-1] < stored[falls][0]

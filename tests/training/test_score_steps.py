@@ -12,6 +12,7 @@ from protray.training.score_steps import (
     Crops,
     ScoreFitConfig,
     calibration_batches,
+    places,
     steps,
     trainable,
     validation_batches,
@@ -34,7 +35,7 @@ CHAINS = walks(LENGTHS)
 
 
 def config(**settings: object) -> ScoreFitConfig:
-    return ScoreFitConfig(**{"batch": 8, "micro_batch": 2, "crop": 32} | settings)  # type: ignore[arg-type]
+    return ScoreFitConfig(**{"batch": 8, "micro_batch": 2, "crop": 32, "split": 0.0} | settings)  # type: ignore[arg-type]
 
 
 def same(a: Crops, b: Crops) -> bool:
@@ -58,7 +59,9 @@ def test_a_run_goes_on_anywhere() -> None:
     """13 chains in steps of 8: step 5 lies within the fourth epoch."""
     whole = list(islice(steps(CHAINS, config(), NOISE), 9))
     for start in (1, 5):
-        for one, other in zip(whole[start:], islice(steps(CHAINS, config(), NOISE, step=start), 9 - start), strict=True):
+        for one, other in zip(
+            whole[start:], islice(steps(CHAINS, config(), NOISE, step=start), 9 - start), strict=True
+        ):
             assert all(same(a, b) for a, b in zip(one.batches, other.batches, strict=True))
 
 
@@ -88,6 +91,26 @@ def test_crops_are_neighbouring_residues_of_their_chain() -> None:
                 assert np.array_equal(crops.codes_BL[b], crops.index_BL[b] % 20)
 
 
+def test_split_crops_are_two_pieces_of_half_the_length() -> None:
+    rng = np.random.default_rng(0)
+    gaps = []
+    for _ in range(2000):
+        found_L = places(50, 9, 1.0, rng)
+        assert (np.diff(found_L) > 0).all() and found_L[0] >= 0 and found_L[-1] < 50
+        steps_L = np.diff(found_L)
+        assert (np.delete(steps_L, 3) == 1).all()  # four residues, then five
+        gaps.append(steps_L[3] - 1)
+    assert min(gaps) == 0 and max(gaps) > 35
+    assert np.mean(gaps) == pytest.approx(42 / 3, rel=0.1)  # of two points among 42, a third of the range lies between
+
+
+def test_half_of_the_crops_are_split_and_a_chain_as_long_as_the_crop_never() -> None:
+    rng = np.random.default_rng(0)
+    split = [np.diff(places(500, 32, 0.5, rng)).max() > 1 for _ in range(1000)]
+    assert np.mean(split) == pytest.approx(0.5, abs=0.05)
+    assert (places(32, 32, 1.0, rng) == np.arange(32)).all()
+
+
 def test_noise_is_fresh_and_standard() -> None:
     shares = islice(steps(CHAINS, config(), NOISE), 40)
     noise = np.concatenate([crops.noise_BL3.ravel() for share in shares for crops in share.batches])
@@ -109,7 +132,7 @@ def test_levels_are_spread_over_each_micro_batch_and_over_all() -> None:
 
 
 def test_only_short_chains_train_on_short_crops() -> None:
-    """Of a step with all chains but the shortest, sorted by length: 9 with 12, 16 with 20, 30 with 33; the others 32."""
+    """A step of all chains but the shortest, by length: 9 with 12, 16 with 20, 30 with 33; the others 32."""
     share = next(steps(walks([n for n in LENGTHS if n >= 8] + [64]), config(batch=14), NOISE))
     assert [crops.codes_BL.shape[1] for crops in share.batches] == [9, 16, 30, 32, 32, 32, 32]
 
