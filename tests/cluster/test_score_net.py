@@ -121,25 +121,21 @@ def test_a_chain_with_broken_coordinates_is_named(ray_local, tmp_path, monkeypat
     loop = pipeline._loop
 
     def broken(settings, report, resume, world):  # noqa: ANN001, ANN202
-        from protray.cluster import score_net as there
-
-        read = there.read_structures
+        there = loop.__globals__  # in the worker the function is a copy with names of its own
+        read = there["read_structures"]
 
         def read_broken(path, split):  # noqa: ANN001, ANN202
             chains = read(path, split)
             ca_R3 = chains.ca_R3.copy()
-            ca_R3[chains.starts[7]] = np.nan
+            ca_R3[chains.starts[7] : chains.starts[8]] = np.nan
             return replace(chains, ca_R3=ca_R3)
 
-        there.read_structures = read_broken
-        try:
-            loop(settings, report, resume, world)
-        finally:
-            there.read_structures = read
+        there["read_structures"] = read_broken
+        loop(settings, report, resume, world)
 
     monkeypatch.setattr(pipeline, "_loop", broken)
     from protray.data.structures import read_structures
 
     name = read_structures(None, "train").ids[7]
-    with pytest.raises(ValueError, match=f"chains {name}: check their coordinates"):
+    with pytest.raises(ValueError, match=name):
         pipeline.score_net(replace(TINY, out=tmp_path / "broken"))
