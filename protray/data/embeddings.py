@@ -6,7 +6,7 @@ Shape key:  L residues   I rows (residues i) in a chunk   C channels
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,8 +29,9 @@ class EmbeddingWriter:
         metadata = (schema.metadata or {}) | {"level": level, "channels": str(channels)}
         self.schema, self.channels = schema.with_metadata(metadata), channels
         # The least and greatest of float16 numbers take longer to find than the numbers themselves to compute.
+        statistics: Any = ["id"]
         self.writer = pq.ParquetWriter(
-            path, self.schema, compression="zstd", use_dictionary=False, write_statistics=["id"]
+            path, self.schema, compression="zstd", use_dictionary=False, write_statistics=statistics
         )
         self.held: list[tuple] = []
         self.size = 0

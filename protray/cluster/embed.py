@@ -1,0 +1,265 @@
+"""Embeddings of many structures with a pool of actors.  Light: `--help` needs no torch and no Ray.
+
+``OUT/embeddings/*.parquet``  ``schemas.EMBEDDINGS`` or ``PAIR_EMBEDDINGS``; a file appears when it is whole
+``OUT/rejected.parquet``      ``schemas.REJECTED``
+``OUT/manifest.json``         settings and, once all is done, counts
+``OUT/work``                  chains parsed from files, removed at the end
+
+The driver holds 17 bytes per residue: of 100,000 chains 0.5 GB.  On several nodes `OUT` lies where all of them see it.
+"""
+
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.files import difference, group_reasons, rejected_table, state_of, whole, write_json, write_table
+from protray.data.dataset import parquet_files
+from protray.data.embeddings import FOLDER, Level, ids_in
+from protray.data.inputs import files_in
+from protray.data.structure_files import find_sources, is_archive, listed
+from protray.data.structure_rows import StructureSettings
+from protray.data.structures import FOLDER as STRUCTURES
+from protray.data.structures import Structures, gather, read_structures
+from protray.plm.shipped import fingerprint
+from protray.seq.msa import InputError
+from protray.struct.io import is_structure
+
+if TYPE_CHECKING:
+    from protray.data.structures import StructureChain
+    from protray.inference.embed_part import Failure
+
+log = logging.getLogger(__name__)
+
+PART_FILES = 64  # files that a task parses
+ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedRun:
+    """What to embed with what."""
+
+    model: Path
+    """The folder `model` of a finished jobs/score_net.py run."""
+    structures: tuple[Path, ...] = ()
+    """A dataset of jobs/prepare_structures.py; or mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of
+    files.  Default: the bundled sample."""
+    out: Path
+    """Folder to write to.  On several nodes: one that all of them share."""
+    level: Level = "protein"
+    """One vector for each protein, residue, or pair of residues."""
+    noise_level: int | None = None
+    """Noise level that the network is told, from 0; default: its last, the least noise."""
+
+
+def embed(run: EmbedRun) -> dict:
+    """Embed what is missing in ``run.out``; returns the counts.
+
+    Raises
+    ------
+    ValueError
+        When nothing can be done: model or input are unusable, the folder belongs to other settings, or not one chain
+        could be embedded.
+    """
+    started = time.monotonic()
+    check_model(run)
+    settings = _settings(run)
+    stored = _open(run.out, settings)
+    if stored is not None and not stored["n_again"]:
+        return stored | {"cached": True, "n_cached": stored["n_embedded"], "seconds": time.monotonic() - started}
+    from protray.cluster.start import start_ray, stop_ray
+
+    cluster = start_ray()
+    try:
+        structures, rejected = read_chains(run)
+        cached, failures = _embed_missing(run, structures, cluster)
+    finally:
+        stop_ray(cluster)
+    files = ", ".join(map(str, run.structures)) or "the bundled sample"
+    errors = [InputError(files, None, failure.reason, failure.id) for failure in failures]
+    summary = _finish(run, settings, pa.concat_tables([rejected, rejected_table(errors)]), failures)
+    return summary | {"cached": False, "n_cached": cached, "seconds": time.monotonic() - started}
+
+
+def check_model(run: EmbedRun) -> None:
+    """Load the network once, here, where an error is short."""
+    from protray.inference.embed import Embedder
+
+    Embedder.open(run.model, run.noise_level)
+
+
+def read_chains(run: EmbedRun) -> tuple[Structures, pa.Table]:
+    """All chains, each id once, and what cannot be used of the files."""
+    given = run.structures
+    if not given or _is_dataset(given[0]):
+        return read_structures(given[0] if given else None), rejected_table([])
+    from protray.cluster.parts import parse_parts, part_file
+    from protray.cluster.progress import Progress
+    from protray.cluster.structures import parse_part
+
+    sources, errors = [], []
+    for number, path in enumerate(given):
+        work = run.out / "work" / f"unpacked-{number}"
+        work.mkdir(parents=True, exist_ok=True)
+        found, faults = find_sources(path, work)
+        sources += found
+        errors += [fault for fault in faults if not _is_ours(run, fault)]
+    parsed = run.out / "work" / "parsed"
+    parsed.mkdir(exist_ok=True)
+    chunks = [list(map(asdict, sources[start : start + PART_FILES])) for start in range(0, len(sources), PART_FILES)]
+    with Progress("parse") as show:
+        parse_parts(parse_part, chunks, parsed, lambda _, done, of: show(done, of), settings=ANY_CHAIN)
+    tables, seen = [], {}
+    for part in range(len(chunks)):
+        table = pq.read_table(part_file(parsed, part), columns=["id", "sequence", "index", "backbone_cA", "source"])
+        names = list(zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True))
+        first = [seen.setdefault(id, (part, row)) == (part, row) for row, (id, _) in enumerate(names)]
+        errors += [
+            InputError(source, None, f"id {id!r} is also that of a chain before it, which is kept", id)
+            for (id, source), kept in zip(names, first, strict=True)
+            if not kept
+        ]
+        tables.append(table.filter(pa.array(first, pa.bool_())))
+    rejected = [pq.read_table(part_file(parsed, part, "rejected")) for part in range(len(chunks))]
+    return gather(tables), pa.concat_tables([rejected_table(errors), *rejected])
+
+
+class EmbedActor:
+    """Loads the network once, then turns lists of chains into files."""
+
+    def __init__(self, run: EmbedRun, threads: int, gpu: bool) -> None:
+        self.run, self.threads, self.gpu = run, threads, gpu
+
+    def open(self) -> None:
+        import torch
+
+        from protray.cluster.start import setup_worker_logging
+        from protray.inference.embed import Embedder
+
+        setup_worker_logging()
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
+        self.embedder = Embedder.open(self.run.model, self.run.noise_level, "cuda" if self.gpu else "cpu")
+
+    def embed(self, chains: "list[StructureChain]", path: Path) -> "list[Failure]":
+        """Write the embeddings of `chains`; returns which have none."""
+        from protray.inference.embed_part import write_embeddings
+
+        with whole(path) as partial:
+            return write_embeddings(self.embedder, chains, self.run.level, partial)
+
+
+def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple[int, "list[Failure]"]:
+    """Embed what no file holds yet; returns how many chains were there already, and which have no embedding."""
+    import ray
+
+    from protray.cluster.embed_units import Queue
+    from protray.cluster.plan import actor_pool, describe, make_plan
+    from protray.cluster.pool import Lost, run_pool
+    from protray.cluster.progress import Progress
+
+    folder = run.out / FOLDER
+    folder.mkdir(exist_ok=True)
+    for partial in folder.glob(".part-*"):  # of a killed run
+        partial.unlink()
+    there = ids_in(folder)
+    missing = [m for m, id in enumerate(structures.ids) if id not in there]
+    cached = len(structures) - len(missing)
+    if not missing:
+        return cached, []
+    if cached:
+        log.info("%d of %d chains are done already, in %s", cached, len(structures), folder)
+    plan = make_plan([actor_pool("embed", cluster.resources, len(missing))], cluster.resources, cluster.nodes)
+    log.info("%s", describe(plan))
+    stage = plan["embed"]
+    actor = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(EmbedActor)
+    absolute = replace(run, model=run.model.resolve(), out=run.out.resolve())
+    queue = Queue(structures, missing, folder, run.level == "pair", stage.workers)
+    with Progress("embed") as show:
+        show(*queue.progress)
+
+        def start() -> Any:  # noqa: ANN401
+            return actor.remote(absolute, plan.threads("embed"), stage.gpus_per_worker > 0)
+
+        for unit, result in run_pool(start, stage.workers, queue.next, queue.send):
+            if isinstance(result, Lost):
+                queue.lost(unit, result)
+            else:
+                queue.done(unit, result)
+            show(*queue.progress)
+    return cached, queue.failures
+
+
+def _open(out: Path, settings: dict) -> dict | None:
+    """The summary of a finished run with these settings; begins the folder where there is none."""
+    path = out / "manifest.json"
+    if path.is_file():
+        stored = json.loads(path.read_text())
+        if changed := difference(stored["settings"], settings):
+            raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
+        return stored["summary"]
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists and has no manifest.json; choose another --out, or remove it")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"settings": settings, "summary": None})
+    return None
+
+
+def _finish(run: EmbedRun, settings: dict, rejected: pa.Table, failures: "list[Failure]") -> dict:
+    """Write the rejects and the counts."""
+    write_table(rejected, run.out / "rejected.parquet")
+    summary = {
+        "n_embedded": len(ids_in(run.out / FOLDER)),
+        "n_rejected": rejected.num_rows,
+        "n_again": sum(failure.again for failure in failures),
+        "reasons": group_reasons(rejected["reason"].to_pylist()),
+    }
+    if not summary["n_embedded"]:
+        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        raise ValueError(f"no chain could be embedded; see {run.out / 'rejected.parquet'}{lines}")
+    write_json(run.out / "manifest.json", {"settings": settings, "summary": summary})
+    if not summary["n_again"]:
+        shutil.rmtree(run.out / "work", ignore_errors=True)
+    return summary
+
+
+def _settings(run: EmbedRun) -> dict:
+    """All that the embeddings depend on."""
+    files = [file.resolve() for path in run.structures for file in _files(path)]
+    if len(run.structures) > 1 and any(map(_is_dataset, run.structures)):
+        raise ValueError(f"--structures takes one dataset, or files; got {len(run.structures)} paths with a dataset")
+    return {
+        "model": f"{run.model.resolve()} ({fingerprint(str(run.model))})",
+        "structures": [str(path.resolve()) for path in run.structures] or "the bundled sample",
+        "state of the structures": state_of(files)[:16],
+        "level": run.level,
+        "noise_level": run.noise_level,
+    }
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a path of --structures means."""
+    if _is_dataset(path):
+        return parquet_files(path / STRUCTURES)
+    if path.is_dir():
+        return files_in(path)
+    if not path.is_file():
+        raise ValueError(f"--structures {path} does not exist")
+    if is_structure(path) or is_archive(path):
+        return [path]
+    return [path, *(file for name, _ in listed(path) if (file := Path(name)).is_file())]
+
+
+def _is_dataset(path: Path) -> bool:
+    return (path / "dataset.json").is_file() or (path / STRUCTURES).is_dir()
+
+
+def _is_ours(run: EmbedRun, fault: InputError) -> bool:
+    """Whether a file that is no structure is our own, where --out lies in a folder of --structures."""
+    return run.out.resolve() in Path(fault.file).resolve().parents
