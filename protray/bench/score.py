@@ -19,7 +19,7 @@ from protray.bench.plain_score import PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
 from protray.cluster.score_net_run import PAPER_NET
 from protray.data.structures import StructureChain, read_structures
-from protray.inference.embed import Embedder
+from protray.inference.embed import NOISE, Embedder
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.plm.masked import has_bf16
@@ -176,7 +176,7 @@ def plain_embedding(net: PlainScoreNet, chain: StructureChain) -> Callable[[], n
     @torch.inference_mode()
     def run() -> np.ndarray:
         ca_1L3, codes_1L, index_1L = (torch.from_numpy(a)[None] for a in (chain.ca_L3, chain.codes_L, chain.index_L))
-        last = torch.tensor([net.config.noise.levels - 1])
-        return net.maps(distances(ca_1L3), codes_1L, index_1L, last).mean(dim=(0, 2, 3)).numpy()
+        level = torch.tensor([net.config.noise.nearest(NOISE)])
+        return net.maps(distances(ca_1L3), codes_1L, index_1L, level).mean(dim=(0, 2, 3)).numpy()
 
     return run

@@ -54,8 +54,8 @@ class EmbedRun:
     """Folder to write to.  On several nodes: one that all of them share."""
     level: Level = "protein"
     """One vector for each protein, residue, or pair of residues."""
-    noise_level: int | None = None
-    """Noise level that the network is told, from 0; default: its last, the least noise."""
+    noise: float = 1.0
+    """Å: the network is told its noise level nearest to this; structures are read as they are."""
 
 
 def embed(run: EmbedRun) -> dict:
@@ -91,7 +91,7 @@ def check_model(run: EmbedRun) -> None:
     """Load the network once, here, where an error is short."""
     from protray.inference.embed import Embedder
 
-    Embedder.open(run.model, run.noise_level)
+    Embedder.open(run.model, run.noise)
 
 
 def read_chains(run: EmbedRun) -> tuple[Structures, pa.Table]:
@@ -145,7 +145,7 @@ class EmbedActor:
         setup_worker_logging()
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-        self.embedder = Embedder.open(self.run.model, self.run.noise_level, "cuda" if self.gpu else "cpu")
+        self.embedder = Embedder.open(self.run.model, self.run.noise, "cuda" if self.gpu else "cpu")
 
     def embed(self, chains: "list[StructureChain]", path: Path) -> "list[Failure]":
         """Write the embeddings of `chains`; returns which have none."""
@@ -239,7 +239,7 @@ def _settings(run: EmbedRun) -> dict:
         "structures": [str(path.resolve()) for path in run.structures] or "the bundled sample",
         "state of the structures": state_of(files)[:16],
         "level": run.level,
-        "noise_level": run.noise_level,
+        "noise": run.noise,
     }
 
 

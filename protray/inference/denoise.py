@@ -35,7 +35,6 @@ class NetworkDenoiser:
         self.crop = crop
         self.bf16 = bf16
         self.device = next(net.parameters()).device
-        self.sigmas_K = net.config.noise.sigmas()
 
     @torch.inference_mode()
     def __call__(self, chain: StructureChain, noisy_L3: np.ndarray, sigma: float) -> np.ndarray:
@@ -43,7 +42,7 @@ class NetworkDenoiser:
 
         The network is told the nearest of its noise levels.  Raises ValueError if the score is not finite.
         """
-        level = int(np.abs(np.log(self.sigmas_K / sigma)).argmin())
+        level = self.net.config.noise.nearest(sigma)
         noisy_1L3 = torch.tensor((noisy_L3 - noisy_L3.mean(axis=0))[None], dtype=torch.float32, device=self.device)
         codes_1L = torch.tensor(chain.codes_L[None], device=self.device)
         index_1L = torch.tensor(chain.index_L[None], device=self.device)

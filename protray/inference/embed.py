@@ -19,6 +19,9 @@ from protray.data.structures import StructureChain
 from protray.models.score_net import Block, ConditionalNorm, ScoreNet
 from protray.training.score_export import load_score_net
 
+# Å.  The paper does not say which level the network is told.  Told the least noise, it looks at bonds alone: nearest
+# neighbours share the CATH topology less often (README, "Embeddings").
+NOISE = 1.0
 STRIP_PAIRS = 16_384  # in a strip on a CPU: 4 MB of a map of 64 channels, which stays in its cache
 STRIP_PAIRS_GPU = 1 << 18  # 64 MB
 SLACK = 3  # strips that a window has room for, beyond what it holds back
@@ -30,12 +33,9 @@ SMALLEST = 1.0  # Å, from the middle to the farthest C-alpha atom; two bonded r
 class Embedder:
     """A score network at one noise level, with its norms folded into its convolutions; always float32."""
 
-    def __init__(self, net: ScoreNet, level: int | None = None, device: str = "cpu") -> None:
-        """`level` counts from 0; default: the last, sigma_K, since structures are read as they are."""
-        levels = net.config.noise.levels
-        level = levels - 1 if level is None else level
-        if not 0 <= level < levels:
-            raise ValueError(f"noise level {level} is none of the {levels} of this model, 0 to {levels - 1}")
+    def __init__(self, net: ScoreNet, noise: float = NOISE, device: str = "cpu") -> None:
+        """The network is told the noise level nearest to `noise` Å; the structures are read as they are."""
+        level = net.config.noise.nearest(noise)
         self.device = torch.device(device)
         self.channels = net.config.channels
         self.features = net.features.to(self.device)
@@ -43,9 +43,9 @@ class Embedder:
         self.strip_pairs = STRIP_PAIRS if self.device.type == "cpu" else STRIP_PAIRS_GPU
 
     @classmethod
-    def open(cls, folder: Path, level: int | None = None, device: str = "cpu") -> "Embedder":
+    def open(cls, folder: Path, noise: float = NOISE, device: str = "cpu") -> "Embedder":
         """Read the folder ``model`` of jobs/score_net.py; raises ValueError if it is none."""
-        return cls(load_score_net(folder), level, device)
+        return cls(load_score_net(folder), noise, device)
 
     @torch.no_grad()
     def rows(self, chain: StructureChain, strip: int | None = None) -> Iterator[Tensor]:

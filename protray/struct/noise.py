@@ -38,6 +38,12 @@ class NoiseConfig:
             return np.linspace(self.first, self.last, self.levels)
         return np.geomspace(self.first, self.last, self.levels)
 
+    def nearest(self, sigma: float) -> int:
+        """The level, counted from 0, whose sigma is the nearest to `sigma` Å by ratio."""
+        if not sigma > 0:
+            raise ValueError(f"noise must be above 0 Å, got {sigma}")
+        return int(np.abs(np.log(self.sigmas() / sigma)).argmin())
+
 
 def draw_levels(
     config: NoiseConfig, count: int, groups: int, rng: np.random.Generator

@@ -190,7 +190,7 @@ def test_a_lost_unit_is_tried_chain_by_chain(tmp_path) -> None:
     [
         (lambda run, tmp: {"model": tmp}, "holds no score_net.json"),
         (lambda run, tmp: {"structures": (tmp / "none.pdb",)}, "none.pdb does not exist"),
-        (lambda run, tmp: {"noise_level": 9}, "noise level 9 is none of the 4"),
+        (lambda run, tmp: {"noise": 0.0}, "noise must be above 0 Å, got 0.0"),
         (lambda run, tmp: {"out": tmp}, "exists and has no manifest.json"),
     ],
 )

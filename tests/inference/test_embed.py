@@ -48,7 +48,7 @@ def rows(embedder: Embedder, chain: StructureChain, strip: int | None = None) ->
 def test_strips_of_any_height_give_the_whole_map(net, embedder, length, strip) -> None:
     """Chains shorter than the dilations, and strips that are, included."""
     chain = random_chain(length)
-    expected_LLC = whole_map(net, chain, level=3)
+    expected_LLC = whole_map(net, chain, level=1)
     assert expected_LLC.shape == (length, length, C)
     np.testing.assert_allclose(rows(embedder, chain, strip), expected_LLC, rtol=0, atol=1e-5)
     assert np.abs(expected_LLC).max() > 0.5
@@ -57,20 +57,20 @@ def test_strips_of_any_height_give_the_whole_map(net, embedder, length, strip) -
 @pytest.mark.parametrize("level", [0, 2])
 def test_the_norms_of_any_noise_level_are_folded(net, level) -> None:
     chain = random_chain(11)
-    found_LLC = rows(Embedder(net, level), chain)
+    found_LLC = rows(Embedder(net, CONFIG.noise.sigmas()[level]), chain)
     np.testing.assert_allclose(found_LLC, whole_map(net, chain, level), rtol=0, atol=1e-5)
-    assert np.abs(found_LLC - whole_map(net, chain, 3)).max() > 0.1
+    assert np.abs(found_LLC - whole_map(net, chain, 1)).max() > 0.1
 
 
-def test_unknown_noise_levels_are_refused(net) -> None:
-    with pytest.raises(ValueError, match="noise level 4 is none of the 4 of this model, 0 to 3"):
-        Embedder(net, 4)
+def test_noise_below_zero_is_refused(net) -> None:
+    with pytest.raises(ValueError, match="noise must be above 0 Å, got -1"):
+        Embedder(net, -1)
 
 
 def test_means_are_those_of_the_map(net) -> None:
     chain, embedder = random_chain(30), Embedder(net)
     embedder.strip_pairs = 7 * 30  # strips of 7 rows
-    e_LLC = whole_map(net, chain, level=3)
+    e_LLC = whole_map(net, chain, level=1)
     mean_LC = (e_LLC.mean(axis=1) + e_LLC.mean(axis=0)) / 2
     np.testing.assert_allclose(embedder.residue(chain), mean_LC, rtol=0, atol=1e-5)
     np.testing.assert_allclose(embedder.protein(chain), e_LLC.mean(axis=(0, 1)), rtol=0, atol=1e-5)

@@ -130,7 +130,9 @@ def test_bfloat16_stays_close() -> None:
     assert math.isfinite(rough.sum().item())
 
 
-@pytest.mark.parametrize(("fields", "said"), [({"blocks": 0}, "blocks"), ({"positional": 3}, "positional must be even")])
+@pytest.mark.parametrize(
+    ("fields", "said"), [({"blocks": 0}, "blocks"), ({"positional": 3}, "positional must be even")]
+)
 def test_impossible_settings_are_refused(fields, said) -> None:
     with pytest.raises(ValueError, match=said):
         ScoreNetConfig(**fields)

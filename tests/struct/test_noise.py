@@ -18,6 +18,14 @@ def test_linear_levels() -> None:
     assert NoiseConfig(first=3, last=1, levels=3, spacing="linear").sigmas() == pytest.approx([3, 2, 1])
 
 
+def test_nearest_level_by_ratio() -> None:
+    """Levels 10, 1, 0.1, 0.01: 4 is 2.5 times off 10, 3 is 3 times off 1 and 3.3 times off 10."""
+    config = NoiseConfig(levels=4)
+    assert [config.nearest(sigma) for sigma in (100, 4, 3, 1, 0.2, 0.001)] == [0, 0, 1, 1, 2, 3]
+    with pytest.raises(ValueError, match="noise must be above 0 Å, got 0"):
+        config.nearest(0)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"), [({"first": 0.01}, "fall from first to last"), ({"last": 0.0}, "last 0"), ({"levels": 1}, "2")]
 )
