@@ -6,6 +6,7 @@
 """
 
 import logging
+import math
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict

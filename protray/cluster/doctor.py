@@ -1,0 +1,141 @@
+"""Look at a cluster before money is spent on it: Ray, storage, MLflow, the upload, GPUs, memory, limits and clocks."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from protray.cluster import verdicts
+from protray.cluster.probe import Node, installed, name_for, visit
+from protray.cluster.run_info import redact
+from protray.cluster.start import Cluster, start_ray, stop_ray
+from protray.cluster.store import absolute, connect
+from protray.cluster.upload import upload_sizes
+from protray.cluster.verdicts import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorRun:
+    """What the job that is to follow will use."""
+
+    out: str  # its --out: the doctor writes a small file there from every node, and removes it
+    mlflow: str | None = None  # its --mlflow; default: $MLFLOW_TRACKING_URI, else a file in --out
+    working_dir: Path = Path(".")  # what `ray job submit --working-dir` will upload
+
+
+def examine(run: DoctorRun) -> list[Verdict]:
+    """Start or join Ray, visit every node, and judge what was found there.
+
+    Raises
+    ------
+    ValueError
+        If --out is the address of an object store, or --mlflow is none that MLflow can use.
+    """
+    if "://" in run.out:
+        raise ValueError(f"--out {redact(run.out)!r} is an address; protray writes to a folder that all nodes mount")
+    out, given = Path(run.out).resolve(), run.mlflow or ""
+    uri = absolute(given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
+    cluster = start_ray()
+    try:
+        nodes = nodes_up()
+        with Mark(out) as mark:
+            found, silent = visit(nodes, mark.file)
+            arrived = {facts.node.name for facts in found if mark.file and name_for(mark.file, facts.node).is_file()}
+        return [
+            verdicts.judge_nodes(len(nodes), max(0, len(cluster.nodes) - len(nodes)), silent),
+            verdicts.judge_versions(installed(), found),
+            judge_access(cluster),
+            verdicts.judge_storage(str(out), mark.error, found, arrived),
+            verdicts.judge_mlflow(redact(uri), server_error(uri), len(nodes), password=redact(given) != given),
+            verdicts.judge_upload(upload_sizes(run.working_dir)),
+            verdicts.judge_gpus(found),
+            verdicts.judge_shared_memory(found),
+            verdicts.judge_open_files(found),
+            verdicts.judge_clocks(found),
+        ]
+    finally:
+        stop_ray(cluster)
+
+
+def nodes_up() -> list[Node]:
+    import ray
+
+    return [
+        Node(
+            id=node["NodeID"],
+            name=f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}",
+            gpus=int(node["Resources"].get("GPU", 0)),
+            object_store_bytes=int(node["Resources"].get("object_store_memory", 0)),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+class Mark:
+    """A file in the output folder that other nodes look for; it goes again, with all that was made for it."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.file: Path | None = None
+        self.error = ""
+        self._made = [folder for folder in (out, *out.parents) if not folder.exists()]
+
+    def __enter__(self) -> "Mark":
+        file = self.out / f".doctor-{secrets.token_hex(8)}"
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            file.write_text("written by jobs/doctor.py; may be removed")
+            self.file = file
+        except OSError as error:
+            self.error = error.strerror or str(error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.out.glob(f"{self.file.name}*") if self.file else ():
+            file.unlink(missing_ok=True)
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def judge_access(cluster: Cluster) -> Verdict:
+    """Ask the dashboard for its jobs without a token, where there is one."""
+    address = dashboard()
+    mode = os.environ.get("RAY_AUTH_MODE", "unset")
+    return verdicts.judge_token(cluster.local, mode, address, answer_without_token(address) if address else None)
+
+
+def dashboard() -> str:
+    """Host and port of Ray's dashboard; empty if there is none, or Ray does not say."""
+    try:
+        from ray._private.worker import get_dashboard_url
+
+        return get_dashboard_url() or ""
+    except (ImportError, AttributeError):  # private: then RAY_AUTH_MODE has to tell
+        return ""
+
+
+def answer_without_token(address: str) -> int | None:
+    """HTTP status of a request for the list of jobs that carries no token; None if nothing answered."""
+    try:
+        with urlopen(f"http://{address}/api/jobs/", timeout=10) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+    except (URLError, OSError):
+        return None
+
+
+def server_error(uri: str) -> str:
+    """Why the driver cannot use the MLflow server at `uri`; empty if it can, or if `uri` is a file."""
+    if uri.startswith("sqlite:"):
+        return ""
+    try:
+        connect(uri).search_experiments(max_results=1)
+    except Exception as error:  # whatever a store may raise: the driver would meet the same
+        lines = str(error).splitlines()
+        return redact(lines[0]) if lines else type(error).__name__
+    return ""
