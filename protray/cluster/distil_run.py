@@ -15,6 +15,7 @@ from protray.seq.pssm import Background
 if TYPE_CHECKING:
     from protray.cluster.pretrain_run import PretrainRun
     from protray.cluster.score_net_run import ScoreRun
+    from protray.cluster.sweep_run import SweepRun
     from protray.data.features import FeatureConfig
     from protray.training.stages import Networks, Stage
 
@@ -108,7 +109,7 @@ class DistilRun:
         }
 
 
-def check_same_settings(run: "DistilRun | PretrainRun | ScoreRun") -> None:
+def check_same_settings(run: "DistilRun | PretrainRun | ScoreRun | SweepRun") -> None:
     """A folder belongs to one set of settings; raises ValueError naming the first that differs."""
     path = run.out / "run.json"
     if path.is_file():

@@ -15,10 +15,13 @@ EPSILON = 1e-4  # Ray counts resources in steps of 1/10000
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of a job: an actor pool (``map``) or a trainer (``train``), `workers` processes of equal size."""
+    """One step of a job: an actor pool (``map``), a trainer (``train``) or trials of a sweep (``trial``).
+
+    It has `workers` processes of equal size at a time.
+    """
 
     name: str
-    kind: Literal["map", "train"]
+    kind: Literal["map", "train", "trial"]
     workers: int
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
@@ -125,12 +128,20 @@ def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = 
     )
 
 
+def trials_at_once(
+    cpus: float, gpus: float, resources: Mapping[str, float], nodes: Sequence[Mapping[str, float]] = ()
+) -> int:
+    """How many trials of so many CPUs and GPUs the cluster holds at a time; a trial never spans two nodes."""
+    one = Stage(name="trials", kind="trial", workers=1, cpus_per_worker=cpus, gpus_per_worker=gpus)
+    return sum(_fit_on(node, one) for node in nodes or [resources])
+
+
 def describe(plan: Plan) -> str:
     """Say in one line per stage what `plan` will use."""
     lines = [f"the cluster has {_amount(plan.cpus, plan.gpus)}; this job uses"]
     width = max((len(stage.name) for stage in plan.stages), default=0)
     for stage in plan.stages:
-        who = {"map": "actor", "train": "worker"}[stage.kind] + ("s" if stage.workers > 1 else "")
+        who = {"map": "actor", "train": "worker", "trial": "trial"}[stage.kind] + ("s" if stage.workers > 1 else "")
         each = _amount(stage.cpus_per_worker, stage.gpus_per_worker)
         threads = f"{plan.threads(stage.name)} thread" + ("s" if plan.threads(stage.name) > 1 else "")
         line = f"  {stage.name:<{width}}  {stage.workers} {who} x ({each}, {threads})"

@@ -1,15 +1,17 @@
 """Where MLflow keeps its runs: the address, the client, the experiment, and the command that shows them."""
 
+import json
 import logging
 import os
 import shlex
 import socket
 import sqlite3
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from protray.cluster.run_info import redact
 
@@ -46,6 +48,7 @@ def connect(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each run that ends
     _knock(uri)
     from mlflow import MlflowClient
 
@@ -97,5 +100,14 @@ def ui_command(uri: str) -> str:
 
 def runs_page(uri: str, experiment: str) -> str:
     """Give the address of an experiment's runs, by its id; the UI's front page is about chat models."""
-    base = redact(uri).rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-    return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    return f"{_address(uri)}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def compare_page(uri: str, experiment: str, runs: Sequence[str]) -> str:
+    """Give the address of the page that compares `runs`: parameters, metrics, parallel coordinates."""
+    ids, experiments = (quote(json.dumps(names, separators=(",", ":"))) for names in (list(runs), [experiment]))
+    return f"{_address(uri)}/#/compare-runs?runs={ids}&experiments={experiments}"
+
+
+def _address(uri: str) -> str:
+    return redact(uri).rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"

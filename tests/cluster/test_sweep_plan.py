@@ -1,0 +1,123 @@
+"""How many trials a cluster holds, by hand; what a dry run says; what needs an extra.  No Ray is started."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sweep_job import ParabolaJob
+
+from protray.cluster import sweep_plan
+from protray.cluster.plan import trials_at_once
+from protray.cluster.start import Cluster
+from protray.cluster.sweep_run import SweepRun
+from protray.cluster.sweep_space import read_space
+from protray.cluster.sweep_trial import Record
+
+STUDY = """
+JOB, METRIC, MODE = "distil", "validation/q3", "max"
+PAPER = {"x": 0.0}
+SPACE = {"x": (0.0, 1.0, 2.0, 3.0, 4.0)}
+"""
+
+
+@pytest.fixture
+def study(tmp_path) -> str:
+    (tmp_path / "study.py").write_text(STUDY)
+    return str(tmp_path / "study.py")
+
+
+def cluster(*nodes: tuple[float, float]) -> Cluster:
+    each = tuple({"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes)
+    total = {name: sum(node[name] for node in each) for name in ("CPU", "GPU")}
+    return Cluster(total, each, local=True, ours=True)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "nodes", "expected"),
+    [
+        (1.0, 0.0, [(2, 0)], 2),
+        (1.0, 0.0, [(3, 0), (3, 0)], 6),
+        (2.0, 0.0, [(3, 0), (3, 0)], 2),  # a trial never spans two nodes
+        (0.5, 0.0, [(2, 0)], 4),
+        (1.0, 1.0, [(16, 2), (16, 0)], 2),
+        (1.0, 0.5, [(1, 4)], 1),  # CPUs run out first
+        (4.0, 0.0, [(2, 0)], 0),
+    ],
+)
+def test_trials_at_once(cpus, gpus, nodes, expected) -> None:
+    found = cluster(*nodes)
+    assert trials_at_once(cpus, gpus, found.resources, found.nodes) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "settings", "workers", "threads"),
+    [
+        ([(2, 0)], {}, 2, 1),
+        ([(16, 0)], {}, 5, 3),  # five trials share sixteen cores
+        ([(16, 0)], {"samples": 3}, 3, 5),
+        ([(16, 0)], {"cpus_per_trial": 4.0}, 4, 4),
+        ([(16, 0)], {"max_concurrent": 1}, 1, 16),
+        ([(16, 2)], {}, 2, 8),  # a GPU each
+        ([(16, 2)], {"gpus_per_trial": 0.25}, 5, 3),
+    ],
+)
+def test_plan(study, nodes, settings, workers, threads) -> None:
+    plan = sweep_plan.make_plan(SweepRun(space=study, **settings), cluster(*nodes))
+    assert (plan["trials"].workers, plan.threads("trials")) == (workers, threads)
+
+
+def test_a_plan_that_would_wait_for_ever_is_refused(study) -> None:
+    with pytest.raises(ValueError, match="3 x 1 CPUs .* = 3, but the cluster has 2; use at most 2"):
+        sweep_plan.make_plan(SweepRun(space=study, max_concurrent=3), cluster((2, 0)))
+    with pytest.raises(ValueError, match="would wait for ever"):
+        sweep_plan.make_plan(SweepRun(space=study, cpus_per_trial=4.0), cluster((2, 0)))
+
+
+def test_dry_run(study, tmp_path, monkeypatch) -> None:
+    """Five trials and twelve with fresh seeds after them (the paper's point and the best three), two at a time."""
+    monkeypatch.setattr(sweep_plan, "job_module", lambda job: ParabolaJob())  # a trial takes 36 s, it says
+    monkeypatch.setattr(sweep_plan, "start_ray", lambda: cluster((2, 0)))
+    monkeypatch.setattr(sweep_plan, "stop_ray", lambda cluster: None)
+    run = SweepRun(space=study, out=tmp_path / "out")
+    found = sweep_plan.dry_run(run)
+    assert found["trials"][0] == "paper: x=0" and len(found["trials"]) == 5
+    assert (found["count"], found["done"], found["repeats"]) == (5, 0, 12)
+    assert found["hours"] == pytest.approx(17 * 36 / 2 / 3600)
+    assert not (tmp_path / "out").exists()
+    record = Record(key="k", point={"x": 1.0}, seed=0, name="x=1", role="trial", status="finished", seconds=10.0)
+    record.write(tmp_path / "out" / "trials" / "k")
+    again = sweep_plan.dry_run(run)
+    assert again["hours"] == pytest.approx(16 * 10 / 2 / 3600) and "took 10 s each" in again["based_on"]
+
+
+def test_a_setting_that_does_not_exist_is_found_before_anything_starts(tmp_path) -> None:
+    (tmp_path / "s.py").write_text(STUDY.replace('"x"', '"weights.alfa"').replace("0.0", "0.5"))
+    run = SweepRun(space=str(tmp_path / "s.py"))
+    job = sweep_plan.job_module("distil")
+    with pytest.raises(ValueError, match="no setting 'weights.alfa'; the nearest is 'weights.alpha'"):
+        sweep_plan.check_study(run, job)
+
+
+def test_optuna_is_an_extra(study, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ValueError, match=r"pip install 'protray\[optuna\]'"):
+        sweep_plan.check_study(SweepRun(space=study, search="optuna"), ParabolaJob())
+
+
+def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> None:
+    pytest.importorskip("optuna")
+    from protray.cluster.sweep_tune import optuna_search
+
+    space = read_space(study)
+    fresh = optuna_search(space, [], 0)
+    assert fresh.suggest("a") == {"x": 0.0}
+    paper = Record(key="k", point={"x": 0.0}, seed=0, name="paper: x=0", role="paper", status="finished", score=0.5)
+    continued = optuna_search(space, [paper], 0)
+    assert [trial.value for trial in continued._ot_study.trials] == [0.5]
+    assert continued.suggest("b")["x"] in (0.0, 1.0, 2.0, 3.0, 4.0)
+
+
+def test_optuna_cannot_search_a_list_of_points(tmp_path) -> None:
+    where = str(Path(__file__).parents[2] / "tune_spaces" / "distil_weights.py") + ":SIMPLEX"
+    with pytest.raises(ValueError, match="in which optuna cannot search"):
+        SweepRun(space=where, search="optuna").points()

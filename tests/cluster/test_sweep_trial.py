@@ -1,0 +1,173 @@
+"""Single trials in this process, on real data and with tiny networks.  No Ray is started."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import FEATURES, tiny_proteins, tiny_stages
+
+from protray.cluster import sweep_distil, sweep_score
+from protray.cluster.sweep_plan import trial_of
+from protray.cluster.sweep_score import ScoreSettings
+from protray.cluster.sweep_space import replaced
+from protray.cluster.sweep_trial import Outcome, Trial, read_record, run_trial
+from protray.data.dataset import write_arrow
+from protray.data.structures import Structures, read_structures
+from protray.evaluation.distil import OURS
+from protray.models.score_config import ScoreNetConfig
+from protray.models.score_net import ScoreNet
+from protray.struct.noise import NoiseConfig
+from protray.training.score_steps import ScoreFitConfig
+from protray.training.session import run_stages
+
+TRIAL = Trial(key="k", point={"weights.alpha": 0.5}, seed=0, name="alpha=0.5", role="trial")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> sweep_distil.Shared:
+    folder = tmp_path_factory.mktemp("shared")
+    proteins = tiny_proteins()
+    assert proteins.maps is not None
+    write_arrow(proteins.table, folder / "proteins.arrow")
+    write_arrow(proteins.maps, folder / "maps.arrow")
+    stages = tiny_stages(epochs=3)
+    features = replace(FEATURES, lm_hidden=True)
+    run_stages([stages["teacher"]], {"teacher": folder / "teacher"}, proteins, features, lambda *_: None)
+    return sweep_distil.Shared(stages["teacher"], stages[OURS], folder / "teacher", folder, features)
+
+
+def settings_of(shared: sweep_distil.Shared) -> sweep_distil.DistilSettings:
+    ours = shared.ours
+    return sweep_distil.DistilSettings(weights=ours.weights, fit=ours.networks.fit, enhance=ours.networks.enhance)
+
+
+def run(shared: sweep_distil.Shared, folder: Path, report=lambda *_: None):  # noqa: ANN001, ANN201
+    return run_trial(sweep_distil, TRIAL, settings_of(shared), shared, "validation/q3", folder, report)
+
+
+def test_distil_trial_scores_the_validation_split(shared, tmp_path) -> None:
+    seen = []
+    record = run(shared, tmp_path / "k", lambda step, metrics: seen.append((step, metrics["validation/q3"])))
+    proteins = tiny_proteins()
+    wanted = {proteins.ids[row] for row in proteins.of_split("validation")}
+    assert record.values.keys() == wanted
+    assert record.score == pytest.approx(np.mean(list(record.values.values())))
+    assert record.score == pytest.approx(max(score for _, score in seen))  # the best epoch's weights are kept
+    assert [step for step, _ in seen] == [1, 2, 3] == [point["step"] for point in record.history]
+    assert "Q3 at > 60 homologs" in record.objectives
+    assert read_record(tmp_path / "k") == record
+    assert not (tmp_path / "k" / "state").exists()
+
+
+def test_a_trial_that_was_cut_goes_on_and_ends_the_same(shared, tmp_path) -> None:
+    whole = run(shared, tmp_path / "whole")
+
+    def cut(step: int, metrics: dict) -> None:
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(shared, tmp_path / "cut", cut)
+    assert read_record(tmp_path / "cut") is None
+    seen = []
+    again = run(shared, tmp_path / "cut", lambda step, metrics: seen.append(step))
+    assert seen == [3]
+    assert again.values == whole.values and again.history == whole.history
+
+
+def test_a_finished_trial_is_read_and_not_run(shared, tmp_path) -> None:
+    first = run(shared, tmp_path / "k")
+    assert run(shared, tmp_path / "k", lambda *_: pytest.fail("trained again")) == first
+
+
+def test_the_swept_settings_leave_the_teacher_alone(shared) -> None:
+    """Whatever a study varies, the classifier's shape stays: the teacher is one, and all trials share it."""
+    settings = replaced(settings_of(shared), {"weights.alpha": 0.5, "enhance.hidden": 12, "fit.learning_rate": 1.0})
+    stage = sweep_distil._stage(settings, shared)
+    assert stage.networks.classifier == shared.ours.networks.classifier
+    assert (stage.after, stage.weights.alpha, stage.networks.enhance.hidden) == ("teacher", 0.5, 12)
+    with pytest.raises(ValueError, match="no setting 'classifier.hidden'; the nearest is 'enhance.hidden'"):
+        replaced(settings, {"classifier.hidden": 12})
+
+
+class NotFinite:
+    def train(self, settings, shared, folder, report, resume, device) -> Outcome:  # noqa: ANN001
+        return Outcome(values={}, scores={"m": float("nan")}, objectives={}, history=[])
+
+
+def test_a_score_that_is_not_finite_is_an_error(tmp_path) -> None:
+    with pytest.raises(FloatingPointError, match="m is nan"):
+        run_trial(NotFinite(), TRIAL, None, None, "m", tmp_path / "k", lambda *_: None)
+    assert read_record(tmp_path / "k") is None
+
+
+def test_keys_change_with_what_a_result_depends_on() -> None:
+    keys = {
+        trial_of(fixed, {"a": 0}, seed, point).key
+        for fixed in ("x", "y")
+        for seed in (0, 1)
+        for point in ({"a": 0}, {"a": 1})
+    }
+    assert len(keys) == 8
+    assert trial_of("x", {"a": 0}, 0, {"a": 0}).role == "paper"
+
+
+def small(**noise: object) -> ScoreNetConfig:
+    return ScoreNetConfig(
+        blocks=1, channels=8, bottleneck=4, dilations=(1,), positional=4, distances=4, noise=NoiseConfig(**noise)
+    )  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def few(monkeypatch) -> None:
+    """Thirty chains of each split, so that a trial takes a second."""
+
+    def read(data: Path | None, split: str) -> Structures:
+        whole = read_structures(data, split)
+        end = whole.starts[30]
+        return Structures(
+            whole.ids[:30], whole.codes_R[:end], whole.index_R[:end], whole.ca_R3[:end], whole.starts[:31]
+        )
+
+    monkeypatch.setattr(sweep_score, "read_structures", read)
+    sweep_score._chains.cache_clear()
+
+
+def test_score_trial(few, tmp_path) -> None:
+    settings = ScoreSettings(net=small(levels=8), fit=ScoreFitConfig(epochs=4, warmup=1, bf16=False))
+    shared = sweep_score.Shared(None, 4)
+    seen = []
+    record = run_trial(
+        sweep_score, TRIAL, settings, shared, sweep_score.COMMON, tmp_path / "k",
+        lambda step, metrics: seen.append((step, metrics[sweep_score.COMMON])),
+    )  # fmt: skip
+    assert len(record.values) == 30 and record.score == pytest.approx(np.mean(list(record.values.values())))
+    assert seen[-1][0] == 4 and [point["step"] for point in record.history] == [step for step, _ in seen]
+    assert len(record.objectives) == 2
+    json.dumps(record.history, allow_nan=False)
+
+
+def test_all_schedules_are_scored_on_the_same_crops(few) -> None:
+    """Only the level that a network is told differs: the one of its own that is nearest to the noise."""
+    chains = sweep_score._chains(None, "validation")
+    paper = sweep_score.common_batches(chains, NoiseConfig())
+    other = sweep_score.common_batches(chains, NoiseConfig(first=5.0, last=0.1, levels=4))
+    for one, two in zip(paper, other, strict=True):
+        assert one.ids == two.ids
+        np.testing.assert_array_equal(one.sigma_B, two.sigma_B)
+        np.testing.assert_array_equal(one.ca_BL3, two.ca_BL3)
+        np.testing.assert_array_equal(one.noise_BL3, two.noise_BL3)
+        np.testing.assert_allclose(NoiseConfig().sigmas()[one.level_B], one.sigma_B, rtol=1e-5)
+        assert set(two.level_B.tolist()) <= {0, 1, 2, 3}
+        assert (two.level_B[two.sigma_B > 4] == 0).all() and (two.level_B[two.sigma_B < 0.15] == 3).all()
+
+
+def test_a_score_of_zero_explains_nothing(few) -> None:
+    net = ScoreNet(small()).eval()
+    for weight in net.parameters():
+        weight.data.zero_()
+    batches = sweep_score.common_batches(sweep_score._chains(None, "validation"), NoiseConfig())
+    values, mean, parts = sweep_score.score(net, batches[:2], ScoreFitConfig(bf16=False))
+    assert mean == pytest.approx(0, abs=1e-5) and all(abs(part) < 1e-5 for part in parts.values()) and values

@@ -1,0 +1,76 @@
+"""The report of a sweep: everything it promises is in it, for any kind of settings."""
+
+import numpy as np
+import pytest
+
+from protray.evaluation.sweep import Scored, main_effects, repeat_rows, trial_rows, verdict
+from protray.plots.sweep_figures import pair_means, parallel_figure
+from protray.plots.sweep_report import headline, write_sweep_report
+
+METRIC = "validation/q3"
+
+
+def trial(alpha: float, kind: str, score: float, seed: int = 0, paper: bool = False) -> Scored:
+    point = {"weights.alpha": alpha, "enhance.kind": kind, "fit.anneal": alpha > 0.3}
+    values = {"a": score - 0.02, "b": score, "c": score + 0.02}
+    return Scored(
+        name=("paper: " if paper else "") + f"alpha={alpha} kind=<{kind}>" + (f" seed={seed}" if seed else ""),
+        point=point, seed=seed, score=score, values=values, paper=paper,
+        objectives={"Q3 at > 60 homologs": score, "Q3 without homologs": 1 - score},
+    )  # fmt: skip
+
+
+TRIALS = [trial(0.16, "x", 0.6, paper=True), trial(0.4, "x", 0.7), trial(0.4, "y", 0.5), trial(0.88, "y", 0.65)]
+
+
+def metrics_of(trials: list[Scored]) -> dict:
+    again = [
+        *(trial(0.16, "x", 0.6 + 0.01 * n, n, paper=True) for n in (1, 2)),
+        *(trial(0.4, "x", 0.7 + 0.01 * n, n) for n in (1, 2)),
+    ]
+    found = {"metric": METRIC, "mode": "max", "facts": {"seed": "0"}, "table": trial_rows(trials, "max")}
+    found |= {"effects": main_effects(trials), "repeats": repeat_rows(again, "max")}
+    found["not_finished"] = [{"name": "alpha=9", "status": "failed", "score": None, "reason": "loss is <nan>"}]
+    return found | {"verdict": verdict(found["repeats"], METRIC)}
+
+
+def test_report_holds_everything(tmp_path) -> None:
+    metrics = metrics_of(TRIALS)
+    write_sweep_report(tmp_path / "r.html", TRIALS, metrics, frozenset({"weights.alpha"}))
+    page = (tmp_path / "r.html").read_text()
+    for heading in (
+        "Trials", "Fresh seeds", "Main effects", "Parallel coordinates", "Any two settings", "Not finished",
+        "Q3 at &gt; 60 homologs against Q3 without homologs", "★ paper",
+    ):  # fmt: skip
+        assert heading in page
+    assert "loss is &lt;nan&gt;" in page and "<nan>" not in page
+    assert page.count("data:image/") == 5
+
+
+def test_headline_says_where_the_paper_stands() -> None:
+    first, second = headline(metrics_of(TRIALS))
+    assert first.startswith("Best of 4 trials: alpha=0.4") and "number 3 with 0.6000" in first
+    assert "fresh seeds each" in second
+
+
+def test_pair_means_by_hand() -> None:
+    """alpha 0.16, 0.4, 0.88 across; x, y up."""
+    expected = [[0.6, 0.7, np.nan], [np.nan, 0.5, 0.65]]
+    np.testing.assert_allclose(pair_means(TRIALS, "weights.alpha", "enhance.kind"), expected)
+
+
+def test_parallel_lines_span_their_axes() -> None:
+    figure = parallel_figure(TRIALS, METRIC, frozenset({"weights.alpha"}))
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 4]
+    heights = np.array([line.get_ydata() for line in lines])
+    assert (
+        heights.shape == (4, 4) and heights.min(axis=0) == pytest.approx(0) and heights.max(axis=0) == pytest.approx(1)
+    )
+    assert [line.get_linestyle() for line in lines].count("--") == 1
+
+
+@pytest.mark.parametrize("trials", [[TRIALS[0]], TRIALS[:2]])
+def test_few_trials_are_drawn_too(tmp_path, trials) -> None:
+    metrics = metrics_of(trials) | {"repeats": [], "not_finished": [], "verdict": verdict([], METRIC)}
+    write_sweep_report(tmp_path / "r.html", trials, metrics, frozenset())
+    assert "Best of" in (tmp_path / "r.html").read_text()
