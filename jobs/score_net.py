@@ -8,6 +8,7 @@ The network, `OUT/model`, is the `--model` of jobs/embed.py.  The same command a
 costs nothing once it has finished.
 """
 
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from protray.cluster.score_net_run import ScoreRun
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.score_net_run import ScoreRun
+    from protray.cluster.score_net_run import ScoreRun, preset
 
-    run = tyro.cli(ScoreRun, description=__doc__)
+    before = argparse.ArgumentParser(add_help=False)  # --model chooses the defaults of all other options
+    before.add_argument("--model", choices=("small", "paper"), default="small")
+    model = before.parse_known_args(argv)[0].model
+    run = tyro.cli(ScoreRun, args=argv, default=preset(model), description=__doc__)
 
     from protray.cluster.job import run_job
     from protray.cluster.start import prepare_environment, setup_logging

@@ -83,6 +83,7 @@ def test_dependencies_point_down() -> None:
         "protray.cluster.distil_run",
         "protray.cluster.pretrain_run",
         "protray.cluster.score_net_run",
+        "protray.cluster.sweep_run",
         "protray.data.schemas",
     ],
 )

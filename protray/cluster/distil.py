@@ -69,9 +69,7 @@ def distil(run: DistilRun) -> dict:
 
 def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     """Share the cluster out: first an actor pool for the maps, then the trainers."""
-    gpus = cluster.resources.get("GPU", 0.0)
-    each = run.gpus_per_worker if run.gpus_per_worker is not None else min(1.0, gpus)
-    trainers = plan.Stage(name="train", kind="train", workers=run.workers, gpus_per_worker=each)
+    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.resources)
     return plan.make_plan([plan.actor_pool("maps", cluster.resources), trainers], cluster.resources, cluster.nodes)
 
 

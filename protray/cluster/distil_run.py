@@ -143,7 +143,10 @@ def data_digest(data: Path | None) -> str:
         return hashlib.sha256(SAMPLE.read_bytes()).hexdigest()[:16]
     path = data / "dataset.json"
     if not path.is_file():
-        raise ValueError(f"{data}: no dataset.json in it; make it with jobs/prepare.py, which writes that file last")
+        raise ValueError(
+            f"{data}: no dataset.json in it; make it with jobs/prepare.py, of structures with"
+            f" jobs/prepare_structures.py, which write that file last"
+        )
     return json.loads(path.read_text())["digest"]
 
 

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ def embed(run: EmbedRun) -> dict:
         could be embedded.
     """
     started = time.monotonic()
+    run = replace(run, model=run.model.resolve(), out=run.out.resolve())  # workers may have another working directory
     check_model(run)
     settings = _settings(run)
     stored = _open(run.out, settings)
@@ -77,12 +79,12 @@ def embed(run: EmbedRun) -> dict:
 
     cluster = start_ray()
     try:
-        structures, rejected = read_chains(run)
+        structures, sources, rejected = read_chains(run)
         cached, failures = _embed_missing(run, structures, cluster)
     finally:
         stop_ray(cluster)
-    files = ", ".join(map(str, run.structures)) or "the bundled sample"
-    errors = [InputError(files, None, failure.reason, failure.id) for failure in failures]
+    dataset = str(run.structures[0]) if run.structures else "the bundled sample"
+    errors = [InputError(sources.get(failure.id, dataset), None, failure.reason, failure.id) for failure in failures]
     summary = _finish(run, settings, pa.concat_tables([rejected, rejected_table(errors)]), failures)
     return summary | {"cached": False, "n_cached": cached, "seconds": time.monotonic() - started}
 
@@ -94,11 +96,11 @@ def check_model(run: EmbedRun) -> None:
     Embedder.open(run.model, run.noise)
 
 
-def read_chains(run: EmbedRun) -> tuple[Structures, pa.Table]:
-    """All chains, each id once, and what cannot be used of the files."""
+def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
+    """All chains, each id once; by id, the files that they are from; and what cannot be used of the files."""
     given = run.structures
     if not given or _is_dataset(given[0]):
-        return read_structures(given[0] if given else None), rejected_table([])
+        return read_structures(given[0] if given else None), {}, rejected_table([])
     from protray.cluster.parts import parse_parts, part_file
     from protray.cluster.progress import Progress
     from protray.cluster.structures import parse_part
@@ -115,19 +117,24 @@ def read_chains(run: EmbedRun) -> tuple[Structures, pa.Table]:
     chunks = [list(map(asdict, sources[start : start + PART_FILES])) for start in range(0, len(sources), PART_FILES)]
     with Progress("parse") as show:
         parse_parts(parse_part, chunks, parsed, lambda _, done, of: show(done, of), settings=ANY_CHAIN)
-    tables, seen = [], {}
-    for part in range(len(chunks)):
-        table = pq.read_table(part_file(parsed, part), columns=["id", "sequence", "index", "backbone_cA", "source"])
-        names = list(zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True))
-        first = [seen.setdefault(id, (part, row)) == (part, row) for row, (id, _) in enumerate(names)]
-        errors += [
-            InputError(source, None, f"id {id!r} is also that of a chain before it, which is kept", id)
-            for (id, source), kept in zip(names, first, strict=True)
-            if not kept
-        ]
-        tables.append(table.filter(pa.array(first, pa.bool_())))
+    file_of: dict[str, str] = {}
+
+    def first_ones() -> Iterator[pa.Table]:
+        for part in range(len(chunks)):
+            table = pq.read_table(part_file(parsed, part), columns=["id", "sequence", "index", "backbone_cA", "source"])
+            first = []
+            for id, source in zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True):
+                first.append(id not in file_of)
+                if id in file_of:
+                    why = f"id {id!r} is also that of a chain before it, which is kept"
+                    errors.append(InputError(source, None, why, id))
+                else:
+                    file_of[id] = source
+            yield table.filter(pa.array(first, pa.bool_()))
+
+    structures = gather(first_ones())
     rejected = [pq.read_table(part_file(parsed, part, "rejected")) for part in range(len(chunks))]
-    return gather(tables), pa.concat_tables([rejected_table(errors), *rejected])
+    return structures, file_of, pa.concat_tables([rejected_table(errors), *rejected])
 
 
 class EmbedActor:
@@ -179,13 +186,12 @@ def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple
     log.info("%s", describe(plan))
     stage = plan["embed"]
     actor = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(EmbedActor)
-    absolute = replace(run, model=run.model.resolve(), out=run.out.resolve())
     queue = Queue(structures, missing, folder, run.level == "pair", stage.workers)
     with Progress("embed") as show:
         show(*queue.progress)
 
         def start() -> Any:  # noqa: ANN401
-            return actor.remote(absolute, plan.threads("embed"), stage.gpus_per_worker > 0)
+            return actor.remote(run, plan.threads("embed"), stage.gpus_per_worker > 0)
 
         for unit, result in run_pool(start, stage.workers, queue.next, queue.send):
             if isinstance(result, Lost):
@@ -257,7 +263,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_dataset(path: Path) -> bool:
-    return (path / "dataset.json").is_file() or (path / STRUCTURES).is_dir()
+    return (path / "dataset.json").is_file()
 
 
 def _is_ours(run: EmbedRun, fault: InputError) -> bool:

@@ -128,6 +128,12 @@ def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = 
     )
 
 
+def trainer(name: str, workers: int, gpus_per_worker: float | None, resources: Mapping[str, float]) -> Stage:
+    """A trainer of so many workers; by default each has a GPU where the cluster has one."""
+    each = min(1.0, resources.get("GPU", 0.0)) if gpus_per_worker is None else gpus_per_worker
+    return Stage(name=name, kind="train", workers=workers, gpus_per_worker=each)
+
+
 def trials_at_once(
     cpus: float, gpus: float, resources: Mapping[str, float], nodes: Sequence[Mapping[str, float]] = ()
 ) -> int:

@@ -24,7 +24,7 @@ from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.progress import Progress
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
-from protray.cluster.trainer import Report, Workers, train
+from protray.cluster.trainer import Report, Workers, track_point, train
 from protray.plm.architecture import build_model
 from protray.plm.corpus import Corpus, open_corpus, read_corpus
 from protray.plm.masked import has_bf16, load, map_quality
@@ -69,10 +69,7 @@ def pretrain(run: PretrainRun) -> dict:
 
 
 def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:
-    each = run.gpus_per_worker
-    if each is None:
-        each = min(1.0, cluster.resources.get("GPU", 0.0))
-    stage = plan.Stage(name="pre-training", kind="train", workers=run.workers, gpus_per_worker=each)
+    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.resources)
     return plan.make_plan([stage], cluster.resources, cluster.nodes)
 
 
@@ -203,10 +200,6 @@ def draw_curve(history: list[dict], baseline: float, path: Path) -> None:
     from protray.plots.pretraining import pretraining_figure  # matplotlib is slow to import
 
     pretraining_figure(history, baseline).savefig(path, dpi=150)
-
-
-def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
-    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
 
 
 def tracked(run: PretrainRun) -> AbstractContextManager[tuple[Tracker, str]]:

@@ -18,20 +18,27 @@ import ray
 
 from protray.cluster import plan, run_info
 from protray.cluster.distil_run import check_same_settings, data_digest, digest
-from protray.cluster.files import finite, write_json
+from protray.cluster.files import difference, finite, write_json
 from protray.cluster.progress import Progress
 from protray.cluster.score_net_run import ScoreRun
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
-from protray.cluster.trainer import Report, Workers, train
-from protray.data.structures import read_structures
+from protray.cluster.trainer import Report, Workers, track_point, train
+from protray.data.structures import Structures, read_structures
 from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, choose, evaluate_denoising
 from protray.inference.denoise import NetworkDenoiser
 from protray.plm.masked import has_bf16
 from protray.plots.score_report import write_score_report
 from protray.training.score_export import load_score_net, read_config, save_score_net
 from protray.training.score_net import fit
-from protray.training.score_steps import ScoreFitConfig, calibration_batches, steps, trainable, validation_batches
+from protray.training.score_steps import (
+    MIN_RESIDUES,
+    ScoreFitConfig,
+    calibration_batches,
+    steps,
+    trainable,
+    validation_batches,
+)
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -46,12 +53,17 @@ def score_net(run: ScoreRun) -> dict:
         For unusable settings or data, a folder that belongs to other ones, or a loss that is not finite any more.
     """
     run.check()
+    chains = {split: read_split(run.data, split) for split in ("train", "validation")}
+    choose(held_out(run.data), run.denoising)  # better an error now than after the training
     check_same_settings(run)
     finished = run.out / "metrics.json"
     if finished.is_file():
+        facts = json.loads(finished.read_text())
+        if changed := difference(facts["asked"], asdict(run.denoising)):
+            raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
         log.info("%s holds this run, finished; nothing to compute", run.out)
-        return json.loads(finished.read_text())
-    choose(read_structures(run.data, "validation"), run.denoising)  # better an error now than after the training
+        return facts
+    log.info("%d chains to train on, %d to validate on", len(chains["train"]), len(chains["validation"]))
     cluster = start_ray()
     try:
         job_plan = make_plan(run, cluster)
@@ -63,11 +75,27 @@ def score_net(run: ScoreRun) -> dict:
         stop_ray(cluster)
 
 
+def read_split(data: Path | None, split: str) -> Structures:
+    """The chains of a split; ValueError if none of them is long enough to train on."""
+    chains = read_structures(data, split)
+    if not len(trainable(chains.lengths)):
+        raise ValueError(
+            f"none of {len(chains)} chains of the {split} split of {data or 'the sample'} has {MIN_RESIDUES} residues"
+        )
+    return chains
+
+
+def held_out(data: Path | None) -> Structures:
+    """The test split, which chose nothing; where a dataset has none, the validation split, which chose the weights."""
+    try:
+        return read_structures(data, "test")
+    except ValueError as error:
+        log.warning("%s: the denoising gain is measured on the validation split", error)
+        return read_structures(data, "validation")
+
+
 def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
-    each = run.gpus_per_worker
-    if each is None:
-        each = min(1.0, cluster.resources.get("GPU", 0.0))
-    stage = plan.Stage(name="score net", kind="train", workers=run.workers, gpus_per_worker=each)
+    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.resources)
     return plan.make_plan([stage], cluster.resources, cluster.nodes)
 
 
@@ -76,8 +104,8 @@ def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: st
     stage = job_plan["score net"]
     workers = Workers(count=stage.workers, gpus=stage.gpus_per_worker, threads=job_plan.threads("score net"))
     settings = {
-        "net": asdict(run.network),
-        "fit": asdict(run.fitting),
+        "net": asdict(run.net),
+        "fit": asdict(run.fit),
         "data": str(run.data.resolve()) if run.data else None,
     }
     with Progress("score net") as progress:
@@ -102,14 +130,14 @@ def _name(run: ScoreRun) -> str:
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
     setup_worker_logging()
     net, config = read_config(settings["net"]), ScoreFitConfig(**settings["fit"])
-    chains, held_out = (read_structures(settings["data"], split) for split in ("train", "validation"))
+    chains, others = (read_structures(settings["data"], split) for split in ("train", "validation"))
     total = config.steps(len(trainable(chains.lengths)))
     if resume and world.rank == 0:
         log.info("training goes on at step %d of %d", resume["position"]["step"], total)
     fit(
         net, config, total,
         lambda step: steps(chains, config, net.noise, step, world.rank, world.size),
-        calibration_batches(chains, config, net.noise), validation_batches(held_out, config, net.noise),
+        calibration_batches(chains, config, net.noise), validation_batches(others, config, net.noise),
         report, resume, world,
     )  # fmt: skip
 
@@ -117,22 +145,22 @@ def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> 
 def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Tracker, run_id: str) -> dict:
     """Write model, denoising gain, report and metrics, and remove the checkpoints."""
     model, position = run.out / "model", state["position"]
-    save_score_net(model, run.network, state["best"])
+    save_score_net(model, run.net, state["best"])
     for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
     stage = job_plan["score net"]
     measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker)(_denoise)
-    log.info("denoising %d held-out chains", run.denoising.chains)
+    log.info("denoising held-out chains")
     results, counts = ray.get(
         measure.remote(
-            str(model.resolve()), run.fitting.crop, str(run.data.resolve()) if run.data else None, run.denoising,
+            str(model.resolve()), run.fit.crop, str(run.data.resolve()) if run.data else None, run.denoising,
             job_plan.threads("score net"), stage.gpus_per_worker > 0,
         )
     )  # fmt: skip
     tracker.log(run_id, results.metrics(), step=position["step"])
     report = run.out / "report.html"
     facts = {name: str(value) for name, value in (counts | run.fixed()).items()}
-    write_score_report(report, position["history"], run.network.noise.sigmas(), results, facts=facts)
+    write_score_report(report, position["history"], run.net.noise.sigmas(), results, facts=facts)
     tracker.artifact(run_id, report)
     tracker.artifact(run_id, model, "model")
     metrics = {
@@ -141,6 +169,7 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
         "history": position["history"],
         "denoising": results.rows(),
         "chains": counts,
+        "asked": asdict(run.denoising),
         "mlflow_ui": tracker.ui(),
     }
     write_json(run.out / "metrics.json", finite(metrics))
@@ -151,25 +180,21 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
 def _denoise(
     model: str, crop: int, data: str | None, config: DenoisingConfig, threads: int, gpu: bool
 ) -> tuple[DenoisingResults, dict[str, int]]:
-    """Ray task: how well the network denoises the validation chains, and how many chains there are."""
+    """Ray task: how well the network denoises held-out chains, and how many chains there are."""
     import torch
 
     torch.set_num_threads(threads)
     net = load_score_net(Path(model)).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
     denoiser = NetworkDenoiser(net, crop, has_bf16())
-    train_chains, held_out = (read_structures(data, split) for split in ("train", "validation"))
-    results = evaluate_denoising(denoiser, net.config.noise.sigmas(), held_out, train_chains, config)
-    return results, {"training chains": len(train_chains), "validation chains": len(held_out)}
+    train_chains, others = read_structures(data, "train"), held_out(None if data is None else Path(data))
+    results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, config)
+    return results, {"training chains": len(train_chains), "held-out chains": len(others)}
 
 
 def _line(metrics: dict) -> str:
     """A point of the curve for the log, without its single noise levels."""
     shown = {key: value for key, value in metrics.items() if "/" in key and "level" not in key}
     return f"step {metrics['step']}: " + ", ".join(f"{key} {value:.5g}" for key, value in shown.items())
-
-
-def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
-    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
 
 
 def tracked(run: ScoreRun) -> AbstractContextManager[tuple[Tracker, str]]:
@@ -181,5 +206,5 @@ def tracked(run: ScoreRun) -> AbstractContextManager[tuple[Tracker, str]]:
         key="score-net-" + digest(run.fixed()),
         name=f"score net {run.model}",
         params=run.fixed() | {"model": run.model},
-        tags=run_info.common_tags(run.fitting.seed, data_digest(run.data), run.workers),
+        tags=run_info.common_tags(run.fit.seed, data_digest(run.data), run.workers),
     )

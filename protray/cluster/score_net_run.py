@@ -1,8 +1,8 @@
 """Settings of a score-network training.  Light: `--help` needs no torch and no Ray."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from protray.cluster.distil_run import data_digest
 from protray.evaluation.denoising import DenoisingConfig
@@ -13,7 +13,7 @@ from protray.training.score_steps import ScoreFitConfig
 PAPER_NET = ScoreNetConfig(blocks=32, channels=64, bottleneck=32, distances=0)
 PAPER_FIT = ScoreFitConfig(epochs=50, learning_rate=1e-4, warmup=0, constant=True, ema=0.0, split=0.0)
 
-Settings = TypeVar("Settings", ScoreNetConfig, ScoreFitConfig)
+Model = Literal["small", "paper"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class ScoreRun:
     """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
     out: Path = Path("runs/score_net")
     """Where everything is written and kept.  On several nodes: a folder that all of them share."""
-    model: Literal["small", "paper"] = "small"
-    """small: minutes on two CPU cores.  paper: 32 blocks, Adam 1e-4, 50 epochs."""
+    model: Model = "small"
+    """small: minutes on two CPU cores.  paper: 32 blocks, Adam 1e-4, 50 epochs.  Chooses the defaults below."""
     workers: int = 1
     """Ray Train workers (DDP); the steps are the same for any number."""
     gpus_per_worker: float | None = None
@@ -37,43 +37,26 @@ class ScoreRun:
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-score-net"
 
-    @property
-    def network(self) -> ScoreNetConfig:
-        """The network that is trained: with `--model paper` the paper's, but for what was set otherwise."""
-        return self.net if self.model == "small" else given(self.net, PAPER_NET)
-
-    @property
-    def fitting(self) -> ScoreFitConfig:
-        """How it is trained; as `network`."""
-        return self.fit if self.model == "small" else given(self.fit, PAPER_FIT)
-
     def check(self) -> None:
         """Raise ValueError for settings that cannot go together."""
-        self.fitting.check_workers(self.workers)
+        self.fit.check_workers(self.workers)
 
     def fixed(self) -> dict:
         """The settings that a folder keeps: with others, its curve would be a mixture."""
         return {
             "data": str(self.data.resolve()) if self.data else None,
             "digest of the data": data_digest(self.data),
-            **{f"net.{name}": value for name, value in _flat(self.network).items()},
-            **{f"fit.{name}": value for name, value in _flat(self.fitting).items()},
-            **{f"denoising.{name}": value for name, value in _flat(self.denoising).items()},
+            **{f"net.{name}": value for name, value in _flat(self.net).items()},
+            **{f"fit.{name}": value for name, value in _flat(self.fit).items()},
         }
 
 
-def given(settings: Settings, preset: Settings) -> Settings:
-    """`preset`, but for the fields of `settings` that differ from their defaults."""
-    default = type(settings)()
-    changed: dict[str, Any] = {
-        one.name: getattr(settings, one.name)
-        for one in fields(settings)
-        if getattr(settings, one.name) != getattr(default, one.name)
-    }
-    return replace(preset, **changed)
+def preset(model: Model) -> ScoreRun:
+    """The settings of a model, from which single ones may then depart."""
+    return ScoreRun(model=model, net=PAPER_NET, fit=PAPER_FIT) if model == "paper" else ScoreRun()
 
 
-def _flat(settings: ScoreNetConfig | ScoreFitConfig | DenoisingConfig) -> dict:
+def _flat(settings: ScoreNetConfig | ScoreFitConfig) -> dict:
     """As JSON gives it back, one level deep."""
     found = {}
     for name, value in asdict(settings).items():

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,6 +106,7 @@ def prepare_structures(config: StructuresConfig, progress: Progress | None = Non
         is usable.
     """
     report = progress or (lambda stage, done, total: None)
+    config = replace(config, out=config.out.resolve())  # workers may have another working directory
     settings = _settings(config)
     before = stored_summary(config.out, settings)
     if before:
@@ -276,7 +277,7 @@ def _settings(config: StructuresConfig) -> dict:
         "seed": config.seed,
         **asdict(config.chains),
         "input_files": len(files),
-        "input_state": state_of(files),
+        "input_state": state_of(file.resolve() for file in files),
     }
 
 

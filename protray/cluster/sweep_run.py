@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from protray.cluster.distil_run import DistilRun, data_digest, digest
-from protray.cluster.score_net_run import ScoreRun
+from protray.cluster.score_net_run import ScoreRun, preset
 from protray.cluster.sweep_space import Point, Space, choose_points, read_space
 from protray.plm.shipped import SHIPPED, absolute
 
@@ -87,9 +87,9 @@ class SweepRun:
 
     def score_run(self) -> ScoreRun:
         """The run that is done once per trial."""
-        preset = ScoreRun(model=self.model)
-        fit = replace(preset.fitting, epochs=self.epochs, seed=self.seed)
-        return ScoreRun(data=self.data, out=self.out, net=preset.network, fit=fit)
+        of_model = preset(self.model)
+        fit = replace(of_model.fit, epochs=self.epochs, seed=self.seed)
+        return replace(of_model, data=self.data, out=self.out, fit=fit)
 
     def fixed(self) -> dict:
         """The settings that a folder keeps: trials of others cannot be compared with these."""

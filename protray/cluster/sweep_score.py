@@ -58,7 +58,7 @@ class Shared:
 def base(run: SweepRun) -> ScoreSettings:
     """The settings that a study starts from."""
     one = run.score_run()
-    return ScoreSettings(net=one.network, fit=one.fitting)
+    return ScoreSettings(net=one.net, fit=one.fit)
 
 
 def params(settings: ScoreSettings, shared: Shared) -> dict:

@@ -14,6 +14,7 @@ import ray
 import ray.train
 import ray.train.torch
 
+from protray.cluster.tracking import Tracker
 from protray.training.checkpoint import load_state, save_state
 from protray.training.world import World
 
@@ -101,6 +102,11 @@ def train(
         raise RuntimeError(f"training run {name!r} in {storage} ended without a checkpoint")
     with result.checkpoint.as_directory() as folder:
         return load_state(Path(folder))
+
+
+def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
+    """Log a point of a training's curve; steps that are there stay as they are."""
+    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
 
 
 def _deliver(mailbox: Any, on_report: Callable[[dict], None], finished: threading.Event) -> None:

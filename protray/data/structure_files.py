@@ -24,8 +24,8 @@ _COPY_BYTES = 1 << 24
 class Source:
     """One structure file: `size` bytes of `path` from `offset` on, or all of it."""
 
-    name: str  # the file, or archive/member
-    path: str
+    name: str  # the file, or archive/member, as it was given
+    path: str  # absolute: workers may have another working directory
     offset: int | None = None
     size: int | None = None
 
@@ -53,7 +53,7 @@ def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[Input
     if is_archive(structures):
         return _in_archive(structures, work)
     if is_structure(structures):
-        return [Source(str(structures), str(structures))], []
+        return [Source(str(structures), str(structures.absolute()))], []
     return _sort_out(listed(structures), structures)
 
 
@@ -92,7 +92,7 @@ def _sort_out(files: Iterable[tuple[str, int | None]], given: Path) -> tuple[lis
         elif line is not None and not Path(name).is_file():
             errors.append(InputError(where, line, f"no such file: '{name}'"))
         else:
-            sources.append(Source(name, name))
+            sources.append(Source(name, str(Path(name).absolute())))
     return sources, errors
 
 
@@ -113,7 +113,7 @@ def _in_archive(archive: Path, work: Path) -> tuple[list[Source], list[InputErro
                 elif not is_structure(member.name):
                     errors.append(InputError(name, None, _foreign(member.name)))
                 else:
-                    sources.append(Source(name, str(plain), member.offset_data, member.size))
+                    sources.append(Source(name, str(plain.absolute()), member.offset_data, member.size))
     except (tarfile.TarError, EOFError) as error:
         raise InputError(archive, None, f"the archive cannot be read: {error}") from error
     end = max((source.offset + source.size for source in sources if source.offset and source.size), default=0)

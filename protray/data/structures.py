@@ -3,7 +3,7 @@
 Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,21 +73,27 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
     if split not in (None, *SPLITS):
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     source = "the bundled sample" if path is None else str(path)
-    tables = [_of_split(table, split) for table in (_sample() if path is None else _dataset(Path(path)))]
-    if not sum(table.num_rows for table in tables):
-        raise ValueError(f"{source} holds no chain" + (f" of the split {split!r}" if split else ""))
-    return gather(tables)
+    structures = gather(_of_split(table, split) for table in (_sample() if path is None else _dataset(Path(path))))
+    if not len(structures):
+        more = f" of the split {split!r}; with more clusters, or another --seed, it would have one" if split else ""
+        raise ValueError(f"{source} holds no chain{more}")
+    return structures
 
 
-def gather(tables: Sequence[pa.Table]) -> Structures:
-    """Put the chains of tables with the columns id, sequence, index and backbone_cA together, sorted by id."""
-    ids = [id for table in tables for id in table["id"].to_pylist()]
-    lengths = np.array(
-        [len(sequence) for table in tables for sequence in table["sequence"].to_pylist()], dtype=np.int64
-    )
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    rows_R = _reordered(lengths, np.array(order))
-    flat = [_flat(table) for table in tables]
+def gather(tables: Iterable[pa.Table]) -> Structures:
+    """Put the chains of tables with the columns id, sequence, index and backbone_cA together, sorted by id.
+
+    Tables are let go one by one where `tables` is an iterator; there may be none.
+    """
+    ids: list[str] = []
+    sizes: list[int] = []
+    flat = [(np.empty(0, np.uint8), np.empty(0, np.int32), np.empty((0, 3), np.float32))]
+    for table in tables:
+        ids += table["id"].to_pylist()
+        sizes += [len(sequence) for sequence in table["sequence"].to_pylist()]
+        flat.append(_flat(table))
+    lengths, order = np.array(sizes, np.int64), np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+    rows_R = _reordered(lengths, order)
     codes_R, index_R, ca_R3 = (np.concatenate(arrays)[rows_R] for arrays in zip(*flat, strict=True))
     starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
     return Structures([ids[m] for m in order], codes_R, index_R, ca_R3, starts)

@@ -31,7 +31,7 @@ _TRACKED = {NETWORK: "one_step", LANGEVIN: "langevin", FLOW: "flow"}
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingConfig:
-    """How much to measure; the defaults take about half a minute of one core."""
+    """How much to measure; the defaults take about a minute of one core."""
 
     chains: int = 60
     """N: held-out chains, full length."""
@@ -39,8 +39,8 @@ class DenoisingConfig:
     """Residues."""
     longest: int = 128
     """Residues; longer chains are cut to their first so many, since time grows with the square."""
-    every: int = 3
-    """One step is measured at every third noise level."""
+    every: int = 1
+    """One step is measured at so many noise levels: each, every second, .."""
     sampled: int = 20
     """Chains, of the same, that are followed down the levels."""
     start: float = 3.0
@@ -54,6 +54,8 @@ class DenoisingConfig:
         for name in ("chains", "every", "sampled"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 3 <= self.shortest <= self.longest:
+            raise ValueError(f"3 <= shortest <= longest must hold, got {self.shortest} and {self.longest}")
         if not 0 < self.stop < self.start:
             raise ValueError(f"sampling goes from start down to stop > 0, got {self.start} and {self.stop}")
 

@@ -72,11 +72,11 @@ class Embedder:
             if len(x_ILC):
                 yield x_ILC.clone()
         for n, stream in enumerate(streams):  # what is held back for rows that do not come
-            x_ILC = stream.finish()
-            for later in streams[n + 1 :]:
-                x_ILC = later.push(x_ILC)
-            if len(x_ILC):
-                yield x_ILC.clone()
+            for x_ILC in stream.finish().split(strip):  # a block below of a smaller dilation has room for no more
+                for later in streams[n + 1 :]:
+                    x_ILC = later.push(x_ILC)
+                if len(x_ILC):
+                    yield x_ILC.clone()
 
     def _first(self, chain: StructureChain, strip: int) -> Iterator[Tensor]:
         """Strips of the first feature map."""

@@ -89,7 +89,7 @@ def score_tables(results: DenoisingResults) -> list[ReportTable]:
             ["one step" if row["method"] == NETWORK else row["method"], *_with_gains(row), f"{row['neighbour']:.2f}"]
             for row in annealed
         ],
-        f"{annealed[0]['n']} of the held-out chains, full length; means with 95 % intervals, gains over the noisy "
+        f"{annealed[0]['n']} of the held-out chains; means with 95 % intervals, gains over the noisy "
         f"structure. Annealing takes {results.evaluations} steps. The last column is the mean error of the distance "
         "between neighbours along the chain, which is 3.8 Å in proteins.",
     )
@@ -109,7 +109,7 @@ def score_tables(results: DenoisingResults) -> list[ReportTable]:
                         for m in ("rmsd", "lddt") for name in (NOISY, WIENER, "network", "gain"))],
         body,
         f"Means over {steps[0]['n']} held-out chains of {results.lengths_N.min()} to {results.lengths_N.max()} "
-        "residues, full length; gains over the noisy structure with 95 % intervals.",
+        "residues, longer ones cut; gains over the noisy structure with 95 % intervals.",
     )  # fmt: skip
     return [sampling, one_step]
 
@@ -169,7 +169,7 @@ _TRAINING = (
     "bond lengths and clashes tell where an atom was."
 )
 _GAIN = (
-    "Held-out chains, full length, one step at each noise level. Above: how far they are from the native structure, "
+    "Held-out chains, one step at each noise level. Above: how far they are from the native structure, "
     "below: what was gained by the step; under 0 the step does harm. Orange is what smoothing along the chain reaches."
 )
 _MAPS = (

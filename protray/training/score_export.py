@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def load_score_net(folder: Path) -> ScoreNet:
     net = ScoreNet(read_config(json.loads((folder / SETTINGS).read_text())))
     try:
         net.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder / WEIGHTS} does not fit {SETTINGS}: {error}") from None
     return net.eval()
 

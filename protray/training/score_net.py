@@ -231,6 +231,8 @@ def validate(net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world:
     denoising = Denoising(net)
     for crops in batches[world.rank :: world.size]:
         of_B = forward(denoising, crops, config, world)
+        if not of_B[0].isfinite().all():
+            raise NonFiniteLossError(f"the validation loss is not finite, with the chains {', '.join(set(crops.ids))}")
         length_B = torch.full_like(of_B[0], crops.codes_BL.shape[1])
         rows_B5 = torch.stack([*of_B, torch.ones_like(length_B), length_B], dim=1)
         sums_K5.index_add_(0, torch.from_numpy(crops.level_B), rows_B5.double().cpu())

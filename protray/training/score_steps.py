@@ -48,11 +48,22 @@ class ScoreFitConfig:
     seed: int = 0
     validate_every: int = 100
     """Steps between points of the curve, and between checkpoints."""
+    validation_chains: int = 500
+    """Validation chains that each point of the curve scores; fewer where there are no more."""
     validation_levels: int = 8
-    """Noise levels that each validation chain is seen with; all chains together see every level."""
+    """Noise levels that each of them is seen with, more where there are few chains: together they see every level."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "micro_batch", "validate_every", "validation_levels", "learning_rate", "clip"):
+        for name in (
+            "epochs",
+            "batch",
+            "micro_batch",
+            "validate_every",
+            "validation_chains",
+            "validation_levels",
+            "learning_rate",
+            "clip",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.crop < MIN_RESIDUES:
@@ -177,14 +188,16 @@ def calibration_batches(chains: Structures, config: ScoreFitConfig, noise: Noise
 
 
 def validation_batches(chains: Structures, config: ScoreFitConfig, noise: NoiseConfig) -> list[Crops]:
-    """One crop of every chain, with `validation_levels` noise levels each; the same for every seed."""
-    count = min(config.validation_levels, noise.levels)
-    every = noise.levels // count
+    """One crop of each chain, those with the smallest hashes of their ids; the same for every seed."""
     found = []
     rows = trainable(chains.lengths)
-    turns = {row: turn for turn, row in enumerate(sorted(rows.tolist(), key=lambda row: key(chains.ids[row])))}
     if not len(rows):
         raise ValueError(f"no chain of the {len(chains)} to validate on has at least {MIN_RESIDUES} residues")
+    chosen = sorted(rows.tolist(), key=lambda row: key(chains.ids[row]))[: config.validation_chains]
+    turns = {row: turn for turn, row in enumerate(chosen)}
+    rows = np.sort(chosen)
+    every = max(1, min(noise.levels // config.validation_levels, len(rows)))
+    count = -(-noise.levels // every)
     lengths = np.minimum(chains.lengths[rows], config.crop)
     sigmas_K = noise.sigmas()
     for length in np.unique(lengths).tolist():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun
+from protray.cluster.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
 from protray.training.score_steps import ScoreFitConfig
@@ -18,10 +18,10 @@ TINY = ScoreRun(
 )
 
 
-def test_paper_settings_and_what_is_given() -> None:
-    run = ScoreRun(model="paper", net=ScoreNetConfig(blocks=16), fit=ScoreFitConfig(learning_rate=2e-4))
-    assert run.network == replace(PAPER_NET, blocks=16)
-    assert run.fitting == replace(PAPER_FIT, learning_rate=2e-4)
+def test_paper_settings() -> None:
+    run = preset("paper")
+    assert (run.net, run.fit) == (PAPER_NET, PAPER_FIT)
+    assert preset("small") == ScoreRun()
     assert (PAPER_NET.blocks, PAPER_NET.channels, PAPER_NET.positional) == (32, 64, 24)
     assert (PAPER_FIT.batch, PAPER_FIT.crop, PAPER_FIT.learning_rate, PAPER_FIT.epochs) == (32, 32, 1e-4, 50)
 
@@ -50,7 +50,7 @@ def test_writes_what_it_promises(finished) -> None:
     metrics = json.loads((finished / "metrics.json").read_text())
     assert [point["step"] for point in metrics["history"]] == [5, 10]
     assert 0 < metrics["history"][-1]["validation/loss_over_zero"] < 1.05
-    assert metrics["chains"] == {"training chains": 640, "validation chains": 120}
+    assert metrics["chains"] == {"training chains": 640, "held-out chains": 240}
     assert {row["method"] for row in metrics["denoising"]} >= {"noisy", "score network"}
     assert "Distance maps" in (finished / "report.html").read_text()
     assert not (finished / "cache").exists()

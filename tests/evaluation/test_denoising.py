@@ -130,7 +130,7 @@ def test_short_chains_are_left_out_and_long_ones_cut() -> None:
     assert long
     assert all(chains.lengths[long] >= 30)
     with pytest.raises(ValueError, match="none of 10 held-out chains has at least 500 residues"):
-        choose(chains, replace(CONFIG, shortest=500))
+        choose(chains, replace(CONFIG, shortest=500, longest=600))
     cut = beginning(chains.chain(0), 5)
     assert (cut.id, len(cut.codes_L), len(cut.index_L), cut.ca_L3.shape) == (chains.ids[0], 5, 5, (5, 3))
 
