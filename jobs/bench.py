@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{'case':<24}{'plain':>12}{'ours':>12}{'ratio':>10}{'(quartiles)':>18}{'share of limit':>17}")
     for case in cases:
         low, high = case.ratio_plain.low, case.ratio_plain.high
-        share = "" if case.share_of_limit is None else f"{100 * case.share_of_limit:.2g} %"
+        share = "" if case.share_of_limit is None else percent(case.share_of_limit)
         print(
             f"{case.name:<24}{1000 * case.plain_s.median:>9.4g} ms{1000 * case.ours_s.median:>9.4g} ms"
             f"{case.ratio_plain.median:>9.4g}x{f'({low:.4g}..{high:.4g})':>18}{share:>17}"
@@ -65,6 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     }
     print(json.dumps(line, allow_nan=False))
     return 0
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 ``OUT/manifest.json``         settings and, once all is done, counts
 ``OUT/work``                  chains parsed from files, removed at the end
 
-The driver holds 17 bytes per residue: of 100,000 chains 0.5 GB.  On several nodes `OUT` lies where all of them see it.
+The driver holds 17 bytes per residue, and 55 while it puts the chains in order: of 100,000 chains of 300 residues 0.5
+and 1.7 GB.  On several nodes `OUT` lies where all of them see it.
 """
 
 import json

@@ -54,6 +54,10 @@ def run(tmp_path, model) -> EmbedRun:
     return EmbedRun(model=model, structures=(folder,), out=tmp_path / "out", level="residue")
 
 
+def relative(run: EmbedRun, folder: Path) -> EmbedRun:
+    return replace(run, structures=(run.structures[0].relative_to(folder),), out=run.out.relative_to(folder))
+
+
 REASONS = {
     "point.pdb": "are 0.00 Å apart",
     "one.pdb": "1 residues with C-alpha atoms, fewer than",
@@ -62,7 +66,7 @@ REASONS = {
 
 
 @pytest.mark.ray
-def test_files_good_and_bad(ray_local, run) -> None:
+def test_files_good_and_bad(ray_local, run, tmp_path, monkeypatch) -> None:
     summary = embed(run)
     assert (summary["n_embedded"], summary["n_rejected"], summary["cached"]) == (6, 4, False)
     found = {id: (sequence, values) for id, sequence, values in read_embeddings(run.out)}
@@ -81,7 +85,8 @@ def test_files_good_and_bad(ray_local, run) -> None:
     assert sorted(path.name for path in run.out.iterdir()) == ["embeddings", "manifest.json", "rejected.parquet"]
 
     times = {path: path.stat().st_mtime_ns for path in run.out.rglob("*.parquet")}
-    again = embed(run)
+    monkeypatch.chdir(tmp_path)
+    again = embed(relative(run, tmp_path))
     assert again["cached"] and again["reasons"] == summary["reasons"]
     assert {path: path.stat().st_mtime_ns for path in times} == times
     with pytest.raises(ValueError, match="was made differently: level was 'residue', is 'pair'. Choose another"):
@@ -128,7 +133,9 @@ def test_the_sample_whatever_it_is_computed_with(ray_local, model, tmp_path, mon
 
 
 @pytest.mark.ray
-def test_a_chain_that_costs_its_process_is_given_up(ray_local, run, monkeypatch) -> None:
+def test_a_chain_that_costs_its_process_is_given_up(ray_local, run, tmp_path, monkeypatch) -> None:
+    """With relative paths, and workers whose working directory is another."""
+
     class Fragile(module.EmbedActor):
         def embed(self, chains: list[StructureChain], path: Path) -> list:
             if any(chain.id == "p41_A" for chain in chains):
@@ -137,13 +144,28 @@ def test_a_chain_that_costs_its_process_is_given_up(ray_local, run, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "EmbedActor", Fragile)
-        summary = embed(run)
+        patch.chdir(tmp_path)
+        summary = embed(relative(run, tmp_path))
     assert (summary["n_embedded"], summary["n_rejected"], summary["n_again"]) == (5, 5, 1)
-    rejected = {row["id"]: row["reason"] for row in pq.read_table(run.out / "rejected.parquet").to_pylist()}
-    assert "its process died" in rejected["p41_A"]
+    rejected = {row["id"]: row for row in pq.read_table(run.out / "rejected.parquet").to_pylist()}
+    assert "its process died" in rejected["p41_A"]["reason"]
+    assert rejected["p41_A"]["file"] == "pdb/p41.pdb"
     summary = embed(run)  # with processes that live
     assert (summary["n_embedded"], summary["n_cached"], summary["n_again"]) == (6, 5, 0)
     assert embed(run)["cached"]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("names", [["notes.txt"], ["notes.txt", "one.pdb", "point.pdb"]])
+def test_files_without_a_usable_chain_are_named(ray_local, run, names) -> None:
+    files = tuple(run.structures[0] / name for name in names)
+    listing = run.structures[0].parent / "list.txt"
+    listing.write_text("\n".join(map(str, files)))
+    with pytest.raises(ValueError, match=r"no chain could be embedded; see .*rejected.parquet"):
+        embed(replace(run, structures=(listing,)))
+    reasons = pq.read_table(run.out / "rejected.parquet")["reason"].to_pylist()
+    assert len(reasons) == len(names)
+    assert all(any(REASONS[name] in reason for reason in reasons) for name in names)
 
 
 def structures(*lengths: int) -> Structures:
@@ -198,6 +220,16 @@ def test_what_cannot_work_is_refused_before_anything_starts(run, tmp_path, chang
     with pytest.raises(ValueError, match=message):
         embed(replace(run, **change(run, tmp_path)))
     assert not run.out.exists()
+
+
+def test_a_folder_named_structures_is_no_dataset(tmp_path) -> None:
+    (tmp_path / "structures").mkdir()
+    file = tmp_path / "structures" / "p.pdb"
+    file.write_text(pdb(random_chain(5)))
+    assert module._files(tmp_path) == [file]
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no .parquet file in it"):
+        module._files(tmp_path)
 
 
 def test_settings_name_the_inputs(run) -> None:

@@ -6,6 +6,7 @@ import logging
 import random
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -65,6 +66,7 @@ def test_every_file_is_a_row_or_a_reject_and_a_broken_run_ends_the_same(
     ray_local, config, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(module, "PART_FILES", 2)
+    monkeypatch.chdir(tmp_path)  # the workers have another working directory
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -72,7 +74,7 @@ def test_every_file_is_a_row_or_a_reject_and_a_broken_run_ends_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(module, "_settle", stop)
         with pytest.raises(KeyboardInterrupt):
-            prepare_structures(config)
+            prepare_structures(replace(config, structures=Path("pdb"), out=Path("out")))
     (config.out / "parsed" / "part-00001.parquet").unlink()
     remade = []
 

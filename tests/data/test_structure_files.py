@@ -34,6 +34,22 @@ def test_folder(tmp_path) -> None:
     ]
 
 
+def test_tasks_get_absolute_paths_and_names_as_given(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "a" / "1abc.pdb"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    Path("list.txt").write_text("a/1abc.pdb\n")
+    make_tar(tmp_path / "x.tar", "w")
+    for given in ("a", "list.txt", "a/1abc.pdb"):
+        sources, _ = find_sources(Path(given), Path("."))
+        assert [(source.name, source.path) for source in sources] == [("a/1abc.pdb", str(file))]
+    sources, _ = find_sources(Path("x.tar"), Path("."))
+    assert [(source.name, source.path) for source in sources] == [
+        (f"x.tar/{name}", str(tmp_path / "x.tar")) for name in ("a/1abc.pdb", "b/2xyz.cif.gz")
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "mode"),
     [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tgz", "w:gz"), ("x.tar.xz", "w:xz"), ("x.tar.bz2", "w:bz2")],

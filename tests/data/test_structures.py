@@ -8,7 +8,7 @@ import pytest
 from protray.data import schemas
 from protray.data.sample import SAMPLE
 from protray.data.structure_rows import pack_backbone
-from protray.data.structures import FOLDER, read_structures, stored_backbone
+from protray.data.structures import FOLDER, gather, read_structures, stored_backbone
 from protray.seq.alphabet import decode
 
 NAN = float("nan")
@@ -69,6 +69,14 @@ def test_a_dataset_of_several_parts_is_sorted_by_id(tmp_path) -> None:
         read_structures(tmp_path, "validation")
     with pytest.raises(ValueError, match="split 'dev' is none of"):
         read_structures(tmp_path, "dev")
+
+
+@pytest.mark.parametrize("tables", [[], [schemas.STRUCTURES.empty_table()]])
+def test_no_chain_at_all(tables) -> None:
+    found = gather(tables)
+    assert (found.ids, len(found), found.starts.tolist(), found.lengths.tolist()) == ([], 0, [0], [])
+    assert (found.codes_R.dtype, found.index_R.dtype, found.ca_R3.dtype) == (np.uint8, np.int32, np.float32)
+    assert found.ca_R3.shape == (0, 3)
 
 
 def test_a_dataset_of_another_job_is_named(tmp_path) -> None:

@@ -54,6 +54,17 @@ def test_strips_of_any_height_give_the_whole_map(net, embedder, length, strip) -
     assert np.abs(expected_LLC).max() > 0.5
 
 
+@pytest.mark.parametrize("strip", [1, 2, None])
+def test_a_large_dilation_above_a_small_one(strip) -> None:
+    """At its end a block gives as many rows as its dilation, which is more than a strip of a long chain."""
+    net, chain = random_net(replace(CONFIG, blocks=4, dilations=(8, 1))), random_chain(23)
+    embedder = Embedder(net)
+    embedder.strip_pairs = 23 * 2 - 1
+    strips = list(embedder.rows(chain, strip))
+    assert max(map(len, strips)) <= (strip or 1)
+    np.testing.assert_allclose(torch.cat(strips), whole_map(net, chain, level=1), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("level", [0, 2])
 def test_the_norms_of_any_noise_level_are_folded(net, level) -> None:
     chain = random_chain(11)
