@@ -209,7 +209,9 @@ class _Listener(ray.tune.Callback):
 
 def _reason(trial: Any) -> str:
     """The last line of a trial's traceback, or what Ray says of its process."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    local = Path(trial.error_file or "")  # Tune copies it to its storage, where `get_error` looks, a little later
+    text = local.read_text() if local.is_file() else str(trial.get_error() or "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in lines:
         if "ActorDiedError" in line or "ActorUnavailableError" in line:
             return "its process or its node died"

@@ -33,7 +33,10 @@ def said() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
 
-    handler, logger = Keep(), logging.getLogger("protray.cluster.tracking")
-    logger.addHandler(handler)
+    handler = Keep()
+    loggers = [logging.getLogger(f"protray.cluster.{name}") for name in ("tracking", "registry")]
+    for logger in loggers:
+        logger.addHandler(handler)
     yield messages
-    logger.removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
