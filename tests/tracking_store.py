@@ -44,3 +44,15 @@ def points(tracker: Tracker, run_id: str, metric: str) -> list[tuple[int, float]
 def spooled(tracker: Tracker) -> list[dict]:
     path = tracker.out / "mlflow_spool.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+def curve(out: Path, experiment: str) -> dict[str, list[tuple[int, float]]]:
+    """Metric -> (step, value) of the only MLflow run of an experiment in a folder; it has finished."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    [found] = [found for found in client.search_experiments() if found.name == experiment]
+    [run] = client.search_runs([found.experiment_id])
+    assert run.info.status == "FINISHED"
+    history = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    return {name: [(point.step, point.value) for point in points] for name, points in history.items()}

@@ -21,17 +21,24 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, group_reasons, rejected_table, state_of, whole, write_json, write_table
+from protray.cluster.files import (
+    difference,
+    group_reasons,
+    reason_lines,
+    rejected_table,
+    state_of,
+    whole,
+    write_json,
+    write_table,
+)
 from protray.data.dataset import parquet_files
 from protray.data.embeddings import FOLDER, Level, ids_in
-from protray.data.inputs import files_in
-from protray.data.structure_files import find_sources, is_archive, listed
+from protray.data.structure_files import find_sources, input_files
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
 from protray.data.structures import Structures, gather, read_structures
 from protray.plm.shipped import fingerprint
 from protray.seq.msa import InputError
-from protray.struct.io import is_structure
 
 if TYPE_CHECKING:
     from protray.data.structures import StructureChain
@@ -228,7 +235,7 @@ def _finish(run: EmbedRun, settings: dict, rejected: pa.Table, failures: "list[F
         "reasons": group_reasons(rejected["reason"].to_pylist()),
     }
     if not summary["n_embedded"]:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        lines = reason_lines(summary["reasons"])
         raise ValueError(f"no chain could be embedded; see {run.out / 'rejected.parquet'}{lines}")
     write_json(run.out / "manifest.json", {"settings": settings, "summary": summary})
     if not summary["n_again"]:
@@ -252,15 +259,7 @@ def _settings(run: EmbedRun) -> dict:
 
 def _files(path: Path) -> list[Path]:
     """The files that a path of --structures means."""
-    if _is_dataset(path):
-        return parquet_files(path / STRUCTURES)
-    if path.is_dir():
-        return files_in(path)
-    if not path.is_file():
-        raise ValueError(f"--structures {path} does not exist")
-    if is_structure(path) or is_archive(path):
-        return [path]
-    return [path, *(file for name, _ in listed(path) if (file := Path(name)).is_file())]
+    return parquet_files(path / STRUCTURES) if _is_dataset(path) else input_files(path)
 
 
 def _is_dataset(path: Path) -> bool:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,3 +86,8 @@ def group_reasons(reasons: list[str]) -> dict[str, int]:
     """Count reasons that differ only in numbers, names and paths, the most frequent first."""
     pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+(?:\.\d+)?\b")
     return dict(Counter(pattern.sub("...", reason) for reason in reasons).most_common())
+
+
+def reason_lines(reasons: Mapping[str, int]) -> str:
+    """What `group_reasons` has counted, a line for each, to stand behind an error."""
+    return "".join(f"\n  {count} x {reason}" for reason, count in reasons.items())

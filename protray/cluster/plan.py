@@ -130,8 +130,12 @@ def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = 
 
 def trainer(name: str, workers: int, gpus_per_worker: float | None, resources: Mapping[str, float]) -> Stage:
     """A trainer of so many workers; by default each has a GPU where the cluster has one."""
-    each = min(1.0, resources.get("GPU", 0.0)) if gpus_per_worker is None else gpus_per_worker
-    return Stage(name=name, kind="train", workers=workers, gpus_per_worker=each)
+    return Stage(name=name, kind="train", workers=workers, gpus_per_worker=gpus_each(gpus_per_worker, resources))
+
+
+def gpus_each(asked: float | None, resources: Mapping[str, float]) -> float:
+    """GPUs of one process: what was asked for, by default 1 where the cluster has GPUs."""
+    return min(1.0, resources.get("GPU", 0.0)) if asked is None else asked
 
 
 def trials_at_once(

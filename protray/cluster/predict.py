@@ -22,7 +22,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, group_reasons, rejected_table, state_of, write_json, write_table
+from protray.cluster.files import (
+    difference,
+    group_reasons,
+    reason_lines,
+    rejected_table,
+    state_of,
+    write_json,
+    write_table,
+)
 from protray.cluster.plan import Plan, actor_pool, describe, make_plan
 from protray.cluster.progress import Progress
 from protray.cluster.start import setup_worker_logging, start_ray, stop_ray
@@ -251,7 +259,7 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     shutil.rmtree(run.work)
     summary: dict = {**_summary(predicted, rejected), "cached": False}
     if not predicted:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        lines = reason_lines(summary["reasons"])
         raise ValueError(
             f"no usable protein among {rejected.num_rows} in {run.msas or run.fasta}; see {run.rejected}{lines}"
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import group_reasons, rejected_table, state_of, write_json, write_table
+from protray.cluster.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
 from protray.cluster.parts import (
     Progress,
     add_counts,
@@ -112,7 +112,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
     )
     reasons = group_reasons(rejected["reason"].to_pylist())
     if not names.num_rows:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in reasons.items())
+        lines = reason_lines(reasons)
         raise ValueError(
             f"no usable protein among {len(rejected)} in {config.msas}; see {config.out / 'rejected.parquet'}{lines}"
         )

@@ -63,6 +63,7 @@ def prob_maps(run: ProbMapsRun) -> dict:
         When nothing can be done: options, model or input are unusable, the folder belongs to other settings, or not
         one protein has a map.
     """
+    from protray.cluster.files import reason_lines
     from protray.cluster.shards import Manifest, read_sources
 
     started = time.monotonic()
@@ -80,8 +81,8 @@ def prob_maps(run: ProbMapsRun) -> dict:
         computed_before = _compute(manifest, config)
     summary = manifest.summary()
     if not summary["n_computed"]:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
         rejected = run.out / "rejected.parquet"
+        lines = reason_lines(summary["reasons"])
         raise ValueError(f"no protein of {summary['n_rejected']} in {run.data} has a map; see {rejected}{lines}")
     before = {"n_cached": computed_before, "cached": cached}
     return summary | before | {"seconds": time.monotonic() - started}

@@ -24,7 +24,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import difference, group_reasons, rejected_table, whole, write_json, write_table
+from protray.cluster.files import (
+    difference,
+    group_reasons,
+    reason_lines,
+    rejected_table,
+    whole,
+    write_json,
+    write_table,
+)
 from protray.cluster.progress import Progress
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
@@ -107,7 +115,7 @@ def make_pseudo(run: PseudoRun) -> dict:
         "seconds": time.monotonic() - started,
     }
     if not summary["n_proteins"]:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in summary["reasons"].items())
+        lines = reason_lines(summary["reasons"])
         raise ValueError(f"no usable map among {rejected.num_rows} in {run.maps}; see {run.rejected}{lines}")
     return summary
 

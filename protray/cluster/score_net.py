@@ -53,16 +53,17 @@ def score_net(run: ScoreRun) -> dict:
         For unusable settings or data, a folder that belongs to other ones, or a loss that is not finite any more.
     """
     run.check()
-    chains = {split: read_split(run.data, split) for split in ("train", "validation")}
-    choose(held_out(run.data), run.denoising)  # better an error now than after the training
-    check_same_settings(run)
     finished = run.out / "metrics.json"
     if finished.is_file():
+        check_same_settings(run)
         facts = json.loads(finished.read_text())
         if changed := difference(facts["asked"], asdict(run.denoising)):
             raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
         log.info("%s holds this run, finished; nothing to compute", run.out)
         return facts
+    chains = {split: read_split(run.data, split) for split in ("train", "validation")}
+    choose(held_out(run.data), run.denoising)  # better an error now than after the training
+    check_same_settings(run)  # writes down what this folder belongs to
     log.info("%d chains to train on, %d to validate on", len(chains["train"]), len(chains["validation"]))
     cluster = start_ray()
     try:

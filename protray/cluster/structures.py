@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.files import group_reasons, rejected_table, state_of, write_json, write_table
+from protray.cluster.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
 from protray.cluster.parts import (
     Progress,
     add_counts,
@@ -32,9 +32,8 @@ from protray.cluster.parts import (
     write_part,
 )
 from protray.data import schemas
-from protray.data.inputs import files_in
 from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, relatives
-from protray.data.structure_files import Source, find_sources, is_archive, listed, read_source
+from protray.data.structure_files import Source, find_sources, input_files, read_source
 from protray.data.structure_rows import StructureSettings, structure_rows
 from protray.data.structure_splits import (
     ChainName,
@@ -50,7 +49,6 @@ from protray.inference.many import codes_of, read_fasta
 from protray.plm.corpus import open_text
 from protray.seq.alphabet import decode
 from protray.seq.msa import InputError
-from protray.struct.io import is_structure
 
 PART_FILES = 64  # files a task parses: a second or so of work, some MB of rows
 MAX_CLUSTERED = 10_000  # sequences; the time grows with their square, some minutes at this number
@@ -129,7 +127,7 @@ def prepare_structures(config: StructuresConfig, progress: Progress | None = Non
     write_table(rejected, config.out / "rejected.parquet")
     reasons = group_reasons(rejected["reason"].to_pylist())
     if not settled.splits:
-        lines = "".join(f"\n  {count} x {reason}" for reason, count in reasons.items())
+        lines = reason_lines(reasons)
         raise ValueError(
             f"no usable chain in {config.structures}, {rejected.num_rows} files or chains are left out; "
             f"see {config.out / 'rejected.parquet'}{lines}"
@@ -256,19 +254,10 @@ def _read_exclusions(path: Path) -> _Exclusions:
 
 def _settings(config: StructuresConfig) -> dict:
     """Everything the dataset depends on, flat: options, paths, and the state of every input file."""
-    given = config.structures
-    if given.is_dir():
-        files = files_in(given)
-    elif not given.is_file():
-        raise ValueError(f"structures: {given} does not exist")
-    elif is_archive(given) or is_structure(given):
-        files = [given]
-    else:
-        paths = (Path(name) for name, _ in listed(given))
-        files = [given, *(path for path in paths if path.is_file())]
+    files = input_files(config.structures)
     files += [path for path in (config.split_by, *config.exclude) if path]
     return {
-        "structures": str(given.resolve()),
+        "structures": str(config.structures.resolve()),
         "split_by": str(config.split_by.resolve()) if config.split_by else None,
         "identity": None if config.split_by else config.identity,
         "exclude": [str(path.resolve()) for path in config.exclude],

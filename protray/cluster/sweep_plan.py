@@ -46,9 +46,7 @@ def trial_of(fixed: str, paper: Point, seed: int, point: Point) -> Trial:
 
 def make_plan(run: SweepRun, cluster: Cluster) -> plan.Plan:
     """As many trials at a time as the cluster holds, unless the user says how many."""
-    gpus = run.gpus_per_trial
-    if gpus is None:
-        gpus = min(1.0, cluster.resources.get("GPU", 0.0))
+    gpus = plan.gpus_each(run.gpus_per_trial, cluster.resources)
     count = run.max_concurrent
     if count == "auto":
         most = plan.trials_at_once(run.cpus_per_trial, gpus, cluster.resources, cluster.nodes)

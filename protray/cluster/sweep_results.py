@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from typing import Any
 
 from protray.cluster import run_info
@@ -54,8 +53,7 @@ def write_results(
     metrics["best"] = best.name
     metrics["champion"] = _track(run, metrics, runs, best, tracker, parent)
     metrics["mlflow_ui"] = _links(tracker, [runs[record.key] for record in firsts])
-    write_json(run.out / "cache" / "metrics.json", metrics)
-    os.replace(run.out / "cache" / "metrics.json", run.out / "metrics.json")  # last: it says that the run is complete
+    write_json(run.out / "metrics.json", metrics)  # last: it says that the run is complete
     return metrics
 
 

@@ -110,9 +110,8 @@ def common_batches(chains: Structures, noise: NoiseConfig) -> list[Crops]:
 
     A network is told the nearest of its own levels, and the true sigma.
     """
-    own_K = np.log(noise.sigmas())
     return [
-        replace(crops, level_B=np.abs(np.log(crops.sigma_B)[:, None] - own_K).argmin(axis=1))
+        replace(crops, level_B=np.array([noise.nearest(sigma) for sigma in crops.sigma_B.tolist()]))
         for crops in validation_batches(chains, ScoreFitConfig(validation_levels=LEVELS), NoiseConfig())
     ]
 

@@ -57,6 +57,17 @@ def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[Input
     return _sort_out(listed(structures), structures)
 
 
+def input_files(structures: Path) -> list[Path]:
+    """The files that `find_sources` would read, a list itself included; raises ValueError if there is no such path."""
+    if structures.is_dir():
+        return files_in(structures)
+    if not structures.is_file():
+        raise ValueError(f"structures: {structures} does not exist")
+    if is_archive(structures) or is_structure(structures):
+        return [structures]
+    return [structures, *(file for name, _ in listed(structures) if (file := Path(name)).is_file())]
+
+
 def is_archive(path: Path) -> bool:
     """Whether the name ends as tar archives do."""
     return path.name.lower().endswith(ARCHIVES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tracking_store import curve
 
 from protray.cluster.pretrain_run import PretrainRun
 from protray.plm.corpus import open_corpus
@@ -56,18 +57,6 @@ def finished(ray_local, inputs, tmp_path_factory) -> Path:
     return folder / "one"
 
 
-def curve(out: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metric -> (step, value) of the only MLflow run in a folder."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    [experiment] = [found for found in client.search_experiments() if found.name == "protray-pretrain"]
-    [run] = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
-    history = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: [(point.step, point.value) for point in points] for name, points in history.items()}
-
-
 def test_the_model_is_one_of_transformers(finished) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -90,7 +79,7 @@ def test_writes_what_it_promises(finished) -> None:
     assert scores["frequency_perplexity"] == pytest.approx(20, abs=1)  # random residues
     assert (finished / "curve.png").stat().st_size > 1000
     assert [path.name.split("-")[0] for path in (finished / "cache").iterdir()] == ["corpus"]
-    points = curve(finished)
+    points = curve(finished, "protray-pretrain")
     assert [step for step, _ in points["train/perplexity"]] == [4, 8, 12]
     assert {"validation/perplexity", "validation/top1", "train/hidden_perplexity", "maps/held/top1"} <= points.keys()
 
@@ -135,7 +124,7 @@ def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path, mo
     monkeypatch.setattr(module, "_loop", dies_once(module._loop, after=6))
     out = tmp_path / "two"
     module.pretrain(run_of(inputs, out, workers=2))
-    one, two = curve(finished), curve(out)
+    one, two = curve(finished, "protray-pretrain"), curve(out, "protray-pretrain")
     assert one.keys() == two.keys()
     for name in one.keys() - {"train/residues_per_second"}:
         assert [step for step, _ in two[name]] == [step for step, _ in one[name]], name

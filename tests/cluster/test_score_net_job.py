@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tracking_store import curve
 
 from protray.cluster.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from protray.evaluation.denoising import DenoisingConfig
@@ -56,21 +57,9 @@ def test_writes_what_it_promises(finished) -> None:
     assert not (finished / "cache").exists()
 
 
-def curve(out: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metric -> (step, value) of the only MLflow run in a folder."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    [experiment] = [found for found in client.search_experiments() if found.name == "protray-score-net"]
-    [run] = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
-    history = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: [(point.step, point.value) for point in points] for name, points in history.items()}
-
-
 @pytest.mark.ray
 def test_every_noise_level_is_in_mlflow_once_per_point(finished) -> None:
-    found = curve(finished)
+    found = curve(finished, "protray-score-net")
     for name in ("train/loss", "validation/loss", "validation/level_01/explained", "validation/level_32/loss"):
         assert [step for step, _ in found[name]] == [5, 10]
     assert any(name.startswith("denoising/") for name in found)
@@ -106,7 +95,7 @@ def test_two_workers_and_a_crash_give_the_same_curve(ray_local, finished, tmp_pa
     monkeypatch.setattr(pipeline, "_loop", dying)
     pipeline.score_net(replace(TINY, out=tmp_path / "two", workers=2))
     assert died.exists()
-    one, two = curve(finished), curve(tmp_path / "two")
+    one, two = curve(finished, "protray-score-net"), curve(tmp_path / "two", "protray-score-net")
     for name in ("train/loss", "validation/loss", "validation/explained"):
         assert [step for step, _ in two[name]] == [5, 10]
         assert [value for _, value in two[name]] == pytest.approx([value for _, value in one[name]], rel=1e-4)
