@@ -1,5 +1,7 @@
 """What Ray Train adds to a step of the score network, and what a second worker takes off it; wall time."""
 
+import multiprocessing
+import os
 import tempfile
 import time
 from dataclasses import asdict
@@ -22,14 +24,14 @@ from protray.training.score_steps import ScoreFitConfig, steps
 from protray.training.world import World
 
 FIT = ScoreFitConfig(batch=32, micro_batch=8, validate_every=10**9)
-STEPS, FIRST = 16, 5  # steps of a run, and the first that counts
+STEPS, FIRST = 30, 14  # steps of a run, and the first that counts: Ray's own processes are still starting before it
 
 
 def ray_cases(turns: int) -> list[Case]:
-    """A step by itself, with one Ray Train worker and with two, all of one thread, in turn."""
+    """A step by itself, and with one and two workers of one thread, as Ray Train's and as bare processes, in turn."""
     prepare_environment()
     cluster = start_ray()
-    seconds: dict[str, list[float]] = {"plain": [], "one": [], "two": []}
+    seconds: dict[str, list[float]] = {"plain": [], "one": [], "two": [], "one bare": [], "two bare": []}
     try:
         for _ in range(turns):
             seconds["plain"].append(plain_seconds())
@@ -37,11 +39,18 @@ def ray_cases(turns: int) -> list[Case]:
             seconds["two"].append(ray_seconds(2))
     finally:
         stop_ray(cluster)
+    for _ in range(turns):  # without the pollings of a dozen of Ray's processes
+        seconds["one bare"].append(bare_seconds(1))
+        seconds["two bare"].append(bare_seconds(2))
     size = f"{FIT.batch} crops of {FIT.crop} residues, mean of steps {FIRST} to {STEPS - 2}"
     return [
         case("step through Ray", f"{size}, one worker; plain: a PyTorch loop", seconds["plain"], seconds["one"]),
         case("step of two workers", f"{size}; plain: one worker; both with Ray", seconds["one"], seconds["two"]),
-    ]
+        case(
+            "step of two processes", f"{size}; plain: one process; both without Ray",
+            seconds["one bare"], seconds["two bare"],
+        ),
+    ]  # fmt: skip
 
 
 def plain_seconds() -> float:
@@ -73,6 +82,38 @@ def ray_seconds(workers: int) -> float:
             workers=Workers(count=workers), on_report=reports.append,
         )  # fmt: skip
     return reports[-1]["seconds"]
+
+
+def bare_seconds(workers: int) -> float:
+    """Of a step on so many processes that gloo connects, with the memory settings of our Ray Train workers."""
+    from protray.cluster.trainer import KEEP_FREED_MEMORY
+
+    context = multiprocessing.get_context("spawn")
+    found = context.SimpleQueue()
+    before = dict(os.environ)
+    os.environ.update(KEEP_FREED_MEMORY)  # read by glibc when a process starts
+    with tempfile.TemporaryDirectory() as folder:
+        group = [context.Process(target=_bare, args=(rank, workers, folder, found)) for rank in range(workers)]
+        for process in group:
+            process.start()
+        os.environ.clear()
+        os.environ.update(before)
+        for process in group:
+            process.join()
+    if any(process.exitcode for process in group):
+        raise RuntimeError(f"one of {workers} processes failed; its error is printed above")
+    return found.get()
+
+
+def _bare(rank: int, size: int, folder: str, found) -> None:  # noqa: ANN001  SimpleQueue
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=size)
+    reports: list[dict] = []
+    settings = {"net": asdict(NET), "fit": asdict(FIT), "steps": STEPS}
+    timed_loop(settings, lambda metrics, _: reports.append(metrics), None, World(rank, size))
+    if rank == 0:
+        found.put(reports[-1]["seconds"])
+    torch.distributed.destroy_process_group()
 
 
 def timed_loop(settings: dict, report, resume: dict | None, world: World) -> None:  # noqa: ANN001  Report, of Ray

@@ -24,6 +24,14 @@ Report = Callable[[dict[str, float], dict | None], None]
 POLL_SECONDS = 0.3
 NOT_FINITE = re.compile(r"(?:FloatingPointError|NonFiniteLossError): (.*)")  # in a worker's traceback
 
+# A step frees and takes the same blocks of about 1 MB as the one before.  By default glibc gives them back and the
+# kernel clears them anew: 40,000 page faults and 0.08 of 0.67 s in a step of the score network on one core.
+KEEP_FREED_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),  # never give back
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the largest that glibc takes
+    "MALLOC_ARENA_MAX": "1",  # Ray trains in a thread, and only the main arena heeds the first
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
@@ -82,6 +90,7 @@ def train(
             storage_path=str(storage.resolve()),
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={"env_vars": KEEP_FREED_MEMORY},
         ),
     )
     finished = threading.Event()

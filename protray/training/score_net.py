@@ -58,7 +58,7 @@ class Position:
 
     step: int = 0
     structures: int = 0  # seen so far, on all workers
-    sums: list[float] = field(default_factory=lambda: [0.0] * 6)  # since the last report; see `_train_metrics`
+    sums: list[float] = field(default_factory=lambda: [0.0] * 6)  # of this worker since the last report
     history: list[dict[str, float]] = field(default_factory=list)  # the curve
     best_step: int = 0
     best_loss: float = math.inf  # on validation
@@ -121,7 +121,7 @@ def fit(
         if at.step % config.validate_every and at.step < total:
             report({"step": at.step, "of": total}, None)
             continue
-        metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(at.sums)
+        metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(world.sum(at.sums))
         metrics["train/learning_rate"] = learning_rate(at.step - 1, total, config)
         metrics["train/structures_per_second"] = (at.structures - structures_then) / (time.monotonic() - clock)
         calibrate(average, calibration, config, world)
@@ -142,7 +142,7 @@ def fit(
 def _update(
     denoising: nn.Module, optimizer: torch.optim.Optimizer, share: Share, config: ScoreFitConfig, world: World
 ) -> list[float]:
-    """Take one step on the mean loss per coordinate of all workers' crops; returns the summands of `Position.sums`."""
+    """Take one step on the mean loss per coordinate of all workers' crops; returns this worker's `Position.sums`."""
     parts = []
     for number, crops in enumerate(share.batches, start=1):
         last = number == len(share.batches)
@@ -155,15 +155,15 @@ def _update(
     found_4S = torch.cat(parts, dim=1)
     ids = [id for crops in share.batches for id in crops.ids]
     broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)]
-    if broken:  # before the sum over workers: those whose chains are sound have nothing to say
+    if broken:
         raise NonFiniteLossError(_not_finite("loss", broken))
-    total, zero, rigid, structures = world.sum(found_4S.sum(dim=1).tolist())
     norm = nn.utils.clip_grad_norm_(denoising.parameters(), config.clip).item()
     if not math.isfinite(norm):
+        world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", ids))
     optimizer.step()
     optimizer.zero_grad()
-    return [total, zero, rigid, structures, norm, 1.0]
+    return [*found_4S.sum(dim=1).tolist(), norm, 1.0]
 
 
 def _not_finite(what: str, ids: list[str]) -> str:

@@ -27,14 +27,15 @@ class Shared:
     out: Path
     crash: float | None = None  # value of x that takes its process down, once
     not_finite: float | None = None  # value of x whose loss is never finite
+    pause: float = 0.0  # seconds of an epoch
     steps: int = STEPS
 
 
 class ParabolaJob:
     """`protray.cluster.sweep_distil` in small: best at x = 2."""
 
-    def __init__(self, crash: float | None = None, not_finite: float | None = None) -> None:
-        self.crash, self.not_finite = crash, not_finite
+    def __init__(self, crash: float | None = None, not_finite: float | None = None, pause: float = 0.0) -> None:
+        self.crash, self.not_finite, self.pause = crash, not_finite, pause
 
     def base(self, run) -> Settings:  # noqa: ANN001
         return Settings()
@@ -43,7 +44,7 @@ class ParabolaJob:
         return asdict(settings)
 
     def prepare(self, run, cluster, tracker, parent) -> Shared:  # noqa: ANN001
-        return Shared(run.out.resolve(), self.crash, self.not_finite)
+        return Shared(run.out.resolve(), self.crash, self.not_finite, self.pause)
 
     def train(self, settings, shared, folder, report, resume, device) -> Outcome:  # noqa: ANN001
         with open(shared.out / "trained.txt", "a") as file:
@@ -53,6 +54,7 @@ class ParabolaJob:
         first = resume["epoch"] if resume else 0
         history = list(resume["history"]) if resume else []
         for epoch in range(first + 1, STEPS + 1):
+            time.sleep(shared.pause)
             score = value(settings, epoch)
             history.append({"step": epoch, "validation/q3": score})
             report(epoch, history[-1], {"epoch": epoch, "history": history})

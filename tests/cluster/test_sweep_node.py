@@ -1,0 +1,78 @@
+"""A sweep on two nodes, one of which is killed while it trains.  Run with `pytest -m cluster`."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import sweep_job
+from mlflow import MlflowClient
+from ray import cloudpickle
+from sweep_job import ParabolaJob
+from tracking_store import forget
+
+from protray.cluster.sweep_run import SweepRun
+
+pytestmark = pytest.mark.cluster
+cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
+
+STUDY = """
+JOB, METRIC, MODE = "distil", "validation/q3", "max"
+PAPER = {"x": 0.0}
+SPACE = {"x": (0.0, 1.0, 2.0, 3.0)}
+"""
+
+
+def test_the_trial_of_a_lost_node_goes_on_elsewhere(database, tmp_path: Path, monkeypatch) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from protray.cluster import sweep as module
+
+    (tmp_path / "study.py").write_text(STUDY)
+    monkeypatch.setattr(module, "job_module", lambda name: ParabolaJob(pause=1.5))
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    doomed = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    forget()
+    run = SweepRun(
+        space=str(tmp_path / "study.py"), out=tmp_path / "out", repeats=0, max_concurrent=2,
+        mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
+    )  # fmt: skip
+    killed: list[float] = []
+
+    def kill() -> None:
+        """Once two trials train, one on each node, and each has an epoch behind it."""
+        log = run.out / "trained.txt"
+        while not log.is_file() or len(log.read_text().splitlines()) < 2:
+            time.sleep(0.05)
+        time.sleep(2.2)
+        killed.append(time.monotonic())
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    try:
+        metrics = module.sweep(run)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert killed, "the sweep had ended before the node could be killed"
+    assert {row["point"]["x"] for row in metrics["table"]} == {0.0, 1.0, 2.0, 3.0}
+    assert not metrics["not_finished"]
+    begun = [line.split() for line in (run.out / "trained.txt").read_text().splitlines()]
+    again = [line for line in begun if line[2] != "0"]
+    assert len(begun) == 5 and len(again) == 1  # one trial twice: the second time from its last epoch
+    client = MlflowClient(f"sqlite:///{database}")
+    experiment = client.get_experiment_by_name(tmp_path.name)
+    assert experiment is not None
+    for trial in client.search_runs([experiment.experiment_id]):
+        assert trial.info.status == "FINISHED"
+        if "x=" in trial.data.tags["mlflow.runName"]:
+            steps = [point.step for point in client.get_metric_history(trial.info.run_id, "validation/q3")]
+            assert sorted(steps) == [1, 2, 3]
+    print(f"ended {time.monotonic() - killed[0]:.0f} s after the node was killed", file=sys.stderr)
