@@ -4,11 +4,13 @@
     python jobs/bench.py pseudo
     python jobs/bench.py maps
     python jobs/bench.py score
+    python jobs/bench.py rows
 
 The plain implementation and ours take turns; shown are medians, with quartiles of the ratio.  The share of the limit is
 our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`,
 `pseudo` and `score` use one core and count processor time, but for two workers and what is compared with them, which
-count wall time; `maps` uses all cores, or a GPU, and counts wall time.  The last line is JSON: ratio_plain,
+count wall time; `maps` uses all cores, or a GPU, and counts wall time.  `rows` sends 10,000 to a million synthetic
+proteins through the machinery of the maps and compares rows per second.  The last line is JSON: ratio_plain,
 share_of_limit, and what was measured.
 """
 
@@ -24,7 +26,7 @@ from typing import Literal
 class BenchRun:
     """What to measure; each name is a module of protray.bench with a function `bench(repeats)`."""
 
-    name: Literal["msa", "pseudo", "maps", "score"]
+    name: Literal["msa", "pseudo", "maps", "score", "rows"]
     repeats: int = 7
     """Turns that are counted, after one that is not."""
 

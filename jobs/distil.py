@@ -22,6 +22,11 @@ def main() -> int:
 
     setup_logging()
     prepare_environment()
+    if run.plan:
+        from protray.cluster.distil_plan import stages
+        from protray.cluster.plan_table import print_estimate
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
     from protray.cluster.distil import distil
     from protray.cluster.distil_summary import print_summary
 

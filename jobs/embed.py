@@ -18,6 +18,7 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
+    from protray.cluster.addresses import named
     from protray.cluster.embed import EmbedRun, embed
     from protray.cluster.job import print_outcome, run_job
     from protray.cluster.start import prepare_environment, setup_logging
@@ -25,11 +26,16 @@ def main(argv: list[str] | None = None) -> int:
     run = tyro.cli(EmbedRun, args=argv, description=__doc__)
     setup_logging()
     prepare_environment()
+    if run.plan:
+        from protray.cluster.embed_plan import stages
+        from protray.cluster.plan_table import print_estimate
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 
     def work() -> None:
         summary = embed(run)
         if summary["cached"]:
-            print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+            print(f"{named(run.out)} is complete and was made with the same model, inputs and settings: nothing to do")
         computed, cached = summary["n_embedded"] - summary["n_cached"], summary["n_cached"]
         done = f"chains     {computed} embedded, {cached} cached, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out / "embeddings", run.out / "rejected.parquet")

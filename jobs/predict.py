@@ -20,17 +20,23 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
+    from protray.cluster.addresses import named
     from protray.cluster.job import print_outcome, run_job
     from protray.cluster.predict import PredictRun, predict
     from protray.cluster.start import setup_logging
 
     run = tyro.cli(PredictRun, args=argv, description=__doc__)
     setup_logging()
+    if run.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.predict_plan import stages
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 
     def work() -> None:
         summary = predict(run)
         if summary["cached"]:
-            print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+            print(f"{named(run.out)} is complete and was made with the same model, inputs and settings: nothing to do")
         done = f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out, run.rejected)
 

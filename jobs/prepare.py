@@ -13,6 +13,7 @@ import sys
 
 import tyro
 
+from protray.cluster.addresses import named
 from protray.cluster.job import run_job
 from protray.cluster.parts import run_with_progress
 from protray.cluster.prepare import PrepareConfig, finished, prepare
@@ -22,9 +23,14 @@ from protray.cluster.start import setup_logging
 def main(argv: list[str] | None = None) -> int:
     config = tyro.cli(tyro.conf.OmitArgPrefixes[PrepareConfig], args=argv, description=__doc__)
     setup_logging()
+    if config.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.prepare_plan import stages
+
+        return run_job(lambda: print_estimate(config.out, stages(config)), config.out)
 
     def work() -> None:
-        print_summary(config, finished(config) or run_with_progress(lambda report: prepare(config, report)))
+        print_summary(config, finished(config) or run_with_progress(lambda report: prepare(config, report), config.out))
 
     return run_job(work, config.out)
 
@@ -32,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def print_summary(config: PrepareConfig, summary: dict) -> None:
     """Say what was made and what was not used."""
     if summary["cached"]:
-        print(f"{config.out} is complete and was made with the same settings and inputs: nothing to do")
+        print(f"{named(config.out)} is complete and was made with the same settings and inputs: nothing to do")
     print(f"proteins   {summary['n_proteins']} usable, {summary['n_rejected']} rejected")
     for reason, count in summary["reasons"].items():
         print(f"           {count} x {reason}")
@@ -40,7 +46,7 @@ def print_summary(config: PrepareConfig, summary: dict) -> None:
     print("splits     " + "   ".join(f"{split}: {n}" for split, n in summary["splits"].items()), end="")
     print(f"   ({summary['n_clusters']} clusters)")
     print("labels     " + "   ".join(f"{how}: {n}" for how, n in summary["labelled_by"].items()))
-    print(f"written    {config.out} (digest {summary['digest'][:12]})")
+    print(f"written    {named(config.out)} (digest {summary['digest'][:12]})")
 
 
 if __name__ == "__main__":

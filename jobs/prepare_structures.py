@@ -13,6 +13,7 @@ import sys
 
 import tyro
 
+from protray.cluster.addresses import named
 from protray.cluster.job import run_job
 from protray.cluster.parts import run_with_progress
 from protray.cluster.start import setup_logging
@@ -22,9 +23,15 @@ from protray.cluster.structures import StructuresConfig, finished, prepare_struc
 def main(argv: list[str] | None = None) -> int:
     config = tyro.cli(tyro.conf.OmitArgPrefixes[StructuresConfig], args=argv, description=__doc__)
     setup_logging()
+    if config.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.structures_plan import stages
+
+        return run_job(lambda: print_estimate(config.out, stages(config)), config.out)
 
     def work() -> None:
-        print_summary(config, finished(config) or run_with_progress(lambda report: prepare_structures(config, report)))
+        made = finished(config) or run_with_progress(lambda report: prepare_structures(config, report), config.out)
+        print_summary(config, made)
 
     return run_job(work, config.out)
 
@@ -32,17 +39,17 @@ def main(argv: list[str] | None = None) -> int:
 def print_summary(config: StructuresConfig, summary: dict) -> None:
     """Say what was made and what was not used."""
     if summary["cached"]:
-        print(f"{config.out} is complete and was made with the same settings and inputs: nothing to do")
+        print(f"{named(config.out)} is complete and was made with the same settings and inputs: nothing to do")
     print(
         f"chains     {summary['n_chains']} usable ({summary['n_residues']} residues), from {summary['n_files']} files"
     )
     print("splits     " + "   ".join(f"{split}: {n}" for split, n in summary["splits"].items()), end="")
     print(f"   ({summary['n_clusters']} clusters)")
     print("decisions  " + "   ".join(f"{name}: {n}" for name, n in summary["decisions"].items()))
-    print(f"left out   {summary['n_rejected']} files or chains, see {config.out / 'rejected.parquet'}")
+    print(f"left out   {summary['n_rejected']} files or chains, see {named(config.out / 'rejected.parquet')}")
     for reason, count in summary["reasons"].items():
         print(f"           {count} x {reason}")
-    print(f"written    {config.out} (digest {summary['digest'][:12]})")
+    print(f"written    {named(config.out)} (digest {summary['digest'][:12]})")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,11 @@ def main() -> int:
 
     setup_logging()
     prepare_environment()
+    if run.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.pretrain_plan import stages
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
     from protray.cluster.pretrain import pretrain
 
     return run_job(lambda: print_summary(run.out, pretrain(run)), run.out)
@@ -31,11 +36,13 @@ def main() -> int:
 
 def print_summary(out: Path, facts: dict) -> None:
     """Say how good the model is, and where it lies."""
+    from protray.cluster.addresses import named
+
     for name, scores in facts["maps"].items():
         plain = f"perplexity {scores['frequency_perplexity']:.2f}, top-1 {scores['frequency_top1']:.3f}"
         print(f"{name}: {scores['proteins']} proteins, one mask per position, against amino-acid frequencies ({plain})")
         print(f"  perplexity {scores['perplexity']:.2f}, top-1 {scores['top1']:.3f}")
-    print(f"model   {out / 'model'}\ncurve   {out / 'curve.png'}\nMLflow  {facts['mlflow_ui']}")
+    print(f"model   {named(out / 'model')}\ncurve   {named(out / 'curve.png')}\nMLflow  {facts['mlflow_ui']}")
 
 
 if __name__ == "__main__":

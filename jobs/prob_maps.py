@@ -23,16 +23,22 @@ def main(argv: list[str] | None = None) -> int:
 
     run = tyro.cli(ProbMapsRun, args=argv, description=__doc__)
 
+    from protray.cluster.addresses import named
     from protray.cluster.job import print_outcome, run_job
     from protray.cluster.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
+    if run.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.prob_maps_plan import stages
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 
     def work() -> None:
         summary = prob_maps(run)
         if summary["cached"]:
-            print(f"{run.out} is complete and was made with the same model, inputs and settings: nothing to do")
+            print(f"{named(run.out)} is complete and was made with the same model, inputs and settings: nothing to do")
         computed, cached = summary["n_computed"] - summary["n_cached"], summary["n_cached"]
         done = f"maps       {computed} computed, {cached} cached, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out / "maps", run.out / "rejected.parquet")

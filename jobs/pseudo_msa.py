@@ -21,21 +21,27 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
+    from protray.cluster.addresses import named
     from protray.cluster.job import print_outcome, run_job
     from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
     from protray.cluster.start import setup_logging
 
     run = tyro.cli(PseudoRun, args=argv, description=__doc__)
     setup_logging()
+    if run.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.pseudo_msa_plan import stages
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 
     def work() -> None:
         summary = make_pseudo(run)
         if summary["cached"]:
-            print(f"{run.out} is complete and was made with the same maps and settings: nothing to do")
+            print(f"{named(run.out)} is complete and was made with the same maps and settings: nothing to do")
         done = f"proteins   {summary['n_proteins']} done, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out / "pssms", run.rejected)
         if run.write_msa:
-            print(f"alignments {run.out / 'msas'}")
+            print(f"alignments {named(run.out / 'msas')}")
 
     return run_job(work, run.out)
 

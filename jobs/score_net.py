@@ -31,6 +31,11 @@ def main(argv: list[str] | None = None) -> int:
 
     setup_logging()
     prepare_environment()
+    if run.plan:
+        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.score_net_plan import stages
+
+        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
     from protray.cluster.score_net import score_net
 
     return run_job(lambda: print_summary(run, score_net(run)), run.out)
@@ -38,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def print_summary(run: "ScoreRun", facts: dict) -> None:
     """Say how good the network is, and where it lies."""
+    from protray.cluster.addresses import named
+
     best = next(point for point in facts["history"] if point["step"] == facts["best_step"])
     print(
         f"validation, best at step {best['step']} of {facts['steps']}: {best['validation/explained']:.3f} of the noise "
@@ -49,7 +56,7 @@ def print_summary(run: "ScoreRun", facts: dict) -> None:
     for row in sampled:
         rmsd, lddt = (interval(row, measure) for measure in ("rmsd", "lddt"))
         print(f"  {row['method']:<24} RMSD {rmsd} Å, lDDT {lddt}")
-    print(f"model   {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+    print(f"model   {named(run.out / 'model')}\nreport  {named(run.out / 'report.html')}\nMLflow  {facts['mlflow_ui']}")
 
 
 def interval(row: dict, measure: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from protray.cluster import remote
 from protray.cluster.files import whole, write_json
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.tasks import run_tasks
@@ -41,6 +42,7 @@ def encode_corpus(run: PretrainRun, folder: Path, progress: Callable[[float, flo
             raise ValueError(problem)
         done += sizes[missing[number]]
         progress(done, sum(sizes))
+    remote.pull(folder)
     summary = add_up(json.loads(_record(folder, b).read_text()) for b in range(len(bundles)))
     _check(summary, run)
     write_json(complete, summary)
@@ -65,13 +67,16 @@ def _write_tables(run: PretrainRun, folder: Path) -> None:
 
 def _encode_bundle(piece: dict, folder: Path, min_length: int) -> str:
     """Ray task: stream the files of one bundle into parts; returns what is wrong with its input, if something is."""
-    sieve = Sieve(
-        min_length=min_length, excluded=_table(folder / "excluded.npy"), clusters=_table(folder / "clusters.npy")
-    )
+    excluded, clusters = (_table(remote.pull(folder / f"{name}.npy")) for name in ("excluded", "clusters"))
+    sieve = Sieve(min_length=min_length, excluded=excluded, clusters=clusters)
+    folder, bundle = remote.here(folder), f"{piece['bundle']:05d}"
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        counts = encode_files([Path(file) for file in piece["files"]], folder, f"{piece['bundle']:05d}", sieve)
+        counts = encode_files([Path(file) for file in piece["files"]], folder, bundle, sieve)
     except ValueError as error:  # told by the driver in one line, where Ray would add a page
         return str(error)
+    for part in folder.glob(f"*-{bundle}-*"):
+        remote.push(part)
     write_json(_record(folder, piece["bundle"]), counts)
     return ""
 

@@ -6,7 +6,6 @@ named by the hash of all that its result depends on.
 
 import json
 import logging
-import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from protray.cluster import maps, plan, run_info
+from protray.cluster import maps, plan, remote, run_info
 from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, stored_metrics
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import write_json, write_table
 from protray.cluster.map_units import MapConfig
 from protray.cluster.progress import Progress
@@ -37,6 +37,7 @@ from protray.training.world import World
 log = logging.getLogger(__name__)
 
 
+@remote.kept("data")
 def distil(run: DistilRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
     check_present(run.lm)
@@ -46,10 +47,12 @@ def distil(run: DistilRun) -> dict:
     if metrics:
         if set(run.ablate) <= set(metrics["ablations"]):
             log.info("everything is cached in %s; nothing to compute", run.out)
+            Tracker.catch_up(run.mlflow, run.experiment, run.out)
             return metrics
         run = replace(run, ablate=tuple(dict.fromkeys([*metrics["ablations"], *run.ablate])))  # keep earlier ones
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         with tracked(run, inputs) as (tracker, parent):
             job_plan = make_plan(run, cluster)
             log.info("%s", plan.describe(job_plan))
@@ -69,7 +72,7 @@ def distil(run: DistilRun) -> dict:
 
 def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     """Share the cluster out: first an actor pool for the maps, then the trainers."""
-    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.resources)
+    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.resources, run.min_workers)
     return plan.make_plan([plan.actor_pool("maps", cluster.resources), trainers], cluster.resources, cluster.nodes)
 
 
@@ -82,9 +85,10 @@ def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Protein
         manifest = _compute_maps(run, job_plan, table, folder / "maps")
         table = _without(table, manifest, run.out)
         write_json(folder / "left_out.json", {name: manifest.summary()[name] for name in ("n_rejected", "reasons")})
-        computed = read_table(folder / "maps" / "maps", schemas.MAPS)
+        computed = read_table(remote.pull(folder / "maps" / "maps"), schemas.MAPS)
         write_arrow(table, proteins_file)
         write_arrow(computed, maps_file)
+        remote.push(folder)
     proteins = joined(map_arrow(proteins_file), map_arrow(maps_file))
     check_splits(proteins)  # again: the language model may have left some out
     return proteins
@@ -154,7 +158,9 @@ def train_all(
     if not all(is_finished(folder) for folder in folders.values()):
         settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
         planned = job_plan["train"]
-        workers = Workers(count=planned.workers, gpus=planned.gpus_per_worker, threads=job_plan.threads("train"))
+        workers = Workers(
+            count=planned.workers, least=planned.least, gpus=planned.gpus_per_worker, threads=job_plan.threads("train")
+        )
         name = "train-" + digest([folders[stage.name].name for stage in stages])
         with StageBars() as bars:
 
@@ -163,7 +169,9 @@ def train_all(
                 log_epoch(letter)
 
             train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
-        shutil.rmtree(run.out / "cache" / name, ignore_errors=True)  # checkpoints of finished trainings
+            for folder in folders.values():
+                remote.pull(folder)
+        remote.remove(run.out / "cache" / name)  # checkpoints of finished trainings
     for stage in stages:  # what a dead driver may have missed; steps that are there stay as they are
         for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
             log_epoch({"stage": stage.name} | epoch)
@@ -172,9 +180,27 @@ def train_all(
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
     setup_worker_logging()
-    inputs: Path = settings["inputs"]
-    proteins = joined(map_arrow(inputs / "proteins.arrow"), map_arrow(inputs / "maps.arrow"))
-    run_stages(settings["stages"], settings["folders"], proteins, settings["features"], report, resume, world)
+    proteins = joined(*(map_arrow(remote.pull(settings["inputs"] / name)) for name in ("proteins.arrow", "maps.arrow")))
+    folders = {name: remote.pull(folder, exact=True) for name, folder in settings["folders"].items()}
+    world.sum([0.0])  # a barrier: nobody writes a stage while another worker still looks which are finished
+    for stage in settings["stages"]:
+        run_stages([stage], folders, proteins, settings["features"], report, resume, world)
+        publish(folders[stage.name], world)
+
+
+def publish(folder: Path, world: World) -> None:
+    """Give a finished stage to the workers of other nodes, where they share a bucket; each has its own predictions."""
+    if remote.uri_of(folder) is None:
+        return
+    finished = folder / "stage.json"
+    for file in folder.glob("*"):
+        if file != finished:
+            remote.push(file)
+    world.sum([0.0])  # a barrier: what says "finished" comes last
+    if world.rank == 0:
+        remote.push(finished)
+    world.sum([0.0])
+    remote.pull(folder)
 
 
 class StageBars:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from protray.cluster.addresses import named
 from protray.cluster.files import write_json
 from protray.losses.weights import TUNED, DistilWeights
 from protray.plm.shipped import SHIPPED, absolute
@@ -27,7 +28,7 @@ class DistilRun:
     data: Path | None = None
     """Folder written by jobs/prepare.py.  Without it: the bundled sample of 1,000 PDB chains."""
     out: Path = Path("runs/distil")
-    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
     model: Literal["small", "paper"] = "small"
     """Width: `small` for CPUs; `paper` for 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs."""
     train_on: Literal["deep", "all"] | None = None
@@ -48,11 +49,15 @@ class DistilRun:
     """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
     workers: int = 1
     """Ray Train workers (DDP); the result is the same for any number, up to float noise."""
+    min_workers: int | None = None
+    """Elastic: go on with so few when nodes are lost, and with up to `workers` again when there are more."""
     gpus_per_worker: float | None = None
     """Default: 1 where the cluster has GPUs."""
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-distil"
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     @property
     def networks(self) -> "Networks":
@@ -96,7 +101,7 @@ class DistilRun:
     def fixed(self) -> dict:
         """The settings that a folder keeps, as they take effect: with others, its numbers would be a mixture."""
         return {
-            "data": str(self.data.resolve()) if self.data else None,
+            "data": named(self.data.resolve()) if self.data else None,
             "model": self.model,
             "train_on": self.distil_on,
             "lm": absolute(self.lm),
@@ -110,19 +115,25 @@ class DistilRun:
 
 
 def check_same_settings(run: "DistilRun | PretrainRun | ScoreRun | SweepRun") -> None:
-    """A folder belongs to one set of settings; raises ValueError naming the first that differs."""
+    """A folder belongs to one set of settings; writes them down, or raises ValueError naming the first that differs."""
+    if not belongs(run):
+        run.out.mkdir(parents=True, exist_ok=True)
+        write_json(run.out / "run.json", run.fixed())
+
+
+def belongs(run: "DistilRun | PretrainRun | ScoreRun | SweepRun") -> bool:
+    """Whether the folder belongs to these settings already; ValueError if to others."""
     path = run.out / "run.json"
-    if path.is_file():
-        stored, asked = json.loads(path.read_text()), run.fixed()
-        for name in asked:
-            if stored.get(name) != asked[name]:
-                raise ValueError(
-                    f"{run.out} holds a run with {name} = {stored.get(name)!r}, now {name} = {asked[name]!r}; "
-                    "choose another --out, or delete that folder"
-                )
-        return
-    run.out.mkdir(parents=True, exist_ok=True)
-    write_json(path, run.fixed())
+    if not path.is_file():
+        return False
+    stored, asked = json.loads(path.read_text()), run.fixed()
+    for name in asked:
+        if stored.get(name) != asked[name]:
+            raise ValueError(
+                f"{run.out} holds a run with {name} = {stored.get(name)!r}, now {name} = {asked[name]!r}; "
+                "choose another --out, or delete that folder"
+            )
+    return True
 
 
 def stored_metrics(run: DistilRun, inputs: dict) -> dict | None:

@@ -1,5 +1,6 @@
 """What a finished distillation run prints: the table, the headline, and where everything lies."""
 
+from protray.cluster.addresses import named
 from protray.cluster.distil_run import DistilRun
 from protray.evaluation.tables import to_rich
 from protray.plots.distil_report import headline
@@ -18,7 +19,7 @@ def print_summary(run: DistilRun, metrics: dict) -> None:
         console.print(table)
     for sentence in headline(metrics["gains"]):
         console.print(sentence)
-    console.print(f"\nreport       {run.out / 'report.html'}", soft_wrap=True, highlight=False)
-    console.print(f"predictions  {run.out / 'predictions.parquet'}", soft_wrap=True, highlight=False)
-    console.print(f"model        {run.out / 'model'}", soft_wrap=True, highlight=False)
+    console.print(f"\nreport       {named(run.out / 'report.html')}", soft_wrap=True, highlight=False)
+    console.print(f"predictions  {named(run.out / 'predictions.parquet')}", soft_wrap=True, highlight=False)
+    console.print(f"model        {named(run.out / 'model')}", soft_wrap=True, highlight=False)
     console.print(f"MLflow       {metrics['mlflow_ui']}", soft_wrap=True, highlight=False)

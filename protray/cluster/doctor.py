@@ -1,5 +1,6 @@
 """Look at a cluster before money is spent on it: Ray, storage, MLflow, the upload, GPUs, memory, limits and clocks."""
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -7,13 +8,15 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from protray.cluster import verdicts
-from protray.cluster.probe import Node, installed, name_for, visit
+from protray.cluster import remote, verdicts
+from protray.cluster.probe import Facts, Node, installed, name_for, visit
 from protray.cluster.run_info import redact
 from protray.cluster.start import Cluster, start_ray, stop_ray
 from protray.cluster.store import absolute, connect
 from protray.cluster.upload import upload_sizes
 from protray.cluster.verdicts import Verdict
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +34,19 @@ def examine(run: DoctorRun) -> list[Verdict]:
     Raises
     ------
     ValueError
-        If --out is the address of an object store, or --mlflow is none that MLflow can use.
+        If --out is an address that cannot be used, or --mlflow is none that MLflow can use.
     """
-    if "://" in run.out:
-        raise ValueError(f"--out {redact(run.out)!r} is an address; protray writes to a folder that all nodes mount")
-    out, given = Path(run.out).resolve(), run.mlflow or ""
+    out, given = remote.located(Path(run.out)).resolve(), run.mlflow or ""
     uri = absolute(given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
     cluster = start_ray()
     try:
         nodes = nodes_up()
-        with Mark(out) as mark:
-            found, silent = visit(nodes, mark.file)
-            arrived = {facts.node.name for facts in found if mark.file and name_for(mark.file, facts.node).is_file()}
+        found, silent, storage = look_around(nodes, out)
         return [
             verdicts.judge_nodes(len(nodes), max(0, len(cluster.nodes) - len(nodes)), silent),
             verdicts.judge_versions(installed(), found),
             judge_access(cluster),
-            verdicts.judge_storage(str(out), mark.error, found, arrived),
+            storage,
             verdicts.judge_mlflow(redact(uri), server_error(uri), len(nodes), password=redact(given) != given),
             verdicts.judge_upload(upload_sizes(run.working_dir)),
             verdicts.judge_gpus(found),
@@ -57,6 +56,32 @@ def examine(run: DoctorRun) -> list[Verdict]:
         ]
     finally:
         stop_ray(cluster)
+
+
+def check_shared(cluster: Cluster, out: Path) -> None:
+    """Raise ValueError if a job's `out` is another folder on some node that is up, whose results would be lost."""
+    if cluster.local:
+        return
+    nodes = nodes_up()
+    if len(nodes) > 1:
+        storage = look_around(nodes, remote.located(out).resolve())[2]
+        if storage.state == "fail":
+            raise ValueError(f"--out {storage.found}; {storage.fix}")
+    elif len(cluster.nodes) > 1 and not remote.is_address(out) and remote.uri_of(out) is None:
+        log.info("nodes that join later must see %s, too; with an s3:// address as --out no folder is shared", out)
+
+
+def look_around(nodes: list[Node], out: Path) -> tuple[list[Facts], dict[str, str], Verdict]:
+    """What a visitor finds on each node, which nodes do not answer, and whether `out` is the same for those that do."""
+    with Mark(out) as mark:
+        found, silent = visit(nodes, mark.file)
+        arrived = {facts.node.name for facts in found if mark.file and arrives(name_for(mark.file, facts.node))}
+    return found, silent, verdicts.judge_storage(remote.uri_of(out) or str(out), mark.error, found, arrived)
+
+
+def arrives(file: Path) -> bool:
+    """Whether the driver sees a file that a node has written."""
+    return remote.pull(file).is_file()
 
 
 def nodes_up() -> list[Node]:
@@ -87,7 +112,8 @@ class Mark:
         file = self.out / f".doctor-{secrets.token_hex(8)}"
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            file.write_text("written by jobs/doctor.py; may be removed")
+            file.write_text("protray looks whether all nodes see this; may be removed")
+            remote.push(file)
             self.file = file
         except OSError as error:
             self.error = error.strerror or str(error)
@@ -95,7 +121,7 @@ class Mark:
 
     def __exit__(self, *_: object) -> None:
         for file in self.out.glob(f"{self.file.name}*") if self.file else ():
-            file.unlink(missing_ok=True)
+            remote.remove(file)
         for folder in self._made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

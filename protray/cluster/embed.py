@@ -6,12 +6,11 @@
 ``OUT/work``                  chains parsed from files, removed at the end
 
 The driver holds 17 bytes per residue, and 55 while it puts the chains in order: of 100,000 chains of 300 residues 0.5
-and 1.7 GB.  On several nodes `OUT` lies where all of them see it.
+and 1.7 GB.
 """
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from protray.cluster import remote
 from protray.cluster.files import (
     difference,
     group_reasons,
@@ -55,18 +54,21 @@ class EmbedRun:
     """What to embed with what."""
 
     model: Path
-    """The folder `model` of a finished jobs/score_net.py run."""
+    """The folder `model` of a finished jobs/score_net.py run, or its address."""
     structures: tuple[Path, ...] = ()
     """A dataset of jobs/prepare_structures.py; or mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of
     files.  Default: the bundled sample."""
     out: Path
-    """Folder to write to.  On several nodes: one that all of them share."""
+    """An s3:// or gs:// address, or a folder to write to; on several nodes one that all of them share."""
     level: Level = "protein"
     """One vector for each protein, residue, or pair of residues."""
     noise: float = 1.0
     """Å: the network is told its noise level nearest to this; structures are read as they are."""
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
 
+@remote.kept("model", "structures")
 def embed(run: EmbedRun) -> dict:
     """Embed what is missing in ``run.out``; returns the counts.
 
@@ -79,14 +81,16 @@ def embed(run: EmbedRun) -> dict:
     started = time.monotonic()
     run = replace(run, model=run.model.resolve(), out=run.out.resolve())  # workers may have another working directory
     check_model(run)
-    settings = _settings(run)
+    settings = settings_of(run)
     stored = _open(run.out, settings)
     if stored is not None and not stored["n_again"]:
         return stored | {"cached": True, "n_cached": stored["n_embedded"], "seconds": time.monotonic() - started}
+    from protray.cluster.doctor import check_shared
     from protray.cluster.start import start_ray, stop_ray
 
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         structures, sources, rejected = read_chains(run)
         cached, failures = _embed_missing(run, structures, cluster)
     finally:
@@ -107,9 +111,9 @@ def check_model(run: EmbedRun) -> None:
 def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
     """All chains, each id once; by id, the files that they are from; and what cannot be used of the files."""
     given = run.structures
-    if not given or _is_dataset(given[0]):
+    if not given or is_dataset(given[0]):
         return read_structures(given[0] if given else None), {}, rejected_table([])
-    from protray.cluster.parts import parse_parts, part_file
+    from protray.cluster.parts import parse_parts, read_part
     from protray.cluster.progress import Progress
     from protray.cluster.structures import parse_part
 
@@ -118,6 +122,7 @@ def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
         work = run.out / "work" / f"unpacked-{number}"
         work.mkdir(parents=True, exist_ok=True)
         found, faults = find_sources(path, work)
+        remote.push(work)  # an archive that was unpacked
         sources += found
         errors += [fault for fault in faults if not _is_ours(run, fault)]
     parsed = run.out / "work" / "parsed"
@@ -129,7 +134,7 @@ def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
 
     def first_ones() -> Iterator[pa.Table]:
         for part in range(len(chunks)):
-            table = pq.read_table(part_file(parsed, part), columns=["id", "sequence", "index", "backbone_cA", "source"])
+            table = read_part(parsed, part, columns=["id", "sequence", "index", "backbone_cA", "source"])
             first = []
             for id, source in zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True):
                 first.append(id not in file_of)
@@ -141,7 +146,7 @@ def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
             yield table.filter(pa.array(first, pa.bool_()))
 
     structures = gather(first_ones())
-    rejected = [pq.read_table(part_file(parsed, part, "rejected")) for part in range(len(chunks))]
+    rejected = [read_part(parsed, part, "rejected") for part in range(len(chunks))]
     return structures, file_of, pa.concat_tables([rejected_table(errors), *rejected])
 
 
@@ -160,7 +165,7 @@ class EmbedActor:
         setup_worker_logging()
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-        self.embedder = Embedder.open(self.run.model, self.run.noise, "cuda" if self.gpu else "cpu")
+        self.embedder = Embedder.open(remote.pull(self.run.model), self.run.noise, "cuda" if self.gpu else "cpu")
 
     def embed(self, chains: "list[StructureChain]", path: Path) -> "list[Failure]":
         """Write the embeddings of `chains`; returns which have none."""
@@ -210,26 +215,33 @@ def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple
     return cached, queue.failures
 
 
-def _open(out: Path, settings: dict) -> dict | None:
-    """The summary of a finished run with these settings; begins the folder where there is none."""
+def read_manifest(out: Path, settings: dict) -> dict | None:
+    """What the folder says of itself, None if it is new; ValueError if it is of other settings, or not ours."""
     path = out / "manifest.json"
     if path.is_file():
         stored = json.loads(path.read_text())
         if changed := difference(stored["settings"], settings):
             raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
-        return stored["summary"]
+        return stored
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and has no manifest.json; choose another --out, or remove it")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"settings": settings, "summary": None})
     return None
+
+
+def _open(out: Path, settings: dict) -> dict | None:
+    """The summary of a finished run with these settings; begins the folder where there is none."""
+    stored = read_manifest(out, settings)
+    if stored is None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "manifest.json", {"settings": settings, "summary": None})
+    return stored and stored["summary"]
 
 
 def _finish(run: EmbedRun, settings: dict, rejected: pa.Table, failures: "list[Failure]") -> dict:
     """Write the rejects and the counts."""
     write_table(rejected, run.out / "rejected.parquet")
     summary = {
-        "n_embedded": len(ids_in(run.out / FOLDER)),
+        "n_embedded": len(ids_in(remote.pull(run.out / FOLDER))),
         "n_rejected": rejected.num_rows,
         "n_again": sum(failure.again for failure in failures),
         "reasons": group_reasons(rejected["reason"].to_pylist()),
@@ -239,18 +251,18 @@ def _finish(run: EmbedRun, settings: dict, rejected: pa.Table, failures: "list[F
         raise ValueError(f"no chain could be embedded; see {run.out / 'rejected.parquet'}{lines}")
     write_json(run.out / "manifest.json", {"settings": settings, "summary": summary})
     if not summary["n_again"]:
-        shutil.rmtree(run.out / "work", ignore_errors=True)
+        remote.remove(run.out / "work")
     return summary
 
 
-def _settings(run: EmbedRun) -> dict:
+def settings_of(run: EmbedRun) -> dict:
     """All that the embeddings depend on."""
     files = [file.resolve() for path in run.structures for file in _files(path)]
-    if len(run.structures) > 1 and any(map(_is_dataset, run.structures)):
+    if len(run.structures) > 1 and any(map(is_dataset, run.structures)):
         raise ValueError(f"--structures takes one dataset, or files; got {len(run.structures)} paths with a dataset")
     return {
-        "model": f"{run.model.resolve()} ({fingerprint(str(run.model))})",
-        "structures": [str(path.resolve()) for path in run.structures] or "the bundled sample",
+        "model": f"{remote.named(run.model.resolve())} ({fingerprint(str(run.model))})",
+        "structures": [remote.named(path.resolve()) for path in run.structures] or "the bundled sample",
         "state of the structures": state_of(files)[:16],
         "level": run.level,
         "noise": run.noise,
@@ -259,10 +271,11 @@ def _settings(run: EmbedRun) -> dict:
 
 def _files(path: Path) -> list[Path]:
     """The files that a path of --structures means."""
-    return parquet_files(path / STRUCTURES) if _is_dataset(path) else input_files(path)
+    return parquet_files(path / STRUCTURES) if is_dataset(path) else input_files(path)
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
+    """Whether it is a folder of jobs/prepare_structures.py."""
     return (path / "dataset.json").is_file()
 
 

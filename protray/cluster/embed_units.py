@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from protray.cluster import remote
 from protray.cluster.pool import Lost
 from protray.data.structures import Structures
 from protray.inference.embed_part import Failure
@@ -83,7 +84,7 @@ class Queue:
 
     def lost(self, unit: Unit, lost: Lost) -> None:
         """Try each chain of a lost unit alone, and give one up that was alone often enough."""
-        if self.path(unit).exists():  # its process died after the work
+        if remote.pull(self.path(unit)).exists():  # its process died after the work
             return self.done(unit, [])
         alone = len(unit.chains) == 1
         count = unit.lost + (not lost.preempted) if alone else 0

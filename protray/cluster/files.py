@@ -14,22 +14,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster import remote
 from protray.data import schemas
+from protray.data.parquet import WRITING
 from protray.seq.msa import InputError
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a name to write under; the file gets its own when all went well."""
+    """Give a name to write under; the file gets its own when all went well, and is then also in the bucket.
+
+    Where `path` lies in the mirror of an address, be it another node's, the file is written in this node's.
+    """
+    if remote.uri_of(path) is not None:
+        path = remote.here(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     yield partial
     partial.replace(path)
+    remote.push(path)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file, whole or not at all."""
     with whole(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, **WRITING)
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -52,7 +61,8 @@ def state_of(files: Iterable[Path]) -> str:
     state = hashlib.sha256()
     for file in files:
         stat = file.stat()
-        state.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        name = remote.uri_of(file) or file
+        state.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return state.hexdigest()
 
 

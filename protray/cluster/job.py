@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from protray.cluster.addresses import named
+
 
 def run_job(work: Callable[[], None], out: Path) -> int:
     """Do `work` and return the exit status; `out` is where the job keeps what is done.
@@ -17,15 +19,15 @@ def run_job(work: Callable[[], None], out: Path) -> int:
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with what is done in {out}", file=sys.stderr)
+        print(f"stopped; the same command goes on with what is done in {named(out)}", file=sys.stderr)
         return 130
     return 0
 
 
 def _sentence(error: ValueError | OSError) -> str:
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; is it a path that this user may read, and for --out write?"
-    return str(error)
+        return f"{named(error.filename)}: {error.strerror}; is it a path that this user may read, and for --out write?"
+    return named(error)
 
 
 def print_outcome(done: str, summary: dict, written: Path, rejected: Path) -> None:
@@ -36,6 +38,6 @@ def print_outcome(done: str, summary: dict, written: Path, rejected: Path) -> No
     if summary.get("n_again"):
         print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
     print(f"time       {summary['seconds']:.0f} s")
-    print(f"written    {written}")
+    print(f"written    {named(written)}")
     if summary["n_rejected"]:
-        print(f"rejected   {rejected}")
+        print(f"rejected   {named(rejected)}")

@@ -4,6 +4,7 @@ A part is an Arrow file, mapped and not read, with the rows of any spans of the 
 spread over several.  What is missing in a shard is what no part covers.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ import pyarrow.parquet as pq
 from protray.cluster.files import whole
 from protray.data import schemas
 from protray.data.dataset import map_arrow, write_arrow
+from protray.data.parquet import WRITING, read_parquet
 from protray.seq.alphabet import N_AA
+
+log = logging.getLogger(__name__)
 
 BYTES_AT_ONCE = 32 << 20  # of maps in memory, and in a row group of the table
 OPEN_PARTS = 64
@@ -55,10 +59,15 @@ def write_part(rows: list[Rows], path: Path, schema: pa.Schema) -> None:
 
 
 def spans_in(folder: Path) -> dict[Span, tuple[Path, int]]:
-    """Every span that a part in `folder` covers, and where: file and row."""
+    """Every span that a part in `folder` covers, and where: file and row; a part that was cut short is removed."""
     found = {}
     for path in sorted(folder.glob("*.arrow")):
-        table = map_arrow(path)
+        try:
+            table = map_arrow(path)
+        except pa.ArrowInvalid as error:  # its node lost power before the disk had it
+            log.warning("%s is damaged (%s); it is removed and computed again", path, error)
+            path.unlink()
+            continue
         lengths = table["prob_map"].combine_chunks().value_lengths().to_numpy() // N_AA
         starts = zip(table["row"].to_pylist(), table["start"].to_pylist(), lengths.tolist(), strict=True)
         found |= {Span(row, start, start + n): (path, at) for at, (row, start, n) in enumerate(starts)}
@@ -85,11 +94,11 @@ def merge_parts(staged: Path, parts: Path, out: Path, schema: pa.Schema) -> int:
     """
     where = spans_in(parts)
     by_row = _by_row(where)
-    table = pq.read_table(staged, columns=["id", "sequence"])
+    table = read_parquet(staged, ["id", "sequence"])
     columns = lru_cache(maxsize=OPEN_PARTS)(_columns)
     held: list[tuple[str, str, np.ndarray, np.ndarray | None]] = []
     computed = size = 0
-    with whole(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with whole(out) as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
         for row, (name, sequence) in enumerate(zip(table["id"], table["sequence"], strict=True)):
             spans = by_row.get(row, [])
             sequence = sequence.as_py()

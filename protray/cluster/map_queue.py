@@ -1,21 +1,21 @@
 """Which unit comes next, and what becomes of it: shards are opened one after the other and closed when all is there."""
 
 import logging
-import shutil
 from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
+from protray.cluster import remote
 from protray.cluster.files import group_reasons, rejected_table, write_table
 from protray.cluster.map_parts import merge_parts, missing_spans, spans_in
 from protray.cluster.map_units import UNIT_TOKENS, Failure, MapConfig, Unit, cut
 from protray.cluster.pool import Lost
 from protray.cluster.shards import Manifest
+from protray.data.parquet import read_parquet
 from protray.plm import masked
 from protray.seq.msa import InputError
 
@@ -33,6 +33,12 @@ class _Open:
     parts: Path
     left: int = 0  # units
     failures: dict[int, Failure] = field(default_factory=dict)
+
+    def let_go(self) -> None:
+        """Keep the rows of failures alone: many shards may wait for being merged."""
+        rows = sorted(self.failures)
+        self.failures = {row: self.failures[row] for row in rows}
+        self.staged = self.staged.take(pa.array(rows, pa.int64()))
 
 
 class Queue:
@@ -66,7 +72,7 @@ class Queue:
     def _open(self, number: int) -> None:
         parts = self.manifest.work / f"parts-{number:05d}"
         parts.mkdir(exist_ok=True)
-        shard = _Open(pq.read_table(self.manifest.staged(number)), parts)
+        shard = _Open(read_parquet(self.manifest.staged(number)), parts)
         lengths = list(map(len, shard.staged["sequence"].to_pylist()))
         missing = list(missing_spans(lengths, spans_in(parts)))
         self.cached += len(lengths) - len({span.row for span in missing})
@@ -94,7 +100,7 @@ class Queue:
     def lost(self, unit: Unit, lost: Lost) -> None:
         """Try each protein of a lost unit alone, and give one up that was alone often enough."""
         shard = self.open[unit.shard]
-        if (shard.parts / unit.part).exists():  # its process died after the work
+        if remote.pull(shard.parts / unit.part).exists():  # its process died after the work
             spans = [span for span in unit.spans if span not in spans_in(shard.parts)]
         else:
             spans = list(unit.spans)
@@ -114,8 +120,9 @@ class Queue:
         return self.done(replace(unit, tokens=unit.tokens - sum(tokens.values())), [])
 
     def _merge(self, number: int) -> None:
+        self.open[number].let_go()
         staged, parts = self.manifest.staged(number).resolve(), self.open[number].parts.resolve()
-        merge = ray.remote(num_cpus=1)(merge_parts)
+        merge = ray.remote(num_cpus=1)(_merge)
         self.merging[merge.remote(staged, parts, self._table(number).resolve(), self.config.schema)] = number
 
     def _table(self, number: int) -> Path:
@@ -137,14 +144,24 @@ class Queue:
                 f"shard {number} of {self.manifest.out}: {computed} maps and {len(shard.failures)} rejects "
                 f"of {record.proteins} proteins; start the same command again"
             )
-        rows = {failure.row: failure for failure in sorted(shard.failures.values(), key=lambda failure: failure.row)}
-        sources = {row: shard.staged.slice(row, 1).to_pylist()[0] for row in rows}
-        errors = [InputError(sources[r]["file"], sources[r]["line"], rows[r].reason, sources[r]["id"]) for r in rows]
+        failures = list(shard.failures.values())
+        errors = [
+            InputError(source["file"], source["line"], failure.reason, source["id"])
+            for source, failure in zip(shard.staged.to_pylist(), failures, strict=True)
+        ]
         write_table(rejected_table(errors), self.manifest.rejected(number))
-        record.computed, record.reasons = computed, group_reasons([failure.reason for failure in rows.values()])
-        record.again = sum(failure.again for failure in rows.values())
+        record.computed, record.reasons = computed, group_reasons([failure.reason for failure in failures])
+        record.again = sum(failure.again for failure in failures)
         record.finished = not record.again
         self.manifest.save()
         if record.finished:
-            shutil.rmtree(shard.parts)
-            self.manifest.staged(number).unlink()
+            remote.remove(shard.parts)
+            remote.remove(self.manifest.staged(number))
+
+
+def _merge(staged: Path, parts: Path, table: Path, schema: pa.Schema) -> int:
+    """Ray task: `merge_parts`; of a bucket's files this node keeps none."""
+    computed = merge_parts(remote.pull(staged), remote.pull(parts), table, schema)
+    for path in (staged, parts, table):
+        remote.drop(path)
+    return computed

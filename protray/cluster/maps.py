@@ -11,10 +11,12 @@ when three processes died of it alone.  It is rejected for good when the probabi
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
 
+from protray.cluster import remote
 from protray.cluster.map_parts import Rows, Span, write_part
 from protray.cluster.map_queue import Queue
 from protray.cluster.map_units import Failure, MapConfig
@@ -63,6 +65,7 @@ class MapActor:
             else:
                 failures.append(Failure(span.row, "its probabilities are not finite", again=False))
         write_part(done, part, self.config.schema)
+        remote.drop(part)  # once it is in the bucket: it is read where the shard is put together
         return failures
 
     def _rows(self, span: Span, codes_L: np.ndarray) -> Rows:
@@ -73,29 +76,34 @@ class MapActor:
 
 
 def compute_maps(
-    manifest: Manifest, config: MapConfig, stage: Stage, threads: int, on_progress: Callable[[int, int, str], None]
+    manifest: Manifest,
+    config: MapConfig,
+    stage: Stage,
+    threads: int,
+    on_progress: Callable[[int, int, str], None],
+    actor: type[MapActor] | None = None,
 ) -> int:
     """Compute what is missing in a folder whose proteins are staged; ``manifest`` then says what became of each.
 
     Returns how many proteins were there already.
 
-    `on_progress(done, of, note)` counts forward tokens.
+    `on_progress(done, of, note)` counts forward tokens; `actor` may stand in for ``MapActor``.
     """
     (manifest.out / "maps").mkdir(exist_ok=True)
     queue = Queue(manifest, config, stage.workers)
     on_progress(*queue.progress())
     if manifest.unfinished:
-        _work_off(queue, config, stage, threads, on_progress)
+        gpu = stage.gpus_per_worker > 0
+        start = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(actor or MapActor)
+        _work_off(queue, stage.workers, lambda: start.remote(config, threads, gpu), on_progress)
     manifest.finish()
     return queue.cached
 
 
 def _work_off(
-    queue: Queue, config: MapConfig, stage: Stage, threads: int, on_progress: Callable[[int, int, str], None]
+    queue: Queue, workers: int, start: Callable[[], Any], on_progress: Callable[[int, int, str], None]
 ) -> None:
-    gpu = stage.gpus_per_worker > 0
-    actor = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(MapActor)
-    for unit, result in run_pool(lambda: actor.remote(config, threads, gpu), stage.workers, queue.next, queue.send):
+    for unit, result in run_pool(start, workers, queue.next, queue.send):
         if isinstance(result, Lost):
             queue.lost(unit, result)
         else:

@@ -20,9 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster import remote
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import difference, rejected_table, write_table
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
+from protray.data.parquet import is_whole, read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.msa import InputError
 
@@ -32,8 +35,8 @@ Progress = Callable[[str, int, int], None]  # stage, parts done, parts in all
 _COUNTS = b"counts"
 
 
-def run_with_progress(work: Callable[[Progress], dict]) -> dict:
-    """Start Ray and do `work(report)` under a progress bar with the time left."""
+def run_with_progress(work: Callable[[Progress], dict], out: Path) -> dict:
+    """Start Ray and do `work(report)`, which writes to `out`, under a progress bar with the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -49,6 +52,7 @@ def run_with_progress(work: Callable[[Progress], dict]) -> dict:
 
         cluster = start_ray()
         try:
+            check_shared(cluster, out)
             return work(show)
         finally:
             stop_ray(cluster)
@@ -72,11 +76,12 @@ def parse_parts(
     task: Callable[..., None], chunks: Sequence[list[dict]], folder: Path, report: Progress, **shared: Any
 ) -> None:
     """Call ``task({"part": p, "items": chunks[p]}, folder=folder, **shared)`` in Ray for every part that is missing."""
-    missing = [part for part in range(len(chunks)) if not part_file(folder, part).exists()]
+    missing = [part for part in range(len(chunks)) if not is_whole(part_file(folder, part))]
     pieces = [{"part": part, "items": chunks[part]} for part in missing]
     results = run_tasks(task, pieces, folder=folder, **shared)
     for done, _ in enumerate(results, start=len(chunks) - len(missing) + 1):
         report("parse", done, len(chunks))
+    remote.pull(folder)
 
 
 def write_part(
@@ -102,7 +107,7 @@ def finish_parts(
     pieces = [{"part": part, "columns": values} for part, values in enumerate(columns)]
     digests = {}
     for done, (part, digest) in enumerate(
-        run_tasks(_finish_part, pieces, folder=folder, final=final, schema=schema), start=1
+        run_tasks(finish_part, pieces, folder=folder, final=final, schema=schema), start=1
     ):
         digests[part] = digest
         report("write", done, len(pieces))
@@ -111,6 +116,10 @@ def finish_parts(
 
 def part_file(folder: Path, part: int, kind: str = "part") -> Path:
     return folder / f"{kind}-{part:05d}.parquet"
+
+
+def read_part(folder: Path, part: int, kind: str = "part", columns: list[str] | None = None) -> pa.Table:
+    return read_parquet(part_file(folder, part, kind), columns, "remove it and run the same command again")
 
 
 def add_counts(folder: Path, n_parts: int) -> Counter[str]:
@@ -130,9 +139,10 @@ def split_sizes(splits: Sequence[str], n_clusters: int) -> dict[str, int]:
     return {split: sizes[split] for split in SPLITS}
 
 
-def _finish_part(piece: dict, folder: Path, final: Path, schema: pa.Schema) -> str:
+def finish_part(piece: dict, folder: Path, final: Path, schema: pa.Schema) -> str:
     """Ray task: fill columns of one parsed part, write it, and return the digest of its content."""
-    table = pq.read_table(part_file(folder, piece["part"]))
+    remote.pull(part_file(folder, piece["part"]))
+    table = read_part(remote.here(folder), piece["part"])
     for name, values in piece["columns"].items():
         position = table.schema.get_field_index(name)
         table = table.set_column(position, name, pa.array(values, pa.string()))

@@ -7,7 +7,7 @@ one CPU of its own to read and write.  Stages of one plan run one after another.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 EPSILON = 1e-4  # Ray counts resources in steps of 1/10000
@@ -26,10 +26,15 @@ class Stage:
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
     data_cpus: float = 0.0  # for Ray Data's own tasks: at least 1 where the stage reads or writes a Dataset
+    least: int | None = None  # elastic: so many workers are enough to begin, and to go on with
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"stage {self.name!r} has {self.workers} workers; it needs at least 1")
+        if self.least is not None and not 1 <= self.least <= self.workers:
+            raise ValueError(
+                f"stage {self.name!r} has {self.workers} workers; its fewest must be 1 to so many, got {self.least}"
+            )
         if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0 or self.data_cpus < 0:
             raise ValueError(
                 f"stage {self.name!r}: cpus_per_worker must be above 0, gpus_per_worker and data_cpus not below it, "
@@ -61,7 +66,7 @@ class Plan:
     stages: tuple[Stage, ...]
     cpus: float
     gpus: float
-    node_cpus: float  # of the largest node
+    nodes: tuple[Mapping[str, float], ...]
 
     def __getitem__(self, name: str) -> Stage:
         for stage in self.stages:
@@ -72,14 +77,14 @@ class Plan:
     def threads(self, name: str) -> int:
         """Torch threads for each worker of stage `name`.
 
-        More than one CPU per worker was chosen on purpose and is the answer.  Otherwise the workers on one node share
-        its cores: 1 worker on a 2-core laptop gets 2 threads, 2 workers get 1.
+        More than one CPU per worker was chosen on purpose and is the answer.  Otherwise the workers on one node (with
+        GPUs, if they have some) share its cores: 1 worker on a 2-core laptop gets 2 threads, 2 workers get 1.
         """
         stage = self[name]
         if stage.cpus_per_worker > 1:
             return int(stage.cpus_per_worker)
-        fit_on_node = _times(self.node_cpus, stage.cpus_per_worker)
-        return max(1, int(self.node_cpus // max(1, min(stage.workers, fit_on_node))))
+        node = max((node for node in self.nodes if _fit_on(node, stage)), key=lambda node: node.get("CPU", 0.0))
+        return max(1, int(node.get("CPU", 0.0) // min(stage.workers, _fit_on(node, stage))))
 
 
 def make_plan(
@@ -103,10 +108,11 @@ def make_plan(
     """
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     nodes = nodes or [resources]
-    problems = [problem for stage in stages if (problem := _problem(stage, cpus, gpus, nodes))]
+    needed = [replace(stage, workers=stage.least or stage.workers) for stage in stages]
+    problems = [problem for stage in needed if (problem := _problem(stage, cpus, gpus, nodes))]
     if problems:
         raise ValueError("this plan would wait for ever:\n  " + "\n  ".join(problems))
-    return Plan(tuple(stages), cpus, gpus, max(node.get("CPU", 0.0) for node in nodes))
+    return Plan(tuple(stages), cpus, gpus, tuple(nodes))
 
 
 def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = None) -> Stage:
@@ -128,9 +134,12 @@ def actor_pool(name: str, resources: Mapping[str, float], at_most: int | None = 
     )
 
 
-def trainer(name: str, workers: int, gpus_per_worker: float | None, resources: Mapping[str, float]) -> Stage:
-    """A trainer of so many workers; by default each has a GPU where the cluster has one."""
-    return Stage(name=name, kind="train", workers=workers, gpus_per_worker=gpus_each(gpus_per_worker, resources))
+def trainer(
+    name: str, workers: int, gpus_per_worker: float | None, resources: Mapping[str, float], least: int | None = None
+) -> Stage:
+    """A trainer of so many workers, or of `least` to so many; by default each has a GPU where the cluster has one."""
+    gpus = gpus_each(gpus_per_worker, resources)
+    return Stage(name=name, kind="train", workers=workers, gpus_per_worker=gpus, least=least)
 
 
 def gpus_each(asked: float | None, resources: Mapping[str, float]) -> float:
@@ -154,7 +163,8 @@ def describe(plan: Plan) -> str:
         who = {"map": "actor", "train": "worker", "trial": "trial"}[stage.kind] + ("s" if stage.workers > 1 else "")
         each = _amount(stage.cpus_per_worker, stage.gpus_per_worker)
         threads = f"{plan.threads(stage.name)} thread" + ("s" if plan.threads(stage.name) > 1 else "")
-        line = f"  {stage.name:<{width}}  {stage.workers} {who} x ({each}, {threads})"
+        count = f"{stage.workers}" if stage.least is None else f"{stage.least} to {stage.workers}"
+        line = f"  {stage.name:<{width}}  {count} {who} x ({each}, {threads})"
         if stage.data_cpus:
             line += f" + {_amount(stage.data_cpus, 0)} for data"
         lines.append(f"{line} = {_amount(stage.cpus, stage.gpus)}")

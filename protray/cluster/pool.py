@@ -71,29 +71,31 @@ def run_pool(
                 busy[send(actor, unit)] = actor, unit
             if idle and not busy:
                 return
-            ready, _ = ray.wait([*busy, *opening], num_returns=1, timeout=LONGEST_STALL_S)
-            if not ready:
+            waiting = [*busy, *opening]
+            if not ray.wait(waiting, num_returns=1, timeout=LONGEST_STALL_S)[0]:
                 raise TimeoutError(f"no process has finished anything in {LONGEST_STALL_S / 3600:g} hours")
-            result: Any = _result(ready[0])
-            actor, unit = opening.pop(ready[0], None), None
-            if actor is None:
-                actor, unit = busy.pop(ready[0])
-            if isinstance(result, RayTaskError):
-                if unit is None or isinstance(result.cause, OSError):
-                    raise result.cause
-                ray.kill(actor)  # after an error on a GPU nothing works in that process any more
-                result = Lost(f"unexpected {type(result.cause).__name__}: {result.cause}")
-            if isinstance(result, Lost):
-                lost += 1
-                if lost == limit:
-                    raise ChildProcessError(f"{lost} processes in a row were lost; the last: {result.reason}")
-                add()
-            else:
-                idle.append(actor)
-            if unit is not None:
-                if not isinstance(result, Lost):
-                    lost, limit = 0, LOST_IN_A_ROW
-                yield unit, result
+            # All that are ready at once: what a wait costs grows with the number of actors.
+            for ref in ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]:
+                result: Any = _result(ref)
+                actor, unit = opening.pop(ref, None), None
+                if actor is None:
+                    actor, unit = busy.pop(ref)
+                if isinstance(result, RayTaskError):
+                    if unit is None or isinstance(result.cause, OSError):
+                        raise result.cause
+                    ray.kill(actor)  # after an error on a GPU nothing works in that process any more
+                    result = Lost(f"unexpected {type(result.cause).__name__}: {result.cause}")
+                if isinstance(result, Lost):
+                    lost += 1
+                    if lost == limit:
+                        raise ChildProcessError(f"{lost} processes in a row were lost; the last: {result.reason}")
+                    add()
+                else:
+                    idle.append(actor)
+                if unit is not None:
+                    if not isinstance(result, Lost):
+                        lost, limit = 0, LOST_IN_A_ROW
+                    yield unit, result
     finally:
         for actor in [*opening.values(), *idle, *(actor for actor, _ in busy.values())]:
             ray.kill(actor)

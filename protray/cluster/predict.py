@@ -12,7 +12,6 @@ once only names, and the sequences of a FASTA file, are in memory.
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster import remote
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import (
     difference,
     group_reasons,
@@ -59,9 +60,11 @@ class PredictRun:
     fasta: Path | None = None
     """FASTA file, plain, .gz, .xz or .bz2: every record is a protein without homologs."""
     out: Path
-    """Where to write; its extension, .parquet, .3line or .ss2, is the format."""
+    """Where to write, a path or an s3:// or gs:// address; its extension, .parquet, .3line or .ss2, is the format."""
     max_length: int = 5000
     """Longer proteins are left out: a protein costs one pass of the language model per residue."""
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     @property
     def rejected(self) -> Path:
@@ -72,6 +75,7 @@ class PredictRun:
         return self.out.with_name(self.out.name + ".parts")
 
 
+@remote.kept("model", places=lambda run: (run.out, run.rejected, run.work))
 def predict(run: PredictRun) -> dict:
     """Predict what is missing and write the file; returns the counts and where things are.
 
@@ -82,6 +86,19 @@ def predict(run: PredictRun) -> dict:
         settings, or not one protein could be predicted.
     """
     started = time.monotonic()
+    sources, errors, settings, summary = opened(run)
+    if summary is None:
+        parts = cut(sources)
+        compute(run, parts, settings)
+        summary = _finish(run, len(parts), errors, len(sources) + len(errors) > 1, settings)
+    return summary | {"seconds": time.monotonic() - started}
+
+
+def opened(run: PredictRun) -> tuple[list[Source], list[InputError], dict, dict | None]:
+    """Proteins, what cannot be used, all that the predictions depend on, and the summary of a run that is finished.
+
+    Raises ValueError if options, model, input or output are unusable.
+    """
     if (run.msas is None) == (run.fasta is None):
         raise ValueError("give exactly one of --msas DIR and --fasta FILE")
     if run.max_length < 1:
@@ -89,16 +106,12 @@ def predict(run: PredictRun) -> dict:
     check_format(run.out)
     lm = check_model(run.model)
     sources, errors = find_sources(run)
-    many = len(sources) + len(errors) > 1
     settings = _settings(run, lm, sources, errors)
     summary = _finished(run, settings)
     if summary is None:
         check_present(lm)
-        _check_out(run, many, settings)
-        parts = cut(sources)
-        compute(run, parts, settings)
-        summary = _finish(run, len(parts), errors, many, settings)
-    return summary | {"seconds": time.monotonic() - started}
+        _check_out(run, len(sources) + len(errors) > 1, settings)
+    return sources, errors, settings, summary
 
 
 def check_model(folder: Path) -> str:
@@ -137,7 +150,7 @@ def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
     """Write the parts that are not there yet."""
     run.work.mkdir(parents=True, exist_ok=True)
     write_json(run.work / "settings.json", settings)
-    missing = [number for number in range(len(parts)) if not _part(run.work, number).exists()]
+    missing = [number for number in range(len(parts)) if not part_path(run.work, number).exists()]
     if not missing:
         return
     total, done = sum(map(len, parts)), sum(map(len, parts)) - sum(len(parts[number]) for number in missing)
@@ -145,6 +158,7 @@ def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
         log.info("%d of %d proteins are done already, in %s", done, total, run.work)
     cluster = start_ray()
     try:
+        check_shared(cluster, run.work)
         pool = actor_pool("predict", cluster.resources, at_most=len(missing))
         job_plan = make_plan([pool], cluster.resources, cluster.nodes)
         log.info("%s", describe(job_plan))
@@ -194,15 +208,15 @@ class PredictActor:
 
         setup_worker_logging()
         torch.set_num_threads(threads)
-        self.predictor = Predictor.open(Path(model), device="cuda" if gpu else "cpu")
+        self.predictor = Predictor.open(remote.pull(Path(model)), device="cuda" if gpu else "cpu")
         self.folder, self.max_length = Path(folder), max_length
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part = batch["part"][0].as_py()
         sources = [Source(**fields) for fields in json.loads(batch["payload"][0].as_py())]
         table, errors = predict_part(self.predictor, sources, self.max_length)
-        write_table(rejected_table(errors), _part(self.folder, part, "rejected"))
-        write_table(table, _part(self.folder, part))  # second: it says that the part is done
+        write_table(rejected_table(errors), part_path(self.folder, part, "rejected"))
+        write_table(table, part_path(self.folder, part))  # second: it says that the part is done
         return pa.table({"part": [part], "proteins": [len(sources)]})
 
 
@@ -210,7 +224,7 @@ def _settings(run: PredictRun, lm: str, sources: list[Source], errors: list[Inpu
     """All that the predictions depend on."""
     files = sorted({source.file for source in sources} | {error.file for error in errors})
     return {
-        "model": f"{run.model.resolve()} ({fingerprint(str(run.model))})",
+        "model": f"{remote.named(run.model.resolve())} ({fingerprint(str(run.model))})",
         "language model": f"{lm} ({fingerprint(lm)})",
         "inputs": str((run.msas or run.fasta or Path()).resolve()),
         "number of inputs": len(sources) + len(errors),
@@ -246,8 +260,9 @@ def _check_out(run: PredictRun, many: bool, settings: dict) -> None:
 
 def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool, settings: dict) -> dict:
     """Write the file and the rejects from the parts, and remove the work folder."""
-    parts = [_part(run.work, number) for number in range(n_parts)]
-    faults = [pq.read_table(_part(run.work, number, "rejected")) for number in range(n_parts)]
+    remote.pull(run.work)
+    parts = [part_path(run.work, number) for number in range(n_parts)]
+    faults = [pq.read_table(part_path(run.work, number, "rejected")) for number in range(n_parts)]
     rejected = pa.concat_tables([rejected_table(errors), *faults])
     predicted = sum(pq.read_metadata(part).num_rows for part in parts)
     if predicted:
@@ -255,8 +270,9 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     record = {"out": run.out.name, "predicted": predicted, "settings": settings}
     rejected = rejected.replace_schema_metadata((rejected.schema.metadata or {}) | {RECORD: json.dumps(record)})
     run.rejected.parent.mkdir(parents=True, exist_ok=True)
+    remote.push(run.out)  # before what says that it is finished
     write_table(rejected, run.rejected)
-    shutil.rmtree(run.work)
+    remote.remove(run.work)
     summary: dict = {**_summary(predicted, rejected), "cached": False}
     if not predicted:
         lines = reason_lines(summary["reasons"])
@@ -271,5 +287,5 @@ def _summary(predicted: int, rejected: pa.Table) -> dict[str, Any]:
     return {"n_predicted": predicted, "n_rejected": rejected.num_rows, "reasons": reasons}
 
 
-def _part(folder: Path, number: int, kind: str = "part") -> Path:
+def part_path(folder: Path, number: int, kind: str = "part") -> Path:
     return folder / f"{kind}-{number:06d}.parquet"

@@ -11,21 +11,20 @@ Two passes over parts of ``PART_ROWS`` proteins (``cluster/parts.py``).  Written
 
 import logging
 import os
-import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from protray.cluster import remote
 from protray.cluster.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
 from protray.cluster.parts import (
     Progress,
     add_counts,
     finish_parts,
     parse_parts,
-    part_file,
+    read_part,
     split_sizes,
     stored_summary,
     write_part,
@@ -37,6 +36,7 @@ from protray.data.splits import assign_splits, check_disjoint, cluster_by_identi
 from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
+FOLDER = "proteins"  # of the finished parts
 PART_ROWS = 32  # proteins a task parses: 5 MB of rows at 300 residues, seconds of work
 COUNT_BINS = (0, 10, 30, 60, 1000)  # the paper's bins of homologs, and one more for the deep end
 
@@ -48,13 +48,15 @@ class PrepareConfig:
     """What to read, where to write, and the settings that the numbers depend on."""
 
     msas: Path  # folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz
-    out: Path  # folder of the dataset
+    out: Path  # folder of the dataset, or its s3:// or gs:// address
     labels: Path | None = None  # 3-line file, structure file, or a folder of these; without: for prediction only
     split_by: Path | None = None  # table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here
     identity: float = 0.25  # of the clustering; not used with split_by
     proteins: ProteinSettings = field(default_factory=ProteinSettings)
+    plan: bool = False  # print stages, resources, estimated rows/s and hours, and stop; nothing is written
 
 
+@remote.kept(skip=FOLDER)
 def finished(config: PrepareConfig) -> dict | None:
     """Return the summary of a complete dataset with the same settings and inputs; needs no Ray.
 
@@ -66,6 +68,7 @@ def finished(config: PrepareConfig) -> dict | None:
     return stored_summary(config.out, _settings(config))
 
 
+@remote.kept(skip=FOLDER)
 def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
     """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
 
@@ -90,25 +93,21 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
     if before:
         return before
     settings = _settings(config)
-    given = read_clusters(config.split_by) if config.split_by else None
-    items, errors = find_items(config.msas, config.labels, ignore=(config.split_by,) if config.split_by else ())
-    if given is not None:
-        errors += [_no_cluster(item, config.split_by) for item in items if item.id not in given]
-        items = [item for item in items if item.id in given]
+    items, errors, given = items_of(config)
     parsed = config.out / "parsed"
     parsed.mkdir(parents=True, exist_ok=True)
     write_json(config.out / "settings.json", settings)
     chunks = [[asdict(item) for item in items[start : start + PART_ROWS]] for start in range(0, len(items), PART_ROWS)]
-    parse_parts(_parse_part, chunks, parsed, report, settings=config.proteins)
+    parse_parts(parse_part, chunks, parsed, report, settings=config.proteins)
     n_parts = len(chunks)
 
     rejected = pa.concat_tables(
-        [rejected_table(errors), *(pq.read_table(part_file(parsed, part, "rejected")) for part in range(n_parts))]
+        [rejected_table(errors), *(read_part(parsed, part, "rejected") for part in range(n_parts))]
     )
     write_table(rejected, config.out / "rejected.parquet")
     names = pa.concat_tables(
         [schemas.PROTEINS.empty_table().select(["id", "sequence", "msa_count"])]
-        + [pq.read_table(part_file(parsed, part), columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
+        + [read_part(parsed, part, columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
     )
     reasons = group_reasons(rejected["reason"].to_pylist())
     if not names.num_rows:
@@ -126,9 +125,9 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
     check_disjoint(clusters, splits)
     columns = []
     for part in range(n_parts):
-        ids = pq.read_table(part_file(parsed, part), columns=["id"])["id"].to_pylist()
+        ids = read_part(parsed, part, columns=["id"])["id"].to_pylist()
         columns.append({"cluster": [clusters[id] for id in ids], "split": [splits[id] for id in ids]})
-    digest = finish_parts(columns, parsed, config.out / "proteins", protein_schema(config.proteins), report)
+    digest = finish_parts(columns, parsed, config.out / FOLDER, protein_schema(config.proteins), report)
     n_clusters = len(set(clusters.values()))
     summary = {
         "settings": settings,
@@ -143,8 +142,18 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
         "schema_version": schemas.VERSION,
     }
     write_json(config.out / "dataset.json", summary)
-    shutil.rmtree(parsed)
+    remote.remove(parsed)
     return summary | {"cached": False}
+
+
+def items_of(config: PrepareConfig) -> tuple[list[Item], list[InputError], dict[str, str] | None]:
+    """The proteins to prepare, those that cannot be, and the clusters that were given."""
+    given = read_clusters(config.split_by) if config.split_by else None
+    items, errors = find_items(config.msas, config.labels, ignore=(config.split_by,) if config.split_by else ())
+    if given is not None:
+        errors += [_no_cluster(item, config.split_by) for item in items if item.id not in given]
+        items = [item for item in items if item.id in given]
+    return items, errors, given
 
 
 def count_histogram(counts: list[int]) -> dict[str, int]:
@@ -174,7 +183,7 @@ def _settings(config: PrepareConfig) -> dict:
     }
 
 
-def _parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
+def parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
     """Ray task: parse the proteins of one part and write its rows and its rejects."""
     rows, errors, labelled = [], [], Counter()
     for fields in piece["items"]:

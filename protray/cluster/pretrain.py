@@ -7,7 +7,6 @@
 
 import logging
 import math
-import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +15,10 @@ import numpy as np
 import ray
 import ray.train
 
-from protray.cluster import plan, run_info
+from protray.cluster import plan, remote, run_info
 from protray.cluster.corpus import encode_corpus
 from protray.cluster.distil_run import check_same_settings, digest
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import finite, write_json
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.progress import Progress
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 SCORED_PROTEINS, SCORED_LENGTH = 200, 500  # of held-out clusters; a map costs one pass per residue
 
 
+@remote.kept()
 def pretrain(run: PretrainRun) -> dict:
     """Do whatever is missing in ``run.out`` and return the content of ``model/pretraining.json``, and ``mlflow_ui``.
 
@@ -56,6 +57,7 @@ def pretrain(run: PretrainRun) -> dict:
         return facts | {"mlflow_ui": Tracker.open(run.mlflow, run.experiment, run.out).ui()}
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         job_plan = make_plan(run, cluster)
         log.info("%s", plan.describe(job_plan))
         with tracked(run) as (tracker, run_id):
@@ -89,18 +91,19 @@ def train_model(run: PretrainRun, job_plan: plan.Plan, folder: Path, tracker: Tr
         held_out = str(run.held_out[0].resolve()) if run.held_out else None
         settings = {"lm": asdict(run.lm), "corpus": str(folder), "held_out": held_out, "min_length": run.min_length}
         return train(
-            _loop, settings, name=_name(run, folder), storage=run.out / "cache", workers=workers, on_report=on_report
+            _loop, settings, name=run_name(run, folder), storage=run.out / "cache", workers=workers, on_report=on_report
         )
 
 
-def _name(run: PretrainRun, folder: Path) -> str:
+def run_name(run: PretrainRun, folder: Path) -> str:
+    """Of the training, whose checkpoints are in a folder of that name."""
     return "pretrain-" + digest([run.fixed(), folder.name])
 
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
     setup_worker_logging()
     config = MaskedLmConfig(**settings["lm"])
-    folder = Path(settings["corpus"])
+    folder = remote.pull(Path(settings["corpus"]))
     corpus = open_corpus(folder, "train")
     if settings["held_out"]:
         held_out = read_corpus([Path(settings["held_out"])], settings["min_length"])
@@ -121,6 +124,7 @@ def write_results(
     """Write model, scores and curve, and remove the checkpoints."""
     folder = run.out / "model"
     save_model(run.lm, state["model"], folder)
+    remote.push(folder)
     history = state["position"]["history"]
     for point in history:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
@@ -138,8 +142,9 @@ def write_results(
         "metrics": finite(history[-1]),
         "maps": scores,
     }
+    remote.push(run.out)  # all that the next file says is finished
     write_json(folder / "pretraining.json", facts)
-    shutil.rmtree(run.out / "cache" / _name(run, corpus), ignore_errors=True)
+    remote.remove(run.out / "cache" / run_name(run, corpus))
     return facts | {"mlflow_ui": tracker.ui()}
 
 
@@ -173,11 +178,11 @@ def _score(model: str, source: str, encoded: bool, min_length: int, counts: list
 
     torch.set_num_threads(threads)
     if encoded:
-        proteins = _sample(open_corpus(Path(source), "held-out"))
+        proteins = _sample(open_corpus(remote.pull(Path(source)), "held-out"))
     else:
         held_out = read_corpus([Path(source)], min_length)
         proteins = [held_out.codes(m) for m in range(len(held_out))]
-    lm = load(model, device="cuda" if gpu else "cpu")
+    lm = load(str(remote.pull(Path(model))), device="cuda" if gpu else "cpu")
     return asdict(map_quality(lm, proteins, has_bf16())) | frequency_quality(proteins, np.array(counts[:N_AA]))
 
 

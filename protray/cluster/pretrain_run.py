@@ -26,7 +26,7 @@ class PretrainRun:
     min_length: int = 30
     """Residues; shorter sequences are left out."""
     out: Path = Path("runs/bert")
-    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
     workers: int = 1
     """Ray Train workers (DDP); the steps are the same for any number."""
     gpus_per_worker: float | None = None
@@ -35,6 +35,8 @@ class PretrainRun:
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-pretrain"
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     def check(self) -> None:
         """Raise ValueError for settings that cannot go together, or files that are not there."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protray.cluster.remote import kept, named
 from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ProbMapsRun:
     lm: str = SHIPPED
     """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
     out: Path
-    """Folder to write to.  On several nodes: one that all of them share."""
+    """An s3:// or gs:// address, or a folder to write to; on several nodes one that all of them share."""
     float16: bool = False
     """Store probabilities in half precision: half the size, three digits."""
     hidden: bool = False
@@ -43,6 +44,8 @@ class ProbMapsRun:
     """Residues that neighbouring windows share at least; default: half a window."""
     shard: int = 100_000
     """Proteins in one output file, at most; the driver holds so many in memory."""
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     def config(self) -> "MapConfig":
         from protray.cluster.map_units import MapConfig
@@ -54,6 +57,7 @@ class ProbMapsRun:
         )
 
 
+@kept("data", skip="maps")
 def prob_maps(run: ProbMapsRun) -> dict:
     """Compute what is missing in ``run.out``; returns the counts.
 
@@ -67,11 +71,8 @@ def prob_maps(run: ProbMapsRun) -> dict:
     from protray.cluster.shards import Manifest, read_sources
 
     started = time.monotonic()
-    if run.shard < 1:
-        raise ValueError(f"--shard is {run.shard}; it must be at least 1")
-    config = run.config()
-    check_present(run.lm)
-    manifest = Manifest.open(run.out, _settings(run))
+    config, settings = check(run)
+    manifest = Manifest.open(run.out, settings)
     cached = manifest.complete
     if cached:
         computed_before = manifest.summary()["n_computed"]
@@ -88,13 +89,22 @@ def prob_maps(run: ProbMapsRun) -> dict:
     return summary | before | {"seconds": time.monotonic() - started}
 
 
+def check(run: ProbMapsRun) -> "tuple[MapConfig, dict]":
+    """How maps are computed, and all that they depend on; ValueError for options, a model or input of no use."""
+    if run.shard < 1:
+        raise ValueError(f"--shard is {run.shard}; it must be at least 1")
+    config = run.config()
+    check_present(run.lm)
+    return config, _settings(run)
+
+
 def _settings(run: ProbMapsRun) -> dict:
     """All that the maps depend on, and the size of a shard."""
     from protray.cluster.files import state_of
     from protray.cluster.shards import source_files
 
     return {
-        "data": str(run.data.resolve()),
+        "data": named(run.data.resolve()),
         "state of the data": state_of(file.resolve() for file in source_files(run.data))[:16],
         "language model": f"{absolute(run.lm)} ({fingerprint(run.lm)})",
         **{name: getattr(run, name) for name in ("float16", "hidden", "bf16", "window", "overlap", "shard")},
@@ -103,6 +113,7 @@ def _settings(run: ProbMapsRun) -> dict:
 
 def _compute(manifest: "Manifest", config: "MapConfig") -> int:
     """Start Ray and compute; returns how many maps were there already."""
+    from protray.cluster.doctor import check_shared
     from protray.cluster.maps import compute_maps
     from protray.cluster.plan import actor_pool, describe, make_plan
     from protray.cluster.progress import Progress
@@ -110,6 +121,7 @@ def _compute(manifest: "Manifest", config: "MapConfig") -> int:
 
     cluster = start_ray()
     try:
+        check_shared(cluster, manifest.out)
         plan = make_plan([actor_pool("maps", cluster.resources)], cluster.resources, cluster.nodes)
         log.info("%s", describe(plan))
         with Progress("probability maps") as progress:

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from protray.cluster import remote
+
 PACKAGES = ("ray", "torch", "transformers", "mlflow", "pyarrow", "numpy", "safetensors")
 LONGEST_VISIT_S = 120.0  # an actor on a node that has to unpack the working_dir first
 PINGS = 5
@@ -49,13 +51,13 @@ class Visitor:
     """A Ray actor that lives on one node for a moment; it takes no CPU, so that a busy node answers, too."""
 
     def look(self, node: Node, mark: Path | None) -> Facts:
-        sees_mark = mark is not None and mark.is_file()
+        sees_mark, write_error = look_at(mark, node) if mark else (False, "")
         gpus, cuda = count_gpus() if node.gpus or list(Path("/dev").glob("nvidia[0-9]*")) else (None, "")
         return Facts(
             node=node,
             versions=installed(),
             sees_mark=sees_mark,
-            write_error=write_beside(mark, node) if sees_mark and mark else "",
+            write_error=write_error,
             torch_gpus=gpus,
             cuda=cuda,
             shm_bytes=shutil.disk_usage("/dev/shm").total if Path("/dev/shm").is_dir() else 0,
@@ -120,10 +122,20 @@ def installed() -> dict[str, str]:
     return versions
 
 
+def look_at(mark: Path, node: Node) -> tuple[bool, str]:
+    """Whether this node sees the driver's mark, and why it could not write a file of its own beside it."""
+    try:
+        seen = remote.pull(mark).is_file()
+        return seen, write_beside(remote.here(mark), node) if seen else ""
+    except OSError as error:  # a bucket, which there is, but not for this node
+        return True, str(error)
+
+
 def write_beside(mark: Path, node: Node) -> str:
     """Write a file of this node beside the driver's mark; gives the reason if that fails."""
     try:
         name_for(mark, node).write_text(node.id)
+        remote.push(name_for(mark, node))
     except OSError as error:
         return error.strerror or str(error)
     return ""

@@ -24,6 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster import remote
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import (
     difference,
     group_reasons,
@@ -37,6 +39,7 @@ from protray.cluster.progress import Progress
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
 from protray.data import schemas
+from protray.data.parquet import WRITING
 from protray.inference.write import file_name
 from protray.seq.keyed import generator
 from protray.seq.msa import InputError
@@ -57,7 +60,7 @@ class PseudoRun:
     maps: Path
     """Folder of maps as jobs/prob_maps.py writes them: maps-*.parquet or part-*.parquet, also in sub-folders."""
     out: Path
-    """Folder to write to.  On several nodes: one that all of them share."""
+    """An s3:// or gs:// address, or a folder to write to; on several nodes one that all of them share."""
     sequences: int = N_PSEUDO
     """Sequences drawn per protein; the native one is added."""
     expected: bool = False
@@ -69,6 +72,8 @@ class PseudoRun:
     seed: int = 0
     workers: int | None = None
     """Tasks at once; default: one per CPU.  The files are the same for any number."""
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     @property
     def rejected(self) -> Path:
@@ -87,6 +92,7 @@ class Unit:
     repeated: tuple[int, ...] = ()
 
 
+@remote.kept("maps", skip="msas")
 def make_pseudo(run: PseudoRun) -> dict:
     """Make what is missing; returns the counts.
 
@@ -96,14 +102,12 @@ def make_pseudo(run: PseudoRun) -> dict:
         When nothing can be done: options, maps or `out` are unusable, or not one map is.
     """
     started = time.monotonic()
-    _check(run)
-    units = find_units(run.maps.resolve())
-    _check_out(run, units)
-    missing = [unit for unit in units if not _is_done(run, unit)]
+    units, missing = opened(run)
     if missing:
         run.out.mkdir(parents=True, exist_ok=True)
         write_json(run.out / "settings.json", _settings(run))
         _compute(run, mark_repeated(units), {unit.name for unit in missing})
+        remote.pull(run.out, skip="msas")
     tables = [pq.read_table(path) for path in sorted((run.out / "rejects").rglob("*.parquet"))]
     rejected = pa.concat_tables([rejected_table([]), *tables])
     write_table(rejected, run.rejected)
@@ -118,6 +122,14 @@ def make_pseudo(run: PseudoRun) -> dict:
         lines = reason_lines(summary["reasons"])
         raise ValueError(f"no usable map among {rejected.num_rows} in {run.maps}; see {run.rejected}{lines}")
     return summary
+
+
+def opened(run: PseudoRun) -> tuple[list[Unit], list[Unit]]:
+    """All units, and those that are missing; ValueError if options, maps or `out` are unusable."""
+    _check(run)
+    units = find_units(run.maps.resolve())
+    _check_out(run, units)
+    return units, [unit for unit in units if not _is_done(run, unit)]
 
 
 def find_units(maps: Path) -> list[Unit]:
@@ -166,15 +178,16 @@ def make_unit(run: PseudoRun, unit: Unit) -> None:
         {**(schemas.PSEUDO_PSSMS.metadata or {}), MADE_FROM: unit.stamp, "background": run.background}
     )
     with whole(part) as partial:
-        _write_rows(_rows(run, unit, errors), partial, schema)
-        rejects.unlink(missing_ok=True)
+        write_rows(rows_of(run, unit, errors), partial, schema)
+        remote.remove(rejects)
         if errors:
             rejects.parent.mkdir(parents=True, exist_ok=True)
             write_table(rejected_table(errors), rejects)
 
 
-def _write_rows(rows: Iterator[dict], path: Path, schema: pa.Schema) -> None:
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+def write_rows(rows: Iterator[dict], path: Path, schema: pa.Schema) -> None:
+    """Write a table, some rows in memory at a time."""
+    with pq.ParquetWriter(path, schema, **WRITING) as writer:
         held: list[dict] = []
         for row in rows:
             held.append(row)
@@ -184,9 +197,9 @@ def _write_rows(rows: Iterator[dict], path: Path, schema: pa.Schema) -> None:
         writer.write_table(pa.Table.from_pylist(held, schema=schema))
 
 
-def _rows(run: PseudoRun, unit: Unit, errors: list[InputError]) -> Iterator[dict]:
+def rows_of(run: PseudoRun, unit: Unit, errors: list[InputError]) -> Iterator[dict]:
     """The rows of a part; what cannot be used is added to `errors`."""
-    batches = pq.ParquetFile(unit.file).iter_batches(
+    batches = pq.ParquetFile(remote.pull(Path(unit.file))).iter_batches(
         batch_size=16, row_groups=[unit.group], columns=["id", "sequence", "prob_map"]
     )
     repeated, number = set(unit.repeated), 0
@@ -232,6 +245,7 @@ def _compute(run: PseudoRun, units: list[Unit], missing: set[str]) -> None:
         log.info("%d of %d proteins are done already, in %s", done, total, run.out)
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         with Progress("pseudo-PSSMs") as show:
             show(done, total)
             absolute = replace(run, maps=run.maps.resolve(), out=run.out.resolve())  # workers have another folder
@@ -244,7 +258,7 @@ def _compute(run: PseudoRun, units: list[Unit], missing: set[str]) -> None:
 
 def _task(unit: dict, run: PseudoRun) -> int:
     """Ray task: make one unit; returns its number of proteins."""
-    make_unit(run, Unit(**unit))
+    make_unit(replace(run, out=remote.here(run.out)), Unit(**unit))
     return unit["proteins"]
 
 
@@ -271,8 +285,8 @@ def _check_columns(schema: pa.Schema, file: Path) -> None:
 
 def _settings(run: PseudoRun) -> dict:
     """All that the files depend on; the state of each table of maps is kept with its parts."""
-    values = asdict(run) | {"maps": str(run.maps.resolve())}
-    return {name: value for name, value in values.items() if name not in ("out", "workers")}
+    values = asdict(run) | {"maps": remote.named(run.maps.resolve())}
+    return {name: value for name, value in values.items() if name not in ("out", "workers", "plan")}
 
 
 def _check_out(run: PseudoRun, units: list[Unit]) -> None:

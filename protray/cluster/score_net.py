@@ -9,15 +9,15 @@
 import json
 import logging
 import math
-import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
 import ray
 
-from protray.cluster import plan, run_info
-from protray.cluster.distil_run import check_same_settings, data_digest, digest
+from protray.cluster import plan, remote, run_info
+from protray.cluster.distil_run import belongs, check_same_settings, data_digest, digest
+from protray.cluster.doctor import check_shared
 from protray.cluster.files import difference, finite, write_json
 from protray.cluster.progress import Progress
 from protray.cluster.score_net_run import ScoreRun
@@ -44,6 +44,7 @@ from protray.training.world import World
 log = logging.getLogger(__name__)
 
 
+@remote.kept("data")
 def score_net(run: ScoreRun) -> dict:
     """Do whatever is missing in ``run.out`` and return the content of ``metrics.json``.
 
@@ -53,13 +54,9 @@ def score_net(run: ScoreRun) -> dict:
         For unusable settings or data, a folder that belongs to other ones, or a loss that is not finite any more.
     """
     run.check()
-    finished = run.out / "metrics.json"
-    if finished.is_file():
-        check_same_settings(run)
-        facts = json.loads(finished.read_text())
-        if changed := difference(facts["asked"], asdict(run.denoising)):
-            raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
+    if facts := finished(run):
         log.info("%s holds this run, finished; nothing to compute", run.out)
+        Tracker.catch_up(run.mlflow, run.experiment, run.out)
         return facts
     chains = {split: read_split(run.data, split) for split in ("train", "validation")}
     choose(held_out(run.data), run.denoising)  # better an error now than after the training
@@ -67,6 +64,7 @@ def score_net(run: ScoreRun) -> dict:
     log.info("%d chains to train on, %d to validate on", len(chains["train"]), len(chains["validation"]))
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         job_plan = make_plan(run, cluster)
         log.info("%s", plan.describe(job_plan))
         with tracked(run) as (tracker, run_id):
@@ -74,6 +72,17 @@ def score_net(run: ScoreRun) -> dict:
             return write_results(run, job_plan, state, tracker, run_id)
     finally:
         stop_ray(cluster)
+
+
+def finished(run: ScoreRun) -> dict | None:
+    """What a finished run in ``run.out`` wrote; ValueError if the folder belongs to other settings."""
+    path = run.out / "metrics.json"
+    if not belongs(run) or not path.is_file():
+        return None
+    facts = json.loads(path.read_text())
+    if changed := difference(facts["asked"], asdict(run.denoising)):
+        raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
+    return facts
 
 
 def read_split(data: Path | None, split: str) -> Structures:
@@ -96,14 +105,16 @@ def held_out(data: Path | None) -> Structures:
 
 
 def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.resources)
+    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.resources, run.min_workers)
     return plan.make_plan([stage], cluster.resources, cluster.nodes)
 
 
 def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: str) -> dict:
     """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
     stage = job_plan["score net"]
-    workers = Workers(count=stage.workers, gpus=stage.gpus_per_worker, threads=job_plan.threads("score net"))
+    workers = Workers(
+        count=stage.workers, least=stage.least, gpus=stage.gpus_per_worker, threads=job_plan.threads("score net")
+    )
     settings = {
         "net": asdict(run.net),
         "fit": asdict(run.fit),
@@ -121,17 +132,21 @@ def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: st
                 log.info("%s", _line(metrics))
                 track_point(tracker, run_id, metrics)
 
-        return train(_loop, settings, name=_name(run), storage=run.out / "cache", workers=workers, on_report=on_report)
+        return train(
+            _loop, settings, name=run_name(run), storage=run.out / "cache", workers=workers, on_report=on_report
+        )
 
 
-def _name(run: ScoreRun) -> str:
+def run_name(run: ScoreRun) -> str:
+    """Of the training, whose checkpoints are in a folder of that name."""
     return "score-net-" + digest(run.fixed())
 
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
     setup_worker_logging()
     net, config = read_config(settings["net"]), ScoreFitConfig(**settings["fit"])
-    chains, others = (read_structures(settings["data"], split) for split in ("train", "validation"))
+    data = _pulled(settings["data"])
+    chains, others = (read_structures(data, split) for split in ("train", "validation"))
     total = config.steps(len(trainable(chains.lengths)))
     if resume and world.rank == 0:
         log.info("training goes on at step %d of %d", resume["position"]["step"], total)
@@ -147,6 +162,7 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
     """Write model, denoising gain, report and metrics, and remove the checkpoints."""
     model, position = run.out / "model", state["position"]
     save_score_net(model, run.net, state["best"])
+    remote.push(model)
     for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
     stage = job_plan["score net"]
@@ -173,8 +189,9 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
         "asked": asdict(run.denoising),
         "mlflow_ui": tracker.ui(),
     }
+    remote.push(run.out)  # all that the next file says is finished
     write_json(run.out / "metrics.json", finite(metrics))
-    shutil.rmtree(run.out / "cache", ignore_errors=True)
+    remote.remove(run.out / "cache")
     return metrics
 
 
@@ -185,11 +202,16 @@ def _denoise(
     import torch
 
     torch.set_num_threads(threads)
-    net = load_score_net(Path(model)).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
+    net = load_score_net(remote.pull(Path(model))).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
     denoiser = NetworkDenoiser(net, crop, has_bf16())
-    train_chains, others = read_structures(data, "train"), held_out(None if data is None else Path(data))
+    train_chains, others = read_structures(_pulled(data), "train"), held_out(_pulled(data))
     results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, config)
     return results, {"training chains": len(train_chains), "held-out chains": len(others)}
+
+
+def _pulled(data: str | None) -> Path | None:
+    """The dataset as this node sees it."""
+    return None if data is None else remote.pull(Path(data))
 
 
 def _line(metrics: dict) -> str:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from protray.cluster.addresses import named
 from protray.cluster.distil_run import data_digest
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
@@ -23,11 +24,13 @@ class ScoreRun:
     data: Path | None = None
     """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
     out: Path = Path("runs/score_net")
-    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
     model: Model = "small"
     """small: minutes on two CPU cores.  paper: 32 blocks, Adam 1e-4, 50 epochs.  Chooses the defaults below."""
     workers: int = 1
     """Ray Train workers (DDP); the steps are the same for any number."""
+    min_workers: int | None = None
+    """Elastic: go on with so few when nodes are lost, and with up to `workers` again when there are more."""
     gpus_per_worker: float | None = None
     """Default: 1 where the cluster has GPUs."""
     net: ScoreNetConfig = field(default_factory=ScoreNetConfig)
@@ -36,6 +39,8 @@ class ScoreRun:
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
     experiment: str = "protray-score-net"
+    plan: bool = False
+    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
     def check(self) -> None:
         """Raise ValueError for settings that cannot go together."""
@@ -44,7 +49,7 @@ class ScoreRun:
     def fixed(self) -> dict:
         """The settings that a folder keeps: with others, its curve would be a mixture."""
         return {
-            "data": str(self.data.resolve()) if self.data else None,
+            "data": named(self.data.resolve()) if self.data else None,
             "digest of the data": data_digest(self.data),
             **{f"net.{name}": value for name, value in _flat(self.net).items()},
             **{f"fit.{name}": value for name, value in _flat(self.fit).items()},

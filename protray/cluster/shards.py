@@ -5,19 +5,21 @@
 ``work/rejected.parquet``      what can be seen to be unusable without a language model
 """
 
-import hashlib
 import json
 import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster import remote
 from protray.cluster.files import difference, group_reasons, rejected_table, write_json, write_table
+from protray.cluster.seen import SeenIds
 from protray.data import schemas
 from protray.data.dataset import parquet_files
 from protray.inference.many import Source, codes_of, stream_fasta
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 SHARD_PROTEINS = 100_000
 SHARD_RESIDUES = 16_000_000  # 1.3 GB of maps in float32
 REJECTS_AT_ONCE = 10_000
+SOURCES_AT_ONCE = 4_096  # whose ids are looked up together
 TRASH = ".finished"
 STAGED = pa.schema([("id", pa.string()), ("sequence", pa.string()), ("file", pa.string()), ("line", pa.int64())])
 
@@ -56,8 +59,8 @@ class Manifest:
     reasons: dict[str, int] = field(default_factory=dict)  # of what was rejected while they were read
 
     @classmethod
-    def open(cls, out: Path, settings: dict) -> "Manifest":
-        """Read the manifest of `out`, or begin one.
+    def read(cls, out: Path, settings: dict) -> "Manifest | None":
+        """The manifest of `out`; None where there is none yet.
 
         Raises
         ------
@@ -68,16 +71,23 @@ class Manifest:
         if not path.is_file():
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise ValueError(f"{out} exists and has no manifest.json; choose another --out, or remove it")
-            out.mkdir(parents=True, exist_ok=True)
-            manifest = cls(out, settings)
-            manifest.save()
-            return manifest
-        shutil.rmtree(out / TRASH, ignore_errors=True)
+            return None
         stored = json.loads(path.read_text())
         if changed := difference(stored["settings"], settings):
             raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
         shards = None if stored["shards"] is None else [Shard(**shard) for shard in stored["shards"]]
         return cls(out, settings, shards, stored["reasons"])
+
+    @classmethod
+    def open(cls, out: Path, settings: dict) -> "Manifest":
+        """Read the manifest of `out`, or begin one; raises as `read` does."""
+        manifest = cls.read(out, settings)
+        if manifest is None:
+            out.mkdir(parents=True, exist_ok=True)
+            manifest = cls(out, settings)
+            manifest.save()
+        shutil.rmtree(out / TRASH, ignore_errors=True)
+        return manifest
 
     def save(self) -> None:
         write_json(self.out / "manifest.json", {name: value for name, value in asdict(self).items() if name != "out"})
@@ -104,10 +114,10 @@ class Manifest:
     def stage(self, sources: Iterable[Source | InputError], size: int, tokens_of: Callable[[int], int]) -> None:
         """Write shards of at most `size` proteins; `tokens_of(length)` is what a protein costs.
 
-        Of proteins with one id the first is kept.  An id is remembered as 64 bits, about 80 bytes of memory: of 10^8
-        proteins one is rejected by mistake with a probability of 1 in 3,700.
+        Of proteins with one id the first is kept.  An id is remembered as 64 bits: of 10^8 proteins one is rejected by
+        mistake with a probability of 1 in 3,700.
         """
-        shutil.rmtree(self.work, ignore_errors=True)  # of a run that was killed while it read
+        remote.remove(self.work)  # of a run that was killed while it read
         self.work.mkdir()
         shards: list[Shard] = []
         rejects = _Rejects(self.work / "rejected.parquet")
@@ -130,6 +140,7 @@ class Manifest:
         write_table(pa.concat_tables(tables), self.out / "rejected.parquet")
         if not self.unfinished:
             self.work.rename(self.out / TRASH)  # at once: half a work folder would look like work to do
+            remote.remove(self.work)  # in the bucket, where it has the old name
             shutil.rmtree(self.out / TRASH)
 
     def summary(self) -> dict:
@@ -189,28 +200,33 @@ class _Rejects:
         self._flush()
         self.writer.close()
         self.partial.replace(self.path)
+        remote.push(self.path)
         return dict(self.reasons)
 
 
 def _usable(sources: Iterable[Source | InputError], rejects: _Rejects) -> Iterator[Source]:
     """Clean sequences, each id once; whatever else goes to `rejects`."""
-    seen: set[bytes] = set()
-    for source in sources:
-        if isinstance(source, InputError):
-            rejects.add(source)
-            continue
-        key = hashlib.blake2b(source.id.encode(), digest_size=8).digest()
-        if key in seen:
-            reason = f"id {source.id!r} is also that of a protein before it, which is kept"
-            rejects.add(InputError(source.file, source.line, reason, source.id))
-            continue
-        try:
-            sequence = decode(codes_of(source.sequence or ""))
-        except ValueError as error:
-            rejects.add(InputError(source.file, source.line, str(error), source.id))
-            continue
-        seen.add(key)
-        yield Source(source.id, source.file, source.line, sequence)
+    seen, left = SeenIds(), iter(sources)
+    while rows := [_cleaned(source) for source in islice(left, SOURCES_AT_ONCE)]:
+        new = iter(seen.add(row.id for row in rows if isinstance(row, Source)))
+        for row in rows:
+            if isinstance(row, InputError):
+                rejects.add(row)
+            elif next(new):
+                yield row
+            else:
+                reason = f"id {row.id!r} is also that of a protein before it, which is kept"
+                rejects.add(InputError(row.file, row.line, reason, row.id))
+
+
+def _cleaned(source: Source | InputError) -> Source | InputError:
+    """The protein with its residues in our letters, or why it cannot be used."""
+    if isinstance(source, InputError):
+        return source
+    try:
+        return replace(source, sequence=decode(codes_of(source.sequence or "")))
+    except ValueError as error:
+        return InputError(source.file, source.line, str(error), source.id)
 
 
 def _cut(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:

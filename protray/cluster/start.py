@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from protray.cluster.addresses import named
+from protray.cluster.capacity import cluster_nodes
+
 logger = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
@@ -56,7 +59,7 @@ class Cluster:
     """What the planner may hand out.
 
     `resources` is the sum over all nodes that are up or that the autoscaler may add; `nodes` has one entry per such
-    node (per node type where the number of nodes is unlimited).
+    node.
     """
 
     resources: Mapping[str, float]
@@ -108,7 +111,9 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
             ) from None
         _show_only_our_lines()
     _quieten()
-    return Cluster(*_capacity(), local=not address, ours=ours)
+    nodes = cluster_nodes(joined=bool(address))
+    total = {name: sum(node.get(name, 0.0) for node in nodes) for name in {name for node in nodes for name in node}}
+    return Cluster(total, nodes, local=not address, ours=ours)
 
 
 def prepare_environment() -> None:
@@ -162,12 +167,19 @@ class _MarkedLines(logging.Formatter):
 
 def _use(handler: logging.Handler, level: int) -> None:
     root = logging.getLogger()
+    handler.addFilter(_name_addresses)
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     for name in ("protray", "jobs", "__main__"):
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
     _quieten()
+
+
+def _name_addresses(record: logging.LogRecord) -> bool:
+    """Show the address of what lies in a mirror."""
+    record.msg, record.args = named(record.getMessage()), ()
+    return True
 
 
 def _quieten() -> None:
@@ -204,26 +216,6 @@ def _local_cpus() -> int:
     from ray._private.utils import get_num_cpus  # knows a container's CPU limit, unlike os.cpu_count()
 
     return max(NEEDED_CPUS, int(get_num_cpus()))
-
-
-def _capacity() -> tuple[Mapping[str, float], tuple[Mapping[str, float], ...]]:
-    """Sum and nodes of the cluster at its largest: an autoscaling one may have no worker yet."""
-    import ray
-
-    now = ray.cluster_resources()
-    up = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    try:
-        from ray._private.state import state
-
-        limits, config = state.get_max_resources_from_cluster_config(), state.get_cluster_config()
-    except (ImportError, AttributeError):  # private: without it the planner counts only the nodes that are up
-        return now, up
-    if not limits or config is None:
-        return now, up
-    most = {name: max(float(limits.get(name, 0)), now.get(name, 0.0)) for name in {*limits, *now}}
-    groups = [group for group in config.node_group_configs if group.max_count]
-    may_come = tuple(dict(group.resources) for group in groups for _ in range(max(1, group.max_count)))
-    return most, up + may_come
 
 
 @contextmanager

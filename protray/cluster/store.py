@@ -7,7 +7,7 @@ import shlex
 import socket
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from protray.cluster.run_info import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 def absolute(uri: str) -> str:
@@ -83,6 +84,16 @@ def experiment_id(uri: str, name: str, out: Path) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
+
+
+def all_runs(client: "MlflowClient", experiment: str, where: str) -> Iterator["Run"]:
+    """Every run of an experiment that a search finds, page by page."""
+    page = client.search_runs([experiment], where)
+    while True:
+        yield from page
+        if not page.token:
+            return
+        page = client.search_runs([experiment], where, page_token=page.token)
 
 
 def ui_command(uri: str) -> str:

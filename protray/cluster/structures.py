@@ -12,21 +12,20 @@ settled which of them stay, and in which cluster and split.  Written at the end:
 
 import logging
 import os
-import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from protray.cluster import remote
 from protray.cluster.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
 from protray.cluster.parts import (
     Progress,
     add_counts,
     finish_parts,
     parse_parts,
-    part_file,
+    read_part,
     split_sizes,
     stored_summary,
     write_part,
@@ -62,7 +61,7 @@ class StructuresConfig:
     """What to read, where to write, and which chains to keep."""
 
     structures: Path  # folder, tar archive or text list of mmCIF/PDB files, plain or .gz
-    out: Path  # folder of the dataset
+    out: Path  # folder of the dataset, or its s3:// or gs:// address
     split_by: Path | None = None  # RCSB's cluster file, or a table of id<TAB>cluster; default: cluster here
     identity: float = 0.25  # of the clustering; not used with split_by
     exclude: tuple[Path, ...] = ()  # test sets: text lists of ids, or FASTA files, whose relatives are left out too
@@ -70,8 +69,10 @@ class StructuresConfig:
     keep: Keep = "all"  # all chains, the best resolved one of each distinct sequence, or that of each cluster
     seed: int = 0  # of the splits
     chains: StructureSettings = field(default_factory=StructureSettings)
+    plan: bool = False  # print stages, resources, estimated rows/s and hours, and stop; nothing is written
 
 
+@remote.kept(skip=FOLDER)
 def finished(config: StructuresConfig) -> dict | None:
     """Return the summary of a complete dataset with the same settings and inputs; needs no Ray.
 
@@ -83,6 +84,7 @@ def finished(config: StructuresConfig) -> dict | None:
     return stored_summary(config.out, _settings(config))
 
 
+@remote.kept(skip=FOLDER)
 def prepare_structures(config: StructuresConfig, progress: Progress | None = None) -> dict:
     """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
 
@@ -110,11 +112,12 @@ def prepare_structures(config: StructuresConfig, progress: Progress | None = Non
     if before:
         return before
     table = read_clusters(config.split_by) if config.split_by else None
-    exclusions = [_read_exclusions(path) for path in config.exclude]
+    exclusions = [read_exclusions(path) for path in config.exclude]
     parsed = config.out / "parsed"
     parsed.mkdir(parents=True, exist_ok=True)
     write_json(config.out / "settings.json", settings)
     sources, errors = find_sources(config.structures, parsed)
+    remote.push(parsed)  # an archive that was unpacked
     chunks = [[asdict(source) for source in sources[k : k + PART_FILES]] for k in range(0, len(sources), PART_FILES)]
     parse_parts(parse_part, chunks, parsed, report, settings=config.chains)
 
@@ -122,7 +125,7 @@ def prepare_structures(config: StructuresConfig, progress: Progress | None = Non
     settled = _settle(chains, table, exclusions, config)
     errors += [InputError(chains[n].source, None, why, chains[n].id) for n, why in sorted(settled.left_out.items())]
     rejected = pa.concat_tables(
-        [rejected_table(errors), *(pq.read_table(part_file(parsed, p, "rejected")) for p in range(len(chunks)))]
+        [rejected_table(errors), *(read_part(parsed, p, "rejected") for p in range(len(chunks)))]
     )
     write_table(rejected, config.out / "rejected.parquet")
     reasons = group_reasons(rejected["reason"].to_pylist())
@@ -153,7 +156,7 @@ def prepare_structures(config: StructuresConfig, progress: Progress | None = Non
         "schema_version": schemas.VERSION,
     }
     write_json(config.out / "dataset.json", summary)
-    shutil.rmtree(parsed)
+    remote.remove(parsed)
     return summary | {"cached": False}
 
 
@@ -234,7 +237,7 @@ class _Exclusions:
         }
 
 
-def _read_exclusions(path: Path) -> _Exclusions:
+def read_exclusions(path: Path) -> _Exclusions:
     """Read ids or, where the text begins with '>', sequences; all of it, or ValueError: a lost one would be a leak."""
     with open_text(path) as file:
         fasta = file.read(1) == ">"
@@ -274,7 +277,7 @@ def parse_part(piece: dict, folder: Path, settings: StructureSettings) -> None:
     """Ray task: parse the files of one part and write its rows and its rejects."""
     rows, errors, counts = [], [], Counter()
     for fields in piece["items"]:
-        source = Source(**fields)
+        source = Source(**fields | {"path": str(remote.pull(Path(fields["path"])))})
         try:
             more, refused, decisions = structure_rows(read_source(source), source.name, settings)
         except InputError as error:
@@ -293,5 +296,5 @@ def parse_part(piece: dict, folder: Path, settings: StructureSettings) -> None:
 
 def _read_names(folder: Path, n_parts: int) -> tuple[list[ChainName], list[int]]:
     """Names of all parsed chains, and how many each part has."""
-    tables = [pq.read_table(part_file(folder, part), columns=NAMES) for part in range(n_parts)]
+    tables = [read_part(folder, part, columns=NAMES) for part in range(n_parts)]
     return [ChainName(**row) for table in tables for row in table.to_pylist()], [table.num_rows for table in tables]

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from protray.cluster import plan, run_info
+from protray.cluster import plan, remote, run_info
 from protray.cluster.distil_run import check_same_settings, digest
+from protray.cluster.doctor import check_shared
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.sweep_books import Books
 from protray.cluster.sweep_plan import BEST, check_study, job_module, make_plan, trial_of
@@ -37,6 +38,7 @@ def sweep(run: SweepRun) -> dict:
         For a study with a setting that does not exist, naming the nearest; for a folder that belongs to another sweep;
         if every trial failed.
     """
+    remote.refuse(run.out)
     job = job_module(run.study.job)
     check_study(run, job)
     check_same_settings(run)
@@ -45,6 +47,7 @@ def sweep(run: SweepRun) -> dict:
         return stored
     cluster = start_ray()
     try:
+        check_shared(cluster, run.out)
         job_plan = make_plan(run, cluster)
         log.info("%s", plan.describe(job_plan))
         with tracked(run) as (tracker, parent):

@@ -4,8 +4,8 @@ import importlib.util
 import statistics
 from typing import Any
 
-from protray.cluster import plan
-from protray.cluster.distil_run import digest
+from protray.cluster import plan, remote
+from protray.cluster.distil_run import belongs, digest
 from protray.cluster.start import Cluster, start_ray, stop_ray
 from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_space import Point, point_name, replaced
@@ -59,8 +59,10 @@ def make_plan(run: SweepRun, cluster: Cluster) -> plan.Plan:
 
 def dry_run(run: SweepRun) -> dict:
     """Say what a sweep would do: its ``trials``, its ``plan``, what is ``done``, and about how many ``hours``."""
+    remote.refuse(run.out)
     job = job_module(run.study.job)
     check_study(run, job)
+    belongs(run)
     cluster = start_ray()
     try:
         job_plan = make_plan(run, cluster)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from protray.cluster.distil_run import DistilRun, data_digest, digest
 from protray.cluster.score_net_run import ScoreRun, preset
@@ -48,7 +50,7 @@ class SweepRun:
     """Times that a trial which failed is tried again, from its last epoch."""
     budget_hours: float | None = None
     """Stop then; the same command continues."""
-    dry_run: bool = False
+    dry_run: Annotated[bool, tyro.conf.arg(aliases=["--plan"])] = False
     """Print trials, resources and estimated hours, and stop."""
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""

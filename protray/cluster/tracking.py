@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from protray.cluster import spool
+from protray.cluster.addresses import named
 from protray.cluster.run_info import flatten, is_secret, metric_name, redact
-from protray.cluster.store import absolute, connect, experiment_id, runs_page, ui_command
+from protray.cluster.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
+SPOOL = "mlflow_spool.jsonl"  # in the output folder
 SPOOLED = "spooled:"  # then the key: stands for the id of a run that could not be created yet
 MOST_PARAMS, MOST_METRICS = 100, 1000  # per request, MLflow's limits
 LONGEST_PAUSE_S = 600.0
@@ -94,6 +96,12 @@ class Tracker:
         tracker.finish(run_id)
         tracker.replay()
 
+    @classmethod
+    def catch_up(cls, uri: str | None, experiment: str, out: Path) -> None:
+        """Write what MLflow missed of a job that has finished."""
+        if (out / SPOOL).exists():
+            cls.open(uri, experiment, out)
+
     def start_run(
         self, key: str, name: str, parent: str | None = None, params: Mapping | None = None, tags: Mapping | None = None
     ) -> str:
@@ -139,7 +147,7 @@ class Tracker:
             client = connect(self.uri)
             where = f"attributes.status = 'RUNNING' and tags.`protray.out_id` = '{self.out_id}'"
             ended = []
-            for run in _all_runs(client, self._experiment_id(), where):
+            for run in all_runs(client, self._experiment_id(), where):
                 driver = run.data.tags.get("protray.driver", "")
                 if driver == _driver():
                     continue
@@ -188,7 +196,7 @@ class Tracker:
 
     @property
     def _spool(self) -> Path:
-        return self.out / "mlflow_spool.jsonl"
+        return self.out / SPOOL
 
     def _write_or_spool(self, entry: spool.Entry) -> str | None:
         begun = time.monotonic()
@@ -224,7 +232,7 @@ class Tracker:
 
     def _start(self, entry: Mapping[str, Any]) -> str:
         client = connect(self.uri)
-        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": _driver()}
+        own = {"key": entry["key"], "out": named(self.out), "out_id": self.out_id, "driver": _driver()}
         tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
         if entry["parent"]:
             tags["mlflow.parentRunId"] = self._resolve(entry["parent"])
@@ -258,7 +266,7 @@ class Tracker:
 
     def _find(self, key: str) -> Any | None:
         where = f"tags.`protray.key` = '{key}' and tags.`protray.out_id` = '{self.out_id}'"
-        return next(_all_runs(connect(self.uri), self._experiment_id(), where), None)
+        return next(all_runs(connect(self.uri), self._experiment_id(), where), None)
 
     def _resolve(self, run_id: str) -> str:
         return _run_id_of(self, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
@@ -295,15 +303,6 @@ def _run_id_of(tracker: Tracker, key: str) -> str:
     if run is None:
         raise LookupError(f"run {key!r} is not created yet")
     return run.info.run_id
-
-
-def _all_runs(client: "MlflowClient", experiment: str, where: str) -> Iterator[Any]:
-    page = client.search_runs([experiment], where)
-    while True:
-        yield from page
-        if not page.token:
-            return
-        page = client.search_runs([experiment], where, page_token=page.token)
 
 
 def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> list[Any]:

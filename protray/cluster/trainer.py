@@ -1,5 +1,7 @@
 """Ray Train around a pure training loop: workers, checkpoints, restarts, and a mailbox to the driver."""
 
+import errno
+import functools
 import logging
 import os
 import re
@@ -11,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
+import ray.train.collective
 import ray.train.torch
 
+from protray.cluster import remote
+from protray.cluster.checkpoints import Checkpoints, folder_name
 from protray.cluster.tracking import Tracker
-from protray.training.checkpoint import load_state, save_state
+from protray.training.checkpoint import save_state
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, float], dict | None], None]
 POLL_SECONDS = 0.3
-NOT_FINITE = re.compile(r"(?:FloatingPointError|NonFiniteLossError): (.*)")  # in a worker's traceback
-
+# in the traceback of a worker, or of Ray's controller: errors of ours that say all, and what the system says
+OURS = re.compile(r"(?:FloatingPointError|NonFiniteLossError|DamagedCheckpointError): (.*)")
+DISK_FULL = re.compile(rf"\[[Ee]rrno (?:{errno.ENOSPC}|{errno.EDQUOT})\]")
 # A step frees and takes the same blocks of about 1 MB as the one before.  By default glibc gives them back and the
 # kernel clears them anew: 40,000 page faults and 0.08 of 0.67 s in a step of the score network on one core.
 KEEP_FREED_MEMORY = {
@@ -38,6 +45,7 @@ class Workers:
     """How many workers train together and what each may use."""
 
     count: int = 1
+    least: int | None = None  # elastic: go on with so few if no more can be had, and with up to `count` when they come
     cpus: float = 1.0
     gpus: float = 0.0
     threads: int = 1  # of torch, per worker
@@ -74,20 +82,37 @@ def train(
     checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
     returns at once: the name must change with everything that changes the result.
 
-    Raises ValueError when a loss is not finite, with what the loop said of it.
+    Raises
+    ------
+    ValueError
+        When a loss is not finite, with what the loop said of it; when all checkpoints are damaged.
+        Also when a worker was ended for lack of memory once too often.
+    OSError
+        When there is no space for a checkpoint.
     """
-    mailbox: Any = Mailbox.remote()
-    trainer = ray.train.torch.TorchTrainer(
+    place = remote.uri_of(storage) or str(storage.resolve())
+    checkpoints = Checkpoints(place, name)
+    checkpoints.forget_broken_list()
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    mailbox: Any = Mailbox.options(label_selector=here).remote()  # not on a node that may be lost and the run go on
+    trainer = functools.partial(
+        ray.train.torch.TorchTrainer,
         _worker,
-        train_loop_config={"loop": loop, "config": config, "mailbox": mailbox, "threads": workers.threads},
+        train_loop_config={
+            "loop": loop,
+            "config": config,
+            "mailbox": mailbox,
+            "threads": workers.threads,
+            "checkpoints": checkpoints,
+        },
         scaling_config=ray.train.ScalingConfig(
-            num_workers=workers.count,
+            num_workers=workers.count if workers.least is None else (workers.least, workers.count),
             use_gpu=workers.gpus > 0,
             resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(storage.resolve()),
+            storage_path=place,
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": KEEP_FREED_MEMORY},
@@ -97,20 +122,42 @@ def train(
     postman = threading.Thread(target=_deliver, args=(mailbox, on_report, finished), daemon=True)
     postman.start()
     try:
-        result = trainer.fit()
-    except ray.train.WorkerGroupError as error:
-        found = NOT_FINITE.search(str(error))
-        if found:
+        _fit(trainer, workers.max_failures)
+    except ray.train.TrainingFailedError as error:
+        if found := OURS.search(str(error)):
             raise ValueError(found[1]) from None
+        if DISK_FULL.search(str(error)):
+            raise OSError(
+                f"no space for a checkpoint in {place}; the same command goes on when there is some"
+            ) from None
         raise
     finally:
         finished.set()
         postman.join()
         ray.kill(mailbox)
-    if result.checkpoint is None:
+    number, state = checkpoints.newest()
+    if state is None:
         raise RuntimeError(f"training run {name!r} in {storage} ended without a checkpoint")
-    with result.checkpoint.as_directory() as folder:
-        return load_state(Path(folder))
+    if number < checkpoints.numbers()[0]:
+        raise ValueError(f"the last checkpoint in {place}/{name} is damaged; the same command trains it again")
+    return state
+
+
+def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer], max_failures: int) -> None:
+    """Train; also go on after a worker was ended for lack of memory, which Ray 2.60 takes for an error of its own."""
+    failures = 0
+    while True:
+        try:
+            trainer().fit()
+            return
+        except ray.train.ControllerError as error:
+            if not isinstance(error.controller_failure, ray.exceptions.OutOfMemoryError):
+                raise
+            failures += 1
+            what = str(error.controller_failure).splitlines()[0]
+            if failures > max_failures:
+                raise ValueError(f"out of memory {failures} times; the last: {what}") from None
+            log.warning("out of memory, training goes on from the last checkpoint: %s", what)
 
 
 def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
@@ -134,13 +181,14 @@ def _worker(settings: dict) -> None:
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
     world = World(context.get_world_rank(), context.get_world_size(), str(device))
-    checkpoint = ray.train.get_checkpoint()
-    resume = None
-    if checkpoint:
-        with checkpoint.as_directory() as folder:
-            resume = load_state(Path(folder))
+    checkpoints: Checkpoints = settings["checkpoints"]
+    number, resume = checkpoints.newest() if world.rank == 0 else (0, None)
+    number, last = ray.train.collective.broadcast_from_rank_zero((number, max([0, *checkpoints.numbers()])))
+    if world.rank and number:
+        resume = checkpoints.load(number)
 
     def report(metrics: dict[str, float], state: dict | None) -> None:
+        nonlocal last
         if world.rank == 0:
             settings["mailbox"].put.remote(metrics)
         if state is None:
@@ -150,6 +198,7 @@ def _worker(settings: dict) -> None:
             if world.rank == 0:
                 save_state(Path(folder), state)
                 saved = ray.train.Checkpoint.from_directory(folder)
-            ray.train.report({"reported": 1}, checkpoint=saved)
+            last += 1
+            ray.train.report({"reported": 1}, checkpoint=saved, checkpoint_dir_name=folder_name(last))
 
     settings["loop"](settings["config"], report, resume, world)

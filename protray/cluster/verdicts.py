@@ -93,7 +93,8 @@ def judge_storage(out: str, error: str, found: Sequence[Facts], arrived: Collect
             state="fail",
             found=f"{out} is another folder on {', '.join(blind)}: workers there would write what nobody finds, and "
             "could not read the driver's checkpoints after a restart",
-            fix="mount one file system (NFS, EFS, Filestore, Lustre) on all nodes, and give --out a folder on it",
+            fix="give --out an address, such as s3://bucket/folder, or mount one file system (NFS, EFS, Filestore, "
+            "Lustre) on all nodes and give a folder on it",
         )
     refused = [f"{facts.node.name}: {facts.write_error}" for facts in found if facts.write_error]
     if refused:
@@ -101,7 +102,8 @@ def judge_storage(out: str, error: str, found: Sequence[Facts], arrived: Collect
             check="--out",
             state="fail",
             found=f"{out} cannot be written from {'; '.join(refused)}",
-            fix="make it writable for the user that Ray runs as on every node",
+            fix="make it writable for the user that Ray runs as on every node; for an address, give each node the "
+            "credentials (and AWS_ENDPOINT_URL, if it is not Amazon's)",
         )
     late = [facts.node.name for facts in found if facts.node.name not in arrived]
     if late:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from protray.data import schemas
+from protray.data.parquet import read_parquet
 from protray.seq.alphabet import N_AA, encode
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.secondary import IGNORE, STATES, STATES8, encode_states
@@ -123,7 +123,7 @@ def parquet_files(folder: Path) -> list[Path]:
 def read_table(folder: Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet table (a file or a folder of parts), check its columns, and sort it by id."""
     files = parquet_files(folder)
-    table = pa.concat_tables([pq.read_table(file) for file in files], promote_options="permissive")
+    table = pa.concat_tables([read_parquet(file) for file in files], promote_options="permissive")
     schemas.check(table, schema, str(folder))
     return table.sort_by("id").combine_chunks()
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from protray.data import schemas
 from protray.data.dataset import parquet_files
+from protray.data.parquet import WRITING
 
 Level = Literal["pair", "residue", "protein"]
 
@@ -30,9 +31,7 @@ class EmbeddingWriter:
         self.schema, self.channels = schema.with_metadata(metadata), channels
         # The least and greatest of float16 numbers take longer to find than the numbers themselves to compute.
         statistics: Any = ["id"]
-        self.writer = pq.ParquetWriter(
-            path, self.schema, compression="zstd", use_dictionary=False, write_statistics=statistics
-        )
+        self.writer = pq.ParquetWriter(path, self.schema, **WRITING, use_dictionary=False, write_statistics=statistics)
         self.held: list[tuple] = []
         self.size = 0
 

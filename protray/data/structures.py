@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
+from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.alphabet import encode
 
@@ -121,7 +122,7 @@ def _dataset(folder: Path) -> Iterator[pa.Table]:
     if not parts.is_dir():
         raise ValueError(f"{folder} holds no {FOLDER}/: it is a dataset of another job; use jobs/prepare_structures.py")
     for file in sorted(parts.glob("*.parquet")):
-        table = pq.read_table(file, columns=["id", "sequence", "index", "backbone_cA", "split"])
+        table = read_parquet(file, ["id", "sequence", "index", "backbone_cA", "split"])
         schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in table.column_names]), str(file))
         yield table
 

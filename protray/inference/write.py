@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray import __version__
+from protray.data.parquet import WRITING
 from protray.data.schemas import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def file_name(id: str, taken: set[str]) -> str:
 
 
 def _write_parquet(tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
-    with pq.ParquetWriter(partial, PREDICTED, compression="zstd") as writer:
+    with pq.ParquetWriter(partial, PREDICTED, **WRITING) as writer:
         held: list[pa.Table] = []
         for table in tables:
             held.append(table)

@@ -121,7 +121,8 @@ def _epoch(
             report({"done": epoch * n_batches + number + 1, "of": config.epochs * n_batches}, None)
     names = sorted(totals)
     summed = world.sum([totals[name] for name in names])
-    return {f"train/{name}": value / n_batches for name, value in zip(names, summed, strict=True)}
+    means = {f"train/{name}": value / n_batches for name, value in zip(names, summed, strict=True)}
+    return means | {"train/world_size": world.size}
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

@@ -122,6 +122,7 @@ def fit(
             report({"step": at.step, "of": total}, None)
             continue
         metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(world.sum(at.sums))
+        metrics["train/world_size"] = world.size
         metrics["train/learning_rate"] = learning_rate(at.step - 1, total, config)
         metrics["train/structures_per_second"] = (at.structures - structures_then) / (time.monotonic() - clock)
         calibrate(average, calibration, config, world)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from protray.data.collate import Batch, Totals, collate, in_order, order
 from protray.data.dataset import Proteins
 from protray.data.features import FeatureConfig, Features
+from protray.data.parquet import WRITING, read_parquet
 from protray.models.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
@@ -200,7 +201,7 @@ def finish(
             for name, prob_LS, enhanced_LA in predict_batches(step, evaluation_batches(features, rows, world))
         ]
         path = folder / f"predictions-{world.rank}-of-{world.size}.parquet"
-        pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), path)
+        pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), path, **WRITING)
     world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
     if world.rank == 0:
         weights = {name: weight.contiguous() for name, weight in step.state_dict().items()}
@@ -214,7 +215,8 @@ def finish(
 def read_probabilities(folder: Path, states: int) -> tuple[dict, dict]:
     """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
     workers = json.loads((folder / "stage.json").read_text())["workers"]
-    parts = [pq.read_table(folder / f"predictions-{rank}-of-{workers}.parquet", schema=RAW) for rank in range(workers)]
+    files = [folder / f"predictions-{rank}-of-{workers}.parquet" for rank in range(workers)]
+    parts = [read_parquet(file, remedy=f"remove {folder} and run the same command again") for file in files]
     table = pa.concat_tables(parts)
     names = table["id"].to_pylist()
 

@@ -155,8 +155,8 @@ def test_a_mark_that_cannot_be_written(tmp_path: Path) -> None:
         assert mark.file is None and mark.error == "Not a directory"
 
 
-def test_addresses_of_object_stores_are_refused_before_ray_starts() -> None:
-    with pytest.raises(ValueError, match=r"--out 's3://\*\*\*@bucket/x' is an address; protray writes to a folder"):
+def test_addresses_with_a_secret_are_refused_before_ray_starts() -> None:
+    with pytest.raises(ValueError, match=r"s3://\*\*\*@bucket/x: an address names a bucket and a folder in it; cred"):
         examine(DoctorRun(out="s3://key:hunter2@bucket/x"))
 
 

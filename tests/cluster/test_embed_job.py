@@ -233,7 +233,7 @@ def test_a_folder_named_structures_is_no_dataset(tmp_path) -> None:
 
 
 def test_settings_name_the_inputs(run) -> None:
-    settings = module._settings(run)
+    settings = module.settings_of(run)
     assert json.loads(json.dumps(settings))["structures"] == [str(run.structures[0])]
     (run.structures[0] / "p8.pdb").write_text(pdb(random_chain(9)))
-    assert module._settings(run)["state of the structures"] != settings["state of the structures"]
+    assert module.settings_of(run)["state of the structures"] != settings["state of the structures"]

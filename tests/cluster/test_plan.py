@@ -7,6 +7,8 @@ from protray.cluster.plan import Stage, actor_pool, describe, make_plan
 LAPTOP = {"CPU": 2.0, "memory": 4e9}
 FOUR_NODES = [{"CPU": 16.0, "GPU": 2.0}] * 4
 CLUSTER = {"CPU": 64.0, "GPU": 8.0}
+MIXED_NODES = [{"CPU": 64.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}]
+MIXED = {"CPU": 80.0, "GPU": 4.0}
 
 
 def a_map(workers: int, cpus: float, data_cpus: float = 1.0, gpus: float = 0.0) -> Stage:
@@ -89,6 +91,7 @@ def test_a_worker_cannot_span_nodes() -> None:
         (a_trainer(4, 4), CLUSTER, FOUR_NODES, 4),  # chosen on purpose
         (a_trainer(4, 1), CLUSTER, FOUR_NODES, 4),  # Ray packs all 4 on one node: 16 / 4
         (a_trainer(40, 1), CLUSTER, FOUR_NODES, 1),  # 16 per node: 16 / 16
+        (a_trainer(4, 1, gpus=1), MIXED, MIXED_NODES, 4),  # on the GPU node, whatever the other has: 8 / 2
     ],
 )
 def test_threads(stage, resources, nodes, threads) -> None:

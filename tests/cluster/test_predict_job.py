@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_at_the_missing_parts(ray_local, run, monkeypatch) 
     asked = []
     compute = module._run
     monkeypatch.setattr(module, "_run", lambda run, parts, plan: asked.extend(parts) or compute(run, parts, plan))
-    monkeypatch.setattr(module.shutil, "rmtree", lambda folder: None)
+    monkeypatch.setattr(module.remote, "remove", lambda path: None)
     predict(run)
     assert asked == [2]
     assert {part: part.stat().st_mtime_ns for part in stamps} == stamps

@@ -132,7 +132,7 @@ def test_a_broken_run_goes_on_at_the_missing_parts_and_ends_the_same(ray_local, 
     remade = []
 
     def watched(task: Callable, pieces: list, **shared: object) -> Iterator:
-        remade.extend(piece["part"] for piece in pieces if task is module._parse_part)
+        remade.extend(piece["part"] for piece in pieces if task is module.parse_part)
         assert kept.stat().st_mtime_ns == stamp
         return run_tasks(task, pieces, **shared)
 
@@ -172,11 +172,11 @@ def test_nothing_usable_is_an_error(ray_local, tmp_path) -> None:
 
 
 def test_an_unexpected_fault_rejects_only_its_protein(monkeypatch, tmp_path, caplog) -> None:
-    """`_parse_part` is what a Ray task runs; here it runs without Ray."""
+    """`parse_part` is what a Ray task runs; here it runs without Ray."""
     monkeypatch.setattr(module, "make_row", lambda item, settings: 1 / 0)
     items = [{"id": "a", "msa_file": "a.a3m", "label": None, "structure": None, "chain": None}]
     with caplog.at_level(logging.ERROR):
-        module._parse_part({"part": 0, "items": items}, tmp_path, ProteinSettings())
+        module.parse_part({"part": 0, "items": items}, tmp_path, ProteinSettings())
     (row,) = pq.read_table(tmp_path / "rejected-00000.parquet").to_pylist()
     assert row["reason"] == "unexpected ZeroDivisionError: division by zero"
     assert pq.read_table(tmp_path / "part-00000.parquet").num_rows == 0

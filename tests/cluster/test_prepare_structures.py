@@ -131,7 +131,7 @@ def settle(config: StructuresConfig, clusters: dict[str, str] | None = None) -> 
     module.parse_part({"part": 0, "items": [vars(source) for source in sources]}, config.out, config.chains)
     chains, lengths = module._read_names(config.out, 1)
     assert sum(lengths) == len(chains)
-    exclusions = [module._read_exclusions(path) for path in config.exclude]
+    exclusions = [module.read_exclusions(path) for path in config.exclude]
     found = module._settle(chains, clusters, exclusions, config)
     assert found.splits.keys() | found.left_out.keys() == set(range(len(chains)))
     assert sum(found.counts.values()) == len(found.left_out)
@@ -162,7 +162,7 @@ def test_a_bad_exclusion_file_stops_the_job(tmp_path) -> None:
     for text, reason in ((">a\nAC-D\n", "'-' at position 3"), (">a\nAC\n>a\nAD\n", "is also that of the record")):
         path.write_text(text)
         with pytest.raises(ValueError, match=reason):
-            module._read_exclusions(path)
+            module.read_exclusions(path)
 
 
 def test_one_chain_of_each_sequence_or_cluster(config) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from protray.cluster import pseudo_msa as module
 from protray.cluster.pseudo_msa import PseudoRun, find_units, make_pseudo, make_unit, mark_repeated
+from protray.cluster.start import Cluster
 from protray.data import schemas
 from protray.seq.alphabet import decode, encode
 from protray.seq.msa import read_msa
@@ -132,7 +133,7 @@ def test_a_restart_makes_only_what_is_missing_or_was_made_from_other_maps(run, m
         asked.extend(piece["name"] for piece in pieces)
         return [(number, task(piece, run)) for number, piece in enumerate(pieces)]
 
-    monkeypatch.setattr(module, "start_ray", lambda: None)
+    monkeypatch.setattr(module, "start_ray", lambda: Cluster({}, (), local=True, ours=False))
     monkeypatch.setattr(module, "stop_ray", lambda cluster: None)
     monkeypatch.setattr(module, "run_tasks", here)
     assert make_pseudo(run)["n_proteins"] == 5

@@ -105,7 +105,6 @@ def test_optuna_is_an_extra(study, monkeypatch) -> None:
 
 
 def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> None:
-    pytest.importorskip("optuna")
     from protray.cluster.sweep_tune import optuna_search
 
     space = read_space(study)

@@ -32,7 +32,7 @@ def losses() -> dict[str, list[float]]:
     _, history = train_stage(
         stages["protray"], step, tiny_proteins(), FEATURES, lambda metrics, state: None, None, World()
     )
-    names = sorted(name for name in history[0] if name.startswith("train/"))
+    names = sorted(name for name in history[0] if name.startswith("train/") and name != "train/world_size")
     return {name: [metrics[name] for metrics in history] for name in names}
 
 

@@ -68,6 +68,7 @@ def test_two_workers_report_what_one_reports(outs, name) -> None:
     assert (one["workers"], two["workers"]) == (1, 2)
     assert len(one["history"]) == 2
     for alone, together in zip(one["history"], two["history"], strict=True):
+        assert (alone.pop("train/world_size"), together.pop("train/world_size")) == (1, 2)
         assert alone.keys() == together.keys()
         for metric in alone:
             assert together[metric] == pytest.approx(alone[metric], rel=1e-4, abs=1e-6), metric

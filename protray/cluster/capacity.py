@@ -1,0 +1,84 @@
+"""What a cluster can become: the nodes that are up, and those that its autoscaler may add.
+
+Ray tells a job only of the first.  An autoscaler's limits are in the file that `ray up` leaves on the head, where the
+drivers of submitted jobs run; a platform may also report them to Ray (``ReportClusterConfig``).  Where neither is to be
+had (KubeRay), only the nodes that are up count.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # of the autoscaler that `ray up` starts: cluster.yaml, filled in
+UNLIMITED = 100  # nodes counted of a type without a limit
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes of one type that the autoscaler may have up at a time."""
+
+    resources: Mapping[str, float]
+    most: int
+
+
+def cluster_nodes(joined: bool) -> tuple[Mapping[str, float], ...]:
+    """Resources of every node of this process's Ray, and, of a cluster that it has `joined`, of those that may come."""
+    import ray
+
+    up = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    if not joined:
+        return tuple(up)
+    path = Path(BOOTSTRAP).expanduser()
+    if path.is_file():
+        import yaml
+
+        return largest(up, *configured(yaml.safe_load(path.read_text())))
+    return largest(up, reported())
+
+
+def largest(
+    up: Sequence[Mapping[str, float]], groups: Sequence[Group], workers: int | None = None
+) -> tuple[Mapping[str, float], ...]:
+    """The nodes that are up, then those that may come; no more than `workers` beside the head."""
+    there = Counter(map(_shape, up))
+    may_come: list[Mapping[str, float]] = []
+    for group in groups:
+        already = min(there[_shape(group.resources)], group.most)
+        there[_shape(group.resources)] -= already
+        may_come += [group.resources] * (group.most - already)
+    if workers is not None:
+        may_come = sorted(may_come, key=_shape, reverse=True)[: max(0, workers - (len(up) - 1))]
+    return (*up, *may_come)
+
+
+def configured(config: Mapping[str, Any]) -> tuple[list[Group], int | None]:
+    """Worker types of an autoscaler's configuration, and how many workers it may have in all."""
+    workers, head = config.get("max_workers"), config.get("head_node_type")
+    types = {name: kind for name, kind in config.get("available_node_types", {}).items() if name != head}
+    return [
+        Group(kind["resources"], kind.get("max_workers", workers or UNLIMITED))
+        for kind in types.values()
+        if kind.get("resources")  # of one's own machines Ray counts them, once they are up
+    ], workers
+
+
+def reported() -> list[Group]:
+    """Node groups that the platform has told Ray of."""
+    try:
+        from ray._private.state import state
+
+        config = state.get_cluster_config()
+    except (ImportError, AttributeError):  # private
+        return []
+    groups = config.node_group_configs if config else []
+    return [
+        Group(dict(group.resources), UNLIMITED if group.max_count < 0 else group.max_count)
+        for group in groups
+        if group.resources
+    ]
+
+
+def _shape(node: Mapping[str, float]) -> tuple[float, float]:
+    return node.get("GPU", 0.0), node.get("CPU", 0.0)

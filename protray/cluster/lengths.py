@@ -1,0 +1,118 @@
+"""How many proteins there are in a dataset or in FASTA files, and how long they are, without reading all of it.
+
+Small inputs are read whole.  Of a large plain file pieces from all over it are read, as many FASTA files are sorted by
+length; a large packed one can only be read from its beginning.
+"""
+
+import bz2
+import gzip
+import lzma
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from protray.inference.many import BROKEN
+from protray.plm.corpus import fasta_records
+
+WHOLE_BYTES = 64 << 20  # of a file that is read to its end: a second or two
+PIECES, PIECE_BYTES = 64, 1 << 18  # of a larger plain one
+BEGINNING_S = 4.0  # spent on the beginning of a larger packed one
+ROWS_READ = 1 << 16  # of a dataset; lengths that stand in for several files
+PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Residues of some proteins out of `total`, as they stand in for all of them."""
+
+    residues: np.ndarray  # int64
+    total: float
+    exact: bool  # `residues` are those of all proteins
+    note: str = ""
+
+    def sum(self, cost: np.ndarray) -> float:
+        """Of all proteins, where `cost` is that of each protein in `residues`."""
+        return float(cost.mean() * self.total) if len(cost) else 0.0
+
+
+def read_lengths(files: list[Path]) -> Lengths:
+    """Lengths of the proteins in Parquet tables with a column `sequence`, or in FASTA files."""
+    if files[0].suffix == ".parquet":
+        return _of_tables(files)
+    parts = [_of_fasta(file) for file in files]
+    total, note = sum(part.total for part in parts), next((part.note for part in parts if part.note), "")
+    if len(parts) == 1 or not total or all(part.exact for part in parts):
+        exact = all(part.exact for part in parts)
+        return Lengths(np.concatenate([part.residues for part in parts]), total, exact, note)
+    # each file by its share of the proteins, so that a small file read whole does not outweigh a large one
+    drawn = [
+        part.residues[np.linspace(0, len(part.residues) - 1, max(1, round(ROWS_READ * part.total / total))).astype(int)]
+        for part in parts
+        if len(part.residues)
+    ]
+    return Lengths(np.concatenate(drawn), total, False, note)
+
+
+def _of_tables(files: list[Path]) -> Lengths:
+    total = sum(pq.read_metadata(file).num_rows for file in files)
+    found: list[int] = []
+    step = max(1, total // ROWS_READ)
+    for file in files[::step]:
+        for batch in pq.ParquetFile(file).iter_batches(columns=["sequence"], batch_size=4096):
+            found += [len(sequence) for sequence in batch["sequence"].to_pylist()]
+        if len(found) > ROWS_READ:
+            break
+    return Lengths(np.array(found, np.int64), total, len(found) == total)
+
+
+def _of_fasta(path: Path) -> Lengths:
+    """Of one file; damage in it is the job's to report."""
+    size = path.stat().st_size
+    if size > WHOLE_BYTES:
+        return _of_beginning(path, size) if path.suffix in PACKED else _of_pieces(path, size)
+    found: list[int] = []
+    try:
+        for _, _, letters in fasta_records(path):
+            found.append(len(letters))
+        return Lengths(np.array(found, np.int64), len(found), True)
+    except BROKEN as error:
+        return Lengths(np.array(found, np.int64), len(found), False, f"{path} is damaged: {error}")
+
+
+def _of_pieces(path: Path, size: int) -> Lengths:
+    """Whole records in pieces of a plain file."""
+    found: list[int] = []
+    used = 0
+    with path.open("rb") as file:
+        for start in np.linspace(0, size - PIECE_BYTES, PIECES).astype(int).tolist():
+            file.seek(start)
+            more, length = _whole_records(file.read(PIECE_BYTES))
+            found += more
+            used += length
+    return Lengths(np.array(found, np.int64), len(found) * size / max(used, 1), False)
+
+
+def _of_beginning(path: Path, size: int) -> Lengths:
+    """Whole records in the first seconds of a packed file."""
+    found: list[int] = []
+    used = text = 0
+    deadline = time.monotonic() + BEGINNING_S
+    with path.open("rb") as packed, PACKED[path.suffix](packed) as file:
+        while time.monotonic() < deadline and (piece := file.read(PIECE_BYTES)):
+            more, length = _whole_records(piece)
+            found += more
+            used, text = used + length, text + len(piece)
+        share = packed.tell() / size
+    note = f"of {path} the first {100 * share:.2g} % were read; if it is sorted by length, that misleads"
+    return Lengths(np.array(found, np.int64), len(found) / share * text / max(used, 1), False, note)
+
+
+def _whole_records(piece: bytes) -> tuple[list[int], int]:
+    """Lengths of the FASTA records that lie in `piece` from their '>' to the next one's, and the bytes they take."""
+    records = piece.split(b"\n>")[1:-1]
+    parts = [record.partition(b"\n")[2] for record in records]
+    return [len(part) - part.count(b"\n") - part.count(b"\r") for part in parts], sum(len(r) + 2 for r in records)

@@ -1,0 +1,282 @@
+"""Jobs on two nodes that share nothing but a bucket, and a folder of one node's own.  Run with `pytest -m cluster`.
+
+Each node has a mirror of its own, and so has the driver; the second node also sees another folder under one name.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from bucket import KEYS, keys, serve
+from faults import FIT, NET, STEPS, same_curve, unbroken
+from score_nets import save_random_net
+from structure_text import pdb, pdb_chain
+from tiny import tiny_networks, tiny_proteins
+from tiny_model import save_tiny_lm
+from tracking_store import curve, forget
+
+from protray.cluster import remote
+from protray.seq.alphabet import AMINO_ACIDS
+
+pytestmark = pytest.mark.cluster
+TESTS = Path(__file__).parents[1]
+
+
+@dataclass
+class Nodes:
+    """A cluster of two nodes with a CPU each, and the inputs of the jobs."""
+
+    folder: Path
+    address: str
+    runs: int = 0
+
+    def new_mirror(self) -> Path:
+        """As a driver on another machine, or on one that was lost."""
+        self.runs += 1
+        os.environ["PROTRAY_CACHE"] = str(self.folder / f"driver-{self.runs}")
+        remote._as_there.clear()
+        forget()
+        return self.folder / f"driver-{self.runs}"
+
+    def die(self, job: str, out: str, place: str) -> None:
+        """Start a job with an empty mirror and have its driver killed at `place`."""
+        self.new_mirror()
+        command = [sys.executable, str(TESTS / "die_job.py"), job, str(self.folder), out, place]
+        done = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[Nodes]:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("nodes")
+    own = folder / "own"
+    own.mkdir()
+    private = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(own)]
+    if shutil.which("unshare") is None or subprocess.run([*private, "true"], capture_output=True).returncode:
+        pytest.skip("a node with a folder of its own needs `unshare -m`")
+    (folder / "data" / "proteins").mkdir(parents=True)
+    pq.write_table(tiny_proteins().table, folder / "data" / "proteins" / "part-0.parquet")
+    (folder / "data" / "dataset.json").write_text(json.dumps({"digest": "tiny"}))
+    save_tiny_lm(folder / "lm")
+    with serve() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in (KEYS | {"AWS_ENDPOINT_URL": server, "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}).items():
+            patch.setenv(name, value)
+        patch.setenv("PROTRAY_CACHE", str(folder / "one"))
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        ray_command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={cluster.address}"]
+        with (folder / "second.log").open("wb") as log:
+            second = subprocess.Popen(
+                [*private, *ray_command, "--num-cpus=1", f"--object-store-memory={200 << 20}", "--block"],
+                env=os.environ | {"PROTRAY_CACHE": str(folder / "two")}, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            ray.init(log_to_driver=False)
+            deadline = time.monotonic() + 120
+            while sum(node["Alive"] for node in ray.nodes()) < 2:
+                assert time.monotonic() < deadline, (folder / "second.log").read_text()
+                time.sleep(0.2)
+            yield Nodes(folder, cluster.address)
+        finally:
+            second.send_signal(signal.SIGTERM)  # it ends the processes that it has started
+            ray.shutdown()
+            cluster.shutdown()
+            second.wait(60)
+
+
+@pytest.fixture
+def small(monkeypatch) -> None:
+    import protray.training.stages
+
+    monkeypatch.setattr(protray.training.stages, "SMALL", tiny_networks())
+
+
+def mirrored(folder: Path, out: str, name: str) -> bool:
+    """Whether a node has some file of this name below its mirror of `out`."""
+    return any((folder / "protray-mirror" / out.replace("://", "/")).rglob(name))
+
+
+def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes: Nodes, small) -> None:
+    from protray.cluster.distil import distil
+    from protray.cluster.distil_run import DistilRun
+    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+    from protray.cluster.score_net import score_net
+    from protray.cluster.score_net_run import ScoreRun
+
+    out, lm = nodes.folder / "own" / "run", str(nodes.folder / "lm")
+    jobs = {
+        "distil": lambda: distil(DistilRun(data=nodes.folder / "data", lm=lm, out=out / "a")),
+        "score_net": lambda: score_net(ScoreRun(out=out / "b", net=NET, fit=FIT)),
+        "prob_maps": lambda: prob_maps(ProbMapsRun(data=nodes.folder / "data", lm=lm, out=out / "c")),
+    }
+    for name, job in jobs.items():
+        with pytest.raises(ValueError) as raised:
+            job()
+        told = str(raised.value)
+        assert told.startswith(f"--out {out}/"), name
+        assert "is another folder on " in told and "would write what nobody finds" in told
+        assert "give --out an address, such as s3://bucket/folder, or mount one file system" in told
+    written = {path.name for path in out.rglob("*") if path.is_file()}
+    assert written <= {"run.json", "manifest.json", "shard-00000.parquet", "rejected.parquet"}, written
+
+
+def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes) -> None:
+    """Its driver is killed in training and before its last file; each time the next one has an empty mirror."""
+    from protray.cluster.score_net import score_net
+    from protray.cluster.score_net_run import ScoreRun
+    from protray.evaluation.denoising import DenoisingConfig
+
+    out = "s3://bucket/score"
+    nodes.die("score_net", out, "training")
+    found = keys(Path("s3:/bucket/score"))
+    assert any(name.endswith("/state.pt") for name in found) and "model/model.safetensors" not in found
+    nodes.die("score_net", out, "end")
+    found = keys(Path("s3:/bucket/score"))
+    numbers = [int(name.split("/")[-2].split("-")[1]) for name in found if name.endswith("/state.pt")]
+    assert max(numbers) == STEPS // 5  # numbers go on: a training from the start would have come farther
+    assert "model/model.safetensors" in found and "metrics.json" not in found
+    mirror = nodes.new_mirror()
+    denoising = DenoisingConfig(chains=3, longest=60, every=16, sampled=2, stop=2.0, shown=1)
+    run = ScoreRun(net=NET, fit=FIT, denoising=denoising, out=Path("s3:/bucket/score"))
+    metrics = score_net(run)
+    same_curve(metrics["history"], unbroken())
+    found = keys(run.out)
+    assert {"metrics.json", "report.html", "model/score_net.json", "mlflow.db", "run.json"} <= found
+    assert not any(name.startswith("cache/") for name in found)
+    logged = curve(mirror / "protray-mirror" / "s3" / "bucket" / "score", "protray-score-net")
+    assert sorted(step for step, _ in logged["train/loss"]) == list(range(5, STEPS + 1, 5))  # each point once
+    nodes.new_mirror()
+    assert score_net(run) == metrics
+
+
+def test_distil_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes, small, monkeypatch) -> None:
+    """A driver is killed when the first stage is finished; the next goes on with a worker on each node."""
+    from protray.cluster import distil as module
+    from protray.cluster.distil_run import DistilRun
+
+    out = "s3://bucket/distil"
+    nodes.die("distil", out, "Real")
+    assert len([name for name in keys(Path("s3:/bucket/distil")) if name.endswith("stage.json")]) >= 1
+    mirror = nodes.new_mirror()
+    run = DistilRun(
+        data=nodes.folder / "data", lm=str(nodes.folder / "lm"), out=Path("s3:/bucket/distil"), lm_features="hidden",
+        workers=2,
+    )  # fmt: skip
+    metrics = module.distil(run)
+    for node in ("one", "two"):
+        assert mirrored(nodes.folder / node, out, "proteins.arrow") and mirrored(nodes.folder / node, out, "stage.json")
+    found = keys(run.out)
+    assert {"metrics.json", "report.html", "tables.md", "predictions.parquet", "model/config.json"} <= found
+    assert {name.split("-")[-1] for name in found if "predictions-" in name} >= {"2.parquet"}
+    assert not any("checkpoint" in name or "work" in name.split("/") for name in found)
+    assert {"protray", "Real", "Bagging", "teacher"} <= {row["method"] for row in metrics["table"]}
+    predictions = pq.read_table(mirror / "protray-mirror" / "s3" / "bucket" / "distil" / "predictions.parquet")
+    assert predictions.num_rows == 3
+    nodes.new_mirror()
+    monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
+    assert module.distil(run) == json.loads(json.dumps(metrics))
+
+
+def test_maps_and_what_is_drawn_from_them(nodes: Nodes) -> None:
+    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+    from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
+
+    nodes.new_mirror()
+    here = nodes.folder / "maps"
+    run = ProbMapsRun(data=nodes.folder / "data", lm=str(nodes.folder / "lm"), out=Path("s3:/bucket/maps"), shard=5)
+    shutil.rmtree(here, ignore_errors=True)
+    summary = prob_maps(run)
+    assert (summary["n_computed"], summary["n_rejected"]) == (14, 0)
+    tables = {f"maps/maps-{number:05d}.parquet" for number in range(3)}
+    assert keys(run.out) == tables | {"manifest.json", "rejected.parquet"}
+    plain = prob_maps(replace(run, out=nodes.folder / "shared-maps"))  # the same by way of a folder that both see
+    assert plain["n_computed"] == 14
+    copies = remote.pull(remote.located(run.out))
+    for name in tables:
+        one, other = (pq.read_table(folder / name) for folder in (copies, nodes.folder / "shared-maps"))
+        assert one.equals(other)
+    nodes.new_mirror()
+    assert prob_maps(run)["cached"]
+    pseudo = PseudoRun(maps=run.out, out=Path("s3:/bucket/pseudo"), sequences=20, write_msa=True)
+    assert make_pseudo(pseudo)["n_proteins"] == 14
+    found = keys(pseudo.out)
+    assert len([name for name in found if name.startswith("msas/")]) == 14
+    nodes.new_mirror()
+    assert make_pseudo(pseudo)["cached"]
+    assert keys(pseudo.out) == found
+
+
+def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
+    from protray.cluster.pretrain import pretrain
+    from protray.cluster.pretrain_run import PretrainRun
+    from protray.plm.pretraining import MaskedLmConfig
+
+    nodes.new_mirror()
+    words = {f"p{m}": "".join(np.random.default_rng(m).choice(list(AMINO_ACIDS), 30 + m % 20)) for m in range(90)}
+    (nodes.folder / "a.fasta").write_text("".join(f">{name}\n{word}\n" for name, word in words.items()))
+    (nodes.folder / "clusters.tsv").write_text("".join(f"p{m - m % 3}\tp{m}\n" for m in range(90)))
+    tiny = MaskedLmConfig(
+        steps=6, warmup=2, tokens_per_step=320, tokens_at_once=160, crop=32, report_every=3, checkpoint_every=3,
+        validation_sequences=10, bf16=False,
+    )  # fmt: skip
+    run = PretrainRun(
+        fasta=(nodes.folder / "a.fasta",), clusters=nodes.folder / "clusters.tsv", held_out_share=0.3, lm=tiny,
+        workers=2, out=Path("s3:/bucket/bert"),
+    )  # fmt: skip
+    facts = pretrain(run)
+    found = keys(run.out)
+    assert {"model/pretraining.json", "model/model.safetensors", "model/vocab.txt", "curve.png", "run.json"} <= found
+    assert not any("checkpoint" in name for name in found)
+    for node in ("one", "two"):
+        assert mirrored(nodes.folder / node, "s3://bucket/bert", "corpus.json")
+    nodes.new_mirror()
+    again = pretrain(run)
+    assert again["maps"] == facts["maps"] and again["metrics"] == facts["metrics"]
+
+
+def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
+    from protray.cluster.embed import EmbedRun, embed
+    from protray.cluster.prepare import PrepareConfig, finished, prepare
+
+    nodes.new_mirror()
+    models = remote.located(Path("s3:/bucket/models"))
+    save_random_net(models / "score")
+    remote.push(models)
+    (nodes.folder / "msas").mkdir()
+    for name in "abcdef":
+        (nodes.folder / "msas" / f"{name}.a3m").write_text(f">{name}\n{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}\n")
+    (nodes.folder / "pdb").mkdir()
+    for sequence in ("ACDEFGHIKLMNPQRSTVWY", "MKTAYIAKQRLEDWCHFGPNSV"):
+        (nodes.folder / "pdb" / f"{sequence[:3]}.pdb").write_text(pdb(pdb_chain(sequence)))
+
+    nodes.new_mirror()
+    chains = EmbedRun(
+        model=Path("s3:/bucket/models/score"), structures=(nodes.folder / "pdb",), out=Path("s3:/bucket/embedded")
+    )
+    assert embed(chains)["n_embedded"] == 2
+    assert {name.split("/")[0] for name in keys(chains.out)} == {"embeddings", "manifest.json", "rejected.parquet"}
+    nodes.new_mirror()
+    assert embed(chains)["cached"]
+
+    dataset = PrepareConfig(msas=nodes.folder / "msas", out=Path("s3:/bucket/dataset"))
+    summary = prepare(dataset)
+    assert {name.split("/")[0] for name in keys(dataset.out)} == {
+        "proteins", "dataset.json", "settings.json", "rejected.parquet",
+    }  # fmt: skip
+    nodes.new_mirror()
+    assert finished(dataset) == summary | {"cached": True}
