@@ -130,8 +130,8 @@ def test_a_worker_that_takes_too_much_memory(nodes, tmp_path, expected, monkeypa
     import psutil
 
     memory = psutil.virtual_memory()
-    if memory.available < 6 * 2**30:
-        pytest.skip(f"{memory.available / 2**30:.1f} GB are free; 6 are needed")
+    if memory.available < 10 * 2**30:
+        pytest.skip(f"{memory.available / 2**30:.1f} GB are free; 10 are needed")
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{(memory.total - memory.available + 3 * 2**30) / memory.total}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
     nodes.add_node(num_cpus=2)
@@ -141,7 +141,7 @@ def test_a_worker_that_takes_too_much_memory(nodes, tmp_path, expected, monkeypa
             import time
 
             taken = []
-            for _ in range(50):
+            for _ in range(90):  # three times what is allowed: others may give memory back meanwhile
                 taken.append(bytearray(os.urandom(1024)) * (100 * 1024))  # 100 MB, touched
                 time.sleep(0.05)
 
