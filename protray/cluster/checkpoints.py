@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.fs
 from ray.train import Checkpoint
 
+from protray.cluster.addresses import uri_of
 from protray.training.checkpoint import DamagedCheckpointError, load_state
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,11 @@ class Checkpoints:
 
     storage: str
     name: str
+
+    @classmethod
+    def of(cls, storage: Path, name: str) -> "Checkpoints":
+        """Of a run whose `storage` is a folder, or the mirror of an address: then they are at the address alone."""
+        return cls(uri_of(storage) or str(storage.resolve()), name)
 
     def numbers(self) -> list[int]:
         """Numbers of all of them, the newest first."""

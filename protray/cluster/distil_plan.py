@@ -202,6 +202,5 @@ def hidden_width(lm: str) -> int:
 
 def epochs_done(cache: Path, name: str) -> dict[str, int]:
     """The stage that a killed run was training, and the epochs of it that are in its last checkpoint."""
-    place = remote.uri_of(cache) or str(cache.resolve())
-    _, state = Checkpoints(place, name).newest()
+    _, state = Checkpoints.of(cache, name).newest()
     return {state["stage"]: state["fit"]["epoch"]} if state else {}

@@ -87,15 +87,10 @@ def stages(run: EmbedRun) -> Estimate:
             rate = mean_rate(trials.run(plan["embed"], plan.threads("embed"), *piece))
         lines.append(
             Line(
-                name="embed",
-                unit="chains",
-                rows=rows,
-                done=min(len(done), rows),
-                about=about,
-                stage=plan["embed"],
+                name="embed", unit="chains", rows=rows, done=min(len(done), rows), about=about, stage=plan["embed"],
                 seconds=seconds_for(pairs, rate, plan["embed"].workers),
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         return trials.estimate(lines, LEAVES_OUT)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from protray.cluster import remote
-from protray.cluster.checkpoints import Checkpoints
 from protray.cluster.distil_run import belongs
 from protray.cluster.estimate import (
     EnoughError,
@@ -25,6 +24,7 @@ from protray.cluster.estimate import (
     Trials,
     mean_rate,
     seconds_for,
+    steps_done,
     tasks_stage,
     timed,
 )
@@ -67,7 +67,7 @@ def stages(run: PretrainRun) -> Estimate:
     files = fasta_files(run.fasta)
     lengths = read_lengths(files)
     folder = (run.out / "cache" / f"corpus-{run.corpus_digest()}").resolve()
-    total, done = run.lm.steps, steps_done(run, folder)
+    total, done = run.lm.steps, steps_done(run.out / "cache", run_name(run, folder))
     points = -(-total // run.lm.report_every) - done // run.lm.report_every
     held_out = {path.stem: read_lengths(fasta_files([path])) for path in run.held_out}
     few = made_up(lengths, run.min_length)
@@ -78,26 +78,19 @@ def stages(run: PretrainRun) -> Estimate:
         rate = mean_rate(trials.run(stage, threads, time_steps, run.lm, few, env=KEEP_FREED_MEMORY))
         lines.append(
             Line(
-                name="training",
-                unit=f"steps of {run.lm.tokens_per_step} tokens",
-                rows=total,
-                done=done,
-                stage=stage,
+                name="training", unit=f"steps of {run.lm.tokens_per_step} tokens", rows=total, done=done, stage=stage,
                 seconds=seconds_for(total - done, rate),
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         of_first = next(iter(held_out.values())).total if held_out else lengths.total * run.held_out_share
         scored = int(points * min(run.lm.validation_sequences, of_first))
         rate = mean_rate(trials.run(stage, threads, time_validation, run.lm, few, env=KEEP_FREED_MEMORY))
         lines.append(
             Line(
-                name="validation",
-                unit=f"sequences, {points} times",
-                rows=scored,
-                stage=stage,
+                name="validation", unit=f"sequences, {points} times", rows=scored, stage=stage,
                 seconds=seconds_for(scored, rate, stage.workers),
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         alone = replace(stage, name="maps of held-out proteins", workers=1, least=None)
         sampled = Lengths(np.minimum(lengths.residues, SCORED_LENGTH), min(SCORED_PROTEINS, of_first), False)
         of_maps = held_out or {"": sampled}
@@ -127,13 +120,6 @@ def corpus_line(trials: Trials, run: PretrainRun, files: list[Path], lengths: Le
         parts=f"{sum(there)} of {len(bundles)} bundles" if any(there) and share < 1 else "", stage=stage,
         seconds=seconds_for(residues, rate, stage.workers),
     )  # fmt: skip
-
-
-def steps_done(run: PretrainRun, folder: Path) -> int:
-    """Steps in the last checkpoint of a run that was killed."""
-    cache = run.out / "cache"
-    _, state = Checkpoints(remote.uri_of(cache) or str(cache.resolve()), run_name(run, folder)).newest()
-    return state["position"]["step"] if state else 0
 
 
 def made_up(lengths: Lengths, min_length: int) -> Corpus:

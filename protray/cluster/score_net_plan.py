@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from protray.cluster import remote
-from protray.cluster.checkpoints import Checkpoints
 from protray.cluster.estimate import (
     EnoughError,
     Estimate,
@@ -21,6 +20,7 @@ from protray.cluster.estimate import (
     mean_rate,
     seconds_for,
     spread,
+    steps_done,
     timed,
 )
 from protray.cluster.score_net import finished, held_out, make_plan, read_split, run_name
@@ -66,7 +66,7 @@ def stages(run: ScoreRun) -> Estimate:
     tested = held_out(run.data)
     measured = choose(tested, run.denoising)
     total = run.fit.steps(len(trainable(chains.lengths)))
-    done = steps_done(run)
+    done = steps_done(run.out / "cache", run_name(run))
     points = -(-total // run.fit.validate_every) - done // run.fit.validate_every
     batches = validation_batches(others, run.fit, run.net.noise)
     crops = sum(len(batch.ids) for batch in batches) + CALIBRATION * run.fit.micro_batch
@@ -98,13 +98,6 @@ def stages(run: ScoreRun) -> Estimate:
             ),
         )  # fmt: skip
         return trials.estimate([training, curve, gain], LEAVES_OUT)
-
-
-def steps_done(run: ScoreRun) -> int:
-    """Steps in the last checkpoint of a run that was killed."""
-    cache = run.out / "cache"
-    _, state = Checkpoints(remote.uri_of(cache) or str(cache.resolve()), run_name(run)).newest()
-    return state["position"]["step"] if state else 0
 
 
 def time_steps(seat: Seat, net: ScoreNetConfig, config: ScoreFitConfig, chains: Structures) -> Timed:

@@ -18,7 +18,6 @@ import ray.train
 import ray.train.collective
 import ray.train.torch
 
-from protray.cluster import remote
 from protray.cluster.checkpoints import Checkpoints, folder_name
 from protray.cluster.tracking import Tracker
 from protray.training.checkpoint import save_state
@@ -90,8 +89,8 @@ def train(
     OSError
         When there is no space for a checkpoint.
     """
-    place = remote.uri_of(storage) or str(storage.resolve())
-    checkpoints = Checkpoints(place, name)
+    checkpoints = Checkpoints.of(storage, name)
+    place = checkpoints.storage
     checkpoints.forget_broken_list()
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     mailbox: Any = Mailbox.options(label_selector=here).remote()  # not on a node that may be lost and the run go on

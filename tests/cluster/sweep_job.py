@@ -8,6 +8,11 @@ from pathlib import Path
 from protray.cluster.sweep_trial import Outcome
 
 STEPS = 3
+STUDY = """
+JOB, METRIC, MODE = "distil", "validation/q3", "max"
+PAPER = {"x": 0.0}
+SPACE = {"x": (0.0, 1.0, 2.0, 3.0)}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 import sweep_job
 from mlflow import MlflowClient
 from ray import cloudpickle
-from sweep_job import STEPS, ParabolaJob, Settings, value
+from sweep_job import STEPS, STUDY, ParabolaJob, Settings, value
 from tracking_store import forget
 
 from protray.cluster.sweep_run import SweepRun
@@ -17,12 +17,6 @@ from protray.cluster.sweep_space import replaced
 
 pytestmark = pytest.mark.ray
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
-
-STUDY = """
-JOB, METRIC, MODE = "distil", "validation/q3", "max"
-PAPER = {"x": 0.0}
-SPACE = {"x": (0.0, 1.0, 2.0, 3.0)}
-"""
 
 
 @pytest.fixture(scope="module")

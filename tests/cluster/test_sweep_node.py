@@ -9,7 +9,7 @@ import pytest
 import sweep_job
 from mlflow import MlflowClient
 from ray import cloudpickle
-from sweep_job import ParabolaJob
+from sweep_job import STUDY, ParabolaJob
 from tracking_store import forget
 
 from protray.cluster.sweep_run import SweepRun
@@ -17,27 +17,15 @@ from protray.cluster.sweep_run import SweepRun
 pytestmark = pytest.mark.cluster
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
 
-STUDY = """
-JOB, METRIC, MODE = "distil", "validation/q3", "max"
-PAPER = {"x": 0.0}
-SPACE = {"x": (0.0, 1.0, 2.0, 3.0)}
-"""
 
-
-def test_the_trial_of_a_lost_node_goes_on_elsewhere(database, tmp_path: Path, monkeypatch) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
+def test_the_trial_of_a_lost_node_goes_on_elsewhere(nodes, database, tmp_path: Path, monkeypatch) -> None:
     from protray.cluster import sweep as module
 
     (tmp_path / "study.py").write_text(STUDY)
     monkeypatch.setattr(module, "job_module", lambda name: ParabolaJob(pause=1.5))
-    monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    doomed = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    nodes.add_node(num_cpus=1)
+    doomed = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
     forget()
     run = SweepRun(
         space=str(tmp_path / "study.py"), out=tmp_path / "out", repeats=0, max_concurrent=2,
@@ -52,15 +40,11 @@ def test_the_trial_of_a_lost_node_goes_on_elsewhere(database, tmp_path: Path, mo
             time.sleep(0.05)
         time.sleep(2.2)
         killed.append(time.monotonic())
-        cluster.remove_node(doomed, allow_graceful=False)
+        nodes.remove_node(doomed, allow_graceful=False)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    try:
-        metrics = module.sweep(run)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    metrics = module.sweep(run)
     assert killed, "the sweep had ended before the node could be killed"
     assert {row["point"]["x"] for row in metrics["table"]} == {0.0, 1.0, 2.0, 3.0}
     assert not metrics["not_finished"]
