@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from protray.cluster.files import whole
 from protray.data import schemas
-from protray.data.dataset import map_arrow, write_arrow
+from protray.data.arrow import map_arrow, write_arrow
 from protray.data.parquet import WRITING, read_parquet
 from protray.seq.alphabet import N_AA
 
@@ -64,8 +64,8 @@ def spans_in(folder: Path) -> dict[Span, tuple[Path, int]]:
     for path in sorted(folder.glob("*.arrow")):
         try:
             table = map_arrow(path)
-        except pa.ArrowInvalid as error:  # its node lost power before the disk had it
-            log.warning("%s is damaged (%s); it is removed and computed again", path, error)
+        except ValueError as error:  # its node lost power before the disk had it, or a disk failed
+            log.warning("%s, which happens now", error)
             path.unlink()
             continue
         lengths = table["prob_map"].combine_chunks().value_lengths().to_numpy() // N_AA

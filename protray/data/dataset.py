@@ -128,20 +128,6 @@ def read_table(folder: Path, schema: pa.Schema) -> pa.Table:
     return table.sort_by("id").combine_chunks()
 
 
-def write_arrow(table: pa.Table, path: Path) -> None:
-    """Write an uncompressed Arrow file, which every worker of a machine then maps into memory once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    partial.replace(path)
-
-
-def map_arrow(path: Path) -> pa.Table:
-    """Map a file of `write_arrow` into memory."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
 def joined(table: pa.Table, maps: pa.Table | None) -> Proteins:
     """Put maps beside the proteins they belong to; both must hold the same proteins in the same order."""
     for name in ("id", "sequence"):

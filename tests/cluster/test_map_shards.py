@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from protray.cluster import map_parts
 from protray.cluster.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
 from protray.cluster.map_units import MapConfig, Unit, cut
 from protray.cluster.shards import Manifest, read_sources
@@ -76,6 +77,20 @@ def test_a_table_is_put_together_from_pieces(tmp_path, schema) -> None:
     assert maps == [[0.25, 0.25], [1, 1, 0.75, 0.75, 0.5]]
     assert found["lm_hidden"].to_pylist() == [None, [1.0] * 15]
     assert len(spans_in(tmp_path / "parts")) == 5
+
+
+def test_a_damaged_part_is_as_if_it_were_not_there(tmp_path, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(map_parts.log, "warning", lambda text, *facts: said.append(text % facts))
+    for number in range(3):
+        write_part([rows(number, 0, 2, 0.5)], tmp_path / f"{number}.arrow", schemas.MAPS)
+    content = bytearray((tmp_path / "1.arrow").read_bytes())
+    content[content.index(np.float32(0.5).tobytes())] ^= 1
+    (tmp_path / "1.arrow").write_bytes(content)
+    (tmp_path / "2.arrow").write_bytes((tmp_path / "2.arrow").read_bytes()[:-100])
+    assert list(spans_in(tmp_path)) == [Span(0, 0, 2)]
+    assert [path.name for path in tmp_path.iterdir()] == ["0.arrow"]
+    assert len(said) == 2 and "1.arrow is damaged (its checksum is wrong); remove it" in said[0]
 
 
 # ---- shards

@@ -13,7 +13,7 @@ from protray.cluster.sweep_plan import trial_of
 from protray.cluster.sweep_score import ScoreSettings
 from protray.cluster.sweep_space import replaced
 from protray.cluster.sweep_trial import Outcome, Trial, read_record, run_trial
-from protray.data.dataset import write_arrow
+from protray.data.arrow import write_arrow
 from protray.data.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
 from protray.models.score_config import ScoreNetConfig

@@ -5,7 +5,8 @@ import pytest
 from tiny import HIDDEN, tiny_proteins
 
 from protray.data import schemas
-from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_arrow
+from protray.data.arrow import map_arrow, write_arrow
+from protray.data.dataset import Proteins, joined, read_table
 from protray.seq.alphabet import decode
 from protray.seq.pssm import count_residues
 from protray.seq.secondary import IGNORE, to_three
