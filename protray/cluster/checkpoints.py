@@ -37,9 +37,10 @@ class Checkpoints:
     def numbers(self) -> list[int]:
         """Numbers of all of them, the newest first."""
         files, folder = self._place()
-        entries = files.get_file_info(pyarrow.fs.FileSelector(folder, allow_not_found=True))
-        found = (NUMBERED.fullmatch(entry.base_name) for entry in entries)
-        return sorted((int(match[1]) for match in found if match), reverse=True)
+        # with all that is in them: gs:// has no folders as such
+        below = files.get_file_info(pyarrow.fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        names = {entry.path[len(folder) + 1 :].partition("/")[0] for entry in below}
+        return sorted((int(match[1]) for name in names if (match := NUMBERED.fullmatch(name))), reverse=True)
 
     def load(self, number: int) -> dict:
         """The state in checkpoint `number`."""

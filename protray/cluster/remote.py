@@ -20,7 +20,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,12 +42,6 @@ CHECKPOINTS = ("checkpoint-", "checkpoint_")  # how Ray Train's folders begin
 _PARTIAL = re.compile(r"\..+\.(\d+|partial)|.*-journal")  # files that are being written
 
 _as_there: dict[Path, tuple[int, int]] = {}  # files that are as in the bucket: size and time when they were copied
-
-
-def refuse(out: Path) -> None:
-    """Raise ValueError for an address as --out of a job that writes to folders alone."""
-    if is_address(out):
-        raise ValueError(f"--out {redact(named(out))}: this job writes to folders alone, on a cluster to shared ones")
 
 
 def push(path: Path) -> None:
@@ -94,7 +88,8 @@ def remove(path: Path) -> None:
         filesystem, key = _place(path)
         kind = filesystem.get_file_info(key).type.name
         if kind == "Directory":
-            filesystem.delete_dir(key)
+            with suppress(FileNotFoundError):  # gs:// has no folders as such; what is in this one is gone
+                filesystem.delete_dir(key)
         elif kind == "File":
             filesystem.delete_file(key)
 

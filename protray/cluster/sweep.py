@@ -23,12 +23,13 @@ from protray.cluster.sweep_books import Books
 from protray.cluster.sweep_plan import BEST, check_study, job_module, make_plan, trial_of
 from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_space import replaced
-from protray.cluster.sweep_trial import Record, Trial, read_record
+from protray.cluster.sweep_trial import STATE, Record, Trial, read_record
 from protray.cluster.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
 
+@remote.kept("data", skip=STATE)
 def sweep(run: SweepRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``.
 
@@ -38,7 +39,6 @@ def sweep(run: SweepRun) -> dict:
         For a study with a setting that does not exist, naming the nearest; for a folder that belongs to another sweep;
         if every trial failed.
     """
-    remote.refuse(run.out)
     job = job_module(run.study.job)
     check_study(run, job)
     check_same_settings(run)
@@ -76,7 +76,7 @@ def run_all(run: SweepRun, job: Any, shared: Any, job_plan: plan.Plan, tracker: 
         threads=job_plan.threads("trials"), device="cuda" if stage.gpus_per_worker else "cpu",
     )  # fmt: skip
     tuning = Tuning(
-        mode=run.study.mode, at_once=stage.workers, cpus=stage.cpus_per_worker, gpus=stage.gpus_per_worker,
+        mode=run.study.mode, stage=stage,
         scheduler=run.scheduler, retries=run.retries, deadline=deadline,
     )  # fmt: skip
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from protray.cluster import distil
+from protray.cluster import distil, remote
 from protray.cluster.distil_run import digest
 from protray.cluster.start import Cluster
 from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_trial import Outcome, Report
 from protray.cluster.tracking import Tracker
-from protray.data.dataset import Proteins, joined, map_arrow, parquet_files
+from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
 from protray.data.sample import SAMPLE
 from protray.evaluation.bins import Bin
@@ -94,8 +94,9 @@ def train(
     """Train in this process and score the validation split."""
     proteins = _proteins(shared.inputs)
     stage = _stage(settings, shared)
+    folders = {"teacher": remote.pull(shared.teacher_folder), OURS: folder}
     run_stages(
-        [shared.teacher, stage], {"teacher": shared.teacher_folder, OURS: folder}, proteins, shared.features,
+        [shared.teacher, stage], folders, proteins, shared.features,
         lambda letter, state: report(letter.get("epoch"), letter, state), resume, World(device=device),
     )  # fmt: skip
     values = _accuracies(folder, stage, proteins)
@@ -130,7 +131,7 @@ def _stage(settings: DistilSettings, shared: Shared) -> Stage:
 @functools.lru_cache(maxsize=1)
 def _proteins(inputs: Path) -> Proteins:
     """Mapped into memory once per process, and shared by all processes of a machine."""
-    return joined(map_arrow(inputs / "proteins.arrow"), map_arrow(inputs / "maps.arrow"))
+    return distil.read_prepared(inputs)
 
 
 def _accuracies(folder: Path, stage: Stage, proteins: Proteins) -> dict[str, float]:

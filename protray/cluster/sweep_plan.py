@@ -9,7 +9,7 @@ from protray.cluster.distil_run import belongs, digest
 from protray.cluster.start import Cluster, start_ray, stop_ray
 from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_space import Point, point_name, replaced
-from protray.cluster.sweep_trial import Trial, read_record
+from protray.cluster.sweep_trial import STATE, Trial, read_record
 
 BEST = 3  # trials that are repeated with other seeds, beside the paper's point
 
@@ -46,20 +46,20 @@ def trial_of(fixed: str, paper: Point, seed: int, point: Point) -> Trial:
 
 def make_plan(run: SweepRun, cluster: Cluster) -> plan.Plan:
     """As many trials at a time as the cluster holds, unless the user says how many."""
-    gpus = plan.gpus_each(run.gpus_per_trial, cluster.resources)
+    gpus = plan.gpus_each(run.gpus_per_trial, cluster.nodes)
     count = run.max_concurrent
     if count == "auto":
-        most = plan.trials_at_once(run.cpus_per_trial, gpus, cluster.resources, cluster.nodes)
+        most = plan.trials_at_once(run.cpus_per_trial, gpus, cluster.nodes)
         count = max(1, min(_count(run), most))
     stage = plan.Stage(
         name="trials", kind="trial", workers=count, cpus_per_worker=run.cpus_per_trial, gpus_per_worker=gpus
     )
-    return plan.make_plan([stage], cluster.resources, cluster.nodes)
+    return plan.make_plan([stage], cluster.nodes)
 
 
+@remote.kept("data", skip=STATE)
 def dry_run(run: SweepRun) -> dict:
     """Say what a sweep would do: its ``trials``, its ``plan``, what is ``done``, and about how many ``hours``."""
-    remote.refuse(run.out)
     job = job_module(run.study.job)
     check_study(run, job)
     belongs(run)

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from protray.cluster import run_info
+from protray.cluster import remote, run_info
 from protray.cluster.files import write_json
 from protray.cluster.registry import register_champion
 from protray.cluster.store import compare_page, experiment_id, ui_command
@@ -53,7 +53,8 @@ def write_results(
     metrics["best"] = best.name
     metrics["champion"] = _track(run, metrics, runs, best, tracker, parent)
     metrics["mlflow_ui"] = _links(tracker, [runs[record.key] for record in firsts])
-    write_json(run.out / "metrics.json", metrics)  # last: it says that the run is complete
+    remote.push(run.out)  # all that the next file says is there
+    write_json(run.out / "metrics.json", metrics)
     return metrics
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from protray.cluster.addresses import named
 from protray.cluster.distil_run import DistilRun, data_digest, digest
 from protray.cluster.score_net_run import ScoreRun, preset
 from protray.cluster.sweep_space import Point, Space, choose_points, read_space
@@ -24,7 +25,7 @@ class SweepRun:
     data: Path | None = None
     """Dataset of jobs/prepare.py (or prepare_structures.py for the score network); default: the bundled sample."""
     out: Path = Path("runs/tune")
-    """Where everything is written and kept.  On several nodes: a folder that all of them share."""
+    """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
     model: Literal["small", "paper"] = "small"
     """Size of the networks; as in jobs/distil.py and jobs/score_net.py."""
     lm: str = SHIPPED
@@ -100,7 +101,7 @@ class SweepRun:
             "job": self.study.job,
             "metric": self.study.metric,
             "paper": self.study.paper,
-            "data": str(self.data.resolve()) if self.data else None,
+            "data": named(self.data.resolve()) if self.data else None,
             "digest of the data": data_digest(self.data),
             "model": self.model,
             "lm": absolute(self.lm),

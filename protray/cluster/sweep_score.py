@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from protray.cluster import remote
 from protray.cluster.start import Cluster
 from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_trial import Outcome, Report
@@ -149,7 +150,7 @@ def _total(data: Path | None, config: ScoreFitConfig) -> int:
 @functools.lru_cache(maxsize=2)
 def _chains(data: Path | None, split: str) -> Structures:
     """Read once per process."""
-    return read_structures(data, split)
+    return read_structures(data and remote.pull(data), split)
 
 
 def guess_seconds(run: SweepRun) -> float:

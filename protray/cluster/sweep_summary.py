@@ -1,5 +1,6 @@
 """What jobs/tune.py prints: the plan of a sweep, and its outcome."""
 
+from protray.cluster.addresses import named
 from protray.cluster.sweep_run import SweepRun
 from protray.plots.sweep_report import headline
 
@@ -15,7 +16,7 @@ def print_plan(run: SweepRun, found: dict) -> None:
         found["plan"],
         f"trials  {found['count']}, {found['done']} of them done; then {found['repeats']} with fresh seeds",
         f"time    about {found['hours']:.2g} h: {found['based_on']}",
-        f"out     {run.out}",
+        f"out     {named(run.out)}",
     ]
     for line in lines:
         Console().print(line, soft_wrap=True, highlight=False, markup=False)
@@ -51,7 +52,7 @@ def print_sweep(run: SweepRun, metrics: dict) -> None:
         console.print(
             f"{row['status']}: {row['name']} ({row['reason'] or 'ended early'})", highlight=False, markup=False
         )
-    lines = [f"report    {run.out / 'report.html'}", f"model     {run.out / 'model'}: {metrics['best']}"]
+    lines = [f"report    {named(run.out / 'report.html')}", f"model     {named(run.out / 'model')}: {metrics['best']}"]
     if metrics["champion"]:
         lines.append(f"champion  {metrics['champion']}")
     for line in [*lines, f"compare   {metrics['mlflow_ui']}"]:

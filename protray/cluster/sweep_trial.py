@@ -7,19 +7,20 @@ that Ray keeps, decides whether the trial runs again.
 import json
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from protray.cluster import remote
 from protray.cluster.files import write_json
 from protray.cluster.sweep_space import Point
 from protray.training.checkpoint import load_state, save_state
 
 log = logging.getLogger(__name__)
 
+STATE = "state"  # folder of a trial that is not finished
 Report = Callable[[int | None, dict, dict | None], None]  # step (None: only progress), metrics, state
 
 
@@ -98,16 +99,18 @@ def run_trial(
     Exception
         Whatever the training raises, a loss that is not finite included.
     """
+    folder = remote.pull(folder, exact=True)  # another node may have begun it
     if done := read_record(folder):
         return done
     begun = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    state_folder = folder / "state"
+    state_folder = folder / STATE
     resume = load_state(state_folder) if (state_folder / "state.pt").is_file() else None
 
     def on_report(step: int | None, metrics: dict, state: dict | None) -> None:
         if state is not None:
             save_state(state_folder, state)
+            remote.push(state_folder)
         if step is not None:
             report(step, {name: value for name, value in metrics.items() if "/" in name})
 
@@ -119,8 +122,9 @@ def run_trial(
         **vars(trial), status="finished", score=score, seconds=time.monotonic() - begun,
         values=outcome.values, objectives=outcome.objectives, history=[_finite(point) for point in outcome.history],
     )  # fmt: skip
+    remote.push(folder)  # before the record, which says that all is there
     record.write(folder)
-    shutil.rmtree(state_folder, ignore_errors=True)
+    remote.remove(state_folder)
     return record
 
 

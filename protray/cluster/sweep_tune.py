@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import ray.tune
 
+from protray.cluster import remote
+from protray.cluster.plan import Stage
 from protray.cluster.start import setup_worker_logging
 from protray.cluster.sweep_books import Books
 from protray.cluster.sweep_space import Point, Range, Space
@@ -51,9 +53,7 @@ class Tuning:
     """How Tune runs trials."""
 
     mode: Literal["max", "min"]
-    at_once: int
-    cpus: float
-    gpus: float
+    stage: Stage  # of the trials
     scheduler: Literal["none", "asha", "median"]
     retries: int
     deadline: float | None  # of time.monotonic()
@@ -103,13 +103,16 @@ def optuna_search(space: Space, done: list[Record], seed: int) -> Any:
 def _fit(work: Work, tuning: Tuning, space: dict, searcher: Any, samples: int, books: Books, storage: Path) -> None:
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     shutil.rmtree(storage, ignore_errors=True)
-    need = {"CPU": tuning.cpus} | ({"GPU": tuning.gpus} if tuning.gpus else {})
+    stage = tuning.stage
+    bundle = {"CPU": stage.cpus_per_worker} | ({"GPU": stage.gpus_per_worker} if stage.gpus_per_worker else {})
+    where: dict[str, Any] = {"bundle_label_selector": [stage.labels]} if stage.pool else {}
+    need = ray.tune.PlacementGroupFactory([bundle], **where)
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(ray.tune.with_parameters(_trial, work=work), need),
         param_space=space,
         tune_config=ray.tune.TuneConfig(
             metric=work.metric, mode=tuning.mode, search_alg=searcher, scheduler=_scheduler(work, tuning),
-            num_samples=samples, max_concurrent_trials=tuning.at_once, time_budget_s=tuning.seconds_left,
+            num_samples=samples, max_concurrent_trials=stage.workers, time_budget_s=tuning.seconds_left,
             reuse_actors=True, trial_name_creator=_short_name, trial_dirname_creator=_short_name,
         ),
         run_config=ray.tune.RunConfig(
@@ -191,7 +194,7 @@ class _Listener(ray.tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
         mine = _trial_of(trial.config, self.work)
-        record = read_record(self.work.folder / mine.key)
+        record = read_record(remote.pull(self.work.folder / mine.key))
         if record is None:
             if self.tuning.deadline and time.monotonic() >= self.tuning.deadline - 1:
                 return  # out of time: not judged, and continued by the next run

@@ -1,4 +1,4 @@
-"""Addresses as options: mirrors and buckets, against a real S3 server on this machine."""
+"""Addresses as options: mirrors and buckets, against real servers of S3 and of Google's API on this machine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,25 +6,32 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from bucket import KEYS, keys, serve
+from bucket import KEYS, keys, serve, serve_gs
 
 from protray.cluster import remote
 from protray.cluster.files import whole, write_json, write_table
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve() as address:
-        yield address
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def server(request, tmp_path_factory) -> Iterator[tuple[str, dict[str, str]]]:
+    """The scheme of its addresses, and the environment of its clients."""
+    if request.param == "s3":
+        with serve() as address:
+            yield "s3", KEYS | {"AWS_ENDPOINT_URL": address}
+    else:
+        with serve_gs(tmp_path_factory.mktemp("account")) as environment:
+            yield "gs", environment
 
 
 @pytest.fixture
-def out(server: str, tmp_path: Path, monkeypatch) -> Path:
-    """An address as an option gives it, in a bucket of its own; this process's mirror is in `tmp_path`."""
-    for name, value in (KEYS | {"AWS_ENDPOINT_URL": server, "PROTRAY_CACHE": str(tmp_path / "here")}).items():
+def out(server: tuple[str, dict[str, str]], tmp_path: Path, monkeypatch) -> Path:
+    """An address as an option gives it, in a folder of its own; this process's mirror is in `tmp_path`."""
+    scheme, environment = server
+    for name, value in (environment | {"PROTRAY_CACHE": str(tmp_path / "here")}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(remote, "_as_there", {})
-    return Path(f"s3://bucket/{tmp_path.name}/run")
+    remote._filesystem.cache_clear()
+    return Path(f"{scheme}://bucket/{tmp_path.name}/run")
 
 
 @dataclass(frozen=True)
@@ -36,9 +43,10 @@ class Run:
 
 def test_addresses_have_mirrors_and_paths_stay_as_they_are(out: Path, tmp_path: Path) -> None:
     mirror = remote.located(out)
-    assert mirror == tmp_path / "here" / "protray-mirror" / "s3" / "bucket" / tmp_path.name / "run"
-    assert remote.uri_of(mirror / "a.json") == f"s3://bucket/{tmp_path.name}/run/a.json"
-    elsewhere = Path("/other/cache/protray-mirror/s3/bucket") / tmp_path.name / "run"
+    scheme = str(out).partition(":")[0]
+    assert mirror == tmp_path / "here" / "protray-mirror" / scheme / "bucket" / tmp_path.name / "run"
+    assert remote.uri_of(mirror / "a.json") == f"{scheme}://bucket/{tmp_path.name}/run/a.json"
+    elsewhere = Path("/other/cache/protray-mirror") / scheme / "bucket" / tmp_path.name / "run"
     assert remote.here(elsewhere) == mirror
     for path in (Path("runs/mine"), tmp_path, Path("a:b/c")):
         assert remote.located(path) == path == remote.here(path) == remote.pull(path)
@@ -154,7 +162,7 @@ def test_inputs_are_copied_where_a_job_takes_them_from_a_bucket(out: Path) -> No
     remote.drop(mirror)
     assert not mirror.exists()
     assert job(Run(out / "results", data=out)) == "content"
-    with pytest.raises(ValueError, match="--lists is s3://bucket/.*; it must be a file or folder that all nodes see"):
+    with pytest.raises(ValueError, match="--lists is (s3|gs)://bucket/.*; it must be a file or folder that all"):
         job(Run(out, lists=(out,)))
 
 
@@ -175,8 +183,9 @@ def test_what_is_removed_is_gone_in_both_places(out: Path, tmp_path: Path) -> No
 
 
 def test_errors_name_the_address(out: Path) -> None:
-    mirror = remote.located(Path("s3://no-such-bucket/x"))
-    with pytest.raises(OSError, match="^s3://no-such-bucket/x/a: .*does not exist.*credentials right"):
+    scheme = str(out).partition(":")[0]
+    mirror = remote.located(Path(f"{scheme}://no-such-bucket/x"))
+    with pytest.raises(OSError, match=f"^{scheme}://no-such-bucket/x/a: .*(does not exist|404).*credentials right"):
         with whole(mirror / "a") as partial:
             partial.write_text("")
 

@@ -1,6 +1,7 @@
 """Jobs on two nodes that share nothing but a bucket, and a folder of one node's own.  Run with `pytest -m cluster`.
 
-Each node has a mirror of its own, and so has the driver; the second node also sees another folder under one name.
+Each node has a mirror of its own, and so has the driver, whose mirror the second node does not see: under its name, and
+that of all in the folder `own`, it has another.
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from bucket import KEYS, keys, serve
+from bucket import KEYS, keys, serve, serve_gs
 from faults import FIT, NET, STEPS, same_curve, unbroken
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
@@ -43,10 +44,11 @@ class Nodes:
     def new_mirror(self) -> Path:
         """As a driver on another machine, or on one that was lost."""
         self.runs += 1
-        os.environ["PROTRAY_CACHE"] = str(self.folder / f"driver-{self.runs}")
+        mirror = self.folder / "own" / f"driver-{self.runs}"
+        os.environ["PROTRAY_CACHE"] = str(mirror)
         remote._as_there.clear()
         forget()
-        return self.folder / f"driver-{self.runs}"
+        return mirror
 
     def die(self, job: str, out: str, place: str) -> None:
         """Start a job with an empty mirror and have its driver killed at `place`."""
@@ -73,9 +75,10 @@ def nodes(tmp_path_factory) -> Iterator[Nodes]:
     pq.write_table(tiny_proteins().table, folder / "data" / "proteins" / "part-0.parquet")
     (folder / "data" / "dataset.json").write_text(json.dumps({"digest": "tiny"}))
     save_tiny_lm(folder / "lm")
-    with serve() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in (KEYS | {"AWS_ENDPOINT_URL": server, "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}).items():
+    with serve() as server, serve_gs(folder) as google, pytest.MonkeyPatch.context() as patch:
+        for name, value in (KEYS | google | {"AWS_ENDPOINT_URL": server}).items():
             patch.setenv(name, value)
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
         patch.setenv("PROTRAY_CACHE", str(folder / "one"))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         patch.setenv("RAY_ADDRESS", cluster.address)
@@ -135,30 +138,31 @@ def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes
     assert written <= {"run.json", "manifest.json", "shard-00000.parquet", "rejected.parquet"}, written
 
 
-def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes) -> None:
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes, scheme: str) -> None:
     """Its driver is killed in training and before its last file; each time the next one has an empty mirror."""
     from protray.cluster.score_net import score_net
     from protray.cluster.score_net_run import ScoreRun
     from protray.evaluation.denoising import DenoisingConfig
 
-    out = "s3://bucket/score"
+    out, path = f"{scheme}://bucket/score", Path(f"{scheme}:/bucket/score")
     nodes.die("score_net", out, "training")
-    found = keys(Path("s3:/bucket/score"))
+    found = keys(path)
     assert any(name.endswith("/state.pt") for name in found) and "model/model.safetensors" not in found
     nodes.die("score_net", out, "end")
-    found = keys(Path("s3:/bucket/score"))
+    found = keys(path)
     numbers = [int(name.split("/")[-2].split("-")[1]) for name in found if name.endswith("/state.pt")]
     assert max(numbers) == STEPS // 5  # numbers go on: a training from the start would have come farther
     assert "model/model.safetensors" in found and "metrics.json" not in found
     mirror = nodes.new_mirror()
     denoising = DenoisingConfig(chains=3, longest=60, every=16, sampled=2, stop=2.0, shown=1)
-    run = ScoreRun(net=NET, fit=FIT, denoising=denoising, out=Path("s3:/bucket/score"))
+    run = ScoreRun(net=NET, fit=FIT, denoising=denoising, out=path)
     metrics = score_net(run)
     same_curve(metrics["history"], unbroken())
     found = keys(run.out)
     assert {"metrics.json", "report.html", "model/score_net.json", "mlflow.db", "run.json"} <= found
     assert not any(name.startswith("cache/") for name in found)
-    logged = curve(mirror / "protray-mirror" / "s3" / "bucket" / "score", "protray-score-net")
+    logged = curve(mirror / "protray-mirror" / scheme / "bucket" / "score", "protray-score-net")
     assert sorted(step for step, _ in logged["train/loss"]) == list(range(5, STEPS + 1, 5))  # each point once
     nodes.new_mirror()
     assert score_net(run) == metrics
@@ -247,6 +251,44 @@ def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
     nodes.new_mirror()
     again = pretrain(run)
     assert again["maps"] == facts["maps"] and again["metrics"] == facts["metrics"]
+
+
+def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch) -> None:
+    """The second time a trial's record is lost: what it has trained is not."""
+    from protray.cluster import sweep as module
+    from protray.cluster.sweep_run import SweepRun
+
+    study = nodes.folder / "study.py"
+    study.write_text(
+        'JOB, METRIC, MODE = "distil", "validation/q3", "max"\n'
+        'PAPER = {"weights.alpha": 0.16}\nSPACE = {"weights.alpha": (0.16, 0.3, 0.5, 0.7, 0.9)}\n'
+    )
+    nodes.new_mirror()
+    run = SweepRun(
+        space=str(study), data=nodes.folder / "data", lm=str(nodes.folder / "lm"), out=Path("s3:/bucket/sweep"),
+        epochs=2, repeats=0,
+    )  # fmt: skip
+    metrics = module.sweep(run)
+    assert len(metrics["table"]) == 5 and not metrics["not_finished"] and metrics["complete"]
+    found = keys(run.out)
+    trials = {name.split("/")[1] for name in found if name.startswith("trials/")}
+    assert {"metrics.json", "report.html", "model/config.json", "mlflow.db"} <= found and len(trials) == 5
+    for key in trials:
+        assert {f"trials/{key}/trial.json", f"trials/{key}/stage.json", f"trials/{key}/model.safetensors"} <= found
+    assert not any(part in ("state", "tune") for name in found for part in name.split("/"))
+    for node in ("one", "two"):
+        assert mirrored(nodes.folder / node, "s3://bucket/sweep", "trial.json")
+    nodes.new_mirror()
+    lost = remote.located(run.out) / "trials" / min(trials) / "trial.json"
+    written = json.loads(remote.pull(lost).read_text())
+    for path in (lost, remote.located(run.out) / "metrics.json"):
+        remote.remove(path)
+    assert module.sweep(run)["table"] == metrics["table"]
+    again = json.loads(lost.read_text())
+    assert again["history"] == written["history"] and again["values"] == written["values"]
+    nodes.new_mirror()
+    monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
+    assert module.sweep(run)["table"] == metrics["table"]
 
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:

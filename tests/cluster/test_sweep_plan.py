@@ -7,6 +7,7 @@ import pytest
 from sweep_job import ParabolaJob
 
 from protray.cluster import sweep_plan
+from protray.cluster.capacity import Node
 from protray.cluster.plan import trials_at_once
 from protray.cluster.start import Cluster
 from protray.cluster.sweep_run import SweepRun
@@ -27,9 +28,7 @@ def study(tmp_path) -> str:
 
 
 def cluster(*nodes: tuple[float, float]) -> Cluster:
-    each = tuple({"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes)
-    total = {name: sum(node[name] for node in each) for name in ("CPU", "GPU")}
-    return Cluster(total, each, local=True, ours=True)
+    return Cluster(tuple(Node({"CPU": cpus, "GPU": gpus}) for cpus, gpus in nodes), local=True, ours=True)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +44,7 @@ def cluster(*nodes: tuple[float, float]) -> Cluster:
     ],
 )
 def test_trials_at_once(cpus, gpus, nodes, expected) -> None:
-    found = cluster(*nodes)
-    assert trials_at_once(cpus, gpus, found.resources, found.nodes) == expected
+    assert trials_at_once(cpus, gpus, cluster(*nodes).nodes) == expected
 
 
 @pytest.mark.parametrize(
