@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from protray.cluster.capacity import POOL
+
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 LISTS = [
     "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
@@ -23,6 +25,8 @@ HEAD = "f" * 51 + "00000"  # the name by which that provider knows the head
 
 class FakeCloud:
     """A head without CPUs, as cluster.yaml has it, and at most `most` nodes of `cpus` logical CPUs, one core for each.
+
+    A larger one could come, too, but is labelled for other work.
 
     `seen` is how many nodes there were, one number for each change.  What the autoscaler is configured with lies where
     `ray up` puts it.
@@ -61,8 +65,10 @@ class FakeCloud:
     def allow(self, most: int) -> None:
         """Write the autoscaler's configuration; one that runs reads it again."""
         worker = {"resources": {"CPU": self.cpus}, "node_config": {}, "min_workers": 0, "max_workers": most}
+        worker["labels"] = {POOL: "cpu"}
+        larger = worker | {"resources": {"CPU": 4 * self.cpus}, "max_workers": 1, "labels": {POOL: "gpu"}}
         config = {
-            "cluster_name": "fake", "max_workers": most, "upscaling_speed": 100.0, "idle_timeout_minutes": 0.1,
+            "cluster_name": "fake", "max_workers": most + 1, "upscaling_speed": 100.0, "idle_timeout_minutes": 0.1,
             "provider": {
                 "type": "external", "module": PROVIDER, "gcs_address": self.gcs, "head_node_id": HEAD,
                 "launch_multiple": True, "disable_node_updaters": True, "disable_launch_config_check": True,
@@ -70,6 +76,7 @@ class FakeCloud:
             "head_node_type": "ray.head.default",
             "available_node_types": {
                 "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}, "worker": worker,
+                "larger": larger,
             },
         }  # fmt: skip
         config |= dict.fromkeys(LISTS, [])  # `ray up` fills them in; here nothing is run

@@ -102,7 +102,7 @@ def measure(rows: int, unit: int | None = None) -> Measured:
         map_queue.UNIT_TOKENS = unit * MAPS.tokens(LENGTH)
         map_queue.masked.TOKENS_AT_ONCE = 1
     cluster = start_ray()
-    stage = actor_pool("maps", cluster.resources)
+    stage = actor_pool("maps", cluster.nodes)
     try:
         with TemporaryDirectory() as folder:
             once = Run(Path(folder) / "first", WARM_UP, stage)  # imports, and a process for the merging of shards

@@ -18,15 +18,17 @@ from protray.cluster import maps, plan, remote, run_info
 from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, stored_metrics
 from protray.cluster.doctor import check_shared
 from protray.cluster.files import write_json, write_table
-from protray.cluster.map_units import MapConfig
+from protray.cluster.map_units import MapConfig, actors_for
 from protray.cluster.progress import Progress
 from protray.cluster.shards import SHARD_PROTEINS, Manifest
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
 from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, train
 from protray.data import schemas
-from protray.data.dataset import Proteins, joined, map_arrow, read_table, write_arrow
-from protray.data.sample import sample_table
+from protray.data.arrow import map_arrow, write_arrow
+from protray.data.dataset import Proteins, joined, parquet_files, read_table
+from protray.data.parquet import read_parquet
+from protray.data.sample import SAMPLE, sample_table
 from protray.inference.many import Source
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, check_present, fingerprint
@@ -35,6 +37,8 @@ from protray.training.stages import Stage, check_splits
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
+
+PREPARED = "proteins.arrow", "maps.arrow"
 
 
 @remote.kept("data")
@@ -72,26 +76,43 @@ def distil(run: DistilRun) -> dict:
 
 def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     """Share the cluster out: first an actor pool for the maps, then the trainers."""
-    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.resources, run.min_workers)
-    return plan.make_plan([plan.actor_pool("maps", cluster.resources), trainers], cluster.resources, cluster.nodes)
+    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
+    tokens = sum(map(MapConfig(lm=run.lm).tokens, sequence_lengths(run.data)))
+    return plan.make_plan([plan.actor_pool("maps", cluster.nodes, actors_for(tokens)), trainers], cluster.nodes)
+
+
+def sequence_lengths(data: Path | None) -> list[int]:
+    """Residues of every protein of a dataset, of which nothing else is read."""
+    files = parquet_files(data / "proteins") if data else [SAMPLE]
+    columns = (read_parquet(file, ["sequence"])["sequence"] for file in files)
+    return [len(sequence) for column in columns for sequence in column.to_pylist()]
 
 
 def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:
     """Dataset and maps as Arrow files in `folder`, aligned row by row; computes what is not there."""
-    proteins_file, maps_file = folder / "proteins.arrow", folder / "maps.arrow"
-    if not maps_file.is_file():
+    if not prepared(folder):
         table = _dataset(run)
         check_splits(Proteins(table))
         manifest = _compute_maps(run, job_plan, table, folder / "maps")
         table = _without(table, manifest, run.out)
         write_json(folder / "left_out.json", {name: manifest.summary()[name] for name in ("n_rejected", "reasons")})
         computed = read_table(remote.pull(folder / "maps" / "maps"), schemas.MAPS)
-        write_arrow(table, proteins_file)
-        write_arrow(computed, maps_file)
+        for content, name in zip((table, computed), PREPARED, strict=True):
+            write_arrow(content, folder / name)
         remote.push(folder)
-    proteins = joined(map_arrow(proteins_file), map_arrow(maps_file))
+    proteins = read_prepared(folder)
     check_splits(proteins)  # again: the language model may have left some out
     return proteins
+
+
+def prepared(folder: Path) -> bool:
+    """Whether dataset and maps are in `folder`."""
+    return all((folder / name).is_file() for name in PREPARED)
+
+
+def read_prepared(folder: Path) -> Proteins:
+    """Dataset and maps, mapped into memory, on any node."""
+    return joined(*(map_arrow(remote.pull(folder / name)) for name in PREPARED))
 
 
 def _dataset(run: DistilRun) -> pa.Table:
@@ -158,9 +179,7 @@ def train_all(
     if not all(is_finished(folder) for folder in folders.values()):
         settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
         planned = job_plan["train"]
-        workers = Workers(
-            count=planned.workers, least=planned.least, gpus=planned.gpus_per_worker, threads=job_plan.threads("train")
-        )
+        workers = Workers.of(planned, job_plan.threads("train"))
         name = "train-" + digest([folders[stage.name].name for stage in stages])
         with StageBars() as bars:
 
@@ -180,7 +199,7 @@ def train_all(
 
 def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
     setup_worker_logging()
-    proteins = joined(*(map_arrow(remote.pull(settings["inputs"] / name)) for name in ("proteins.arrow", "maps.arrow")))
+    proteins = read_prepared(settings["inputs"])
     folders = {name: remote.pull(folder, exact=True) for name, folder in settings["folders"].items()}
     world.sum([0.0])  # a barrier: nobody writes a stage while another worker still looks which are finished
     for stage in settings["stages"]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from protray.cluster import remote
 from protray.cluster.checkpoints import Checkpoints
-from protray.cluster.distil import make_plan, slug
+from protray.cluster.distil import make_plan, prepared, slug
 from protray.cluster.distil_run import DistilRun, belongs, data_digest, digest, stored_metrics
 from protray.cluster.estimate import EnoughError, Estimate, Line, Seat, Ticks, Trials, spread
 from protray.cluster.lengths import Lengths
@@ -72,7 +72,7 @@ def stages(run: DistilRun) -> Estimate:
         config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
         known = cache / digest(inputs)
         lengths = Lengths(proteins.lengths, len(proteins), True)
-        if (known / "maps.arrow").is_file():
+        if prepared(known):
             lines = [Line(name="maps", unit="proteins", rows=len(proteins), done=len(proteins), stage=plan["maps"])]
         else:
             settings = {"language model": fingerprint(run.lm), "hidden": config.hidden}

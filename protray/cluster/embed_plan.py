@@ -22,6 +22,7 @@ from protray.cluster.embed import (
     read_manifest,
     settings_of,
 )
+from protray.cluster.embed_units import actors_for
 from protray.cluster.estimate import (
     Estimate,
     Line,
@@ -79,8 +80,8 @@ def stages(run: EmbedRun) -> Estimate:
             share = len(files.all_sizes) / max(sum(one.files for one in parsed), 1)
             rows, about = len(left) * share, True
             pairs = max(0.0, float((left**2).sum()) * share - sum(length**2 for length in done.values()))
-        pool = actor_pool("embed", trials.cluster.resources, max(1, round(rows - len(done))))
-        plan = make_plan([pool], trials.cluster.resources, trials.cluster.nodes)
+        nodes = trials.cluster.nodes
+        plan = make_plan([actor_pool("embed", nodes, actors_for(pairs))], nodes)
         rate = None
         if pairs:
             piece = time_embedding, run, tried(left)

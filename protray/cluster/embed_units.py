@@ -20,7 +20,13 @@ UNIT_PAIRS_KEPT = 1 << 22  # where pairs are kept: 512 MB of a network of 64 cha
 LEAST_PAIRS = 1 << 18
 UNITS_PER_ACTOR = 8  # at least, so that none waits long for the last one
 MOST_CHAINS = 4096
+ACTOR_PAIRS = 1 << 22  # some seconds of a core with the default network: for less no other process is worth its start
 ALONE = 3  # processes that a chain alone may take down before it is given up
+
+
+def actors_for(pairs: float) -> int:
+    """As many as have enough to do with so many pairs of residues."""
+    return max(1, int(pairs / ACTOR_PAIRS))
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def seconds_for(work: float, rate: float | None, processes: int = 1) -> float | 
 
 def tasks_stage(name: str, cluster: Cluster, pieces: int) -> Stage:
     """One Ray task for each CPU, but no more than there are pieces; as Ray Data runs them."""
-    workers = max(1, min(int(cluster.resources.get("CPU", 1)), pieces))
+    workers = max(1, min(int(sum(node.cpus for node in cluster.nodes)), pieces))
     return Stage(name=name, kind="trial", workers=workers)
 
 

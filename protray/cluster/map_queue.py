@@ -13,6 +13,7 @@ from protray.cluster import remote
 from protray.cluster.files import group_reasons, rejected_table, write_table
 from protray.cluster.map_parts import merge_parts, missing_spans, spans_in
 from protray.cluster.map_units import UNIT_TOKENS, Failure, MapConfig, Unit, cut
+from protray.cluster.plan import Stage
 from protray.cluster.pool import Lost
 from protray.cluster.shards import Manifest
 from protray.data.parquet import read_parquet
@@ -44,8 +45,8 @@ class _Open:
 class Queue:
     """Units of one shard after the other, and what becomes of them."""
 
-    def __init__(self, manifest: Manifest, config: MapConfig, workers: int) -> None:
-        self.manifest, self.config = manifest, config
+    def __init__(self, manifest: Manifest, config: MapConfig, stage: Stage) -> None:
+        self.manifest, self.config, self.stage = manifest, config, stage
         self.to_open = deque(manifest.unfinished)
         self.open: dict[int, _Open] = {}
         self.units: deque[Unit] = deque()
@@ -54,7 +55,7 @@ class Queue:
         shards = manifest.shards or []
         self.tokens = sum(shard.tokens for shard in shards)
         self.tokens_done = sum(shard.tokens for shard in shards if shard.finished)
-        least, share = masked.TOKENS_AT_ONCE, (self.tokens - self.tokens_done) // (workers * UNITS_PER_ACTOR)
+        least, share = masked.TOKENS_AT_ONCE, (self.tokens - self.tokens_done) // (stage.workers * UNITS_PER_ACTOR)
         self.budget = min(max(least, share), UNIT_TOKENS)
         self.cached = sum(shard.computed for shard in shards if shard.finished)  # proteins done by earlier runs
 
@@ -122,7 +123,7 @@ class Queue:
     def _merge(self, number: int) -> None:
         self.open[number].let_go()
         staged, parts = self.manifest.staged(number).resolve(), self.open[number].parts.resolve()
-        merge = ray.remote(num_cpus=1)(_merge)
+        merge = ray.remote(num_cpus=1, label_selector=self.stage.labels)(_merge)
         self.merging[merge.remote(staged, parts, self._table(number).resolve(), self.config.schema)] = number
 
     def _table(self, number: int) -> Path:

@@ -13,7 +13,8 @@ from protray.data import schemas
 from protray.plm import masked
 from protray.plm.windows import Windowing
 
-UNIT_TOKENS = 1 << 20  # some seconds of a core with the packaged model; at most 28 MB of maps, of 300 residues 0.3 MB
+UNIT_TOKENS = 1 << 20  # two minutes of a core with the packaged model; at most 28 MB of maps, of 300 residues 0.3 MB
+ACTOR_TOKENS = 1 << 17  # 10 s of a core with the packaged model: for less no other process is worth its start
 SPECIAL_TOKENS = 2  # around a sequence: <cls> and <eos>
 
 
@@ -61,6 +62,11 @@ class Failure:
     row: int
     reason: str
     again: bool
+
+
+def actors_for(tokens: float) -> int:
+    """As many as have enough to do with so many forward tokens."""
+    return max(1, int(tokens / ACTOR_TOKENS))
 
 
 def cut(shard: int, spans: list[Span], lengths: list[int], budget: int, config: MapConfig) -> list[Unit]:

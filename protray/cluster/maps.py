@@ -90,11 +90,11 @@ def compute_maps(
     `on_progress(done, of, note)` counts forward tokens; `actor` may stand in for ``MapActor``.
     """
     (manifest.out / "maps").mkdir(exist_ok=True)
-    queue = Queue(manifest, config, stage.workers)
+    queue = Queue(manifest, config, stage)
     on_progress(*queue.progress())
     if manifest.unfinished:
         gpu = stage.gpus_per_worker > 0
-        start = ray.remote(num_cpus=stage.cpus_per_worker, num_gpus=stage.gpus_per_worker)(actor or MapActor)
+        start = ray.remote(**stage.options)(actor or MapActor)
         _work_off(queue, stage.workers, lambda: start.remote(config, threads, gpu), on_progress)
     manifest.finish()
     return queue.cached

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from protray.cluster.addresses import named
 from protray.cluster.estimate import Estimate, Line
-from protray.cluster.plan import Stage
+from protray.cluster.plan import Stage, amount
 from protray.cluster.start import Cluster
 
 
@@ -61,8 +61,7 @@ def _processes(stage: Stage | None) -> str:
 
 
 def _cluster(cluster: Cluster) -> str:
-    cpus, gpus = (cluster.resources.get(name, 0.0) for name in ("CPU", "GPU"))
-    text = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+    text = amount(cluster.nodes)
     return f"{text}, this machine" if cluster.local else f"{text} with all machines that are up or may be added"
 
 

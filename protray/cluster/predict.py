@@ -159,8 +159,7 @@ def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
     cluster = start_ray()
     try:
         check_shared(cluster, run.work)
-        pool = actor_pool("predict", cluster.resources, at_most=len(missing))
-        job_plan = make_plan([pool], cluster.resources, cluster.nodes)
+        job_plan = make_plan([actor_pool("predict", cluster.nodes, at_most=len(missing))], cluster.nodes)
         log.info("%s", describe(job_plan))
         with Progress("predict") as show:
             show(done, total)
@@ -187,8 +186,7 @@ def _run(run: PredictRun, parts: dict[int, list[Source]], job_plan: Plan) -> Ite
             fn_constructor_args=[str(run.model.resolve()), str(run.work.resolve()), run.max_length, threads, gpu],
             batch_size=1,
             batch_format="pyarrow",
-            num_cpus=stage.cpus_per_worker,
-            num_gpus=stage.gpus_per_worker or None,
+            **stage.options,
             compute=ray.data.ActorPoolStrategy(size=stage.workers),
         )
     )

@@ -39,9 +39,8 @@ def stages(run: PredictRun) -> Estimate:
     left = [source for part, done in zip(parts, there, strict=True) for source in part if not done]
     cost = np.array([cost_of(source) for source in left])
     with Trials(run.work) as trials:
-        resources = trials.cluster.resources
-        pool = actor_pool("predict", resources, at_most=max(1, len(parts) - sum(there)))
-        plan = make_plan([pool], resources, trials.cluster.nodes)
+        nodes = trials.cluster.nodes
+        plan = make_plan([actor_pool("predict", nodes, at_most=len(parts) - sum(there))], nodes)
         rate = None
         if left:
             piece = time_predictions, run.model.resolve(), tried(left, cost), run.max_length

@@ -71,14 +71,14 @@ def pretrain(run: PretrainRun) -> dict:
 
 
 def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.resources)
-    return plan.make_plan([stage], cluster.resources, cluster.nodes)
+    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.nodes)
+    return plan.make_plan([stage], cluster.nodes)
 
 
 def train_model(run: PretrainRun, job_plan: plan.Plan, folder: Path, tracker: Tracker, run_id: str) -> dict:
     """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
     stage = job_plan["pre-training"]
-    workers = Workers(count=stage.workers, gpus=stage.gpus_per_worker, threads=job_plan.threads("pre-training"))
+    workers = Workers.of(stage, job_plan.threads("pre-training"))
     with Progress("pre-training") as progress:
 
         def on_report(metrics: dict) -> None:
@@ -161,7 +161,7 @@ def save_model(config: MaskedLmConfig, weights: dict, folder: Path) -> None:
 def score_maps(run: PretrainRun, job_plan: plan.Plan, corpus: Path, model: Path, counts: list[int]) -> dict:
     """Name of a held-out set -> how well maps of one mask per position tell its residues; one Ray task for each."""
     stage = job_plan["pre-training"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker)(_score)
+    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_score)
     threads, on_gpu = job_plan.threads("pre-training"), stage.gpus_per_worker > 0
     sets = {path.stem: str(path.resolve()) for path in run.held_out} or {"held-out": None}
     results = {

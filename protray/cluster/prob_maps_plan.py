@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from protray.cluster.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.lengths import Lengths, read_lengths
 from protray.cluster.map_parts import missing_spans, spans_in
-from protray.cluster.map_units import MapConfig
+from protray.cluster.map_units import MapConfig, actors_for
 from protray.cluster.plan import Plan, actor_pool, make_plan
 from protray.cluster.prob_maps import ProbMapsRun, check
 from protray.cluster.remote import kept
@@ -42,7 +42,9 @@ def stages(run: ProbMapsRun) -> Estimate:
         return Estimate()
     lengths = read_lengths(files)
     with Trials(run.out) as trials:
-        plan = make_plan([actor_pool("maps", trials.cluster.resources)], trials.cluster.resources, trials.cluster.nodes)
+        tokens = manifest.tokens_left if manifest and manifest.shards else draw_by_cost(config, lengths)[1]
+        nodes = trials.cluster.nodes
+        plan = make_plan([actor_pool("maps", nodes, actors_for(tokens))], nodes)
         return trials.estimate([maps_line(trials, plan, config, lengths, manifest)], _left_out(lengths))
 
 

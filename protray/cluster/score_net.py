@@ -105,16 +105,14 @@ def held_out(data: Path | None) -> Structures:
 
 
 def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.resources, run.min_workers)
-    return plan.make_plan([stage], cluster.resources, cluster.nodes)
+    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
+    return plan.make_plan([stage], cluster.nodes)
 
 
 def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: str) -> dict:
     """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
     stage = job_plan["score net"]
-    workers = Workers(
-        count=stage.workers, least=stage.least, gpus=stage.gpus_per_worker, threads=job_plan.threads("score net")
-    )
+    workers = Workers.of(stage, job_plan.threads("score net"))
     settings = {
         "net": asdict(run.net),
         "fit": asdict(run.fit),
@@ -166,7 +164,7 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
     for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
     stage = job_plan["score net"]
-    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker)(_denoise)
+    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_denoise)
     log.info("denoising held-out chains")
     results, counts = ray.get(
         measure.remote(

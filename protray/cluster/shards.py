@@ -101,6 +101,11 @@ class Manifest:
         return [number for number, shard in enumerate(self.shards or []) if not shard.finished]
 
     @property
+    def tokens_left(self) -> int:
+        """Forward tokens of the shards that are not finished."""
+        return sum(shard.tokens for shard in self.shards or [] if not shard.finished)
+
+    @property
     def complete(self) -> bool:
         """Whether there is nothing left to do: no protein, no clearing up."""
         return self.shards is not None and not self.unfinished and not self.work.exists()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protray.cluster.addresses import named
-from protray.cluster.capacity import cluster_nodes
+from protray.cluster.capacity import Node, cluster_nodes
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,9 @@ LOUD = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the planner may hand out.
+    """What the planner may hand out: all nodes that are up or that the autoscaler may add."""
 
-    `resources` is the sum over all nodes that are up or that the autoscaler may add; `nodes` has one entry per such
-    node.
-    """
-
-    resources: Mapping[str, float]
-    nodes: tuple[Mapping[str, float], ...]
+    nodes: tuple[Node, ...]
     local: bool  # started for this job on this machine
     ours: bool  # started by this very call, so ours to end
 
@@ -111,9 +106,7 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
             ) from None
         _show_only_our_lines()
     _quieten()
-    nodes = cluster_nodes(joined=bool(address))
-    total = {name: sum(node.get(name, 0.0) for node in nodes) for name in {name for node in nodes for name in node}}
-    return Cluster(total, nodes, local=not address, ours=ours)
+    return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
 
 
 def prepare_environment() -> None:

@@ -8,7 +8,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import ray.train.collective
 import ray.train.torch
 
 from protray.cluster.checkpoints import Checkpoints, folder_name
+from protray.cluster.plan import Stage
 from protray.cluster.tracking import Tracker
 from protray.training.checkpoint import save_state
 from protray.training.world import World
@@ -49,6 +50,15 @@ class Workers:
     gpus: float = 0.0
     threads: int = 1  # of torch, per worker
     max_failures: int = 3  # restarts from the last checkpoint before giving up
+    labels: dict[str, str] = field(default_factory=dict)  # of the nodes that they may run on
+
+    @classmethod
+    def of(cls, stage: Stage, threads: int) -> "Workers":
+        """Those of a stage of the plan."""
+        return cls(
+            count=stage.workers, least=stage.least, cpus=stage.cpus_per_worker, gpus=stage.gpus_per_worker,
+            threads=threads, labels=stage.labels,
+        )  # fmt: skip
 
 
 @ray.remote(num_cpus=0)
@@ -108,6 +118,7 @@ def train(
             num_workers=workers.count if workers.least is None else (workers.least, workers.count),
             use_gpu=workers.gpus > 0,
             resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
+            label_selector=workers.labels or None,
         ),
         run_config=ray.train.RunConfig(
             name=name,

@@ -5,6 +5,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import ray
+
 from protray.cluster.sweep_trial import Outcome
 
 STEPS = 3
@@ -54,6 +56,7 @@ class ParabolaJob:
     def train(self, settings, shared, folder, report, resume, device) -> Outcome:  # noqa: ANN001
         with open(shared.out / "trained.txt", "a") as file:
             file.write(f"{settings.x} {settings.fit.seed} {resume['epoch'] if resume else 0}\n")
+        (shared.out / f"node-{ray.get_runtime_context().get_node_id()}").touch()
         if settings.x == shared.not_finite:
             raise FloatingPointError("loss is nan in epoch 1 with ['1abcA']")
         first = resume["epoch"] if resume else 0

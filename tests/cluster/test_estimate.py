@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from protray.cluster import estimate
+from protray.cluster.capacity import Node
 from protray.cluster.estimate import (
     EnoughError,
     Estimate,
@@ -23,7 +24,7 @@ from protray.cluster.plan import Stage
 from protray.cluster.plan_table import cells, print_estimate
 from protray.cluster.start import Cluster
 
-LAPTOP = Cluster({"CPU": 2.0}, ({"CPU": 2.0},), local=True, ours=True)
+LAPTOP = Cluster((Node({"CPU": 2.0}),), local=True, ours=True)
 MAPS = Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1)
 
 

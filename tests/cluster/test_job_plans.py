@@ -20,6 +20,7 @@ from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster import estimate
+from protray.cluster.capacity import Node
 from protray.cluster.estimate import Line, Seat, Timed, Trials
 from protray.cluster.map_parts import Rows, Span, write_part
 from protray.cluster.map_units import MapConfig
@@ -31,7 +32,7 @@ from protray.inference.many import Source
 from protray.seq.alphabet import AMINO_ACIDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
-TWO = Cluster({"CPU": 2.0}, ({"CPU": 2.0},), local=True, ours=False)
+TWO = Cluster((Node({"CPU": 2.0}),), local=True, ours=False)
 
 
 def job(name: str) -> ModuleType:
@@ -139,7 +140,7 @@ def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
     write_part([Rows(Span(0, 0, 9), np.zeros((9, 20), np.float32), None)], parts / "a.arrow", config.schema)
     monkeypatch.setattr(Trials, "run", lambda *_: [Timed(90, 2), Timed(90, 2)])
     trials = Trials(tmp_path)
-    plan = make_plan([actor_pool("maps", TWO.resources)], TWO.resources)
+    plan = make_plan([actor_pool("maps", TWO.nodes)], TWO.nodes)
     line = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), manifest)
     assert (line.rows, line.done, line.parts) == (3, 2, "1 of 2 shards")
     assert line.seconds == pytest.approx(180 / (2 * 45))
@@ -162,8 +163,9 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     keys = stage_keys(run.stages(0), digest(inputs))
     check_same_settings(run)
     cache = run.out / "cache"
-    for path in (cache / digest(inputs) / "maps.arrow", cache / f"{slug('teacher')}-{keys['teacher']}" / "stage.json"):
-        path.parent.mkdir(parents=True)
+    known, teacher = cache / digest(inputs), cache / f"{slug('teacher')}-{keys['teacher']}"
+    for path in (known / "proteins.arrow", known / "maps.arrow", teacher / "stage.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(Trials, "run", lambda *_, **__: [(2e-6, 1e-6)])

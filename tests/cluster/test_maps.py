@@ -60,7 +60,7 @@ def test_pieces_shards_and_windows_give_the_models_maps(ray_local, lm, tmp_path,
     )
     monkeypatch.setattr(map_queue, "UNIT_TOKENS", 300)
     monkeypatch.setattr(masked, "TOKENS_AT_ONCE", 50)
-    monkeypatch.setattr(plan, "actor_pool", lambda name, resources: replace(ONE, workers=2))
+    monkeypatch.setattr(plan, "actor_pool", lambda name, nodes, at_most: replace(ONE, workers=2))
     run = ProbMapsRun(data=tmp_path / "p.fasta", lm=str(lm), out=tmp_path / "out", hidden=True, shard=8)
     summary = prob_maps(run)
     assert (summary["n_computed"], summary["n_cached"], summary["n_rejected"], summary["cached"]) == (13, 0, 1, False)

@@ -2,13 +2,14 @@
 
 import pytest
 
-from protray.cluster.plan import Stage, actor_pool, describe, make_plan
+from protray.cluster.capacity import Node
+from protray.cluster.plan import Stage, actor_pool, describe, make_plan, trials_at_once
 
-LAPTOP = {"CPU": 2.0, "memory": 4e9}
-FOUR_NODES = [{"CPU": 16.0, "GPU": 2.0}] * 4
-CLUSTER = {"CPU": 64.0, "GPU": 8.0}
-MIXED_NODES = [{"CPU": 64.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}]
-MIXED = {"CPU": 80.0, "GPU": 4.0}
+LAPTOP = [Node({"CPU": 2.0, "memory": 4e9})]
+CLUSTER = [Node({"CPU": 16.0, "GPU": 2.0})] * 4
+MIXED = [Node({"CPU": 64.0}), Node({"CPU": 8.0, "GPU": 2.0}), Node({"CPU": 8.0, "GPU": 2.0})]
+CPU_NODE, GPU_NODE = Node({"CPU": 16.0}, "cpu"), Node({"CPU": 8.0, "GPU": 1.0}, "gpu")
+POOLS = [Node({}, "head"), CPU_NODE, CPU_NODE, GPU_NODE]
 
 
 def a_map(workers: int, cpus: float, data_cpus: float = 1.0, gpus: float = 0.0) -> Stage:
@@ -66,51 +67,82 @@ def test_refusal_names_every_stage_its_numbers_and_the_way_out() -> None:
 
 
 def test_gpus_are_counted() -> None:
-    make_plan([a_trainer(8, 1, gpus=1)], CLUSTER, FOUR_NODES)
+    make_plan([a_trainer(8, 1, gpus=1)], CLUSTER)
     with pytest.raises(ValueError, match="9 x 1 = 9 GPUs, but the cluster has 8; use at most 8 workers"):
-        make_plan([a_trainer(9, 1, gpus=1)], CLUSTER, FOUR_NODES)
+        make_plan([a_trainer(9, 1, gpus=1)], CLUSTER)
     with pytest.raises(ValueError, match="2 x 1 = 2 GPUs, but the cluster has 0; run it on CPUs"):
         make_plan([a_trainer(2, 1, gpus=1)], LAPTOP)
 
 
 def test_a_worker_cannot_span_nodes() -> None:
     """64 CPUs in all, but 16 per node: one 10-CPU worker per node, so 4 of them fit and 5 do not."""
-    make_plan([a_trainer(4, 10)], CLUSTER, FOUR_NODES)
+    make_plan([a_trainer(4, 10)], CLUSTER)
     with pytest.raises(ValueError, match="5 workers of 10 CPUs, but only 4 fit"):
-        make_plan([a_trainer(5, 10)], CLUSTER, FOUR_NODES)
+        make_plan([a_trainer(5, 10)], CLUSTER)
 
 
 @pytest.mark.parametrize(
-    ("stage", "resources", "nodes", "threads"),
+    ("stage", "nodes", "threads"),
     [
-        (a_trainer(1, 1), LAPTOP, (), 2),  # alone on 2 cores
-        (a_trainer(2, 1), LAPTOP, (), 1),
-        (a_map(1, 1), LAPTOP, (), 2),  # the CPU kept for data is idle while the actor computes
-        (a_map(2, 0.5), LAPTOP, (), 1),
-        (a_trainer(1, 2), LAPTOP, (), 2),
-        (a_trainer(4, 4), CLUSTER, FOUR_NODES, 4),  # chosen on purpose
-        (a_trainer(4, 1), CLUSTER, FOUR_NODES, 4),  # Ray packs all 4 on one node: 16 / 4
-        (a_trainer(40, 1), CLUSTER, FOUR_NODES, 1),  # 16 per node: 16 / 16
-        (a_trainer(4, 1, gpus=1), MIXED, MIXED_NODES, 4),  # on the GPU node, whatever the other has: 8 / 2
+        (a_trainer(1, 1), LAPTOP, 2),  # alone on 2 cores
+        (a_trainer(2, 1), LAPTOP, 1),
+        (a_map(1, 1), LAPTOP, 2),  # the CPU kept for data is idle while the actor computes
+        (a_map(2, 0.5), LAPTOP, 1),
+        (a_trainer(1, 2), LAPTOP, 2),
+        (a_trainer(4, 4), CLUSTER, 4),  # chosen on purpose
+        (a_trainer(4, 1), CLUSTER, 4),  # Ray packs all 4 on one node: 16 / 4
+        (a_trainer(40, 1), CLUSTER, 1),  # 16 per node: 16 / 16
+        (a_trainer(4, 1, gpus=1), MIXED, 4),  # on the GPU node, whatever the other has: 8 / 2
     ],
 )
-def test_threads(stage, resources, nodes, threads) -> None:
-    assert make_plan([stage], resources, nodes).threads(stage.name) == threads
+def test_threads(stage, nodes, threads) -> None:
+    assert make_plan([stage], nodes).threads(stage.name) == threads
 
 
 @pytest.mark.parametrize(
-    ("resources", "at_most", "workers", "each"),
+    ("nodes", "at_most", "workers", "each"),
     [
         (LAPTOP, None, 2, 0.5),
-        ({"CPU": 8.0}, None, 7, 1.0),  # 8 - 1
-        ({"CPU": 8.0}, 3, 3, 1.0),
-        ({"CPU": 16.0, "GPU": 4.0}, None, 4, 1.0),  # one per GPU
+        (LAPTOP, 1, 1, 0.5),
+        (LAPTOP, 0, 1, 0.5),
+        ([Node({"CPU": 1.0})] * 2, None, 1, 1.0),  # with a half taken on each, none would have a whole one left
+        ([Node({"CPU": 1.5})] * 3, None, 2, 1.0),  # 3 whole ones - 1
+        ([Node({}), Node({"CPU": 2.0})], None, 2, 0.5),  # a head without CPUs
+        ([Node({"CPU": 8.0})], None, 7, 1.0),  # 8 - 1
+        ([Node({"CPU": 8.0})], 3, 3, 1.0),
+        ([Node({"CPU": 8.0}), CPU_NODE], None, 15, 1.0),  # on the node that is for it
+        ([Node({"CPU": 16.0, "GPU": 4.0})], None, 4, 1.0),  # one per GPU
     ],
 )
-def test_actor_pool_by_hand(resources, at_most, workers, each) -> None:
-    stage = actor_pool("maps", resources, at_most)
-    assert (stage.workers, stage.cpus_per_worker, stage.gpus) == (workers, each, resources.get("GPU", 0))
-    make_plan([stage], resources)  # fits
+def test_actor_pool_by_hand(nodes, at_most, workers, each) -> None:
+    stage = actor_pool("maps", nodes, at_most)
+    assert (stage.workers, stage.cpus_per_worker, stage.gpus) == (workers, each, sum(node.gpus for node in nodes))
+    make_plan([stage], nodes)  # fits
+
+
+@pytest.mark.parametrize(
+    ("stage", "pool"),
+    [
+        (a_trainer(4, 1), "cpu"),
+        (a_trainer(32, 1), "cpu"),
+        (a_trainer(33, 1), ""),  # of 40 CPUs the pool has 32
+        (a_map(31, 1), "cpu"),  # 31 + 1
+        (a_map(32, 1), ""),
+        (a_trainer(1, 1, gpus=1), "gpu"),
+        (a_trainer(8, 1, gpus=0.1), "gpu"),
+    ],
+)
+def test_work_stays_in_its_pool_if_it_fits_there(stage, pool) -> None:
+    plan = make_plan([stage], POOLS)
+    assert plan[stage.name].pool == pool
+    assert plan[stage.name].labels == ({"protray-pool": pool} if pool else {})
+    assert (f"on protray-pool: {pool}" in describe(plan)) == bool(pool)
+
+
+def test_trials_are_counted_in_their_pool() -> None:
+    """8 CPUs each: 2 on each of the two CPU nodes; the GPU node, which had room for one more, is left alone."""
+    assert trials_at_once(8, 0, POOLS) == 4
+    assert trials_at_once(8, 0, POOLS[-1:]) == 1
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_a_restart_makes_only_what_is_missing_or_was_made_from_other_maps(run, m
         asked.extend(piece["name"] for piece in pieces)
         return [(number, task(piece, run)) for number, piece in enumerate(pieces)]
 
-    monkeypatch.setattr(module, "start_ray", lambda: Cluster({}, (), local=True, ours=False))
+    monkeypatch.setattr(module, "start_ray", lambda: Cluster((), local=True, ours=False))
     monkeypatch.setattr(module, "stop_ray", lambda cluster: None)
     monkeypatch.setattr(module, "run_tasks", here)
     assert make_pseudo(run)["n_proteins"] == 5

@@ -45,7 +45,7 @@ again = start_ray()
 stop_ray(again)
 still_up = ray.is_initialized()
 facts = {
-    "cpus": cluster.resources["CPU"],
+    "cpus": sum(node.cpus for node in cluster.nodes),
     "nodes": [node["NodeID"] for node in ray.nodes()],
     "address": ray.get_runtime_context().gcs_address,
     "local": cluster.local,
@@ -102,7 +102,7 @@ import ray
 job = '''
 from protray.cluster.start import start_ray, stop_ray
 cluster = start_ray()
-print(cluster.resources["CPU"], cluster.local, cluster.ours)
+print(sum(node.cpus for node in cluster.nodes), cluster.local, cluster.ours)
 stop_ray(cluster)
 '''
 os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address

@@ -1,0 +1,70 @@
+"""Work that stays on the nodes that are labelled for it.  Run with `pytest -m cluster`."""
+
+from pathlib import Path
+
+import pytest
+import sweep_job
+from faults import SETTINGS, Letters, faulty, note_node
+from ray import cloudpickle
+from sweep_job import STUDY, ParabolaJob
+from tiny_model import save_tiny_lm
+from tracking_store import forget
+
+from protray.cluster.capacity import POOL, cluster_nodes
+from protray.cluster.plan import make_plan, trainer
+from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+from protray.cluster.sweep_run import SweepRun
+
+pytestmark = pytest.mark.cluster
+cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
+
+
+@pytest.fixture
+def ours(nodes) -> str:
+    """The node of the pool ``cpu``; that of the other pool has more room."""
+    node = nodes.add_node(num_cpus=3, labels={POOL: "cpu"})
+    nodes.add_node(num_cpus=6, labels={POOL: "gpu"})
+    nodes.wait_for_nodes()
+    return node.node_id
+
+
+def test_a_training(ours, tmp_path: Path) -> None:
+    from protray.cluster.trainer import Workers, train
+
+    nodes = cluster_nodes(joined=True)
+    assert sorted((node.cpus, node.pool) for node in nodes) == [(0, ""), (3, "cpu"), (6, "gpu")]
+    stage = make_plan([trainer("train", 2, None, nodes)], nodes)["train"]
+    loop = faulty(note_node(tmp_path))
+    train(loop, SETTINGS, name="run", storage=tmp_path, workers=Workers.of(stage, 1), on_report=Letters())
+    assert {(tmp_path / f"rank-{rank}").read_text() for rank in range(2)} == {ours}
+
+
+def test_a_sweep(ours, database, tmp_path: Path, monkeypatch) -> None:
+    from protray.cluster import sweep
+
+    (tmp_path / "study.py").write_text(STUDY)
+    monkeypatch.setattr(sweep, "job_module", lambda name: ParabolaJob())
+    forget()
+    sweep.sweep(
+        SweepRun(
+            space=str(tmp_path / "study.py"), out=tmp_path / "out", repeats=0,
+            mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
+        )
+    )  # fmt: skip
+    assert {path.name for path in (tmp_path / "out").glob("node-*")} == {f"node-{ours}"}
+
+
+def test_maps(ours, tmp_path: Path, monkeypatch) -> None:
+    from protray.cluster import maps
+
+    class Noting(maps.MapActor):
+        def open(self) -> None:
+            import ray
+
+            (tmp_path / f"node-{ray.get_runtime_context().get_node_id()}").touch()
+            super().open()
+
+    monkeypatch.setattr(maps, "MapActor", Noting)
+    (tmp_path / "p.fasta").write_text("".join(f">p{n}\n{'MKTAYIAKQR' * 5}\n" for n in range(120)))
+    prob_maps(ProbMapsRun(data=tmp_path / "p.fasta", lm=str(save_tiny_lm(tmp_path / "lm")), out=tmp_path / "out"))
+    assert {path.name for path in tmp_path.glob("node-*")} == {f"node-{ours}"}
