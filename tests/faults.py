@@ -37,12 +37,11 @@ def same_curve(found: list[dict], expected: list[dict]) -> None:
         assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
 
 
-def faulty(fault: Callable[[dict, World], None], pause: float = 0.0) -> Callable:
-    """The training loop with `fault(metrics, world)` after every step, and a pause, so that nothing is over too soon.
+def faulty(fault: Callable[[dict, World], None], pause: float = 0.0, train_on: Callable = pipeline._loop) -> Callable:
+    """A training loop with `fault(metrics, world)` after every step, and a pause, so that nothing is over too soon.
 
     A nested function, since those travel to the workers by value.
     """
-    train_on = pipeline._loop
 
     def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
         def report_and_fail(metrics, state):  # noqa: ANN001, ANN202
@@ -62,6 +61,17 @@ def once(marker: Path, step: int, rank: int, what: Callable[[], None]) -> Callab
         if metrics["step"] == step and world.rank == rank and not marker.exists():
             marker.touch()
             what()
+
+    return fault
+
+
+def note_node(folder: Path) -> Callable[[dict, World], None]:
+    """A fault that is none: every rank writes down its node."""
+
+    def fault(metrics, world):  # noqa: ANN001, ANN202
+        import ray
+
+        (folder / f"rank-{world.rank}").write_text(ray.get_runtime_context().get_node_id())
 
     return fault
 

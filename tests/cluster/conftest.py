@@ -69,6 +69,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Cluster]":
 
     from protray.cluster.start import start_ray
 
+    ray.shutdown()  # of `ray_local`, in which the test would run otherwise; ask for that one earlier in a file
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     start_ray()

@@ -1,12 +1,19 @@
 """What a training loses when workers and nodes are lost, and that its curve stays the same.  Run with `-m cluster`."""
 
 import functools
+import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from faults import FIT, SETTINGS, Letters, faulty, kill, once, same_curve, unbroken
+from faults import FIT, SETTINGS, Letters, faulty, kill, note_node, once, same_curve, unbroken
+from tiny import FEATURES, tiny_proteins, tiny_stages
+
+from protray.data.arrow import write_arrow
+from protray.training.session import run_stages
 
 pytestmark = pytest.mark.cluster
 
@@ -22,17 +29,6 @@ def run(out: Path, loop, letters: Letters, **workers: object) -> list[dict]:  # 
 
     state = train(loop, SETTINGS, name="run", storage=out, workers=Workers(**workers), on_report=letters)
     return state["position"]["history"]
-
-
-def note_node(folder: Path):  # noqa: ANN201
-    """A fault that is none: every rank writes down its node."""
-
-    def fault(metrics, world):  # noqa: ANN001, ANN202
-        import ray
-
-        (folder / f"rank-{world.rank}").write_text(ray.get_runtime_context().get_node_id())
-
-    return fault
 
 
 def kill_node_of(nodes, folder: Path, rank: int, letters: Letters, step: int) -> threading.Thread:  # noqa: ANN001
@@ -72,29 +68,72 @@ def test_a_killed_node_and_a_spare_one(nodes, tmp_path, expected) -> None:
     assert 0 < letters.lost() <= FIT.validate_every + 2  # the step that was seen, and those until the kill took effect
 
 
-def test_an_elastic_training_goes_on_with_fewer_and_grows_again(nodes, tmp_path, expected, monkeypatch) -> None:
+@pytest.fixture
+def eager(monkeypatch) -> None:
+    """An elastic training looks for new nodes every 3 s, not every 60."""
     import ray.train
 
-    config = functools.partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=3)  # 60 by default
+    config = functools.partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=3)
     monkeypatch.setattr(ray.train, "ScalingConfig", config)
+
+
+def shrink_and_grow(nodes, folder: Path, train: Callable[[], Any], letters: Letters, step: int) -> Any:  # noqa: ANN001, ANN401
+    """Take one of two nodes from a training that has come to `step`, give it another, and return what it returns."""
+    results = []
+    training = threading.Thread(target=lambda: results.append(train()), daemon=True)
     for _ in range(2):
         nodes.add_node(num_cpus=1)
-    letters, curves = Letters(), []
-    killer = kill_node_of(nodes, tmp_path, 1, letters, 7)
-    loop = faulty(note_node(tmp_path), pause=0.8)
-    training = threading.Thread(
-        target=lambda: curves.append(run(tmp_path, loop, letters, count=2, least=1)), daemon=True
-    )
+    killer = kill_node_of(nodes, folder, 1, letters, step)
     training.start()
     killer.join(timeout=120)
     while training.is_alive() and not any(metrics.get("train/world_size") == 1 for _, metrics in letters.seen):
         time.sleep(0.1)
     nodes.add_node(num_cpus=1)  # in the main thread
     training.join(timeout=240)
-    same_curve(curves[0], expected)
-    sizes = [point["train/world_size"] for point in curves[0]]
+    return results[0]
+
+
+def test_an_elastic_training_goes_on_with_fewer_and_grows_again(nodes, eager, tmp_path, expected) -> None:
+    letters = Letters()
+    loop = faulty(note_node(tmp_path), pause=0.8)
+    train = functools.partial(run, tmp_path, loop, letters, count=2, least=1)
+    curve = shrink_and_grow(nodes, tmp_path, train, letters, 7)
+    same_curve(curve, expected)
+    sizes = [point["train/world_size"] for point in curve]
     assert (sizes[0], min(sizes), sizes[-1]) == (2, 1, 2)
     letters.tell("node killed, elastic 1 to 2")
+
+
+def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
+    """A stage of distil, with a checkpoint after each of its epochs."""
+    from protray.cluster import distil
+    from protray.cluster.trainer import Workers, train
+
+    proteins, stage = tiny_proteins(), tiny_stages(epochs=40)["Real"]
+    write_arrow(proteins.table, tmp_path / "proteins.arrow")
+    write_arrow(proteins.maps, tmp_path / "maps.arrow")
+    run_stages([stage], {stage.name: tmp_path / "expected"}, proteins, FEATURES, lambda *_: None)
+    settings = {
+        "stages": [stage], "folders": {stage.name: tmp_path / "found"}, "inputs": tmp_path, "features": FEATURES,
+    }  # fmt: skip
+    letters = Letters()
+    loop = faulty(note_node(tmp_path), pause=0.8, train_on=distil._loop)
+    shrink_and_grow(
+        nodes, tmp_path, letters=letters, step=5,
+        train=lambda: train(
+            loop, settings, name="run", storage=tmp_path, workers=Workers(count=2, least=1),
+            on_report=lambda metrics: letters(metrics | {"step": metrics["epoch"]}) if "epoch" in metrics else None,
+        ),
+    )  # fmt: skip
+    expected, found = (
+        json.loads((tmp_path / folder / "stage.json").read_text())["history"] for folder in ("expected", "found")
+    )
+    sizes = [point["train/world_size"] for point in found]
+    assert (sizes[0], min(sizes), sizes[-1]) == (2, 1, 2)
+    for name in ("train/loss", "validation/q3"):
+        assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
+    letters.tell("node killed in a stage of distil, elastic 1 to 2")
+    assert letters.lost() <= 2  # the epoch in flight, and the one that was over when the kill took effect
 
 
 def test_three_workers_share_four_micro_batches(nodes, tmp_path, expected) -> None:
