@@ -101,7 +101,7 @@ class Letters:
     def lost(self) -> int:
         """The most steps that were taken again after one fault."""
         steps = [metrics["step"] for _, metrics in self.seen]
-        return max((before - after + 1 for before, after in zip(steps, steps[1:], strict=False)), default=0)
+        return max(0, *(before - after + 1 for before, after in zip(steps, steps[1:], strict=False)))
 
     def recovery(self) -> float:
         """Seconds from the last step before a fault to the first new one after it; the longest of several faults."""

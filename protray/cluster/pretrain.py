@@ -71,7 +71,7 @@ def pretrain(run: PretrainRun) -> dict:
 
 
 def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.nodes)
+    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
     return plan.make_plan([stage], cluster.nodes)
 
 

@@ -29,6 +29,8 @@ class PretrainRun:
     """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
     workers: int = 1
     """Ray Train workers (DDP); the steps are the same for any number."""
+    min_workers: int | None = None
+    """Elastic: go on with so few when nodes are lost, and with up to `workers` again when there are more."""
     gpus_per_worker: float | None = None
     """Default: 1 where the cluster has GPUs."""
     lm: MaskedLmConfig = field(default_factory=MaskedLmConfig)

@@ -124,6 +124,7 @@ def fit(
             metrics |= {
                 "train/nonfinite_steps": at.nonfinite,
                 "train/learning_rate": learning_rate(at.step - 1, config),
+                "train/world_size": world.size,
             }
             metrics |= {"train/residues_per_second": speed} | validate(model, validation, bf16, world)
             at.history.append(metrics)

@@ -5,15 +5,21 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from faults import FIT, SETTINGS, Letters, faulty, kill, note_node, once, same_curve, unbroken
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.arrow import write_arrow
+from protray.plm.encode import IdTable, Sieve, add_up, encode_files
+from protray.plm.pretraining import MaskedLmConfig
+from protray.seq.alphabet import AMINO_ACIDS
 from protray.training.session import run_stages
+from protray.training.world import World
 
 pytestmark = pytest.mark.cluster
 
@@ -134,6 +140,44 @@ def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
         assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
     letters.tell("node killed in a stage of distil, elastic 1 to 2")
     assert letters.lost() <= 2  # the epoch in flight, and the one that was over when the kill took effect
+
+
+def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
+    """A language model, with a point of its curve every 4 steps and a checkpoint every 2."""
+    from protray.cluster import pretrain
+    from protray.cluster.trainer import Workers, train
+
+    words = ["".join(np.random.default_rng(m).choice(list(AMINO_ACIDS), 30 + m % 20)) for m in range(90)]
+    (tmp_path / "a.fasta").write_text("".join(f">p{m}\n{word}\n" for m, word in enumerate(words)))
+    sieve = Sieve(min_length=1, clusters=IdTable.make((f"p{m}", m % 9 == 0) for m in range(90)))
+    corpus = add_up([encode_files([tmp_path / "a.fasta"], tmp_path, "0", sieve)])
+    (tmp_path / "corpus.json").write_text(json.dumps(corpus))
+    lm = MaskedLmConfig(
+        steps=60, warmup=2, tokens_per_step=320, tokens_at_once=160, crop=32, report_every=4, checkpoint_every=2,
+        validation_sequences=10, bf16=False,
+    )  # fmt: skip
+    settings = {"lm": asdict(lm), "corpus": str(tmp_path), "held_out": None, "min_length": 1}
+    states: list[dict | None] = []
+    pretrain._loop(settings, lambda _, state: states.append(state), None, World())
+    assert states[-1]
+    expected = states[-1]["position"]["history"]
+
+    letters = Letters()
+    loop = faulty(note_node(tmp_path), pause=1.2, train_on=pretrain._loop)
+    state = shrink_and_grow(
+        nodes, tmp_path, letters=letters, step=8,
+        train=lambda: train(
+            loop, settings, name="run", storage=tmp_path, workers=Workers(count=2, least=1), on_report=letters
+        ),
+    )  # fmt: skip
+    found = state["position"]["history"]
+    sizes = [point["train/world_size"] for point in found]
+    assert (sizes[0], min(sizes), sizes[-1]) == (2, 1, 2)
+    assert [point["step"] for point in found] == [point["step"] for point in expected]
+    for name in ("train/perplexity", "validation/perplexity"):
+        assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
+    letters.tell("node killed in pre-training, elastic 1 to 2")
+    assert letters.lost() <= 2 * lm.checkpoint_every
 
 
 def test_three_workers_share_four_micro_batches(nodes, tmp_path, expected) -> None:

@@ -126,6 +126,8 @@ def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path, mo
     module.pretrain(run_of(inputs, out, workers=2))
     one, two = curve(finished, "protray-pretrain"), curve(out, "protray-pretrain")
     assert one.keys() == two.keys()
+    assert {value for _, value in one.pop("train/world_size")} == {1}
+    assert {value for _, value in two.pop("train/world_size")} == {2}
     for name in one.keys() - {"train/residues_per_second"}:
         assert [step for step, _ in two[name]] == [step for step, _ in one[name]], name
         expected = pytest.approx([value for _, value in one[name]], rel=2e-3 if name.startswith("maps") else 1e-4)
