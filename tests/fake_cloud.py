@@ -49,10 +49,7 @@ class FakeCloud:
         }  # fmt: skip
         command = [
             str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0",
-            "--node-ip-address=127.0.0.1", f"--port={port_of(self.gcs)}", f"--temp-dir={self.folder}/ray",
-            f"--autoscaling-config={self.config}", f"--dashboard-port={port_of(self.dashboard)}",
-            f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
-            "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=100000000",
+            f"--autoscaling-config={self.config}", *head_options(self.folder, self.gcs, self.dashboard),
         ]  # fmt: skip
         with (self.folder / "head.log").open("w") as log:
             self.head = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=log, stderr=log)
@@ -90,18 +87,10 @@ class FakeCloud:
             assert time.monotonic() < deadline, f"{self.seen} nodes so far, not {nodes}; see {self.folder}"
             time.sleep(0.2)
 
-    def processes(self) -> list[psutil.Process]:
-        """All of this cluster's, and of no other's: descendants of the head, or with its folder in their command."""
-        found = []
-        for process in psutil.process_iter(["cmdline", "ppid"]):
-            if any(str(self.folder) in word for word in process.info["cmdline"] or ()):
-                found += [process, *process.children(recursive=True)]
-        return list({process.pid: process for process in found}.values())
-
     def _watch(self) -> None:
         while not self.stopped.wait(0.5):
             try:
-                raylets = [process for process in self.processes() if process.name() == "raylet"]
+                raylets = [process for process in processes_of(self.folder) if process.name() == "raylet"]
                 pids = {raylet.pid for raylet in raylets}
                 raylets = [raylet for raylet in raylets if raylet.ppid() not in pids]  # which are about to be workers
                 raylets.sort(key=lambda process: process.create_time())
@@ -124,16 +113,38 @@ class FakeCloud:
     def stop(self) -> None:
         """End what was started here."""
         self.stopped.set()
-        for _ in range(3):
-            running = self.processes()
-            for process in running:
-                try:
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    pass
-            psutil.wait_procs(running, timeout=10)
+        end_processes_of(self.folder)
         self.head.wait(timeout=30)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def head_options(folder: Path, gcs: str, dashboard: str) -> list[str]:
+    """What `ray start --head` needs on a machine where other clusters run: ports and a folder of its own."""
+    return [
+        "--node-ip-address=127.0.0.1", f"--port={port_of(gcs)}", f"--dashboard-port={port_of(dashboard)}",
+        f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
+        "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=100000000", f"--temp-dir={folder}/ray",
+    ]  # fmt: skip
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """All of the cluster with this folder, and of no other: with the folder in their command, or below such a one."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            found += [process, *process.children(recursive=True)]
+    return list({process.pid: process for process in found}.values())
+
+
+def end_processes_of(folder: Path) -> None:
+    for _ in range(3):
+        running = processes_of(folder)
+        for process in running:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+        psutil.wait_procs(running, timeout=10)
 
 
 def free_port() -> int:

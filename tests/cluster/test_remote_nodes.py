@@ -23,7 +23,7 @@ from faults import FIT, NET, STEPS, same_curve, unbroken
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny import tiny_networks, tiny_proteins
-from tiny_model import save_tiny_lm
+from tiny_model import save_tiny_lm, save_tiny_model
 from tracking_store import curve, forget
 
 from protray.cluster import remote
@@ -293,11 +293,13 @@ def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
     from protray.cluster.embed import EmbedRun, embed
+    from protray.cluster.predict import PredictRun, predict
     from protray.cluster.prepare import PrepareConfig, finished, prepare
 
     nodes.new_mirror()
     models = remote.located(Path("s3:/bucket/models"))
     save_random_net(models / "score")
+    save_tiny_model(models / "distil", nodes.folder / "lm")
     remote.push(models)
     (nodes.folder / "msas").mkdir()
     for name in "abcdef":
@@ -314,6 +316,16 @@ def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
     assert {name.split("/")[0] for name in keys(chains.out)} == {"embeddings", "manifest.json", "rejected.parquet"}
     nodes.new_mirror()
     assert embed(chains)["cached"]
+
+    # two nodes of one CPU: the actor has one, reading and writing the other
+    predictions = PredictRun(
+        model=Path("s3:/bucket/models/distil"), msas=nodes.folder / "msas", out=Path("s3:/bucket/predicted/p.parquet")
+    )
+    nodes.new_mirror()
+    assert predict(predictions)["n_predicted"] == 6
+    assert keys(predictions.out.parent) == {"p.parquet", "p.rejected.parquet"}
+    nodes.new_mirror()
+    assert predict(predictions)["cached"]
 
     dataset = PrepareConfig(msas=nodes.folder / "msas", out=Path("s3:/bucket/dataset"))
     summary = prepare(dataset)
