@@ -218,6 +218,7 @@ def test_two_workers_give_the_curve_of_one(tmp_path) -> None:
     one, two = (torch.load(tmp_path / f"{size}.pt", weights_only=True) for size in (1, 2))
     assert len(one["curve"]) == 3
     for alone, together in zip(one["curve"], two["curve"], strict=True):
+        assert (alone.pop("train/world_size"), together.pop("train/world_size")) == (1, 2)
         assert together == pytest.approx(alone, rel=1e-4)
     for name, weight in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], weight, rtol=1e-3, atol=1e-4)
