@@ -30,7 +30,7 @@ def main() -> int:
     from protray.cluster.distil import distil
     from protray.cluster.distil_summary import print_summary
 
-    return run_job(lambda: print_summary(run, distil(run)), run.out)
+    return run_job(lambda: print_summary(run, distil(run)), run.out, alone=True)
 
 
 if __name__ == "__main__":

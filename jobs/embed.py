@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         done = f"chains     {computed} embedded, {cached} cached, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out / "embeddings", run.out / "rejected.parquet")
 
-    return run_job(work, run.out)
+    return run_job(work, run.out, alone=True)
 
 
 if __name__ == "__main__":

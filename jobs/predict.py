@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         done = f"proteins   {summary['n_predicted']} predicted, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out, run.rejected)
 
-    return run_job(work, run.out)
+    return run_job(work, run.out, alone=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         print_summary(config, finished(config) or run_with_progress(lambda report: prepare(config, report), config.out))
 
-    return run_job(work, config.out)
+    return run_job(work, config.out, alone=True)
 
 
 def print_summary(config: PrepareConfig, summary: dict) -> None:

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         made = finished(config) or run_with_progress(lambda report: prepare_structures(config, report), config.out)
         print_summary(config, made)
 
-    return run_job(work, config.out)
+    return run_job(work, config.out, alone=True)
 
 
 def print_summary(config: StructuresConfig, summary: dict) -> None:

@@ -31,7 +31,7 @@ def main() -> int:
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
     from protray.cluster.pretrain import pretrain
 
-    return run_job(lambda: print_summary(run.out, pretrain(run)), run.out)
+    return run_job(lambda: print_summary(run.out, pretrain(run)), run.out, alone=True)
 
 
 def print_summary(out: Path, facts: dict) -> None:

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         done = f"maps       {computed} computed, {cached} cached, {summary['n_rejected']} rejected"
         print_outcome(done, summary, run.out / "maps", run.out / "rejected.parquet")
 
-    return run_job(work, run.out)
+    return run_job(work, run.out, alone=True)
 
 
 if __name__ == "__main__":

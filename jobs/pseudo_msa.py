@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         if run.write_msa:
             print(f"alignments {named(run.out / 'msas')}")
 
-    return run_job(work, run.out)
+    return run_job(work, run.out, alone=True)
 
 
 if __name__ == "__main__":

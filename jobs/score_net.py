@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
     from protray.cluster.score_net import score_net
 
-    return run_job(lambda: print_summary(run, score_net(run)), run.out)
+    return run_job(lambda: print_summary(run, score_net(run)), run.out, alone=True)
 
 
 def print_summary(run: "ScoreRun", facts: dict) -> None:

@@ -29,7 +29,7 @@ def main() -> int:
 
     if run.dry_run:
         return run_job(lambda: print_plan(run, dry_run(run)), run.out)
-    return run_job(lambda: print_sweep(run, sweep(run)), run.out)
+    return run_job(lambda: print_sweep(run, sweep(run)), run.out, alone=True)
 
 
 if __name__ == "__main__":

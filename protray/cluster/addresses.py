@@ -24,12 +24,12 @@ def root() -> Path:
 
 def is_address(path: Path) -> bool:
     """Whether an option is an address; pathlib has made one slash of two."""
-    return _ADDRESS.fullmatch(str(path)) is not None
+    return _split(path) is not None
 
 
 def located(path: Path) -> Path:
     """The mirror of an address, every other path as it is; ValueError for an address that cannot be used."""
-    found = _ADDRESS.fullmatch(str(path))
+    found = _split(path)
     if not found:
         return path
     scheme, rest = found[1].lower(), found[2]
@@ -46,6 +46,12 @@ def located(path: Path) -> Path:
     if len(parts) < 2 or ".." in parts:
         raise ValueError(f"{shown}: expected a bucket and a folder in it, such as {scheme}://bucket/runs/mine")
     return root().joinpath(scheme, *parts)
+
+
+def _split(path: Path) -> re.Match[str] | None:
+    """Scheme and the rest of an address; of ``s3://`` pathlib leaves ``s3:``."""
+    text = str(path)
+    return _ADDRESS.fullmatch(text + "/" if text.rstrip(":") in SCHEMES and text.endswith(":") else text)
 
 
 def uri_of(path: Path) -> str | None:

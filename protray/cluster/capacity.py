@@ -54,9 +54,8 @@ def cluster_nodes(joined: bool) -> tuple[Node, ...]:
         groups, workers = configured(yaml.safe_load(path.read_text()))
     else:
         groups, workers = reported(), None
-    if not heeds_labels():
-        groups = [replace(group, node=replace(group.node, pool="")) for group in groups]
-    return largest(up, groups, workers)
+    nodes = largest(up, groups, workers)
+    return nodes if heeds_labels() else (*up, *(replace(node, pool="") for node in nodes[len(up) :]))
 
 
 def heeds_labels() -> bool:
@@ -112,5 +111,5 @@ def reported() -> list[Group]:
     ]
 
 
-def _shape(node: Node) -> tuple[float, float]:
-    return node.gpus, node.cpus
+def _shape(node: Node) -> tuple[float, float, str]:
+    return node.gpus, node.cpus, node.pool

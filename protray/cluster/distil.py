@@ -15,7 +15,14 @@ import pyarrow.parquet as pq
 import ray
 
 from protray.cluster import maps, plan, remote, run_info
-from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest, stored_metrics
+from protray.cluster.distil_run import (
+    DistilRun,
+    check_elastic,
+    check_same_settings,
+    data_digest,
+    digest,
+    stored_metrics,
+)
 from protray.cluster.doctor import check_shared
 from protray.cluster.files import write_json, write_table
 from protray.cluster.map_units import MapConfig, actors_for
@@ -44,6 +51,7 @@ PREPARED = "proteins.arrow", "maps.arrow"
 @remote.kept("data")
 def distil(run: DistilRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
+    check_elastic(run.workers, run.min_workers)
     check_present(run.lm)
     inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
     check_same_settings(run)
@@ -57,9 +65,9 @@ def distil(run: DistilRun) -> dict:
     cluster = start_ray()
     try:
         check_shared(cluster, run.out)
+        job_plan = make_plan(run, cluster)
+        log.info("%s", plan.describe(job_plan))
         with tracked(run, inputs) as (tracker, parent):
-            job_plan = make_plan(run, cluster)
-            log.info("%s", plan.describe(job_plan))
             cache = (run.out / "cache").resolve()
             proteins = prepare_inputs(run, job_plan, cache / digest(inputs))
             channels = len(proteins.lm_hidden(0)[0]) if run.features.lm_hidden else 0

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from protray.cluster import remote
 from protray.cluster.checkpoints import Checkpoints
 from protray.cluster.distil import make_plan, prepared, slug
-from protray.cluster.distil_run import DistilRun, belongs, data_digest, digest, stored_metrics
+from protray.cluster.distil_run import DistilRun, belongs, check_elastic, data_digest, digest, stored_metrics
 from protray.cluster.estimate import EnoughError, Estimate, Line, Seat, Ticks, Trials, spread
 from protray.cluster.lengths import Lengths
 from protray.cluster.map_units import MapConfig
@@ -52,6 +52,7 @@ def stages(run: DistilRun) -> Estimate:
     ValueError
         As the job itself does, for settings, data or a folder of no use, and a plan that would wait for ever.
     """
+    check_elastic(run.workers, run.min_workers)
     check_present(run.lm)
     inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
     belongs(run)

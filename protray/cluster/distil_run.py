@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from protray.cluster.addresses import named
-from protray.cluster.files import write_json
+from protray.cluster.files import read_json, write_json
 from protray.losses.weights import TUNED, DistilWeights
 from protray.plm.shipped import SHIPPED, absolute
 from protray.seq.pseudo_msa import Drawing
@@ -114,6 +114,14 @@ class DistilRun:
         }
 
 
+def check_elastic(workers: int, least: int | None) -> None:
+    """Raise ValueError for numbers of workers that cannot be."""
+    if workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {workers}")
+    if least is not None and not 1 <= least <= workers:
+        raise ValueError(f"--min-workers must lie between 1 and --workers = {workers}, got {least}")
+
+
 def check_same_settings(run: "DistilRun | PretrainRun | ScoreRun | SweepRun") -> None:
     """A folder belongs to one set of settings; writes them down, or raises ValueError naming the first that differs."""
     if not belongs(run):
@@ -126,7 +134,12 @@ def belongs(run: "DistilRun | PretrainRun | ScoreRun | SweepRun") -> bool:
     path = run.out / "run.json"
     if not path.is_file():
         return False
-    stored, asked = json.loads(path.read_text()), run.fixed()
+    stored, asked = read_json(path), run.fixed()
+    other = [name for name in asked if name not in stored and asked[name] is not None]
+    if other:
+        raise ValueError(
+            f"{run.out} belongs to another job, which has no {other[0]!r}; choose another --out, or delete that folder"
+        )
     for name in asked:
         if stored.get(name) != asked[name]:
             raise ValueError(
@@ -141,7 +154,7 @@ def stored_metrics(run: DistilRun, inputs: dict) -> dict | None:
     path = run.out / "metrics.json"
     if not path.is_file():
         return None
-    metrics = json.loads(path.read_text())
+    metrics = read_json(path)
     same = metrics["inputs"] == json.loads(json.dumps(inputs))
     return metrics if same and (run.out / "report.html").is_file() else None
 

@@ -9,7 +9,6 @@ The driver holds 17 bytes per residue, and 55 while it puts the chains in order:
 and 1.7 GB.
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from protray.cluster import remote
 from protray.cluster.files import (
     difference,
     group_reasons,
+    read_json,
     reason_lines,
     rejected_table,
     state_of,
@@ -220,7 +220,7 @@ def read_manifest(out: Path, settings: dict) -> dict | None:
     """What the folder says of itself, None if it is new; ValueError if it is of other settings, or not ours."""
     path = out / "manifest.json"
     if path.is_file():
-        stored = json.loads(path.read_text())
+        stored = read_json(path)
         if changed := difference(stored["settings"], settings):
             raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
         return stored

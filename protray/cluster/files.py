@@ -47,6 +47,14 @@ def write_json(path: Path, content: dict) -> None:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """What `write_json` wrote; raises ValueError naming the file if it is something else."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove its folder, or put the file back") from None
+
+
 def finite(content: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
     """`content` with null for every number that is not finite, which JSON does not know."""
     if isinstance(content, dict):

@@ -1,27 +1,55 @@
 """The frame around every job: an error is one line, and Ctrl-C says how to go on."""
 
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from protray.cluster.addresses import named
+from protray.cluster.addresses import is_address, named, root
 
 
-def run_job(work: Callable[[], None], out: Path) -> int:
+def run_job(work: Callable[[], None], out: Path, alone: bool = False) -> int:
     """Do `work` and return the exit status; `out` is where the job keeps what is done.
 
     ValueError and OSError (files, and clusters that cannot be reached) are the user's to mend, and told in one line;
-    any other error is ours, and shows where it came from.
+    any other error is ours, and shows where it came from.  With `alone`, a second job in `out` is refused meanwhile.
     """
     try:
-        work()
+        if alone:
+            with _locked(out):
+                work()
+        else:
+            work()
     except (ValueError, OSError) as error:
+        error = getattr(error, "cause", error)  # Ray's errors of tasks are of the type of their cause, with a traceback
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on with what is done in {named(out)}", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Raise ValueError if another process of this machine, such as the same command twice, works in `out`."""
+    import fcntl
+
+    folder = root().parent / "locks"
+    name = named(out) if is_address(out) else str(out.absolute())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16], "w")
+    except OSError:  # no home to write to: then nobody is kept out
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back when the process ends, however it does
+        except BlockingIOError:
+            raise ValueError(f"another job is working in {named(out)}: wait for it, or choose another --out") from None
+        yield
 
 
 def _sentence(error: ValueError | OSError) -> str:

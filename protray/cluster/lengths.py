@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from protray.data.parquet import read_batches
 from protray.inference.many import BROKEN
 from protray.plm.corpus import fasta_records
 
@@ -62,7 +63,7 @@ def _of_tables(files: list[Path]) -> Lengths:
     found: list[int] = []
     step = max(1, total // ROWS_READ)
     for file in files[::step]:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["sequence"], batch_size=4096):
+        for batch in read_batches(file, ["sequence"], 4096):
             found += [len(sequence) for sequence in batch["sequence"].to_pylist()]
         if len(found) > ROWS_READ:
             break

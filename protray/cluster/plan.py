@@ -130,7 +130,7 @@ def actor_pool(name: str, nodes: Sequence[Node], at_most: int | None = None) -> 
         nodes = [node for node in nodes if node.pool == "cpu"] or nodes
     cpus = sum(int(node.cpus) for node in nodes)
     if gpus:
-        workers, each = int(gpus), 1.0
+        workers, each = max(1, min(int(gpus), cpus - 1)), 1.0
     elif cpus <= 2 and max(node.cpus for node in nodes) == cpus:
         # two actors halve the one CPU that is left; each still has a core's worth of work.  Not on two nodes of one
         # CPU: with a half taken on each, none has a whole one for reading and writing, and the job would wait for ever

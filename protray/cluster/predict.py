@@ -36,6 +36,7 @@ from protray.cluster.plan import Plan, actor_pool, describe, make_plan
 from protray.cluster.progress import Progress
 from protray.cluster.start import setup_worker_logging, start_ray, stop_ray
 from protray.data.inputs import files_in, find_items
+from protray.data.parquet import read_parquet
 from protray.inference.many import Source, predict_part, read_fasta
 from protray.inference.write import PREDICTED, check_format, check_target, write
 from protray.plm.shipped import check_present, fingerprint
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_PART = 32  # proteins: what a crash can lose per actor
 PARTS = 64  # of a small input, so that even 40 proteins keep all actors of a laptop busy
+AGAIN = "remove it and run the same command again"
 RECORD = b"protray_predict"  # metadata of the table of rejects
 LONGEST_STALL_S = 6 * 3600.0  # between two parts: protray's default of minutes would end a run at a few long proteins
 
@@ -260,11 +262,11 @@ def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool,
     """Write the file and the rejects from the parts, and remove the work folder."""
     remote.pull(run.work)
     parts = [part_path(run.work, number) for number in range(n_parts)]
-    faults = [pq.read_table(part_path(run.work, number, "rejected")) for number in range(n_parts)]
+    faults = [read_parquet(part_path(run.work, number, "rejected"), remedy=AGAIN) for number in range(n_parts)]
     rejected = pa.concat_tables([rejected_table(errors), *faults])
     predicted = sum(pq.read_metadata(part).num_rows for part in parts)
     if predicted:
-        write((pq.read_table(part, schema=PREDICTED) for part in parts), run.out, many)
+        write((read_parquet(part, remedy=AGAIN).cast(PREDICTED) for part in parts), run.out, many)
     record = {"out": run.out.name, "predicted": predicted, "settings": settings}
     rejected = rejected.replace_schema_metadata((rejected.schema.metadata or {}) | {RECORD: json.dumps(record)})
     run.rejected.parent.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def pretrain(run: PretrainRun) -> dict:
     ValueError
         For unusable settings or input, a folder that belongs to other ones, or a loss that is not finite any more.
     """
-    run.check()
+    check_input(run)
     check_same_settings(run)
     facts = run.finished()
     if facts:
@@ -68,6 +68,13 @@ def pretrain(run: PretrainRun) -> dict:
             return write_results(run, job_plan, folder, corpus, state, tracker, run_id)
     finally:
         stop_ray(cluster)
+
+
+def check_input(run: PretrainRun) -> None:
+    """Raise ValueError for settings that cannot go together, and for a file of held-out proteins of no use."""
+    run.check()
+    for path in run.held_out:
+        read_corpus([path], run.min_length)
 
 
 def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:

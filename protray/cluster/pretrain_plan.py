@@ -30,7 +30,7 @@ from protray.cluster.estimate import (
 )
 from protray.cluster.lengths import Lengths, read_lengths
 from protray.cluster.map_units import MapConfig
-from protray.cluster.pretrain import SCORED_LENGTH, SCORED_PROTEINS, make_plan, run_name, save_model
+from protray.cluster.pretrain import SCORED_LENGTH, SCORED_PROTEINS, check_input, make_plan, run_name, save_model
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.prob_maps_plan import draw_by_cost, time_maps
 from protray.cluster.trainer import KEEP_FREED_MEMORY
@@ -60,7 +60,7 @@ def stages(run: PretrainRun) -> Estimate:
     ValueError
         As the job itself does, for settings, files or a folder of no use, and a plan that would wait for ever.
     """
-    run.check()
+    check_input(run)
     belongs(run)
     if run.finished():
         return Estimate()

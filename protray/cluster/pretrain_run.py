@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from protray.cluster.distil_run import check_elastic
 from protray.cluster.files import state_of
 from protray.plm.pretraining import MaskedLmConfig
 
@@ -55,6 +56,7 @@ class PretrainRun:
             raise ValueError(f"scores are named after the --held-out files, but two of {names} are the same")
         if not 0 < self.held_out_share < 1:
             raise ValueError(f"--held-out-share must lie between 0 and 1, got {self.held_out_share}")
+        check_elastic(self.workers, self.min_workers)
         self.lm.check_workers(self.workers)
 
     def corpus_digest(self) -> str:

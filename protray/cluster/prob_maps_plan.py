@@ -41,6 +41,8 @@ def stages(run: ProbMapsRun) -> Estimate:
     if manifest and manifest.complete:
         return Estimate()
     lengths = read_lengths(files)
+    if not lengths.total:
+        raise ValueError(f"no protein in {run.data}")
     with Trials(run.out) as trials:
         tokens = manifest.tokens_left if manifest and manifest.shards else draw_by_cost(config, lengths)[1]
         nodes = trials.cluster.nodes

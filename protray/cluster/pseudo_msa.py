@@ -39,7 +39,7 @@ from protray.cluster.progress import Progress
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
 from protray.data import schemas
-from protray.data.parquet import WRITING
+from protray.data.parquet import WRITING, read_batches
 from protray.inference.write import file_name
 from protray.seq.keyed import generator
 from protray.seq.msa import InputError
@@ -159,9 +159,9 @@ def mark_repeated(units: list[Unit]) -> list[Unit]:
     seen: set[str] = set()
     marked = []
     for unit in units:
-        ids = pq.ParquetFile(unit.file).read_row_group(unit.group, columns=["id"])["id"].to_pylist()
+        batches = read_batches(Path(unit.file), ["id"], 1 << 16, [unit.group])
         repeated = []
-        for row, id in enumerate(ids):
+        for row, id in enumerate(id for batch in batches for id in batch["id"].to_pylist()):
             if id in seen:
                 repeated.append(row)
             seen.add(id)
@@ -199,9 +199,7 @@ def write_rows(rows: Iterator[dict], path: Path, schema: pa.Schema) -> None:
 
 def rows_of(run: PseudoRun, unit: Unit, errors: list[InputError]) -> Iterator[dict]:
     """The rows of a part; what cannot be used is added to `errors`."""
-    batches = pq.ParquetFile(remote.pull(Path(unit.file))).iter_batches(
-        batch_size=16, row_groups=[unit.group], columns=["id", "sequence", "prob_map"]
-    )
+    batches = read_batches(remote.pull(Path(unit.file)), ["id", "sequence", "prob_map"], 16, [unit.group])
     repeated, number = set(unit.repeated), 0
     for batch in batches:
         for id, sequence, flat in zip(*(batch[name] for name in ("id", "sequence", "prob_map")), strict=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 LONGEST = 500  # characters of a parameter; MLflow takes 6000, but no table can show them
 SECRET_WORDS = {"password", "passwd", "secret", "secrets", "credential", "credentials", "apikey"}
 SECRET_ENDS = (("token",), ("api", "key"), ("access", "key"), ("private", "key"))  # hf_token, but not token_budget
+SECRET_KEYS = r"x-amz-(?:signature|security-token|credential)|signature|sig|(?:\w+_)?token|passw(?:or)?d|api_?key"
 WITHHELD = "(withheld)"
 
 
@@ -39,9 +40,10 @@ def is_secret(name: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """Remove user and password from every address, and the signature from a signed link."""
+    """Remove user and password from every address, and what grants access from a link's query."""
+    text = re.sub(r"(://)(?![^/:@\s]+:\d+/)[^/:@\s]*:\S*@", r"\1***@", text)  # a password may hold / and @
     text = re.sub(r"(://)[^/@\s]+@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:x-amz-signature|signature|sig|token|x-amz-security-token)=)[^&\s]+", r"\1***", text)
+    return re.sub(rf"(?i)([?&](?:{SECRET_KEYS})=)[^&\s]+", r"\1***", text)
 
 
 def shorten(text: str) -> str:

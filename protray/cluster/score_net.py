@@ -6,7 +6,6 @@
 ``OUT/metrics.json``   all numbers of it; written last, it says "finished"
 """
 
-import json
 import logging
 import math
 from contextlib import AbstractContextManager
@@ -18,7 +17,7 @@ import ray
 from protray.cluster import plan, remote, run_info
 from protray.cluster.distil_run import belongs, check_same_settings, data_digest, digest
 from protray.cluster.doctor import check_shared
-from protray.cluster.files import difference, finite, write_json
+from protray.cluster.files import difference, finite, read_json, write_json
 from protray.cluster.progress import Progress
 from protray.cluster.score_net_run import ScoreRun
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
@@ -79,7 +78,7 @@ def finished(run: ScoreRun) -> dict | None:
     path = run.out / "metrics.json"
     if not belongs(run) or not path.is_file():
         return None
-    facts = json.loads(path.read_text())
+    facts = read_json(path)
     if changed := difference(facts["asked"], asdict(run.denoising)):
         raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
     return facts

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from protray.cluster.addresses import named
-from protray.cluster.distil_run import data_digest
+from protray.cluster.distil_run import check_elastic, data_digest
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
 from protray.training.score_steps import ScoreFitConfig
@@ -44,6 +44,7 @@ class ScoreRun:
 
     def check(self) -> None:
         """Raise ValueError for settings that cannot go together."""
+        check_elastic(self.workers, self.min_workers)
         self.fit.check_workers(self.workers)
 
     def fixed(self) -> dict:

@@ -5,7 +5,6 @@
 ``work/rejected.parquet``      what can be seen to be unusable without a language model
 """
 
-import json
 import logging
 import shutil
 from collections import Counter
@@ -18,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster import remote
-from protray.cluster.files import difference, group_reasons, rejected_table, write_json, write_table
+from protray.cluster.files import difference, group_reasons, read_json, rejected_table, write_json, write_table
 from protray.cluster.seen import SeenIds
 from protray.data import schemas
 from protray.data.dataset import parquet_files
+from protray.data.parquet import read_batches
 from protray.inference.many import Source, codes_of, stream_fasta
 from protray.plm.corpus import fasta_files
 from protray.seq.alphabet import decode
@@ -72,7 +72,7 @@ class Manifest:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise ValueError(f"{out} exists and has no manifest.json; choose another --out, or remove it")
             return None
-        stored = json.loads(path.read_text())
+        stored = read_json(path)
         if changed := difference(stored["settings"], settings):
             raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
         shards = None if stored["shards"] is None else [Shard(**shard) for shard in stored["shards"]]
@@ -138,12 +138,15 @@ class Manifest:
 
     def finish(self) -> None:
         """Write ``rejected.parquet``; remove the work folder unless proteins in it are to be tried again."""
-        tables = [pq.read_table(self.work / "rejected.parquet", schema=schemas.REJECTED)]
-        for number, _ in enumerate(self.shards or []):
-            if self.rejected(number).exists():
-                tables.append(pq.read_table(self.rejected(number), schema=schemas.REJECTED))
-        write_table(pa.concat_tables(tables), self.out / "rejected.parquet")
+        before, all_rejected = self.work / "rejected.parquet", self.out / "rejected.parquet"
+        if before.exists() or not all_rejected.exists():  # else a late process has written once more to what was done
+            tables = [pq.read_table(before, schema=schemas.REJECTED)]
+            for number, _ in enumerate(self.shards or []):
+                if self.rejected(number).exists():
+                    tables.append(pq.read_table(self.rejected(number), schema=schemas.REJECTED))
+            write_table(pa.concat_tables(tables), all_rejected)
         if not self.unfinished:
+            shutil.rmtree(self.out / TRASH, ignore_errors=True)
             self.work.rename(self.out / TRASH)  # at once: half a work folder would look like work to do
             remote.remove(self.work)  # in the bucket, where it has the old name
             shutil.rmtree(self.out / TRASH)
@@ -168,7 +171,7 @@ def read_sources(data: Path) -> Iterator[Source | InputError]:
         if path.suffix != ".parquet":
             yield from stream_fasta(path)
             continue
-        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "sequence"], batch_size=4096):
+        for batch in read_batches(path, ["id", "sequence"], 4096):
             for row in batch.to_pylist():
                 yield Source(row["id"], str(path), None, row["sequence"])
 

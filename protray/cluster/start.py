@@ -6,7 +6,9 @@ that run inside Ray workers call ``setup_worker_logging()`` first: what they log
 
 import logging
 import os
+import re
 import secrets
+import socket
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 TIME = "%H:%M:%S"
 MARK = "\x1eprotray"  # starts each line that we log in a worker; ordinary text has no record separator
+ANSWER_S = 10.0  # in which a cluster's port has to answer
 NEEDED_CPUS = 2  # a map needs an actor and, beside it, one CPU for reading and writing
 
 EVERYWHERE = {
@@ -93,11 +96,14 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     import ray.data  # sets up its loggers at import, so they can be quietened only after it
 
     if ours:
+        if address:
+            _check_answers(address)
         # "local" and not "auto": a second job on this machine must not land in the first one's Ray
         local = {"address": "local", "num_cpus": cpus or _local_cpus(), "include_dashboard": dashboard}
         try:
             with _log_level_not_announced():
                 ray.init(logging_level=logging.ERROR, log_to_driver=True, **({} if address else local))
+                ray.nodes()  # the first question to the cluster may print that line once more
         except Exception as error:
             if address or "timed out during startup" not in str(error):
                 raise
@@ -107,6 +113,20 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
         _show_only_our_lines()
     _quieten()
     return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
+
+
+def _check_answers(address: str) -> None:
+    """Raise ConnectionError if nobody listens at ``host:port``: Ray would ask again for minutes, and say nothing."""
+    found = re.fullmatch(r"(?:ray://)?(\[[^\]]+\]|[^:/]+):(\d+)", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error.strerror or error}): is its head up, and may "
+            "this machine reach the port? Without RAY_ADDRESS the job starts Ray here"
+        ) from None
 
 
 def prepare_environment() -> None:

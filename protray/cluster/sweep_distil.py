@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from protray.cluster import distil, remote
 from protray.cluster.distil_run import digest
@@ -16,6 +15,7 @@ from protray.cluster.sweep_trial import Outcome, Report
 from protray.cluster.tracking import Tracker
 from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
+from protray.data.parquet import read_parquet
 from protray.data.sample import SAMPLE
 from protray.evaluation.bins import Bin
 from protray.evaluation.distil import OURS, three_of
@@ -153,7 +153,7 @@ def guess_seconds(run: SweepRun) -> float:
     source = run.data / "proteins" if run.data else SAMPLE
     residues = 0
     for file in parquet_files(source):
-        table = pq.read_table(file, columns=["sequence" if run.data else "ss8", "split"])
+        table = read_parquet(file, ["sequence" if run.data else "ss8", "split"])
         texts, splits = table.columns[0].to_pylist(), table["split"].to_pylist()
         residues += sum(len(text) for text, split in zip(texts, splits, strict=True) if split == "train")
     return SECONDS_PER_WEIGHT_AND_RESIDUE * weights * residues * ours.networks.fit.epochs

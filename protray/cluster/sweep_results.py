@@ -27,6 +27,8 @@ def write_results(
     if not finished:
         reasons = "; ".join(f"{record.name}: {record.error}" for record in records if record.error)
         raise ValueError(f"no trial finished, so there is nothing to compare; {reasons or 'give it more time'}")
+    if not any(record.role == "paper" for record in finished):
+        log.warning("the paper's point has no result, so nothing can be held against it")
     scored = [_scored(record) for record in finished]
     repeated = [_scored(record) for record in records if record.role == "repeat" and record.status == "finished"]
     by_seeds = repeat_rows(repeated, run.study.mode)
@@ -41,7 +43,13 @@ def write_results(
         "effects": main_effects(scored),
         "repeats": by_seeds,
         "not_finished": [
-            {"name": record.name, "status": record.status, "score": record.score, "reason": record.error}
+            {
+                "name": record.name,
+                "status": record.status,
+                "score": record.score,
+                "reason": record.error,
+                "folder": f"trials/{record.key}",
+            }
             for record in records
             if record.status != "finished"
         ],

@@ -50,8 +50,9 @@ def print_sweep(run: SweepRun, metrics: dict) -> None:
         console.print(sentence, highlight=False, markup=False)
     for row in metrics["not_finished"]:
         console.print(
-            f"{row['status']}: {row['name']} ({row['reason'] or 'ended early'})", highlight=False, markup=False
-        )
+            f"{row['status']}: {row['name']} ({row['reason'] or 'ended early'}); to try it again, remove "
+            f"{named(run.out / row['folder'])}", soft_wrap=True, highlight=False, markup=False,
+        )  # fmt: skip
     lines = [f"report    {named(run.out / 'report.html')}", f"model     {named(run.out / 'model')}: {metrics['best']}"]
     if metrics["champion"]:
         lines.append(f"champion  {metrics['champion']}")

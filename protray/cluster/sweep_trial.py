@@ -4,7 +4,6 @@
 that Ray keeps, decides whether the trial runs again.
 """
 
-import json
 import logging
 import math
 import time
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from protray.cluster import remote
-from protray.cluster.files import write_json
+from protray.cluster.files import read_json, write_json
 from protray.cluster.sweep_space import Point
-from protray.training.checkpoint import load_state, save_state
+from protray.training.checkpoint import DamagedCheckpointError, load_state, save_state
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class Record:
 
 def read_record(folder: Path) -> Record | None:
     path = folder / "trial.json"
-    return Record(**json.loads(path.read_text())) if path.is_file() else None
+    return Record(**read_json(path)) if path.is_file() else None
 
 
 def run_trial(
@@ -105,7 +104,7 @@ def run_trial(
     begun = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     state_folder = folder / STATE
-    resume = load_state(state_folder) if (state_folder / "state.pt").is_file() else None
+    resume = _resumed(state_folder)
 
     def on_report(step: int | None, metrics: dict, state: dict | None) -> None:
         if state is not None:
@@ -126,6 +125,15 @@ def run_trial(
     record.write(folder)
     remote.remove(state_folder)
     return record
+
+
+def _resumed(folder: Path) -> dict | None:
+    """The state to go on from; None at the beginning, and where it is damaged."""
+    try:
+        return load_state(folder) if (folder / "state.pt").is_file() else None
+    except DamagedCheckpointError as error:
+        log.warning("the trial starts anew: %s", error)
+        return None
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

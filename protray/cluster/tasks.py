@@ -17,6 +17,11 @@ def run_tasks(
     """Call `task(piece, **shared)` for every piece; yields (number of the piece, result) as they finish.
 
     Pieces and results are what JSON can hold.  At most `at_once` tasks run together; default: one for each free CPU.
+
+    Raises
+    ------
+    ValueError, OSError
+        What a task raised, in its words; Ray Data would hide them in a traceback of its own.
     """
     if not pieces:
         return
@@ -38,10 +43,18 @@ def run_tasks(
     dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     for batch in batches:
-        yield from zip(batch["number"].to_pylist(), map(json.loads, batch["json"].to_pylist()), strict=True)
+        for number, outcome in zip(
+            batch["number"].to_pylist(), map(json.loads, batch["json"].to_pylist()), strict=True
+        ):
+            if "error" in outcome:
+                raise (OSError if outcome["system"] else ValueError)(outcome["error"])
+            yield number, outcome["result"]
 
 
 def _run_one(batch: pa.Table, task: Callable[..., Any], shared: dict) -> pa.Table:
     setup_worker_logging()
-    result = task(json.loads(batch["json"][0].as_py()), **shared)
-    return pa.table({"number": batch["number"], "json": pa.array([json.dumps(result)], pa.large_string())})
+    try:
+        outcome = {"result": task(json.loads(batch["json"][0].as_py()), **shared)}
+    except (ValueError, OSError) as error:
+        outcome = {"error": str(error), "system": isinstance(error, OSError)}
+    return pa.table({"number": batch["number"], "json": pa.array([json.dumps(outcome)], pa.large_string())})

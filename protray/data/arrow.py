@@ -3,22 +3,25 @@
 The checksum is in the metadata of a last, empty record batch, so that any other reader of Arrow files can do with them.
 """
 
+import os
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
+MAGIC = 8  # bytes before the first message
 CHECKSUM = b"protray_crc32"  # "<bytes that it is of, from the beginning> <CRC-32>"
 
 
 def write_arrow(table: pa.Table, path: Path) -> None:
     """Write an uncompressed Arrow file, which every worker of a machine then maps into memory once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     with partial.open("wb") as file, pa.ipc.new_file(sink := _Summed(file), table.schema) as writer:
-        writer.write_table(table)
         empty = pa.RecordBatch.from_pylist([], table.schema)
+        for batch in table.to_batches() or [empty]:  # the schema is written with the first
+            writer.write_batch(batch)
         writer.write_batch(empty, custom_metadata={CHECKSUM: f"{sink.size} {sink.checksum}".encode()})
     partial.replace(path)
 
@@ -34,11 +37,13 @@ def map_arrow(path: Path) -> pa.Table:
             _, facts = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
             size, checksum = map(int, facts[CHECKSUM].split())
             file.seek(0)
-            if zlib.crc32(file.read_buffer(size)) != checksum:
+            content = file.read_buffer(size)
+            if zlib.crc32(content) != checksum:
                 raise ValueError("its checksum is wrong")
-            return pa.Table.from_batches(map(reader.get_batch, range(reader.num_record_batches - 1)), reader.schema)
+            # What was checked is a stream behind the magic word.  The schema at the end, which was not, is not read.
+            return pa.ipc.open_stream(content.slice(MAGIC)).read_all()
         except Exception as error:  # a changed byte may come up as any
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{path} is damaged ({reason}); remove it and run the same command again") from None
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from protray.data import schemas
 from protray.data.dataset import parquet_files
-from protray.data.parquet import WRITING
+from protray.data.parquet import WRITING, read_parquet
 
 Level = Literal["pair", "residue", "protein"]
 
@@ -94,7 +94,7 @@ def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
     """
     folder = Path(path)
     for file in parquet_files(folder / FOLDER if (folder / FOLDER).is_dir() else folder):
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = parquet.schema_arrow.metadata or {}
         if b"level" not in metadata:
             raise ValueError(f"{file} is no table of embeddings: its metadata names no level")
@@ -114,4 +114,4 @@ def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
 def ids_in(folder: Path) -> set[str]:
     """Ids of all chains in the files of a folder."""
     files = sorted(folder.glob("*.parquet"))
-    return {id for file in files for id in pq.read_table(file, columns=["id"])["id"].to_pylist()}
+    return {id for file in files for id in read_parquet(file, ["id"])["id"].to_pylist()}

@@ -3,6 +3,8 @@
 Without checksums 76 of 80 files in which one bit was changed were read as if nothing were wrong.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,23 @@ WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  
 
 def read_parquet(path: Path, columns: list[str] | None = None, remedy: str = "make its folder anew") -> pa.Table:
     """Read a file; raises ValueError naming it, and the `remedy`, if its bytes are not those that were written."""
-    try:
+    with _named(path, remedy):
         return pq.read_table(path, columns=columns, page_checksum_verification=True)
+
+
+def read_batches(
+    path: Path, columns: list[str], size: int, groups: list[int] | None = None, remedy: str = "make its folder anew"
+) -> Iterator[pa.RecordBatch]:
+    """Read a file, or some of its row groups, `size` rows at a time; raises ValueError as `read_parquet` does."""
+    with _named(path, remedy):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        yield from file.iter_batches(batch_size=size, columns=columns, row_groups=groups)
+
+
+@contextmanager
+def _named(path: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:

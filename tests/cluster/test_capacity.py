@@ -8,7 +8,7 @@ from protray.cluster.capacity import POOL, Group, Node, configured, largest
 
 CLUSTER_YAML = Path(__file__).parents[2] / "cluster.yaml"
 HEAD = Node({"memory": 3e10, "node:__internal_head__": 1.0}, "head")  # 0 CPUs: Ray leaves the name out
-CPU, GPU = Node({"CPU": 16, "memory": 6e10}), Node({"CPU": 8, "GPU": 1})
+CPU, GPU = Node({"CPU": 16, "memory": 6e10}, "cpu"), Node({"CPU": 8, "GPU": 1}, "gpu")
 
 
 def test_cluster_yaml_with_no_node_but_the_head() -> None:
@@ -25,6 +25,8 @@ def test_nodes_that_are_up_are_counted_once() -> None:
     assert largest([HEAD, CPU], groups) == (HEAD, CPU, more, GPU)
     assert largest([HEAD, CPU, CPU, GPU], groups) == (HEAD, CPU, CPU, GPU)
     assert largest([HEAD, CPU, CPU, CPU], groups[:1]) == (HEAD, CPU, CPU, CPU)  # one was added by hand
+    other = Node({"CPU": 16}, "other")  # as large, for other work
+    assert largest([HEAD, other], groups) == (HEAD, other, more, more, GPU)
     assert largest([CPU], []) == (CPU,)
 
 

@@ -25,6 +25,34 @@ def test_errors_of_users_are_one_line(tmp_path, capsys) -> None:
     assert second.startswith(f"error: {tmp_path}/no/such.txt: No such file or directory; ")
 
 
+def test_an_error_of_a_ray_task_is_told_as_its_cause(tmp_path, capsys) -> None:
+    from ray.exceptions import RayTaskError
+
+    def fail() -> None:
+        error = OSError(28, "No space left on device", "/x/y")
+        raise RayTaskError("merge", "Traceback\n  of forty lines", error).as_instanceof_cause()
+
+    assert run_job(fail, tmp_path) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: /x/y: No space left on device")
+
+
+def test_a_second_job_in_a_folder_is_refused_while_the_first_works(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PROTRAY_CACHE", str(tmp_path / "cache"))
+    out, inside = tmp_path / "out", []
+
+    def second() -> None:
+        inside.append(run_job(lambda: None, out, alone=True))
+        inside.append(run_job(lambda: None, out))  # such as --plan
+        inside.append(run_job(lambda: None, tmp_path / "other", alone=True))
+
+    assert run_job(second, out, alone=True) == 0
+    assert inside == [1, 0, 0]
+    assert capsys.readouterr().err == f"error: another job is working in {out}: wait for it, or choose another --out\n"
+    assert run_job(lambda: None, out, alone=True) == 0
+    assert not out.exists()
+
+
 def test_a_stop_by_hand_says_how_to_go_on(tmp_path, capsys) -> None:
     def stop() -> None:
         raise KeyboardInterrupt

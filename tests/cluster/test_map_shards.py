@@ -96,6 +96,30 @@ def test_a_damaged_part_is_as_if_it_were_not_there(tmp_path, monkeypatch) -> Non
 # ---- shards
 
 
+def test_a_late_process_does_not_undo_what_is_finished(tmp_path) -> None:
+    """An actor on a node that was cut off writes a part, and with it a work folder, when all is done."""
+    manifest = Manifest.open(tmp_path / "out", {})
+    manifest.stage([Source("a", "f", 1, "ACD"), InputError("f", 2, "no", "b")], 10, lambda length: length)
+    assert manifest.shards
+    manifest.shards[0].finished, manifest.shards[0].computed = True, 1
+    manifest.save()
+    manifest.finish()
+    write_part([rows(0, 0, 2, 0.5)], manifest.work / "parts-00000" / "late.arrow", schemas.MAPS)
+    again = Manifest.open(tmp_path / "out", {})
+    assert not again.complete
+    again.finish()
+    assert again.complete
+    assert pq.read_table(tmp_path / "out" / "rejected.parquet")["id"].to_pylist() == ["b"]
+
+
+def test_a_manifest_that_was_cut_short_is_named(tmp_path) -> None:
+    Manifest.open(tmp_path / "out", {})
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(path.read_text()[:-5])
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged \(.*\); remove its folder"):
+        Manifest.open(tmp_path / "out", {})
+
+
 FASTA = """text
 >a one
 acde

@@ -3,6 +3,7 @@
 import pytest
 
 from protray.cluster.capacity import Node
+from protray.cluster.distil_run import check_elastic
 from protray.cluster.plan import Stage, actor_pool, describe, make_plan, trials_at_once
 
 LAPTOP = [Node({"CPU": 2.0, "memory": 4e9})]
@@ -112,11 +113,13 @@ def test_threads(stage, nodes, threads) -> None:
         ([Node({"CPU": 8.0})], 3, 3, 1.0),
         ([Node({"CPU": 8.0}), CPU_NODE], None, 15, 1.0),  # on the node that is for it
         ([Node({"CPU": 16.0, "GPU": 4.0})], None, 4, 1.0),  # one per GPU
+        ([Node({"CPU": 8.0, "GPU": 8.0})], None, 7, 1.0),  # one CPU for reading and writing
     ],
 )
 def test_actor_pool_by_hand(nodes, at_most, workers, each) -> None:
     stage = actor_pool("maps", nodes, at_most)
-    assert (stage.workers, stage.cpus_per_worker, stage.gpus) == (workers, each, sum(node.gpus for node in nodes))
+    assert (stage.workers, stage.cpus_per_worker) == (workers, each)
+    assert stage.gpus == (workers if nodes[0].gpus else 0)
     make_plan([stage], nodes)  # fits
 
 
@@ -137,6 +140,12 @@ def test_work_stays_in_its_pool_if_it_fits_there(stage, pool) -> None:
     assert plan[stage.name].pool == pool
     assert plan[stage.name].labels == ({"protray-pool": pool} if pool else {})
     assert (f"on protray-pool: {pool}" in describe(plan)) == bool(pool)
+
+
+@pytest.mark.parametrize(("workers", "least"), [(0, None), (-1, None), (2, 0), (1, 3)])
+def test_numbers_of_workers_that_cannot_be(workers, least) -> None:
+    with pytest.raises(ValueError, match="workers must"):
+        check_elastic(workers, least)
 
 
 def test_trials_are_counted_in_their_pool() -> None:

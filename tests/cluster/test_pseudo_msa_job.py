@@ -13,6 +13,7 @@ from protray.cluster import pseudo_msa as module
 from protray.cluster.pseudo_msa import PseudoRun, find_units, make_pseudo, make_unit, mark_repeated
 from protray.cluster.start import Cluster
 from protray.data import schemas
+from protray.data.parquet import WRITING
 from protray.seq.alphabet import decode, encode
 from protray.seq.msa import read_msa
 from protray.seq.pseudo_msa import pseudo_pssm
@@ -124,6 +125,17 @@ def test_unusable_maps_are_listed_with_reasons(run) -> None:
     for row in rejected:
         assert bad[row["id"]][2] in row["reason"]
         assert row["file"].endswith("zz/part-0.parquet")
+
+
+@pytest.mark.ray
+def test_damaged_maps_are_named(ray_local, run) -> None:
+    path = run.maps / "maps-00000.parquet"
+    pq.write_table(pq.read_table(path), path, row_group_size=2, **WRITING)
+    content = bytearray(path.read_bytes())
+    content[pq.read_metadata(path).row_group(1).column(2).data_page_offset + 60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"maps-00000\.parquet is damaged .*; copy it again"):
+        make_pseudo(run)
 
 
 def test_a_restart_makes_only_what_is_missing_or_was_made_from_other_maps(run, monkeypatch) -> None:

@@ -58,6 +58,7 @@ def test_addresses_have_mirrors_and_paths_stay_as_they_are(out: Path, tmp_path: 
     [
         ("s3://key:hunter2@bucket/x", "credentials, region and endpoint come from the environment"),
         ("s3://bucket/x?endpoint_override=localhost:9000", "come from the environment"),
+        ("s3://", "expected a bucket and a folder in it, such as s3://bucket/runs/mine"),
         ("s3://bucket", "expected a bucket and a folder in it, such as s3://bucket/runs/mine"),
         ("gs://bucket/../x", "expected a bucket and a folder"),
         ("hdfs://host/x", "hdfs://host/x: protray knows folders and the addresses s3:// and gs://"),

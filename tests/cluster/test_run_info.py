@@ -22,6 +22,21 @@ def test_secrets_are_withheld(name: str) -> None:
     assert run_info.flatten({"nested": {name: "hunter2"}}) == {f"nested.{name}": "(withheld)"}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mysql://u:pa/ss@h/db", "mysql://***@h/db"),
+        ("http://u:p@ss@host/x", "http://***@host/x"),
+        ("https://key@h/x", "https://***@h/x"),
+        ("http://h:8080/x@y and s3://bucket/a@b", "http://h:8080/x@y and s3://bucket/a@b"),
+        ("h?access_token=a&b=1&X-Amz-Credential=c", "h?access_token=***&b=1&X-Amz-Credential=***"),
+        ("h?password=a", "h?password=***"),
+    ],
+)
+def test_addresses_lose_what_grants_access(text: str, shown: str) -> None:
+    assert run_info.redact(text) == shown
+
+
 @pytest.mark.parametrize("name", ["token_budget", "max_tokens", "tokenizer", "key", "author"])
 def test_ordinary_names_are_not_secrets(name: str) -> None:
     assert run_info.flatten({name: 5}) == {name: "5"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.start import start_ray
+from protray.cluster.start import _check_answers, start_ray
 
 JOB = """
 import json, logging, os, sys, time
@@ -65,6 +65,12 @@ def start(job: str, argument: str, home: Path) -> subprocess.Popen:
     command = [sys.executable, "-c", job, argument]
     environment |= {"HOME": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_an_address_where_nobody_listens_is_told_at_once() -> None:
+    with pytest.raises(ConnectionError, match="no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9 .Connection refused"):
+        _check_answers("127.0.0.1:9")
+    _check_answers("auto")
 
 
 @pytest.mark.ray

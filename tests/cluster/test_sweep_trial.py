@@ -77,6 +77,21 @@ def test_a_trial_that_was_cut_goes_on_and_ends_the_same(shared, tmp_path) -> Non
     assert again.values == whole.values and again.history == whole.history
 
 
+def test_a_trial_whose_state_is_damaged_starts_anew(shared, tmp_path) -> None:
+    whole = run(shared, tmp_path / "whole")
+
+    def cut(step: int, metrics: dict) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(shared, tmp_path / "cut", cut)
+    state = tmp_path / "cut" / "state" / "state.pt"
+    state.write_bytes(state.read_bytes()[:100])
+    seen = []
+    assert run(shared, tmp_path / "cut", lambda step, metrics: seen.append(step)).values == whole.values
+    assert seen == [1, 2, 3]
+
+
 def test_a_finished_trial_is_read_and_not_run(shared, tmp_path) -> None:
     first = run(shared, tmp_path / "k")
     assert run(shared, tmp_path / "k", lambda *_: pytest.fail("trained again")) == first

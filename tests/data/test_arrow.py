@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -34,13 +33,15 @@ def test_a_change_anywhere_is_found(tmp_path: Path) -> None:
     with pa.memory_map(str(path)) as file:
         _, facts = pa.ipc.open_file(file).get_batch_with_custom_metadata(1)
     size = int(facts[CHECKSUM].split()[0])
-    assert size > len(content) / 3  # behind it is what says how such a small file ends
-    for place in np.linspace(0, size - 1, 80).astype(int):
+    for place in range(len(content)):
         changed = bytearray(content)
-        changed[place] ^= 1
+        changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
-        with pytest.raises(ValueError, match=r"t\.arrow is damaged \(.+\); remove it and run the same command again"):
-            map_arrow(path)
+        try:
+            assert map_arrow(path).equals(TABLE, check_metadata=True)
+            assert place >= size  # in how the file ends for other readers
+        except ValueError as error:
+            assert "t.arrow is damaged (" in str(error) and "remove it and run the same command again" in str(error)
     for length in (0, 7, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(ValueError, match="is damaged"):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from protray.data.parquet import WRITING, is_whole, read_parquet
+from protray.data.parquet import WRITING, is_whole, read_batches, read_parquet
 
 
 @pytest.fixture
@@ -23,6 +23,18 @@ def test_a_sound_file_is_read_whole_or_by_columns(file: Path) -> None:
     assert read_parquet(file).equals(pq.read_table(file))
     assert read_parquet(file, ["id"]).column_names == ["id"]
     assert is_whole(file)
+
+
+def test_batches_are_checked_as_well(file: Path) -> None:
+    whole = pq.read_table(file)
+    batches = list(read_batches(file, whole.column_names, 7))
+    assert max(batch.num_rows for batch in batches) <= 7
+    assert pa.Table.from_batches(batches).combine_chunks().equals(whole.combine_chunks())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"part\.parquet is damaged .*; copy it again, or start anew"):
+        list(read_batches(file, whole.column_names, 7, remedy="start anew"))
 
 
 def test_every_changed_bit_is_found(file: Path) -> None:
