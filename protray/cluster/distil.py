@@ -25,7 +25,8 @@ from protray.cluster.distil_run import (
 )
 from protray.cluster.doctor import check_shared
 from protray.cluster.files import write_json, write_table
-from protray.cluster.map_units import MapConfig, actors_for
+from protray.cluster.lengths import read_lengths
+from protray.cluster.map_units import ACTOR_TOKENS, MapConfig
 from protray.cluster.progress import Progress
 from protray.cluster.shards import SHARD_PROTEINS, Manifest
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
@@ -34,7 +35,6 @@ from protray.cluster.trainer import Report, Workers, train
 from protray.data import schemas
 from protray.data.arrow import map_arrow, write_arrow
 from protray.data.dataset import Proteins, joined, parquet_files, read_table
-from protray.data.parquet import read_parquet
 from protray.data.sample import SAMPLE, sample_table
 from protray.inference.many import Source
 from protray.plm.masked import has_bf16
@@ -85,15 +85,9 @@ def distil(run: DistilRun) -> dict:
 def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
     """Share the cluster out: first an actor pool for the maps, then the trainers."""
     trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
-    tokens = sum(map(MapConfig(lm=run.lm).tokens, sequence_lengths(run.data)))
-    return plan.make_plan([plan.actor_pool("maps", cluster.nodes, actors_for(tokens)), trainers], cluster.nodes)
-
-
-def sequence_lengths(data: Path | None) -> list[int]:
-    """Residues of every protein of a dataset, of which nothing else is read."""
-    files = parquet_files(data / "proteins") if data else [SAMPLE]
-    columns = (read_parquet(file, ["sequence"])["sequence"] for file in files)
-    return [len(sequence) for column in columns for sequence in column.to_pylist()]
+    lengths = read_lengths(parquet_files(run.data / "proteins") if run.data else [SAMPLE])
+    most = int(MapConfig(lm=run.lm).total(lengths) / ACTOR_TOKENS)
+    return plan.make_plan([plan.actor_pool("maps", cluster.nodes, most), trainers], cluster.nodes)
 
 
 def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:

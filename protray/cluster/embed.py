@@ -179,7 +179,7 @@ def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple
     """Embed what no file holds yet; returns how many chains were there already, and which have no embedding."""
     import ray
 
-    from protray.cluster.embed_units import Queue, actors_for
+    from protray.cluster.embed_units import ACTOR_PAIRS, Queue
     from protray.cluster.plan import actor_pool, describe, make_plan
     from protray.cluster.pool import Lost, run_pool
     from protray.cluster.progress import Progress
@@ -196,7 +196,7 @@ def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple
     if cached:
         log.info("%d of %d chains are done already, in %s", cached, len(structures), folder)
     pairs = (structures.lengths[missing].astype(float) ** 2).sum()
-    plan = make_plan([actor_pool("embed", cluster.nodes, actors_for(pairs))], cluster.nodes)
+    plan = make_plan([actor_pool("embed", cluster.nodes, int(pairs / ACTOR_PAIRS))], cluster.nodes)
     log.info("%s", describe(plan))
     stage = plan["embed"]
     actor = ray.remote(**stage.options)(EmbedActor)

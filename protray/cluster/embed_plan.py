@@ -22,7 +22,7 @@ from protray.cluster.embed import (
     read_manifest,
     settings_of,
 )
-from protray.cluster.embed_units import actors_for
+from protray.cluster.embed_units import ACTOR_PAIRS
 from protray.cluster.estimate import (
     Estimate,
     Line,
@@ -81,7 +81,7 @@ def stages(run: EmbedRun) -> Estimate:
             rows, about = len(left) * share, True
             pairs = max(0.0, float((left**2).sum()) * share - sum(length**2 for length in done.values()))
         nodes = trials.cluster.nodes
-        plan = make_plan([actor_pool("embed", nodes, actors_for(pairs))], nodes)
+        plan = make_plan([actor_pool("embed", nodes, int(pairs / ACTOR_PAIRS))], nodes)
         rate = None
         if pairs:
             piece = time_embedding, run, tried(left)

@@ -24,11 +24,6 @@ ACTOR_PAIRS = 1 << 22  # some seconds of a core with the default network: for le
 ALONE = 3  # processes that a chain alone may take down before it is given up
 
 
-def actors_for(pairs: float) -> int:
-    """As many as have enough to do with so many pairs of residues."""
-    return max(1, int(pairs / ACTOR_PAIRS))
-
-
 @dataclass(frozen=True)
 class Unit:
     """Numbers of chains that make one file, and how many processes they have cost already."""

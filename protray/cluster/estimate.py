@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from protray.cluster.checkpoints import Checkpoints
 from protray.cluster.doctor import check_shared
 from protray.cluster.plan import Stage
 from protray.cluster.start import Cluster, setup_worker_logging, start_ray, stop_ray
@@ -220,12 +219,6 @@ class Ticks:
         """Steps, without the first, which warms up, unless there is no other."""
         counted = self.seconds[1:] or self.seconds
         return Timed(len(counted), sum(counted))
-
-
-def steps_done(cache: Path, name: str) -> int:
-    """Steps in the last checkpoint of the training `name`; 0 if it was not begun."""
-    _, state = Checkpoints.of(cache, name).newest()
-    return state["position"]["step"] if state else 0
 
 
 def mean_rate(found: Sequence[Timed]) -> float | None:

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from protray.cluster.addresses import is_address, named, root
@@ -16,10 +16,7 @@ def run_job(work: Callable[[], None], out: Path, alone: bool = False) -> int:
     any other error is ours, and shows where it came from.  With `alone`, a second job in `out` is refused meanwhile.
     """
     try:
-        if alone:
-            with _locked(out):
-                work()
-        else:
+        with _locked(out) if alone else nullcontext():
             work()
     except (ValueError, OSError) as error:
         error = getattr(error, "cause", error)  # Ray's errors of tasks are of the type of their cause, with a traceback

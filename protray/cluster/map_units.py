@@ -6,8 +6,10 @@ Cost is counted in forward tokens: a position of a protein of L residues takes o
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from protray.cluster.lengths import Lengths
 from protray.cluster.map_parts import Span
 from protray.data import schemas
 from protray.plm import masked
@@ -40,6 +42,14 @@ class MapConfig:
         """Forward tokens of a whole protein: about its length squared."""
         return length * self.row_tokens(length)
 
+    def total(self, lengths: Lengths) -> float:
+        """Forward tokens of all proteins."""
+        return lengths.sum(self.each(lengths))
+
+    def each(self, lengths: Lengths) -> np.ndarray:
+        """Forward tokens of the proteins that stand in for all."""
+        return np.array([self.tokens(length) for length in lengths.residues.tolist()], dtype=float)
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -62,11 +72,6 @@ class Failure:
     row: int
     reason: str
     again: bool
-
-
-def actors_for(tokens: float) -> int:
-    """As many as have enough to do with so many forward tokens."""
-    return max(1, int(tokens / ACTOR_TOKENS))
 
 
 def cut(shard: int, spans: list[Span], lengths: list[int], budget: int, config: MapConfig) -> list[Unit]:

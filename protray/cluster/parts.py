@@ -25,7 +25,7 @@ from protray.cluster.doctor import check_shared
 from protray.cluster.files import difference, rejected_table, write_table
 from protray.cluster.start import start_ray, stop_ray
 from protray.cluster.tasks import run_tasks
-from protray.data.parquet import is_whole, read_parquet
+from protray.data.parquet import AGAIN, is_whole, read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.msa import InputError
 
@@ -119,7 +119,7 @@ def part_file(folder: Path, part: int, kind: str = "part") -> Path:
 
 
 def read_part(folder: Path, part: int, kind: str = "part", columns: list[str] | None = None) -> pa.Table:
-    return read_parquet(part_file(folder, part, kind), columns, "remove it and run the same command again")
+    return read_parquet(part_file(folder, part, kind), columns, AGAIN)
 
 
 def add_counts(folder: Path, n_parts: int) -> Counter[str]:

@@ -36,7 +36,7 @@ from protray.cluster.plan import Plan, actor_pool, describe, make_plan
 from protray.cluster.progress import Progress
 from protray.cluster.start import setup_worker_logging, start_ray, stop_ray
 from protray.data.inputs import files_in, find_items
-from protray.data.parquet import read_parquet
+from protray.data.parquet import AGAIN, read_parquet
 from protray.inference.many import Source, predict_part, read_fasta
 from protray.inference.write import PREDICTED, check_format, check_target, write
 from protray.plm.shipped import check_present, fingerprint
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 
 LARGEST_PART = 32  # proteins: what a crash can lose per actor
 PARTS = 64  # of a small input, so that even 40 proteins keep all actors of a laptop busy
-AGAIN = "remove it and run the same command again"
 RECORD = b"protray_predict"  # metadata of the table of rejects
 LONGEST_STALL_S = 6 * 3600.0  # between two parts: protray's default of minutes would end a run at a few long proteins
 

@@ -49,9 +49,11 @@ def pretrain(run: PretrainRun) -> dict:
     ValueError
         For unusable settings or input, a folder that belongs to other ones, or a loss that is not finite any more.
     """
-    check_input(run)
-    check_same_settings(run)
+    run.check()
     facts = run.finished()
+    if not facts:
+        check_held_out(run)
+    check_same_settings(run)
     if facts:
         log.info("%s holds this run, finished; nothing to compute", run.out)
         return facts | {"mlflow_ui": Tracker.open(run.mlflow, run.experiment, run.out).ui()}
@@ -70,9 +72,8 @@ def pretrain(run: PretrainRun) -> dict:
         stop_ray(cluster)
 
 
-def check_input(run: PretrainRun) -> None:
-    """Raise ValueError for settings that cannot go together, and for a file of held-out proteins of no use."""
-    run.check()
+def check_held_out(run: PretrainRun) -> None:
+    """Raise ValueError, better now than after the corpus is encoded, for a file without a usable protein."""
     for path in run.held_out:
         read_corpus([path], run.min_length)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.cluster import remote
+from protray.cluster.checkpoints import steps_done
 from protray.cluster.distil_run import belongs
 from protray.cluster.estimate import (
     EnoughError,
@@ -24,13 +25,12 @@ from protray.cluster.estimate import (
     Trials,
     mean_rate,
     seconds_for,
-    steps_done,
     tasks_stage,
     timed,
 )
 from protray.cluster.lengths import Lengths, read_lengths
 from protray.cluster.map_units import MapConfig
-from protray.cluster.pretrain import SCORED_LENGTH, SCORED_PROTEINS, check_input, make_plan, run_name, save_model
+from protray.cluster.pretrain import SCORED_LENGTH, SCORED_PROTEINS, check_held_out, make_plan, run_name, save_model
 from protray.cluster.pretrain_run import PretrainRun
 from protray.cluster.prob_maps_plan import draw_by_cost, time_maps
 from protray.cluster.trainer import KEEP_FREED_MEMORY
@@ -60,10 +60,11 @@ def stages(run: PretrainRun) -> Estimate:
     ValueError
         As the job itself does, for settings, files or a folder of no use, and a plan that would wait for ever.
     """
-    check_input(run)
+    run.check()
     belongs(run)
     if run.finished():
         return Estimate()
+    check_held_out(run)
     files = fasta_files(run.fasta)
     lengths = read_lengths(files)
     folder = (run.out / "cache" / f"corpus-{run.corpus_digest()}").resolve()

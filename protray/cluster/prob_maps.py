@@ -114,7 +114,7 @@ def _settings(run: ProbMapsRun) -> dict:
 def _compute(manifest: "Manifest", config: "MapConfig") -> int:
     """Start Ray and compute; returns how many maps were there already."""
     from protray.cluster.doctor import check_shared
-    from protray.cluster.map_units import actors_for
+    from protray.cluster.map_units import ACTOR_TOKENS
     from protray.cluster.maps import compute_maps
     from protray.cluster.plan import actor_pool, describe, make_plan
     from protray.cluster.progress import Progress
@@ -123,7 +123,7 @@ def _compute(manifest: "Manifest", config: "MapConfig") -> int:
     cluster = start_ray()
     try:
         check_shared(cluster, manifest.out)
-        plan = make_plan([actor_pool("maps", cluster.nodes, actors_for(manifest.tokens_left))], cluster.nodes)
+        plan = make_plan([actor_pool("maps", cluster.nodes, manifest.tokens_left // ACTOR_TOKENS)], cluster.nodes)
         log.info("%s", describe(plan))
         with Progress("probability maps") as progress:
             return compute_maps(manifest, config, plan["maps"], plan.threads("maps"), progress)

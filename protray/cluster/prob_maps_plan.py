@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from protray.cluster.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.lengths import Lengths, read_lengths
 from protray.cluster.map_parts import missing_spans, spans_in
-from protray.cluster.map_units import MapConfig, actors_for
+from protray.cluster.map_units import ACTOR_TOKENS, MapConfig
 from protray.cluster.plan import Plan, actor_pool, make_plan
 from protray.cluster.prob_maps import ProbMapsRun, check
 from protray.cluster.remote import kept
@@ -44,9 +44,9 @@ def stages(run: ProbMapsRun) -> Estimate:
     if not lengths.total:
         raise ValueError(f"no protein in {run.data}")
     with Trials(run.out) as trials:
-        tokens = manifest.tokens_left if manifest and manifest.shards else draw_by_cost(config, lengths)[1]
+        tokens = manifest.tokens_left if manifest and manifest.shards else config.total(lengths)
         nodes = trials.cluster.nodes
-        plan = make_plan([actor_pool("maps", nodes, actors_for(tokens))], nodes)
+        plan = make_plan([actor_pool("maps", nodes, int(tokens / ACTOR_TOKENS))], nodes)
         return trials.estimate([maps_line(trials, plan, config, lengths, manifest)], _left_out(lengths))
 
 
@@ -74,7 +74,7 @@ def maps_line(trials: Trials, plan: Plan, config: MapConfig, lengths: Lengths, m
 
 def draw_by_cost(config: MapConfig, lengths: Lengths) -> tuple[np.ndarray, float]:
     """Some lengths, each drawn in proportion to what its proteins cost; and the forward tokens of all proteins."""
-    tokens_M = np.array([config.tokens(length) for length in lengths.residues.tolist()], dtype=float)
+    tokens_M = config.each(lengths)
     if not tokens_M.sum():
         return np.ones(1, np.int64), 0.0
     drawn = np.random.default_rng(0).choice(lengths.residues, DRAWN, p=tokens_M / tokens_M.sum())

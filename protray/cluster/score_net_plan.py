@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from protray.cluster import remote
+from protray.cluster.checkpoints import steps_done
 from protray.cluster.estimate import (
     EnoughError,
     Estimate,
@@ -20,7 +21,6 @@ from protray.cluster.estimate import (
     mean_rate,
     seconds_for,
     spread,
-    steps_done,
     timed,
 )
 from protray.cluster.score_net import finished, held_out, make_plan, read_split, run_name

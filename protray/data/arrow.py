@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from protray.data.parquet import AGAIN
+
 MAGIC = 8  # bytes before the first message
 CHECKSUM = b"protray_crc32"  # "<bytes that it is of, from the beginning> <CRC-32>"
 
@@ -44,7 +46,7 @@ def map_arrow(path: Path) -> pa.Table:
             return pa.ipc.open_stream(content.slice(MAGIC)).read_all()
         except Exception as error:  # a changed byte may come up as any
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{path} is damaged ({reason}); remove it and run the same command again") from None
+            raise ValueError(f"{path} is damaged ({reason}); {AGAIN}") from None
 
 
 class _Summed:

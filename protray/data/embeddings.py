@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from protray.data import schemas
 from protray.data.dataset import parquet_files
-from protray.data.parquet import WRITING, read_parquet
+from protray.data.parquet import WRITING, naming, read_parquet
 
 Level = Literal["pair", "residue", "protein"]
 
@@ -94,14 +94,16 @@ def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
     """
     folder = Path(path)
     for file in parquet_files(folder / FOLDER if (folder / FOLDER).is_dir() else folder):
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        with naming(file, "embed the chains again"):
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = parquet.schema_arrow.metadata or {}
         if b"level" not in metadata:
             raise ValueError(f"{file} is no table of embeddings: its metadata names no level")
         level, channels = metadata[b"level"].decode(), int(metadata[b"channels"])
         chunks: list[np.ndarray] = []
         for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, columns=["id", "sequence", "embedding"])
+            with naming(file, "embed the chains again"):
+                table = parquet.read_row_group(group, columns=["id", "sequence", "embedding"])
             for id, sequence, values in zip(*table.columns, strict=True):
                 chunk = values.values.to_numpy(zero_copy_only=False)
                 shape = {"protein": (), "residue": (-1,), "pair": (-1, len(sequence.as_py()))}[level]

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+AGAIN = "remove it and run the same command again"  # the remedy for what jobs make on their way
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # options of each writer
 
 
 def read_parquet(path: Path, columns: list[str] | None = None, remedy: str = "make its folder anew") -> pa.Table:
     """Read a file; raises ValueError naming it, and the `remedy`, if its bytes are not those that were written."""
-    with _named(path, remedy):
+    with naming(path, remedy):
         return pq.read_table(path, columns=columns, page_checksum_verification=True)
 
 
@@ -24,13 +25,14 @@ def read_batches(
     path: Path, columns: list[str], size: int, groups: list[int] | None = None, remedy: str = "make its folder anew"
 ) -> Iterator[pa.RecordBatch]:
     """Read a file, or some of its row groups, `size` rows at a time; raises ValueError as `read_parquet` does."""
-    with _named(path, remedy):
+    with naming(path, remedy):
         file = pq.ParquetFile(path, page_checksum_verification=True)
         yield from file.iter_batches(batch_size=size, columns=columns, row_groups=groups)
 
 
 @contextmanager
-def _named(path: Path, remedy: str) -> Iterator[None]:
+def naming(path: Path, remedy: str) -> Iterator[None]:
+    """Name the file in what pyarrow raises of its bytes."""
     try:
         yield
     except FileNotFoundError:

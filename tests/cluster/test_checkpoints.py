@@ -42,7 +42,7 @@ def test_damaged_ones_are_passed_over(three, caplog) -> None:
     (folder / folder_name(4)).mkdir()  # its process was killed
     with caplog.at_level(logging.WARNING):
         assert checkpoints.newest()[0] == 1
-    assert [Path(str(record.args[0]).split(":")[0]).parent.name for record in caplog.records] == [
+    assert [Path(record.getMessage().split(": ")[1]).parent.name for record in caplog.records] == [
         folder_name(number) for number in (4, 3, 2)
     ]
 

@@ -25,6 +25,12 @@ def test_errors_of_users_are_one_line(tmp_path, capsys) -> None:
     assert second.startswith(f"error: {tmp_path}/no/such.txt: No such file or directory; ")
 
 
+def test_plans_do_not_import_ray_before_it_is_set_up() -> None:
+    """Ray reads the environment when it is imported; some jobs leave that to `start_ray`."""
+    code = "import sys, protray.cluster.plan_table; assert not {'ray', 'torch', 'mlflow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_error_of_a_ray_task_is_told_as_its_cause(tmp_path, capsys) -> None:
     from ray.exceptions import RayTaskError
 

@@ -189,3 +189,13 @@ def test_other_tables_are_no_embeddings(tmp_path) -> None:
     pq.write_table(schemas.REJECTED.empty_table(), tmp_path / "r.parquet")
     with pytest.raises(ValueError, match="is no table of embeddings: its metadata names no level"):
         next(read_embeddings(tmp_path / "r.parquet"))
+
+
+def test_damaged_embeddings_are_named(embedder, tmp_path) -> None:
+    path = tmp_path / "part.parquet"
+    write_embeddings(embedder, [random_chain(20)], "residue", path)
+    content = bytearray(path.read_bytes())
+    content[pq.read_metadata(path).row_group(0).column(2).data_page_offset + 60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"part\.parquet is damaged .*; copy it again, or embed the chains again"):
+        list(read_embeddings(path))
