@@ -13,22 +13,22 @@ import sys
 def main() -> int:
     import tyro
 
-    from protray.cluster.distil_run import DistilRun
+    from protray.pipelines.secondary.distil_run import DistilRun
 
     run = tyro.cli(DistilRun, description=__doc__)
 
-    from protray.cluster.job import run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
     if run.plan:
-        from protray.cluster.distil_plan import stages
-        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.secondary.distil_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
-    from protray.cluster.distil import distil
-    from protray.cluster.distil_summary import print_summary
+    from protray.pipelines.secondary.distil import distil
+    from protray.pipelines.secondary.distil_summary import print_summary
 
     return run_job(lambda: print_summary(run, distil(run)), run.out, alone=True)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.doctor import DoctorRun, examine
-    from protray.cluster.job import run_job
-    from protray.cluster.start import setup_logging
-    from protray.cluster.verdicts import Verdict
+    from protray.cluster.health.checks import Verdict
+    from protray.cluster.health.doctor import DoctorRun, examine
+    from protray.cluster.runtime.job import run_job
+    from protray.cluster.runtime.start import setup_logging
 
     run = tyro.cli(DoctorRun, args=argv, description=__doc__)
     setup_logging()

@@ -18,17 +18,17 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.addresses import named
-    from protray.cluster.embed import EmbedRun, embed
-    from protray.cluster.job import print_outcome, run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import print_outcome, run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
+    from protray.cluster.storage.addresses import named
+    from protray.pipelines.structure.embed import EmbedRun, embed
 
     run = tyro.cli(EmbedRun, args=argv, description=__doc__)
     setup_logging()
     prepare_environment()
     if run.plan:
-        from protray.cluster.embed_plan import stages
-        from protray.cluster.plan_table import print_estimate
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.structure.embed_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 

@@ -20,16 +20,16 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.addresses import named
-    from protray.cluster.job import print_outcome, run_job
-    from protray.cluster.predict import PredictRun, predict
-    from protray.cluster.start import setup_logging
+    from protray.cluster.runtime.job import print_outcome, run_job
+    from protray.cluster.runtime.start import setup_logging
+    from protray.cluster.storage.addresses import named
+    from protray.pipelines.secondary.predict import PredictRun, predict
 
     run = tyro.cli(PredictRun, args=argv, description=__doc__)
     setup_logging()
     if run.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.predict_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.secondary.predict_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 

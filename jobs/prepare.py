@@ -13,19 +13,19 @@ import sys
 
 import tyro
 
-from protray.cluster.addresses import named
-from protray.cluster.job import run_job
-from protray.cluster.parts import run_with_progress
-from protray.cluster.prepare import PrepareConfig, finished, prepare
-from protray.cluster.start import setup_logging
+from protray.cluster.batch.parts import run_with_progress
+from protray.cluster.runtime.job import run_job
+from protray.cluster.runtime.start import setup_logging
+from protray.cluster.storage.addresses import named
+from protray.pipelines.secondary.prepare import PrepareConfig, finished, prepare
 
 
 def main(argv: list[str] | None = None) -> int:
     config = tyro.cli(tyro.conf.OmitArgPrefixes[PrepareConfig], args=argv, description=__doc__)
     setup_logging()
     if config.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.prepare_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.secondary.prepare_plan import stages
 
         return run_job(lambda: print_estimate(config.out, stages(config)), config.out)
 

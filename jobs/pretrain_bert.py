@@ -15,28 +15,28 @@ from pathlib import Path
 def main() -> int:
     import tyro
 
-    from protray.cluster.pretrain_run import PretrainRun
+    from protray.pipelines.language_model.pretrain_run import PretrainRun
 
     run = tyro.cli(PretrainRun, description=__doc__)
 
-    from protray.cluster.job import run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
     if run.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.pretrain_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.language_model.pretrain_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
-    from protray.cluster.pretrain import pretrain
+    from protray.pipelines.language_model.pretrain import pretrain
 
     return run_job(lambda: print_summary(run.out, pretrain(run)), run.out, alone=True)
 
 
 def print_summary(out: Path, facts: dict) -> None:
     """Say how good the model is, and where it lies."""
-    from protray.cluster.addresses import named
+    from protray.cluster.storage.addresses import named
 
     for name, scores in facts["maps"].items():
         plain = f"perplexity {scores['frequency_perplexity']:.2f}, top-1 {scores['frequency_top1']:.3f}"

@@ -19,19 +19,19 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+    from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 
     run = tyro.cli(ProbMapsRun, args=argv, description=__doc__)
 
-    from protray.cluster.addresses import named
-    from protray.cluster.job import print_outcome, run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import print_outcome, run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
+    from protray.cluster.storage.addresses import named
 
     setup_logging()
     prepare_environment()
     if run.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.prob_maps_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.language_model.prob_maps_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 

@@ -21,16 +21,16 @@ import sys
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.addresses import named
-    from protray.cluster.job import print_outcome, run_job
-    from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
-    from protray.cluster.start import setup_logging
+    from protray.cluster.runtime.job import print_outcome, run_job
+    from protray.cluster.runtime.start import setup_logging
+    from protray.cluster.storage.addresses import named
+    from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_pseudo
 
     run = tyro.cli(PseudoRun, args=argv, description=__doc__)
     setup_logging()
     if run.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.pseudo_msa_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.language_model.pseudo_msa_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
 

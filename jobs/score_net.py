@@ -13,37 +13,37 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from protray.cluster.score_net_run import ScoreRun
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
 
 def main(argv: list[str] | None = None) -> int:
     import tyro
 
-    from protray.cluster.score_net_run import ScoreRun, preset
+    from protray.pipelines.structure.score_net_run import ScoreRun, preset
 
     before = argparse.ArgumentParser(add_help=False)  # --model chooses the defaults of all other options
     before.add_argument("--model", choices=("small", "paper"), default="small")
     model = before.parse_known_args(argv)[0].model
     run = tyro.cli(ScoreRun, args=argv, default=preset(model), description=__doc__)
 
-    from protray.cluster.job import run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
     if run.plan:
-        from protray.cluster.plan_table import print_estimate
-        from protray.cluster.score_net_plan import stages
+        from protray.cluster.health.plan_table import print_estimate
+        from protray.pipelines.structure.score_net_plan import stages
 
         return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
-    from protray.cluster.score_net import score_net
+    from protray.pipelines.structure.score_net import score_net
 
     return run_job(lambda: print_summary(run, score_net(run)), run.out, alone=True)
 
 
 def print_summary(run: "ScoreRun", facts: dict) -> None:
     """Say how good the network is, and where it lies."""
-    from protray.cluster.addresses import named
+    from protray.cluster.storage.addresses import named
 
     best = next(point for point in facts["history"] if point["step"] == facts["best_step"])
     print(

@@ -14,18 +14,18 @@ import sys
 def main() -> int:
     import tyro
 
-    from protray.cluster.sweep_run import SweepRun
+    from protray.cluster.tuning.sweep_run import SweepRun
 
     run = tyro.cli(SweepRun, description=__doc__)
 
-    from protray.cluster.job import run_job
-    from protray.cluster.start import prepare_environment, setup_logging
+    from protray.cluster.runtime.job import run_job
+    from protray.cluster.runtime.start import prepare_environment, setup_logging
 
     setup_logging()
     prepare_environment()
-    from protray.cluster.sweep import sweep
-    from protray.cluster.sweep_plan import dry_run
-    from protray.cluster.sweep_summary import print_plan, print_sweep
+    from protray.cluster.tuning.summary import print_plan, print_sweep
+    from protray.cluster.tuning.sweep import sweep
+    from protray.cluster.tuning.sweep_plan import dry_run
 
     if run.dry_run:
         return run_job(lambda: print_plan(run, dry_run(run)), run.out)

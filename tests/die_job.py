@@ -43,9 +43,9 @@ def distil(inputs: Path, out: Path, place: str) -> dict:
     import protray.training.stages
 
     protray.training.stages.SMALL = tiny_networks()
-    from protray.cluster import distil as job
-    from protray.cluster import distil_results
-    from protray.cluster.distil_run import DistilRun
+    from protray.pipelines.secondary import distil as job
+    from protray.pipelines.secondary import distil_results
+    from protray.pipelines.secondary.distil_run import DistilRun
 
     compute, loop, bars = job.maps.compute_maps, job._loop, job.StageBars.__call__
 
@@ -77,9 +77,9 @@ def score_net(_: Path, out: Path, place: str) -> dict:
     """Places: training, model, report, end."""
     from faults import FIT, NET
 
-    from protray.cluster import score_net as job
-    from protray.cluster.score_net_run import ScoreRun
     from protray.evaluation.denoising import DenoisingConfig
+    from protray.pipelines.structure import score_net as job
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     track = job.track_point
 

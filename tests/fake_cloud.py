@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from protray.cluster.capacity import POOL
+from protray.cluster.runtime.capacity import POOL
 
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 LISTS = [

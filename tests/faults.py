@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster import score_net as pipeline
 from protray.models.score_config import ScoreNetConfig
+from protray.pipelines.structure import score_net as pipeline
 from protray.training.score_steps import ScoreFitConfig
 from protray.training.world import World
 

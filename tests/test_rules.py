@@ -19,7 +19,7 @@ README = ROOT / "README.md"
 # pyproject.toml README.md jobs/ protray/ tune_spaces/ cluster.yaml tests/, a licence, and dot-files
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "jobs", "protray", "tune_spaces", "cluster.yaml", "tests"}
 
-# each folder of the package -> the folders it may import from; `cluster` may use them all
+# each folder of the package -> the folders it may import from; `cluster` and `pipelines` may use them all
 SCIENCE = {
     "seq": set(),
     "struct": {"seq"},
@@ -31,8 +31,9 @@ SCIENCE = {
     "evaluation": {"seq", "struct", "data"},
     "training": {"seq", "struct", "losses", "models", "plm", "data"},
     "inference": {"seq", "struct", "losses", "models", "plm", "data", "training"},
-    "bench": {"seq", "struct", "losses", "models", "plm", "data", "training", "inference", "cluster"},
+    "bench": {"seq", "struct", "losses", "models", "plm", "data", "training", "inference", "cluster", "pipelines"},
 }
+WITH_RAY = ("cluster", "pipelines")
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -51,14 +52,14 @@ def relative(path: Path) -> str:
 
 def test_the_rules_see_the_package() -> None:
     assert len(MODULES) > 40
-    assert "ray" in {name.split(".")[0] for name in imports(PACKAGE / "cluster" / "trainer.py")}
+    assert "ray" in {name.split(".")[0] for name in imports(PACKAGE / "cluster" / "train" / "trainer.py")}
 
 
-def test_only_cluster_imports_ray_or_mlflow() -> None:
+def test_only_cluster_and_pipelines_import_ray_or_mlflow() -> None:
     wrong = [
         f"{relative(path)}: {name}"
         for path in MODULES
-        if "cluster" not in path.relative_to(PACKAGE).parts
+        if path.relative_to(PACKAGE).parts[0] not in WITH_RAY
         for name in imports(path)
         if name.split(".")[0] in ("ray", "mlflow")
     ]
@@ -80,10 +81,10 @@ def test_dependencies_point_down() -> None:
     "module",
     [
         "protray",
-        "protray.cluster.distil_run",
-        "protray.cluster.pretrain_run",
-        "protray.cluster.score_net_run",
-        "protray.cluster.sweep_run",
+        "protray.pipelines.secondary.distil_run",
+        "protray.pipelines.language_model.pretrain_run",
+        "protray.pipelines.structure.score_net_run",
+        "protray.cluster.tuning.sweep_run",
         "protray.data.schemas",
     ],
 )
@@ -103,7 +104,11 @@ def test_files_stay_short() -> None:
 
 def test_no_prints_in_the_package() -> None:
     """Results are printed by jobs; `build.py` of the sample is a script, and two files print for jobs."""
-    allowed = {"protray/data/sample/build.py", "protray/cluster/distil_summary.py", "protray/cluster/job.py"}
+    allowed = {
+        "protray/data/sample/build.py",
+        "protray/pipelines/secondary/distil_summary.py",
+        "protray/cluster/runtime/job.py",
+    }
     wrong = [
         f"{relative(path)}:{node.lineno}"
         for path in MODULES

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [path for folder in ("protray", "jobs") for path in sorted((ROOT / folder).rglob("*.py"))]
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 UNPICKLERS = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
-STUDIES = "protray/cluster/sweep_space.py"  # a study of `jobs/tune.py` is Python that its user names
+STUDIES = "protray/cluster/tuning/space.py"  # a study of `jobs/tune.py` is Python that its user names
 
 
 def calls(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
@@ -72,7 +72,7 @@ def test_nothing_listens_beyond_this_machine() -> None:
     for path in SOURCES:
         text = path.read_text()
         assert not re.search(r"0\.0\.0\.0|dashboard_host", text), path
-    assert "--host 127.0.0.1" in (ROOT / "protray/cluster/store.py").read_text()
+    assert "--host 127.0.0.1" in (ROOT / "protray/cluster/tracking/store.py").read_text()
 
 
 class _Evil:
@@ -103,7 +103,7 @@ def test_weights_that_carry_code_are_refused(tmp_path: Path) -> None:
 
 def test_a_password_reaches_neither_parameters_nor_tags_nor_the_spool(tmp_path: Path, monkeypatch) -> None:
     """All that tracking writes, with a server that is down; `tests/cluster/test_run_info.py` has the rules."""
-    from protray.cluster.tracking import Tracker
+    from protray.cluster.tracking.tracker import Tracker
 
     address = "http://me:hunter2@127.0.0.1:9"
     tracker = Tracker.open(address, "test", tmp_path)

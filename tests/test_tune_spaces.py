@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.sweep_run import SweepRun
-from protray.cluster.sweep_space import Range, read_space, replaced, settings
+from protray.cluster.tuning.space import Range, read_space, replaced, settings
+from protray.cluster.tuning.sweep_run import SweepRun
 from protray.losses.weights import DistilWeights
 from protray.struct.noise import NoiseConfig
 
@@ -16,7 +16,7 @@ SPACES = [*STUDIES, str(ROOT / "tune_spaces" / "distil_weights.py") + ":SIMPLEX"
 
 
 def base_of(where: str):  # noqa: ANN201
-    from protray.cluster.sweep_plan import job_module
+    from protray.cluster.tuning.sweep_plan import job_module
 
     run = SweepRun(space=where)
     return job_module(run.study.job).base(run)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protray.cluster import tracking
-from protray.cluster.store import connect
-from protray.cluster.tracking import Tracker
+from protray.cluster.tracking import tracker as tracking
+from protray.cluster.tracking.store import connect
+from protray.cluster.tracking.tracker import Tracker
 
 
 def forget() -> None:

@@ -8,7 +8,7 @@ the paper's value, one clearly away from it and, where they differ, protray's ow
              see the scale of a loss
 """
 
-from protray.cluster.sweep_space import Point, Range
+from protray.cluster.tuning.space import Point, Range
 
 JOB = "distil"
 METRIC, MODE = "validation/q3", "max"

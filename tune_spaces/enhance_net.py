@@ -4,7 +4,7 @@ The paper gives 2 layers, kernels (3, 3, 5) and dropout 0.75, and predicts X_e i
 the convolutions stand beside or behind one another, and the released code has no ReLU between the linear layers.
 """
 
-from protray.cluster.sweep_space import Range
+from protray.cluster.tuning.space import Range
 
 JOB = "distil"
 METRIC, MODE = "validation/q3", "max"

@@ -1,6 +1,6 @@
 """How F_e and F_s are optimised: the paper's Adam at 0.01, halved every 50 epochs, and what protray does instead."""
 
-from protray.cluster.sweep_space import Range
+from protray.cluster.tuning.space import Range
 
 JOB = "distil"
 METRIC, MODE = "validation/q3", "max"

@@ -5,7 +5,7 @@ spaced; levels that fall by a constant factor are those of Song and Ermon (NeurI
 trials are scored on one and the same set of crops at the paper's levels: a loss at its own would favour easy ones.
 """
 
-from protray.cluster.sweep_space import Range
+from protray.cluster.tuning.space import Range
 
 JOB = "score_net"
 METRIC, MODE = "validation/explained_common", "max"

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from protray.bench.timing import Case, case, peak_resident_bytes
-from protray.cluster import map_queue
-from protray.cluster.map_parts import Rows, Span
-from protray.cluster.map_units import MapConfig
-from protray.cluster.maps import MapActor, compute_maps
-from protray.cluster.plan import Stage, actor_pool
-from protray.cluster.shards import Manifest, read_sources
-from protray.cluster.start import prepare_environment, start_ray, stop_ray
+from protray.cluster.batch.shards import Manifest, read_sources
+from protray.cluster.runtime.resources import Stage, actor_pool
+from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
+from protray.pipelines.language_model import map_queue
+from protray.pipelines.language_model.map_parts import Rows, Span
+from protray.pipelines.language_model.map_units import MapConfig
+from protray.pipelines.language_model.maps import MapActor, compute_maps
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from protray.bench.plain_score import PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
-from protray.cluster.score_net_run import PAPER_NET
 from protray.data.structures import StructureChain, read_structures
 from protray.inference.embed import NOISE, Embedder
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
+from protray.pipelines.structure.score_net_run import PAPER_NET
 from protray.plm.masked import has_bf16
 from protray.seq.alphabet import N_AA
 from protray.struct.geometry import distances

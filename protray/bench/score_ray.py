@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from protray.bench.score import NET
 from protray.bench.timing import Case, case
-from protray.cluster.start import prepare_environment, start_ray, stop_ray
+from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
 from protray.data.structures import read_structures
 from protray.models.score_net import ScoreNet
 from protray.training.score_export import read_config
@@ -73,7 +73,7 @@ def plain_seconds() -> float:
 
 def ray_seconds(workers: int) -> float:
     """Of a step on so many Ray Train workers."""
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
 
     reports: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,7 @@ def ray_seconds(workers: int) -> float:
 
 def bare_seconds(workers: int) -> float:
     """Of a step on so many processes that gloo connects, with the memory settings of our Ray Train workers."""
-    from protray.cluster.trainer import KEEP_FREED_MEMORY
+    from protray.cluster.train.trainer import KEEP_FREED_MEMORY
 
     context = multiprocessing.get_context("spawn")
     found = context.SimpleQueue()

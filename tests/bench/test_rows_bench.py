@@ -7,7 +7,7 @@ import pytest
 
 from protray.bench import rows
 from protray.bench.rows import Measured
-from protray.cluster.plan import Stage
+from protray.cluster.runtime.resources import Stage
 
 
 @pytest.mark.ray

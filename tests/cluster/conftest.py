@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tracking_store import forget
 
-from protray.cluster.tracking import Tracker
+from protray.cluster.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -67,7 +67,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Cluster]":
     import ray
     from ray.cluster_utils import Cluster
 
-    from protray.cluster.start import start_ray
+    from protray.cluster.runtime.start import start_ray
 
     ray.shutdown()  # of `ray_local`, in which the test would run otherwise; ask for that one earlier in a file
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ray
 
-from protray.cluster.sweep_trial import Outcome
+from protray.cluster.tuning.trial import Outcome
 
 STEPS = 3
 STUDY = """
@@ -39,7 +39,7 @@ class Shared:
 
 
 class ParabolaJob:
-    """`protray.cluster.sweep_distil` in small: best at x = 2."""
+    """`protray.pipelines.secondary.sweep_distil` in small: best at x = 2."""
 
     def __init__(self, crash: float | None = None, not_finite: float | None = None, pause: float = 0.0) -> None:
         self.crash, self.not_finite, self.pause = crash, not_finite, pause

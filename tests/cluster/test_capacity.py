@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from protray.cluster.capacity import POOL, Group, Node, configured, largest
+from protray.cluster.runtime.capacity import POOL, Group, Node, configured, largest
 
 CLUSTER_YAML = Path(__file__).parents[2] / "cluster.yaml"
 HEAD = Node({"memory": 3e10, "node:__internal_head__": 1.0}, "head")  # 0 CPUs: Ray leaves the name out

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from protray.cluster.checkpoints import LIST, Checkpoints, folder_name
+from protray.cluster.train.checkpoints import LIST, Checkpoints, folder_name
 from protray.training.checkpoint import DamagedCheckpointError, save_state
 
 

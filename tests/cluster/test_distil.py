@@ -9,7 +9,7 @@ import pytest
 from tiny import tiny_networks, tiny_proteins
 from tiny_model import save_tiny_lm
 
-from protray.cluster.distil_run import DistilRun
+from protray.pipelines.secondary.distil_run import DistilRun
 
 pytestmark = pytest.mark.ray
 
@@ -34,7 +34,7 @@ def small(monkeypatch) -> None:
 @pytest.fixture(scope="module")
 def finished(ray_local, inputs, tmp_path_factory) -> Path:
     """The output folder of a run with one worker."""
-    from protray.cluster.distil import distil
+    from protray.pipelines.secondary.distil import distil
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("protray.training.stages.SMALL", tiny_networks())
@@ -82,7 +82,7 @@ def test_tracks_parent_and_stages(finished) -> None:
 
 
 def test_second_run_computes_nothing(finished, inputs, monkeypatch) -> None:
-    from protray.cluster import distil as module
+    from protray.pipelines.secondary import distil as module
 
     monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
     again = module.distil(run_of(inputs, finished))
@@ -90,7 +90,7 @@ def test_second_run_computes_nothing(finished, inputs, monkeypatch) -> None:
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished, inputs) -> None:
-    from protray.cluster.distil import distil
+    from protray.pipelines.secondary.distil import distil
 
     with pytest.raises(ValueError, match="seed = 0, now seed = 1"):
         distil(run_of(inputs, finished, seed=1))
@@ -98,7 +98,7 @@ def test_other_settings_in_the_same_folder_are_refused(finished, inputs) -> None
 
 def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path, monkeypatch) -> None:
     """The driver dies when the second stage begins; the same command then ends with the numbers of the other run."""
-    from protray.cluster import distil as module
+    from protray.pipelines.secondary import distil as module
 
     run = run_of(inputs, tmp_path / "two", workers=2)
     with monkeypatch.context() as patch:

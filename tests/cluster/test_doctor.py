@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster import verdicts
-from protray.cluster.doctor import DoctorRun, Mark, examine
-from protray.cluster.probe import Facts, Node, installed, name_for, write_beside
-from protray.cluster.upload import upload_sizes
+from protray.cluster.health import checks as verdicts
+from protray.cluster.health.doctor import DoctorRun, Mark, examine
+from protray.cluster.health.probe import Facts, Node, installed, name_for, write_beside
+from protray.cluster.health.upload import upload_sizes
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024**2
@@ -194,7 +194,8 @@ def test_a_local_ray_is_in_order(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
     environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
     code = (
-        "import json, sys; from protray.cluster import doctor; sys.path.insert(0, 'jobs'); import doctor as job\n"
+        "import json, sys\n"
+        "from protray.cluster.health import doctor; sys.path.insert(0, 'jobs'); import doctor as job\n"
         "kept = []; examine = doctor.examine\n"
         "doctor.examine = lambda run: kept.extend(examine(run)) or kept\n"
         "status = job.main(sys.argv[1:])\n"

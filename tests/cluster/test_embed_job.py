@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from score_nets import CONFIG, random_chain, save_random_net
 
-from protray.cluster import embed as module
-from protray.cluster.embed import EmbedRun, embed
-from protray.cluster.embed_units import LEAST_PAIRS, Queue
-from protray.cluster.pool import Lost
+from protray.cluster.batch.pool import Lost
 from protray.data.embeddings import read_embeddings
 from protray.data.structures import StructureChain, Structures, read_structures
 from protray.inference.embed import Embedder
 from protray.inference.embed_part import Failure
+from protray.pipelines.structure import embed as module
+from protray.pipelines.structure.embed import EmbedRun, embed
+from protray.pipelines.structure.embed_units import LEAST_PAIRS, Queue
 from protray.seq.alphabet import decode
 
 RESIDUES = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()  # as AMINO_ACIDS
@@ -104,7 +104,7 @@ def test_the_sample_whatever_it_is_computed_with(ray_local, model, tmp_path, mon
         starts=np.concatenate([[0], np.cumsum(whole.lengths[chains])]),
     )
     monkeypatch.setattr(module, "read_structures", lambda path: few)
-    monkeypatch.setattr("protray.cluster.embed_units.LEAST_PAIRS", 1)
+    monkeypatch.setattr("protray.pipelines.structure.embed_units.LEAST_PAIRS", 1)
     run = EmbedRun(model=model, out=tmp_path / "out", level="pair")
 
     def stop(*_: object) -> None:

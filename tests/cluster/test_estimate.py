@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster import estimate
-from protray.cluster.capacity import Node
-from protray.cluster.estimate import (
+from protray.cluster.health import estimate
+from protray.cluster.health.estimate import (
     EnoughError,
     Estimate,
     Line,
@@ -20,9 +19,10 @@ from protray.cluster.estimate import (
     tasks_stage,
     timed,
 )
-from protray.cluster.plan import Stage
-from protray.cluster.plan_table import cells, print_estimate
-from protray.cluster.start import Cluster
+from protray.cluster.health.plan_table import cells, print_estimate
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.resources import Stage
+from protray.cluster.runtime.start import Cluster
 
 LAPTOP = Cluster((Node({"CPU": 2.0}),), local=True, ours=True)
 MAPS = Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1)

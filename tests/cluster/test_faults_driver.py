@@ -126,9 +126,9 @@ def test_an_mlflow_server_that_is_away_for_a_while(ray_local, tmp_path, monkeypa
     """It goes after the first point of the curve; no step is missing in the end, and none is there twice."""
     from mlflow import MlflowClient
 
-    from protray.cluster import score_net as job
-    from protray.cluster.score_net_run import ScoreRun
     from protray.evaluation.denoising import DenoisingConfig
+    from protray.pipelines.structure import score_net as job
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     forget()

@@ -21,7 +21,7 @@ def expected() -> list[dict]:
 
 def run(out: Path, loop: Callable, letters: Letters, failures: int = 3) -> list[dict]:
     """Train and return the curve."""
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
 
     workers = Workers(max_failures=failures)
     return train(loop, SETTINGS, name="run", storage=out, workers=workers, on_report=letters)["position"]["history"]
@@ -87,9 +87,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(ray_local, small_disk, expected, monkeypatch) -> None:
     """The job ends with a sentence; once there is space again, the same command goes on at the last checkpoint."""
-    from protray.cluster import score_net as job
-    from protray.cluster.score_net_run import ScoreRun
     from protray.evaluation.denoising import DenoisingConfig
+    from protray.pipelines.structure import score_net as job
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     def fill(path: str) -> Callable[[], None]:
         def now() -> None:

@@ -31,7 +31,7 @@ def expected() -> list[dict]:
 
 def run(out: Path, loop, letters: Letters, **workers: object) -> list[dict]:  # noqa: ANN001
     """Train and return the curve."""
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
 
     state = train(loop, SETTINGS, name="run", storage=out, workers=Workers(**workers), on_report=letters)
     return state["position"]["history"]
@@ -112,8 +112,8 @@ def test_an_elastic_training_goes_on_with_fewer_and_grows_again(nodes, eager, tm
 
 def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
     """A stage of distil, with a checkpoint after each of its epochs."""
-    from protray.cluster import distil
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
+    from protray.pipelines.secondary import distil
 
     proteins, stage = tiny_proteins(), tiny_stages(epochs=40)["Real"]
     write_arrow(proteins.table, tmp_path / "proteins.arrow")
@@ -144,8 +144,8 @@ def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
 
 def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
     """A language model, with a point of its curve every 4 steps and a checkpoint every 2."""
-    from protray.cluster import pretrain
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
+    from protray.pipelines.language_model import pretrain
 
     words = ["".join(np.random.default_rng(m).choice(list(AMINO_ACIDS), 30 + m % 20)) for m in range(90)]
     (tmp_path / "a.fasta").write_text("".join(f">p{m}\n{word}\n" for m, word in enumerate(words)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.job import run_job
+from protray.cluster.runtime.job import run_job
 
 JOBS = Path(__file__).parents[2] / "jobs"
 
@@ -27,7 +27,7 @@ def test_errors_of_users_are_one_line(tmp_path, capsys) -> None:
 
 def test_plans_do_not_import_ray_before_it_is_set_up() -> None:
     """Ray reads the environment when it is imported; some jobs leave that to `start_ray`."""
-    code = "import sys, protray.cluster.plan_table; assert not {'ray', 'torch', 'mlflow'} & set(sys.modules)"
+    code = "import sys, protray.cluster.health.plan_table; assert not {'ray', 'torch', 'mlflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -19,16 +19,16 @@ from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
 
-from protray.cluster import estimate
-from protray.cluster.capacity import Node
-from protray.cluster.estimate import Line, Seat, Timed, Trials
-from protray.cluster.map_parts import Rows, Span, write_part
-from protray.cluster.map_units import MapConfig
-from protray.cluster.plan import Stage, actor_pool, make_plan
-from protray.cluster.shards import Manifest
-from protray.cluster.start import Cluster
+from protray.cluster.batch.shards import Manifest
+from protray.cluster.health import estimate
+from protray.cluster.health.estimate import Line, Seat, Timed, Trials
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
+from protray.cluster.runtime.start import Cluster
 from protray.data.sample import SAMPLE
 from protray.inference.many import Source
+from protray.pipelines.language_model.map_parts import Rows, Span, write_part
+from protray.pipelines.language_model.map_units import MapConfig
 from protray.seq.alphabet import AMINO_ACIDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -125,8 +125,8 @@ def test_a_folder_of_other_settings_is_refused(here, fasta, lm, tmp_path, capsys
 def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
     """Proteins of 8, 8 and 18 residues cost 80, 80 and 360 tokens.  One of two shards is finished, half of the last is
     there: 180 are left.  Two processes of 45 tokens a second take 2 s for the last protein."""
-    from protray.cluster import prob_maps_plan
-    from protray.cluster.lengths import Lengths
+    from protray.cluster.health.lengths import Lengths
+    from protray.pipelines.language_model import prob_maps_plan
 
     config = MapConfig(lm=str(lm))
     manifest = Manifest.open(tmp_path / "out", {})
@@ -152,9 +152,9 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     """15 epochs: a first of 2 and fourteen of 1 microsecond per residue; the teacher is finished, maps are there."""
     from dataclasses import asdict
 
-    from protray.cluster import distil_plan
-    from protray.cluster.distil import slug
-    from protray.cluster.distil_run import DistilRun, check_same_settings, data_digest, digest
+    from protray.pipelines.secondary import distil_plan
+    from protray.pipelines.secondary.distil import slug
+    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
     from protray.plm.shipped import fingerprint
     from protray.training.session import stage_keys
 
@@ -181,8 +181,8 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
 
 
 def test_distil_times_every_kind_of_training_once(here, monkeypatch, tmp_path) -> None:
-    from protray.cluster import distil_plan
-    from protray.cluster.distil_run import DistilRun
+    from protray.pipelines.secondary import distil_plan
+    from protray.pipelines.secondary.distil_run import DistilRun
 
     monkeypatch.setattr(distil_plan, "BATCHES", 1)
     timed = []
@@ -204,7 +204,7 @@ def test_score_net(here, tmp_path) -> None:
 
     from test_score_net_job import TINY
 
-    from protray.cluster.score_net_plan import evaluations, stages
+    from protray.pipelines.structure.score_net_plan import evaluations, stages
 
     run = replace(TINY, out=tmp_path / "out")
     lines = by_name(stages(run).lines)
@@ -220,8 +220,8 @@ def test_score_net(here, tmp_path) -> None:
 
 
 def test_pretrain(here, fasta, tmp_path) -> None:
-    from protray.cluster.pretrain_plan import stages
-    from protray.cluster.pretrain_run import PretrainRun
+    from protray.pipelines.language_model.pretrain_plan import stages
+    from protray.pipelines.language_model.pretrain_run import PretrainRun
     from protray.plm.pretraining import MaskedLmConfig
 
     held_out = tmp_path / "held.fasta"
@@ -238,8 +238,8 @@ def test_pretrain(here, fasta, tmp_path) -> None:
 
 def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
     """12 proteins are 12 parts; with the first three there, what the other nine cost is left."""
-    from protray.cluster.predict import PredictRun
-    from protray.cluster.predict_plan import stages
+    from protray.pipelines.secondary.predict import PredictRun
+    from protray.pipelines.secondary.predict_plan import stages
 
     model = save_tiny_model(tmp_path / "model", lm)
     run = PredictRun(model=model, fasta=fasta, out=tmp_path / "p.parquet")
@@ -253,7 +253,7 @@ def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
 
 
 def test_alignments_count_alike_and_records_by_their_squares() -> None:
-    from protray.cluster.predict_plan import cost_of, tried
+    from protray.pipelines.secondary.predict_plan import cost_of, tried
 
     assert cost_of(Source("a", "a.a3m")) == 1
     assert cost_of(Source("a", "f", 1, "A" * 10)) == 120
@@ -262,8 +262,8 @@ def test_alignments_count_alike_and_records_by_their_squares() -> None:
 
 
 def test_embed(here, tmp_path) -> None:
-    from protray.cluster.embed import EmbedRun
-    from protray.cluster.embed_plan import stages
+    from protray.pipelines.structure.embed import EmbedRun
+    from protray.pipelines.structure.embed_plan import stages
 
     run = EmbedRun(model=save_random_net(tmp_path / "net"), out=tmp_path / "out")
     (line,) = stages(run).lines
@@ -284,8 +284,8 @@ def structures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_prepare_structures(here, tmp_path, packed) -> None:
-    from protray.cluster.structures import StructuresConfig
-    from protray.cluster.structures_plan import stages
+    from protray.pipelines.structure.prepare_structures import StructuresConfig
+    from protray.pipelines.structure.prepare_structures_plan import stages
 
     where = structures(tmp_path)
     if packed:
@@ -304,8 +304,8 @@ def test_prepare_structures(here, tmp_path, packed) -> None:
 
 def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
     """64 alignments are two parts; with the first there, half of the parsing is left."""
-    from protray.cluster.prepare import PrepareConfig
-    from protray.cluster.prepare_plan import stages
+    from protray.pipelines.secondary.prepare import PrepareConfig
+    from protray.pipelines.secondary.prepare_plan import stages
 
     msas = tmp_path / "msas"
     msas.mkdir()
@@ -324,11 +324,11 @@ def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
 def test_pseudo_msa(here, tmp_path) -> None:
     import pyarrow as pa
 
-    from protray.cluster import pseudo_msa
-    from protray.cluster.files import write_json
-    from protray.cluster.pseudo_msa import PseudoRun, make_unit, opened
-    from protray.cluster.pseudo_msa_plan import stages
+    from protray.cluster.storage.files import write_json
     from protray.data import schemas
+    from protray.pipelines.language_model import pseudo_msa
+    from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_unit, opened
+    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
     rows = [{"id": f"p{n}", "sequence": "ACDEF", "prob_map": [0.05] * 100, "lm_hidden": None} for n in range(40)]
     (tmp_path / "maps").mkdir()

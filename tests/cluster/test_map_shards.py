@@ -5,12 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from protray.cluster import map_parts
-from protray.cluster.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
-from protray.cluster.map_units import MapConfig, Unit, cut
-from protray.cluster.shards import Manifest, read_sources
+from protray.cluster.batch.shards import Manifest, read_sources
 from protray.data import schemas
 from protray.inference.many import Source
+from protray.pipelines.language_model import map_parts
+from protray.pipelines.language_model.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
+from protray.pipelines.language_model.map_units import MapConfig, Unit, cut
 from protray.plm import masked
 from protray.plm.windows import Windowing
 from protray.seq.msa import InputError
@@ -162,7 +162,7 @@ def len_squared(length: int) -> int:
 
 
 def test_shards_are_cut_by_residues_too(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("protray.cluster.shards.SHARD_RESIDUES", 10)
+    monkeypatch.setattr("protray.cluster.batch.shards.SHARD_RESIDUES", 10)
     manifest = Manifest.open(tmp_path / "out", {})
     manifest.stage((Source(str(n), "f", None, "A" * n) for n in (4, 6, 1, 30, 2)), 100, len_squared)
     assert [shard.proteins for shard in manifest.shards or []] == [2, 1, 1, 1]

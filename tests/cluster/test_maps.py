@@ -10,17 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
-from protray.cluster import map_queue, maps, plan, pool
-from protray.cluster import prob_maps as module
-from protray.cluster.map_parts import Rows
-from protray.cluster.map_units import MapConfig
-from protray.cluster.maps import MapActor, compute_maps
-from protray.cluster.plan import Stage
-from protray.cluster.prob_maps import ProbMapsRun, prob_maps
-from protray.cluster.shards import Manifest
+from protray.cluster.batch import pool
+from protray.cluster.batch.shards import Manifest
+from protray.cluster.runtime import resources as plan
+from protray.cluster.runtime.resources import Stage
 from protray.data import schemas
 from protray.data.dataset import read_table
 from protray.inference.many import Source
+from protray.pipelines.language_model import map_queue, maps
+from protray.pipelines.language_model import prob_maps as module
+from protray.pipelines.language_model.map_parts import Rows
+from protray.pipelines.language_model.map_units import MapConfig
+from protray.pipelines.language_model.maps import MapActor, compute_maps
+from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 from protray.plm import masked
 from protray.plm.windows import Windowing, hidden_rows, map_rows
 from protray.seq.alphabet import decode, encode

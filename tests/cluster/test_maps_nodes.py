@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_model import save_tiny_lm
 
-from protray.cluster.prob_maps import ProbMapsRun, prob_maps
+from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 
 pytestmark = pytest.mark.cluster
 N, LENGTH = 400, 60

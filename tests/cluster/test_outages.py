@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tracking_store import failing, forget, points, spooled
 
-from protray.cluster import spool, tracking
-from protray.cluster.store import connect
-from protray.cluster.tracking import SPOOLED, Tracker
+from protray.cluster.tracking import spool
+from protray.cluster.tracking import tracker as tracking
+from protray.cluster.tracking.store import connect
+from protray.cluster.tracking.tracker import SPOOLED, Tracker
 
 
 def test_an_outage_is_spooled_warned_of_once_and_replayed_once(

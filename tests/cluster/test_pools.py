@@ -10,10 +10,10 @@ from sweep_job import STUDY, ParabolaJob
 from tiny_model import save_tiny_lm
 from tracking_store import forget
 
-from protray.cluster.capacity import POOL, cluster_nodes
-from protray.cluster.plan import make_plan, trainer
-from protray.cluster.prob_maps import ProbMapsRun, prob_maps
-from protray.cluster.sweep_run import SweepRun
+from protray.cluster.runtime.capacity import POOL, cluster_nodes
+from protray.cluster.runtime.resources import make_plan, trainer
+from protray.cluster.tuning.sweep_run import SweepRun
+from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 
 pytestmark = pytest.mark.cluster
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
@@ -29,7 +29,7 @@ def ours(nodes) -> str:
 
 
 def test_a_training(ours, tmp_path: Path) -> None:
-    from protray.cluster.trainer import Workers, train
+    from protray.cluster.train.trainer import Workers, train
 
     nodes = cluster_nodes(joined=True)
     assert sorted((node.cpus, node.pool) for node in nodes) == [(0, ""), (3, "cpu"), (6, "gpu")]
@@ -40,7 +40,7 @@ def test_a_training(ours, tmp_path: Path) -> None:
 
 
 def test_a_sweep(ours, database, tmp_path: Path, monkeypatch) -> None:
-    from protray.cluster import sweep
+    from protray.cluster.tuning import sweep
 
     (tmp_path / "study.py").write_text(STUDY)
     monkeypatch.setattr(sweep, "job_module", lambda name: ParabolaJob())
@@ -55,7 +55,7 @@ def test_a_sweep(ours, database, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_maps(ours, tmp_path: Path, monkeypatch) -> None:
-    from protray.cluster import maps
+    from protray.pipelines.language_model import maps
 
     class Noting(maps.MapActor):
         def open(self) -> None:

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_model import save_tiny_lm, save_tiny_model
 
-from protray.cluster import predict as module
-from protray.cluster.predict import PredictRun, cut, find_sources, predict
 from protray.data import schemas
 from protray.inference.many import Source
 from protray.inference.write import PREDICTED
+from protray.pipelines.secondary import predict as module
+from protray.pipelines.secondary.predict import PredictRun, cut, find_sources, predict
 
 JOB = Path(__file__).parents[2] / "jobs" / "predict.py"
 GOOD = {

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import pyarrow.parquet as pq
 import pytest
 
-from protray.cluster import parts
-from protray.cluster import prepare as module
-from protray.cluster.files import group_reasons
-from protray.cluster.prepare import PrepareConfig, count_histogram, prepare
-from protray.cluster.tasks import run_tasks
+from protray.cluster.batch import parts
+from protray.cluster.batch.tasks import run_tasks
+from protray.cluster.storage.files import group_reasons
 from protray.data import schemas
 from protray.data.proteins import ProteinSettings
+from protray.pipelines.secondary import prepare as module
+from protray.pipelines.secondary.prepare import PrepareConfig, count_histogram, prepare
 
 GOOD = {
     "one": b">q\nM\n",

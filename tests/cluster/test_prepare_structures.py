@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from structure_text import helix, mmcif, pdb, pdb_chain
 
-from protray.cluster import parts
-from protray.cluster import structures as module
-from protray.cluster.structures import StructuresConfig, prepare_structures
-from protray.cluster.tasks import run_tasks
+from protray.cluster.batch import parts
+from protray.cluster.batch.tasks import run_tasks
 from protray.data import schemas
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER, read_structures
+from protray.pipelines.structure import prepare_structures as module
+from protray.pipelines.structure.prepare_structures import StructuresConfig, prepare_structures
 from protray.seq.alphabet import AMINO_ACIDS, decode
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tracking_store import curve
 
-from protray.cluster.pretrain_run import PretrainRun
+from protray.pipelines.language_model.pretrain_run import PretrainRun
 from protray.plm.corpus import open_corpus
 from protray.plm.pretraining import MaskedLmConfig
 from protray.seq.alphabet import AMINO_ACIDS, decode
@@ -48,7 +48,7 @@ def run_of(inputs: Path, out: Path, **settings: object) -> PretrainRun:
 
 @pytest.fixture(scope="module")
 def finished(ray_local, inputs, tmp_path_factory) -> Path:
-    from protray.cluster.pretrain import pretrain
+    from protray.pipelines.language_model.pretrain import pretrain
 
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("runs")
@@ -85,7 +85,7 @@ def test_writes_what_it_promises(finished) -> None:
 
 
 def test_second_run_computes_nothing(finished, inputs, monkeypatch, caplog) -> None:
-    from protray.cluster import pretrain as module
+    from protray.pipelines.language_model import pretrain as module
 
     monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
     with caplog.at_level(logging.INFO, "protray"):
@@ -95,7 +95,7 @@ def test_second_run_computes_nothing(finished, inputs, monkeypatch, caplog) -> N
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished, inputs) -> None:
-    from protray.cluster.pretrain import pretrain
+    from protray.pipelines.language_model.pretrain import pretrain
 
     with pytest.raises(ValueError, match="lm.steps = 12, now lm.steps = 13"):
         pretrain(replace(run_of(inputs, finished), lm=replace(TINY, steps=13)))
@@ -119,7 +119,7 @@ def dies_once(loop, after: int):  # noqa: ANN001, ANN201
 
 def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path, monkeypatch) -> None:
     """They die at step 6, half-way between two reports; each step is in MLflow once, and equal up to float noise."""
-    from protray.cluster import pretrain as module
+    from protray.pipelines.language_model import pretrain as module
 
     monkeypatch.setattr(module, "_loop", dies_once(module._loop, after=6))
     out = tmp_path / "two"
@@ -135,7 +135,7 @@ def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path, mo
 
 
 def test_whole_clusters_are_held_out_and_bundles_kept(ray_local, inputs, tmp_path, monkeypatch) -> None:
-    from protray.cluster.corpus import encode_corpus
+    from protray.pipelines.language_model.corpus import encode_corpus
 
     monkeypatch.setattr("protray.plm.encode.BUNDLE_BYTES", 1)  # each file alone
     run = run_of(inputs, tmp_path, held_out=(), clusters=inputs / "clusters.tsv", held_out_share=0.3)
@@ -169,7 +169,7 @@ def words_of(inputs: Path) -> dict[str, str]:
 
 
 def test_a_damaged_file_is_named(ray_local, inputs, tmp_path) -> None:
-    from protray.cluster.corpus import encode_corpus
+    from protray.pipelines.language_model.corpus import encode_corpus
 
     whole = (inputs / "fasta" / "b.fasta.gz").read_bytes()
     (tmp_path / "cut.fasta.gz").write_bytes(whole[: len(whole) // 2])

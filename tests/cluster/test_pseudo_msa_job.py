@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from protray.cluster import pseudo_msa as module
-from protray.cluster.pseudo_msa import PseudoRun, find_units, make_pseudo, make_unit, mark_repeated
-from protray.cluster.start import Cluster
+from protray.cluster.runtime.start import Cluster
 from protray.data import schemas
 from protray.data.parquet import WRITING
+from protray.pipelines.language_model import pseudo_msa as module
+from protray.pipelines.language_model.pseudo_msa import PseudoRun, find_units, make_pseudo, make_unit, mark_repeated
 from protray.seq.alphabet import decode, encode
 from protray.seq.msa import read_msa
 from protray.seq.pseudo_msa import pseudo_pssm

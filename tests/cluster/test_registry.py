@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from protray.cluster.registry import register_champion
-from protray.cluster.store import compare_page, connect
-from protray.cluster.tracking import Tracker
+from protray.cluster.tracking.registry import register_champion
+from protray.cluster.tracking.store import compare_page, connect
+from protray.cluster.tracking.tracker import Tracker
 
 
 def registered(tracker: Tracker, key: str) -> str | None:

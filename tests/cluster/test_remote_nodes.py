@@ -26,7 +26,7 @@ from tiny import tiny_networks, tiny_proteins
 from tiny_model import save_tiny_lm, save_tiny_model
 from tracking_store import curve, forget
 
-from protray.cluster import remote
+from protray.cluster.storage import remote
 from protray.seq.alphabet import AMINO_ACIDS
 
 pytestmark = pytest.mark.cluster
@@ -115,11 +115,11 @@ def mirrored(folder: Path, out: str, name: str) -> bool:
 
 
 def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes: Nodes, small) -> None:
-    from protray.cluster.distil import distil
-    from protray.cluster.distil_run import DistilRun
-    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
-    from protray.cluster.score_net import score_net
-    from protray.cluster.score_net_run import ScoreRun
+    from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
+    from protray.pipelines.secondary.distil import distil
+    from protray.pipelines.secondary.distil_run import DistilRun
+    from protray.pipelines.structure.score_net import score_net
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     out, lm = nodes.folder / "own" / "run", str(nodes.folder / "lm")
     jobs = {
@@ -141,9 +141,9 @@ def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes, scheme: str) -> None:
     """Its driver is killed in training and before its last file; each time the next one has an empty mirror."""
-    from protray.cluster.score_net import score_net
-    from protray.cluster.score_net_run import ScoreRun
     from protray.evaluation.denoising import DenoisingConfig
+    from protray.pipelines.structure.score_net import score_net
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     out, path = f"{scheme}://bucket/score", Path(f"{scheme}:/bucket/score")
     nodes.die("score_net", out, "training")
@@ -170,8 +170,8 @@ def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes, scheme: str) -> N
 
 def test_distil_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes, small, monkeypatch) -> None:
     """A driver is killed when the first stage is finished; the next goes on with a worker on each node."""
-    from protray.cluster import distil as module
-    from protray.cluster.distil_run import DistilRun
+    from protray.pipelines.secondary import distil as module
+    from protray.pipelines.secondary.distil_run import DistilRun
 
     out = "s3://bucket/distil"
     nodes.die("distil", out, "Real")
@@ -197,8 +197,8 @@ def test_distil_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes, small, monk
 
 
 def test_maps_and_what_is_drawn_from_them(nodes: Nodes) -> None:
-    from protray.cluster.prob_maps import ProbMapsRun, prob_maps
-    from protray.cluster.pseudo_msa import PseudoRun, make_pseudo
+    from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
+    from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_pseudo
 
     nodes.new_mirror()
     here = nodes.folder / "maps"
@@ -226,8 +226,8 @@ def test_maps_and_what_is_drawn_from_them(nodes: Nodes) -> None:
 
 
 def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
-    from protray.cluster.pretrain import pretrain
-    from protray.cluster.pretrain_run import PretrainRun
+    from protray.pipelines.language_model.pretrain import pretrain
+    from protray.pipelines.language_model.pretrain_run import PretrainRun
     from protray.plm.pretraining import MaskedLmConfig
 
     nodes.new_mirror()
@@ -255,8 +255,8 @@ def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
 
 def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch) -> None:
     """The second time a trial's record is lost: what it has trained is not."""
-    from protray.cluster import sweep as module
-    from protray.cluster.sweep_run import SweepRun
+    from protray.cluster.tuning import sweep as module
+    from protray.cluster.tuning.sweep_run import SweepRun
 
     study = nodes.folder / "study.py"
     study.write_text(
@@ -292,9 +292,9 @@ def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch
 
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
-    from protray.cluster.embed import EmbedRun, embed
-    from protray.cluster.predict import PredictRun, predict
-    from protray.cluster.prepare import PrepareConfig, finished, prepare
+    from protray.pipelines.secondary.predict import PredictRun, predict
+    from protray.pipelines.secondary.prepare import PrepareConfig, finished, prepare
+    from protray.pipelines.structure.embed import EmbedRun, embed
 
     nodes.new_mirror()
     models = remote.located(Path("s3:/bucket/models"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster import run_info
+from protray.cluster.tracking import run_info
 
 
 def test_long_values_are_cut_and_stay_distinct() -> None:

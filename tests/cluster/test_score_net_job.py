@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tracking_store import curve
 
-from protray.cluster.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
+from protray.pipelines.structure.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from protray.training.score_steps import ScoreFitConfig
 
 TINY = ScoreRun(
@@ -34,7 +34,7 @@ def test_workers_that_cannot_share_a_batch_are_refused(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def finished(ray_local, tmp_path_factory) -> Path:
-    from protray.cluster.score_net import score_net
+    from protray.pipelines.structure.score_net import score_net
 
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("runs")
@@ -67,7 +67,7 @@ def test_every_noise_level_is_in_mlflow_once_per_point(finished) -> None:
 
 @pytest.mark.ray
 def test_again_costs_nothing_and_other_settings_are_refused(finished) -> None:
-    from protray.cluster.score_net import score_net
+    from protray.pipelines.structure.score_net import score_net
 
     before = (finished / "metrics.json").stat().st_mtime_ns
     assert score_net(replace(TINY, out=finished))["steps"] == 10
@@ -79,7 +79,7 @@ def test_again_costs_nothing_and_other_settings_are_refused(finished) -> None:
 @pytest.mark.ray
 def test_two_workers_and_a_crash_give_the_same_curve(ray_local, finished, tmp_path, monkeypatch) -> None:
     """The first worker dies once after the first checkpoint; Ray Train starts both again from there."""
-    from protray.cluster import score_net as pipeline
+    from protray.pipelines.structure import score_net as pipeline
 
     loop, died = pipeline._loop, tmp_path / "died"
 
@@ -105,7 +105,7 @@ def test_two_workers_and_a_crash_give_the_same_curve(ray_local, finished, tmp_pa
 def test_a_chain_with_broken_coordinates_is_named(ray_local, tmp_path, monkeypatch) -> None:
     import numpy as np
 
-    from protray.cluster import score_net as pipeline
+    from protray.pipelines.structure import score_net as pipeline
 
     loop = pipeline._loop
 

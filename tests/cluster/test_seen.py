@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from protray.cluster.seen import SeenIds
+from protray.cluster.batch.seen import SeenIds
 
 
 def test_the_first_of_equal_ids_is_new() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.start import _check_answers, start_ray
+from protray.cluster.runtime.start import _check_answers, start_ray
 
 JOB = """
 import json, logging, os, sys, time
-from protray.cluster.start import setup_logging, start_ray, stop_ray
+from protray.cluster.runtime.start import setup_logging, start_ray, stop_ray
 
 setup_logging()
 assert "ray" not in sys.modules
@@ -22,7 +22,7 @@ import ray
 fails = sys.argv[1] == "fails"
 
 def stage(batch):
-    from protray.cluster.start import setup_worker_logging
+    from protray.cluster.runtime.start import setup_worker_logging
     setup_worker_logging()
     print("a print that nobody asked for")
     logging.getLogger("protray.stage").info("stage sees\\n%d rows", len(batch["id"]))
@@ -102,11 +102,11 @@ def test_an_address_is_joined_and_not_ended(tmp_path: Path) -> None:
     """RAY_ADDRESS of a Ray that another process started; that process ends it."""
     owner = """
 import subprocess, sys, os
-from protray.cluster.start import start_ray, stop_ray
+from protray.cluster.runtime.start import start_ray, stop_ray
 cluster = start_ray(cpus=3)
 import ray
 job = '''
-from protray.cluster.start import start_ray, stop_ray
+from protray.cluster.runtime.start import start_ray, stop_ray
 cluster = start_ray()
 print(sum(node.cpus for node in cluster.nodes), cluster.local, cluster.ours)
 stop_ray(cluster)

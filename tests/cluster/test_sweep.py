@@ -12,8 +12,8 @@ from ray import cloudpickle
 from sweep_job import STEPS, STUDY, ParabolaJob, Settings, value
 from tracking_store import forget
 
-from protray.cluster.sweep_run import SweepRun
-from protray.cluster.sweep_space import replaced
+from protray.cluster.tuning.space import replaced
+from protray.cluster.tuning.sweep_run import SweepRun
 
 pytestmark = pytest.mark.ray
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
@@ -31,7 +31,7 @@ def finished(ray_local, database, tmp_path_factory) -> Path:
 
 
 def sweep(run: SweepRun, job: ParabolaJob) -> dict:
-    from protray.cluster import sweep as module
+    from protray.cluster.tuning import sweep as module
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "job_module", lambda name: job)
@@ -108,7 +108,7 @@ def test_mlflow_holds_parent_trials_and_champion(finished, database) -> None:
 
 
 def test_the_same_command_again_starts_nothing(finished, database, monkeypatch) -> None:
-    from protray.cluster import sweep as module
+    from protray.cluster.tuning import sweep as module
 
     monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
     again = sweep(run_of(finished, database), ParabolaJob())

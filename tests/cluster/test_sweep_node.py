@@ -12,14 +12,14 @@ from ray import cloudpickle
 from sweep_job import STUDY, ParabolaJob
 from tracking_store import forget
 
-from protray.cluster.sweep_run import SweepRun
+from protray.cluster.tuning.sweep_run import SweepRun
 
 pytestmark = pytest.mark.cluster
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
 
 
 def test_the_trial_of_a_lost_node_goes_on_elsewhere(nodes, database, tmp_path: Path, monkeypatch) -> None:
-    from protray.cluster import sweep as module
+    from protray.cluster.tuning import sweep as module
 
     (tmp_path / "study.py").write_text(STUDY)
     monkeypatch.setattr(module, "job_module", lambda name: ParabolaJob(pause=1.5))

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sweep_job import ParabolaJob
 
-from protray.cluster import sweep_plan
-from protray.cluster.capacity import Node
-from protray.cluster.plan import trials_at_once
-from protray.cluster.start import Cluster
-from protray.cluster.sweep_run import SweepRun
-from protray.cluster.sweep_space import read_space
-from protray.cluster.sweep_trial import Record
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.resources import trials_at_once
+from protray.cluster.runtime.start import Cluster
+from protray.cluster.tuning import sweep_plan
+from protray.cluster.tuning.space import read_space
+from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.trial import Record
 
 STUDY = """
 JOB, METRIC, MODE = "distil", "validation/q3", "max"
@@ -103,7 +103,7 @@ def test_optuna_is_an_extra(study, monkeypatch) -> None:
 
 
 def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> None:
-    from protray.cluster.sweep_tune import optuna_search
+    from protray.cluster.tuning.tune import optuna_search
 
     space = read_space(study)
     fresh = optuna_search(space, [], 0)

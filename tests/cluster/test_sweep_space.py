@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from protray.cluster.sweep_run import SweepRun
-from protray.cluster.sweep_space import Range, Space, choose_points, point_name, read_space, replaced, spread
+from protray.cluster.tuning.space import Range, Space, choose_points, point_name, read_space, replaced, spread
+from protray.cluster.tuning.sweep_run import SweepRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
-from protray.cluster import sweep_distil, sweep_score
-from protray.cluster.sweep_plan import trial_of
-from protray.cluster.sweep_score import ScoreSettings
-from protray.cluster.sweep_space import replaced
-from protray.cluster.sweep_trial import Outcome, Trial, read_record, run_trial
+from protray.cluster.tuning.space import replaced
+from protray.cluster.tuning.sweep_plan import trial_of
+from protray.cluster.tuning.trial import Outcome, Trial, read_record, run_trial
 from protray.data.arrow import write_arrow
 from protray.data.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
+from protray.pipelines.secondary import sweep_distil
+from protray.pipelines.structure import sweep_score
+from protray.pipelines.structure.sweep_score import ScoreSettings
 from protray.struct.noise import NoiseConfig
 from protray.training.score_steps import ScoreFitConfig
 from protray.training.session import run_stages

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tracking_store import forget, points, spooled
 
-from protray.cluster import store
-from protray.cluster.store import connect, ui_command
-from protray.cluster.tracking import Tracker
+from protray.cluster.tracking import store
+from protray.cluster.tracking.store import connect, ui_command
+from protray.cluster.tracking.tracker import Tracker
 
 
 def test_a_job_with_two_stages_is_a_tree(tracker: Tracker) -> None:

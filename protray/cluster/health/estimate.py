@@ -1,0 +1,268 @@
+"""What a job will do and about how long, before it does anything: real work, timed for seconds, and a table.
+
+The `stages(run)` of a job (``protray/cluster/*_plan.py``) gives a line per stage.  Its rate comes from pieces of the
+real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as processes of
+one machine slow each other down.  Nothing is written to the job's output folder.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protray.cluster.health.doctor import check_shared
+from protray.cluster.runtime.resources import Stage
+from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
+
+TRIAL_S = 3.0  # of work that counts, in each process
+LIMIT_S = 120.0  # of one trial; importing and loading takes most of it on a busy machine
+AT_ONCE = 8  # processes that are timed together, at most
+WAIT_S = 3.0  # for CPUs that a trial before gives back
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One of the processes of a stage, while it is timed."""
+
+    rank: int = 0
+    of: int = 1  # processes of the stage, of which only some may be timed
+    threads: int = 1  # of torch
+    device: str = "cpu"
+    seconds: float = TRIAL_S  # of work that counts
+
+    def use_torch(self) -> None:
+        import torch
+
+        torch.set_num_threads(self.threads)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """So much work took so long."""
+
+    work: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A stage as the table shows it."""
+
+    name: str
+    unit: str  # what a row is, in the plural
+    rows: float
+    done: float = 0.0  # rows, in --out
+    parts: str = ""  # the same in units that are done or not, such as "3 of 41 shards"
+    about: bool = False  # `rows` is an estimate, too
+    seconds: float | None = 0.0  # of what is left; None if no piece was done within LIMIT_S
+    stage: Stage | None = None  # its processes; None: the driver
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.rows - self.done)
+
+    @property
+    def per_second(self) -> float | None:
+        """Rows per second of all processes together."""
+        return self.left / self.seconds if self.left and self.seconds else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The lines of a job, and what they were held against; no lines: nothing is left to do."""
+
+    lines: tuple[Line, ...] = ()
+    cluster: Cluster | None = None
+    trial_seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # on the trials
+    leaves_out: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages, one after another; those without an estimate count as 0."""
+        return sum(line.seconds or 0.0 for line in self.lines)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every stage has an estimate."""
+        return all(line.seconds is not None for line in self.lines)
+
+
+class Trials:
+    """``with Trials(run.out) as trials:`` starts or joins Ray, for as long as pieces of work are timed.
+
+    Raises ValueError for an output folder that the nodes of the cluster do not share.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.seconds, self.notes, self.load = out, 0.0, [], os.getloadavg()[0]
+
+    def __enter__(self) -> "Trials":
+        self.cluster = start_ray()
+        try:
+            check_shared(self.cluster, self.out)
+        except BaseException:
+            stop_ray(self.cluster)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_ray(self.cluster)
+
+    def run(
+        self, stage: Stage, threads: int, piece: Callable[..., Any], *args: object, env: dict[str, str] | None = None
+    ) -> list[Any]:
+        """Call ``piece(seat, *args)`` in as many processes of `stage` as there is room for, and in `AT_ONCE` at most.
+
+        Where there is no room for one, such as before an autoscaling cluster has machines, one process beside the
+        driver does it.  Gives the results; none if one of them took longer than `LIMIT_S`.
+
+        Raises
+        ------
+        ValueError, OSError
+            What `piece` raised: the job itself would.
+        """
+        import ray
+        from ray.exceptions import RayTaskError
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        started, gpu = time.monotonic(), stage.gpus_per_worker > 0
+        at_once = _room(stage)
+        options: dict[str, Any] = {"num_cpus": stage.cpus_per_worker, "num_gpus": stage.gpus_per_worker}
+        if not at_once:
+            options = {"num_cpus": 0, "num_gpus": 0}
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(
+                ray.get_runtime_context().get_node_id(), soft=False
+            )
+            self._note(
+                f"{stage.name}: no machine with room for a process of it is up, so one CPU process beside the driver "
+                "was timed" + (", where a GPU will be faster" if gpu else "")
+            )
+        device = "cuda" if gpu and at_once else "cpu"
+        seats = [Seat(rank, stage.workers, threads, device, TRIAL_S) for rank in range(at_once or 1)]
+        if env:
+            options["runtime_env"] = {"env_vars": env}
+        remote: Any = ray.remote(max_retries=0, **options)(_sit)
+        tasks = [remote.remote(piece, seat, *args) for seat in seats]
+        done, late = ray.wait(tasks, num_returns=len(tasks), timeout=LIMIT_S)
+        for task in late:
+            ray.cancel(task, force=True)
+        self.seconds += time.monotonic() - started
+        if late:
+            self._note(f"{stage.name}: nothing was done within {LIMIT_S:g} s, so there is no estimate")
+            return []
+        try:
+            return ray.get(done)
+        except RayTaskError as error:
+            raise error.cause from None
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def estimate(self, lines: Sequence[Line], leaves_out: str) -> Estimate:
+        where = "this machine" if self.cluster.local else "machines of the cluster"
+        based = (
+            f"{self.seconds:.0f} s of trials on {where}, with the start of their processes; this machine's load was "
+            f"{self.load:.1f} on {os.cpu_count()} cores before"
+        )
+        return Estimate(
+            lines=tuple(lines), cluster=self.cluster, trial_seconds=self.seconds, notes=(based, *self.notes),
+            leaves_out=leaves_out,
+        )  # fmt: skip
+
+
+def timed(pieces: Iterator[float], budget_s: float) -> Timed:
+    """Draw `pieces`, each of which says how much work it was, for `budget_s`.
+
+    The first warms caches up and does not count, unless it is the only one there is, or takes all the time itself.
+    """
+    started = time.monotonic()
+    work = next(pieces)
+    warm = time.monotonic()
+    if warm - started > budget_s:
+        return Timed(work, warm - started)
+    counted = 0.0
+    for more in pieces:
+        counted += more
+        if time.monotonic() - warm > budget_s:
+            break
+    return Timed(counted, time.monotonic() - warm) if counted else Timed(work, warm - started)
+
+
+class EnoughError(Exception):
+    """Ends a training of which enough was timed."""
+
+
+class Ticks:
+    """Ends of the steps of a training that reports each; ends it with `EnoughError` when enough were timed."""
+
+    def __init__(self, budget_s: float) -> None:
+        self.budget_s, self.ends = budget_s, [time.monotonic()]
+
+    def tick(self) -> None:
+        self.ends.append(time.monotonic())
+        first = self.ends[1] - self.ends[0]
+        if self.ends[-1] - self.ends[1] > self.budget_s or first > 3 * self.budget_s:
+            raise EnoughError
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of each step."""
+        return [end - start for start, end in zip(self.ends, self.ends[1:], strict=False)]
+
+    @property
+    def timed(self) -> Timed:
+        """Steps, without the first, which warms up, unless there is no other."""
+        counted = self.seconds[1:] or self.seconds
+        return Timed(len(counted), sum(counted))
+
+
+def mean_rate(found: Sequence[Timed]) -> float | None:
+    """Work per second of one process, in the mean over those that were timed; None if none was."""
+    if not found:
+        return None
+    return sum(one.work / max(one.seconds, 1e-9) for one in found) / len(found)
+
+
+def seconds_for(work: float, rate: float | None, processes: int = 1) -> float | None:
+    """Time that `processes` of so much work per second each take for `work`."""
+    if not work:
+        return 0.0
+    return None if rate is None else work / (rate * processes)
+
+
+def tasks_stage(name: str, cluster: Cluster, pieces: int) -> Stage:
+    """One Ray task for each CPU, but no more than there are pieces; as Ray Data runs them."""
+    workers = max(1, min(int(sum(node.cpus for node in cluster.nodes)), pieces))
+    return Stage(name=name, kind="trial", workers=workers)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Up to `most` of the numbers 0 to `count` - 1, evenly spread."""
+    return [number * count // min(most, count) for number in range(min(most, count))]
+
+
+def _sit(piece: Callable[..., Any], seat: Seat, *args: object) -> Any:  # noqa: ANN401  (whatever the piece returns)
+    """Ray task."""
+    setup_worker_logging()
+    return piece(seat, *args)
+
+
+def _room(stage: Stage) -> int:
+    """Processes of `stage` that can run now, at most `AT_ONCE`; waits a little for what is about to be free."""
+    import ray
+
+    wanted = min(stage.workers, AT_ONCE)
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        free = ray.available_resources()
+        fit = math.floor(free.get("CPU", 0.0) / stage.cpus_per_worker + 1e-4)
+        if stage.gpus_per_worker:
+            fit = min(fit, math.floor(free.get("GPU", 0.0) / stage.gpus_per_worker + 1e-4))
+        if fit >= wanted or time.monotonic() > deadline:
+            return min(fit, wanted)
+        time.sleep(0.1)

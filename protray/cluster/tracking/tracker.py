@@ -1,0 +1,346 @@
+"""The one MLflow layer: explicit runs, found again by key, and a store that may fail without stopping anything.
+
+The driver does ``Tracker.open``, once, before any worker starts; the tracker is then pickled to whoever logs.  A run
+has one writer at a time.  What the store refuses goes to ``mlflow_spool.jsonl`` in the output folder, and ``replay``
+writes it later, each step once.
+"""
+
+import logging
+import math
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from protray.cluster.storage.addresses import named
+from protray.cluster.tracking import spool
+from protray.cluster.tracking.run_info import flatten, is_secret, metric_name, redact
+from protray.cluster.tracking.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+SPOOL = "mlflow_spool.jsonl"  # in the output folder
+SPOOLED = "spooled:"  # then the key: stands for the id of a run that could not be created yet
+MOST_PARAMS, MOST_METRICS = 100, 1000  # per request, MLflow's limits
+LONGEST_PAUSE_S = 600.0
+
+_resume_at: dict[str, float] = {}  # tracking URI -> monotonic time before which nobody should try it again
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """A handle on one experiment for one output folder; small, and safe to pickle."""
+
+    uri: str
+    experiment: str
+    out: Path
+    out_id: str  # of the output folder: two folders may use the same keys on one server
+
+    @classmethod
+    def open(cls, uri: str | None, experiment: str, out: Path) -> "Tracker":
+        """Create the store and the experiment if they are missing, and write what an earlier job could not.
+
+        Parameters
+        ----------
+        uri : str, optional
+            Default: ``MLFLOW_TRACKING_URI``, and without it a SQLite file ``mlflow.db`` in `out`.
+        experiment : str
+            Name of the experiment.
+        out : Path
+            The job's output folder; must be shared if workers on other nodes log.
+
+        Raises
+        ------
+        ValueError
+            If `uri` is a folder (MLflow gave up file stores) or a database in memory.
+        """
+        out = out.resolve()
+        out.mkdir(parents=True, exist_ok=True)
+        uri = absolute(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
+        with spool.locked(out / "mlflow_spool.lock"):
+            tracker = cls(uri, experiment, out, _folder_id(out / ".mlflow_out_id"))
+            try:  # under the lock: of several processes on a fresh database all but one die
+                tracker._experiment_id()
+            except Exception as error:
+                tracker._warn(error)
+        tracker.replay()
+        return tracker
+
+    @classmethod
+    @contextmanager
+    def job(
+        cls, uri: str | None, experiment: str, out: Path, *, key: str, name: str, params: Mapping, tags: Mapping
+    ) -> "Iterator[tuple[Tracker, str]]":
+        """Open the store and the run of a whole job, or the one of a job that was killed; gives tracker and run id.
+
+        An error marks the run as failed and goes on.
+        """
+        tracker = cls.open(uri, experiment, out)
+        tracker.reap()
+        run_id = tracker.start_run(key=key, name=name, params=params, tags=tags)
+        try:
+            yield tracker, run_id
+        except BaseException:
+            tracker.finish(run_id, "FAILED")
+            raise
+        tracker.finish(run_id)
+        tracker.replay()
+
+    @classmethod
+    def catch_up(cls, uri: str | None, experiment: str, out: Path) -> None:
+        """Write what MLflow missed of a job that has finished."""
+        if (out / SPOOL).exists():
+            cls.open(uri, experiment, out)
+
+    def start_run(
+        self, key: str, name: str, parent: str | None = None, params: Mapping | None = None, tags: Mapping | None = None
+    ) -> str:
+        """Start the run `key` of this output folder, or go on with it, and return its id.
+
+        A parameter that was logged before keeps its first value; a different one is an error in the log.
+        """
+        if not key or "'" in key:
+            raise ValueError(f"run key {key!r} must not be empty or contain a quote")
+        entry: spool.Entry = {"op": "start", "key": key, "name": name, "parent": parent, "time": _now()}
+        entry["params"] = flatten(params or {})
+        entry["tags"] = {tag: redact(str(value)) for tag, value in (tags or {}).items() if not is_secret(tag)}
+        return self._write_or_spool(entry) or SPOOLED + key
+
+    def log(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log `metrics` at `step`; the first value of a metric at a step stays.
+
+        NaN and infinite values are left out; ``nonfinite`` counts them.
+        """
+        values = {metric_name(name): float(value) for name, value in metrics.items()}
+        bad = sorted(name for name, value in values.items() if not math.isfinite(value))
+        if bad:
+            logger.warning("step %d: %s not finite", step, ", ".join(bad))
+            values = {name: value for name, value in values.items() if name not in bad}
+            values["nonfinite"] = float(len(bad))
+        self._write_or_spool({"op": "log", "run_id": run_id, "metrics": values, "step": int(step), "time": _now()})
+
+    def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Store a file, or all files below a folder, with the run."""
+        self._write_or_spool({"op": "artifact", "run_id": run_id, "path": str(path.resolve()), "folder": folder})
+
+    def finish(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
+        """End the run; ``start_run`` with the same key opens it again."""
+        self._write_or_spool({"op": "finish", "run_id": run_id, "status": status, "time": _now()})
+
+    def reap(self) -> list[str]:
+        """End the runs that a dead driver of this output folder left behind; returns their ids.
+
+        A driver that is alive on this machine keeps its runs.  One on another machine counts as dead: the caller sees
+        to it that only one driver at a time works on a folder.
+        """
+        try:
+            client = connect(self.uri)
+            where = f"attributes.status = 'RUNNING' and tags.`protray.out_id` = '{self.out_id}'"
+            ended = []
+            for run in all_runs(client, self._experiment_id(), where):
+                driver = run.data.tags.get("protray.driver", "")
+                if driver == _driver():
+                    continue
+                if _lives(driver):
+                    logger.warning("run %s is still written by %s; left alone", run.info.run_id, driver)
+                    continue
+                client.set_terminated(run.info.run_id, "KILLED")
+                ended.append(run.info.run_id)
+            return ended
+        except Exception as error:
+            self._warn(error)
+            return []
+
+    def replay(self) -> int:
+        """Write what was spooled, as far as the store takes it now; returns how many entries were written."""
+        alive = True
+
+        def write(entry: spool.Entry) -> bool:
+            nonlocal alive
+            if not alive:
+                return False
+            try:
+                self._write(entry)
+                _resume_at.pop(self.uri, None)
+                return True
+            except Exception as error:
+                self._warn(error)
+                alive = self._answers()  # if it does, this one entry is at fault: go on with the others
+                return False
+
+        written, left = spool.drain(self._spool, write)
+        if written:
+            logger.info("wrote %d spooled entries to MLflow", written)
+        if left:
+            logger.warning("MLflow did not take %d entries; they stay in %s", left, self._spool)
+        return written
+
+    def ui(self) -> str:
+        """Say how to look at the runs: the command that starts the UI, and the page to open."""
+        try:
+            page = runs_page(self.uri, self._experiment_id())
+        except Exception as error:
+            self._warn(error)
+            return ui_command(self.uri)
+        return page if self.uri.startswith("http") else f"{ui_command(self.uri)}\nthen open {page}"
+
+    @property
+    def _spool(self) -> Path:
+        return self.out / SPOOL
+
+    def _write_or_spool(self, entry: spool.Entry) -> str | None:
+        begun = time.monotonic()
+        if begun >= _resume_at.get(self.uri, 0.0):
+            try:
+                return self._write(entry)
+            except Exception as error:
+                self._warn(error)
+                # A store that fails at once may be tried at every step; one that hangs must not cost more than a tenth.
+                lost_s = time.monotonic() - begun
+                _resume_at[self.uri] = time.monotonic() + min(LONGEST_PAUSE_S, 10 * lost_s)
+        try:
+            spool.append(self._spool, entry)
+        except OSError as error:
+            logger.error("MLflow does not answer and %s cannot be written (%s): an entry is lost", self._spool, error)
+        return None
+
+    def _write(self, entry: Mapping[str, Any]) -> str | None:
+        if entry["op"] == "start":
+            return self._start(entry)
+        client, run_id = connect(self.uri), self._resolve(entry["run_id"])
+        if entry["op"] == "log":
+            self._log(client, run_id, entry)
+        elif entry["op"] == "finish":
+            client.set_terminated(run_id, entry["status"], end_time=entry["time"])
+        elif not os.path.exists(entry["path"]):
+            logger.warning("%s does not exist (any more) and is not stored with run %s", entry["path"], run_id)
+        elif os.path.isdir(entry["path"]):
+            client.log_artifacts(run_id, entry["path"], entry["folder"])
+        else:
+            client.log_artifact(run_id, entry["path"], entry["folder"])
+        return None
+
+    def _start(self, entry: Mapping[str, Any]) -> str:
+        client = connect(self.uri)
+        own = {"key": entry["key"], "out": named(self.out), "out_id": self.out_id, "driver": _driver()}
+        tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
+        if entry["parent"]:
+            tags["mlflow.parentRunId"] = self._resolve(entry["parent"])
+        run = self._find(entry["key"])
+        if run is None:
+            run = client.create_run(self._experiment_id(), start_time=entry["time"], tags=tags, run_name=entry["name"])
+            known: Mapping[str, str] = {}
+        else:
+            client.update_run(run.info.run_id, status="RUNNING")
+            client.log_batch(run.info.run_id, tags=_entities("RunTag", tags))
+            known = run.data.params
+        for name in sorted(entry["params"].keys() & known.keys()):
+            if known[name] != entry["params"][name]:
+                told = (entry["name"], name, known[name], entry["params"][name])
+                logger.error("run %s has %s = %s and is continued with %s; MLflow keeps the first", *told)
+        new = {name: value for name, value in entry["params"].items() if name not in known}
+        for part in _parts(_entities("Param", new), MOST_PARAMS):
+            client.log_batch(run.info.run_id, params=part)
+        return run.info.run_id
+
+    def _log(self, client: "MlflowClient", run_id: str, entry: Mapping[str, Any]) -> None:
+        from mlflow.entities import Metric
+
+        step = entry["step"]
+        done = {name: _logged_steps(self.uri, run_id, name) for name in entry["metrics"]}
+        new = {name: value for name, value in entry["metrics"].items() if step not in done[name]}
+        for part in _parts([Metric(name, value, entry["time"], step) for name, value in new.items()], MOST_METRICS):
+            client.log_batch(run_id, metrics=part)
+            for metric in part:
+                done[metric.key].add(step)
+
+    def _find(self, key: str) -> Any | None:
+        where = f"tags.`protray.key` = '{key}' and tags.`protray.out_id` = '{self.out_id}'"
+        return next(all_runs(connect(self.uri), self._experiment_id(), where), None)
+
+    def _resolve(self, run_id: str) -> str:
+        return _run_id_of(self, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
+
+    def _experiment_id(self) -> str:
+        return experiment_id(self.uri, self.experiment, self.out)
+
+    def _answers(self) -> bool:
+        try:
+            connect(self.uri).search_experiments(max_results=1)
+            return True
+        except Exception:
+            return False
+
+    def _warn(self, error: Exception) -> None:
+        if self.uri not in _warned:
+            _warned.add(self.uri)
+            reason = " ".join(redact(str(error)).split())
+            logger.warning(
+                "MLflow at %s failed (%s: %.300s); the job goes on, and what MLflow misses is kept in %s",
+                redact(self.uri), type(error).__name__, reason, self._spool,
+            )  # fmt: skip
+
+
+@cache
+def _logged_steps(uri: str, run_id: str, metric: str) -> set[int]:
+    """Steps at which `metric` was logged, by whichever process; asked once, then kept up to date by the caller."""
+    return {point.step for point in connect(uri).get_metric_history(run_id, metric)}
+
+
+@cache
+def _run_id_of(tracker: Tracker, key: str) -> str:
+    run = tracker._find(key)
+    if run is None:
+        raise LookupError(f"run {key!r} is not created yet")
+    return run.info.run_id
+
+
+def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> list[Any]:
+    import mlflow.entities
+
+    return [getattr(mlflow.entities, kind)(name, value) for name, value in values.items()]
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
+
+
+def _folder_id(file: Path) -> str:
+    if not file.exists() or not file.read_text().strip():
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text().strip()
+
+
+@cache
+def _driver() -> str:
+    import psutil
+
+    return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.0f}"
+
+
+def _lives(driver: str) -> bool:
+    import psutil
+
+    host, _, rest = driver.partition("|")
+    pid, _, born = rest.partition("|")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(born)) < 2
+    except psutil.Error:
+        return False
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,112 @@
+"""The end of a sweep: the best trial's model, metrics, report, and the same in MLflow, with a champion."""
+
+import json
+import logging
+from typing import Any
+
+from protray.cluster.storage import remote
+from protray.cluster.storage.files import write_json
+from protray.cluster.tracking import run_info
+from protray.cluster.tracking.registry import register_champion
+from protray.cluster.tracking.store import compare_page, experiment_id, ui_command
+from protray.cluster.tracking.tracker import SPOOLED, Tracker
+from protray.cluster.tuning.sweep import asked, best_first, settings_of, sweep_is_complete
+from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.trial import Record
+from protray.evaluation.sweep import Row, Scored, main_effects, repeat_rows, trial_rows, verdict
+from protray.plots.sweep_report import write_sweep_report
+
+log = logging.getLogger(__name__)
+
+
+def write_results(
+    run: SweepRun, job: Any, shared: Any, records: list[Record], runs: dict[str, str], tracker: Tracker, parent: str
+) -> dict:
+    """Write everything that ``run.out`` promises and return the content of ``metrics.json``; `runs` are in MLflow."""
+    firsts = [record for record in records if record.role != "repeat"]
+    finished = [record for record in firsts if record.status == "finished"]
+    if not finished:
+        reasons = "; ".join(f"{record.name}: {record.error}" for record in records if record.error)
+        raise ValueError(f"no trial finished, so there is nothing to compare; {reasons or 'give it more time'}")
+    if not any(record.role == "paper" for record in finished):
+        log.warning("the paper's point has no result, so nothing can be held against it")
+    scored = [_scored(record) for record in finished]
+    repeated = [_scored(record) for record in records if record.role == "repeat" and record.status == "finished"]
+    by_seeds = repeat_rows(repeated, run.study.mode)
+    best = champion(finished, by_seeds, run.study.mode)
+    job.save_model(run, settings_of(job.base(run), best), shared, run.out / "trials" / best.key)
+    metrics = {
+        "complete": sweep_is_complete(run, records),
+        "asked": asked(run),
+        "metric": run.study.metric,
+        "mode": run.study.mode,
+        "table": trial_rows(scored, run.study.mode),
+        "effects": main_effects(scored),
+        "repeats": by_seeds,
+        "not_finished": [
+            {
+                "name": record.name,
+                "status": record.status,
+                "score": record.score,
+                "reason": record.error,
+                "folder": f"trials/{record.key}",
+            }
+            for record in records
+            if record.status != "finished"
+        ],
+        "seconds_per_trial": sorted(round(record.seconds, 1) for record in records if record.seconds),
+        "facts": facts(run, parent),
+    }
+    metrics["verdict"] = verdict(metrics["repeats"], run.study.metric)
+    write_sweep_report(run.out / "report.html", scored, metrics, run.study.log_scaled)
+    metrics["best"] = best.name
+    metrics["champion"] = _track(run, metrics, runs, best, tracker, parent)
+    metrics["mlflow_ui"] = _links(tracker, [runs[record.key] for record in firsts])
+    remote.push(run.out)  # all that the next file says is there
+    write_json(run.out / "metrics.json", metrics)
+    return metrics
+
+
+def champion(finished: list[Record], by_seeds: list[Row], mode: str) -> Record:
+    """The trial of the point with the best mean over fresh seeds; without such, the best trial, lucky as it may be."""
+    if by_seeds:
+        return next(record for record in finished if record.name == by_seeds[0]["name"])
+    return best_first(finished, mode)[0]
+
+
+def facts(run: SweepRun, parent: str) -> dict[str, str]:
+    """Where the numbers come from."""
+    return {"settings": json.dumps(run.fixed()), "asked for": json.dumps(asked(run)), "mlflow run": parent} | {
+        name: str(value) for name, value in run_info.common_tags(run.seed, run.fixed()["digest of the data"], 1).items()
+    }
+
+
+def _scored(record: Record) -> Scored:
+    assert record.score is not None
+    return Scored(
+        name=record.name, point=record.point, seed=record.seed, score=record.score, values=record.values,
+        objectives=record.objectives, paper=record.name.startswith("paper: "),
+    )  # fmt: skip
+
+
+def _track(
+    run: SweepRun, metrics: dict, runs: dict[str, str], best: Record, tracker: Tracker, parent: str
+) -> str | None:
+    """Log the sweep's numbers and files with the parent run, and register the best trial's model."""
+    done = len(metrics["table"])
+    tracker.log(parent, {"best/score": best.score or 0.0, "trials": float(done)}, step=done)
+    tracker.artifact(parent, run.out / "report.html")
+    tracker.artifact(runs[best.key], run.out / "model", "model")
+    if runs[best.key].startswith(SPOOLED):
+        log.warning("the best trial's run is not in MLflow yet, so its model is not registered")
+        return None
+    tags = {"sweep": run.study.name, "trial": best.key, run.study.metric.replace("/", "."): f"{best.score:.4f}"}
+    return register_champion(tracker, runs[best.key], "model", f"protray-{run.study.job}".replace("_", "-"), tags)
+
+
+def _links(tracker: Tracker, runs: list[str]) -> str:
+    """The page that compares `runs`, and the command that shows it where no server runs."""
+    if any(run.startswith(SPOOLED) for run in runs):
+        return tracker.ui()
+    page = compare_page(tracker.uri, experiment_id(tracker.uri, tracker.experiment, tracker.out), runs)
+    return page if tracker.uri.startswith("http") else f"{ui_command(tracker.uri)}\nthen open {page}"
