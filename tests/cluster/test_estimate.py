@@ -9,7 +9,7 @@ from protray.cluster.health.estimate import (
     EnoughError,
     Estimate,
     Line,
-    Seat,
+    Process,
     Ticks,
     Timed,
     Trials,
@@ -149,23 +149,23 @@ def test_nothing_left_to_do(capsys, tmp_path) -> None:
 def test_pieces_run_with_the_resources_of_their_stage(ray_local, monkeypatch) -> None:
     """Four CPUs hold four of nine processes of one CPU; none of eight CPUs, so one process is timed beside them."""
 
-    def seat_of(seat: Seat) -> Seat:  # within the test: workers cannot import this file
-        return seat
+    def seat_of(process: Process) -> Process:  # within the test: workers cannot import this file
+        return process
 
-    def refuse(seat: Seat) -> None:
-        raise ValueError(f"process {seat.rank} has no input")
+    def refuse(process: Process) -> None:
+        raise ValueError(f"process {process.rank} has no input")
 
-    def sleep(seat: Seat) -> None:
+    def sleep(process: Process) -> None:
         import time
 
         time.sleep(60)
 
     with Trials(Path("nowhere")) as trials:
         nine = Stage(name="nine", kind="train", workers=9)
-        assert sorted(seat.rank for seat in trials.run(nine, 2, seat_of)) == [0, 1, 2, 3]
+        assert sorted(process.rank for process in trials.run(nine, 2, seat_of)) == [0, 1, 2, 3]
         monkeypatch.setattr(estimate, "WAIT_S", 0.5)
         large = Stage(name="large", kind="train", workers=2, cpus_per_worker=8)
-        assert trials.run(large, 8, seat_of) == [Seat(0, 2, 8)]
+        assert trials.run(large, 8, seat_of) == [Process(0, 2, 8)]
         assert "large: no machine with room for a process of it is up" in trials.notes[0]
         one = Stage(name="one", kind="train", workers=1)
         with pytest.raises(ValueError, match="process 0 has no input"):

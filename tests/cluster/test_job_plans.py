@@ -21,7 +21,7 @@ from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster.batch.shards import Manifest
 from protray.cluster.health import estimate
-from protray.cluster.health.estimate import Line, Seat, Timed, Trials
+from protray.cluster.health.estimate import Line, Process, Timed, Trials
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
 from protray.cluster.runtime.start import Cluster
@@ -49,7 +49,7 @@ def sequence(seed: int, length: int) -> str:
 
 def run_here(self: Trials, stage: Stage, threads: int, piece: Callable, *args: object, env: object = None) -> list:
     """One process of the stage, in this one, for 20 ms."""
-    return [piece(Seat(0, stage.workers, 1, "cpu", 0.02), *args)]
+    return [piece(Process(0, stage.workers, 1, "cpu", 0.02), *args)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.parts import finish_part, part_file
-from protray.cluster.health.estimate import EnoughError, Line, Seat, Ticks, Trials, seconds_for, tasks_stage
+from protray.cluster.health.estimate import EnoughError, Line, Process, Ticks, Trials, seconds_for, tasks_stage
 from protray.data.sample import SAMPLE
 from protray.data.splits import relatives
 
@@ -65,13 +65,18 @@ def parts_lines(
 
 
 def time_parts(
-    seat: Seat, parse: Callable[..., None], items: list[dict], sizes: list[int], schema: pa.Schema, **shared: object
+    process: Process,
+    parse: Callable[..., None],
+    items: list[dict],
+    sizes: list[int],
+    schema: pa.Schema,
+    **shared: object,
 ) -> Parsed:
     """Parse some files in a folder of their own, then give the rows a cluster and a split."""
-    mine = list(zip(items, sizes, strict=True))[seat.rank :: min(seat.of, len(items))]
+    mine = list(zip(items, sizes, strict=True))[process.rank :: min(process.of, len(items))]
     pieces = [mine[start : start + PIECE] for start in range(0, len(mine), PIECE)]
     with tempfile.TemporaryDirectory() as name:
-        folder, ticks = Path(name), Ticks(seat.seconds)
+        folder, ticks = Path(name), Ticks(process.seconds)
         with suppress(EnoughError):
             for number, piece in enumerate(pieces):
                 parse({"part": number, "items": [item for item, _ in piece]}, folder=folder, **shared)

@@ -101,7 +101,7 @@ def run_pool(
             ray.kill(actor)
 
 
-def _result(ref: Any) -> Any:  # noqa: ANN401
+def _result(ref: Any) -> Any:
     """What a call returned, its error, or that its process was lost."""
     try:
         return ray.get(ref)

@@ -13,9 +13,9 @@ from protray.cluster.health.checks import Verdict
 from protray.cluster.health.probe import Facts, Node, installed, name_for, visit
 from protray.cluster.health.upload import upload_sizes
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
-from protray.cluster.storage import remote
-from protray.cluster.tracking.run_info import redact
+from protray.cluster.storage.secrets import redact
 from protray.cluster.tracking.store import absolute, connect
+from protray.data.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,12 @@ log = logging.getLogger(__name__)
 class DoctorRun:
     """What the job that is to follow will use."""
 
-    out: str  # its --out: the doctor writes a small file there from every node, and removes it
-    mlflow: str | None = None  # its --mlflow; default: $MLFLOW_TRACKING_URI, else a file in --out
-    working_dir: Path = Path(".")  # what `ray job submit --working-dir` will upload
+    out: Location
+    """Its --out: the doctor writes a small file there from every node, and removes it."""
+    mlflow: str | None = None
+    """Its --mlflow; default: $MLFLOW_TRACKING_URI, else a file in --out."""
+    working_dir: Path = Path(".")
+    """What `ray job submit --working-dir` will upload."""
 
 
 def examine(run: DoctorRun) -> list[Verdict]:
@@ -37,7 +40,7 @@ def examine(run: DoctorRun) -> list[Verdict]:
     ValueError
         If --out is an address that cannot be used, or --mlflow is none that MLflow can use.
     """
-    out, given = remote.located(Path(run.out)).resolve(), run.mlflow or ""
+    out, given = run.out, run.mlflow or ""
     uri = absolute(given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
     cluster = start_ray()
     try:
@@ -59,30 +62,25 @@ def examine(run: DoctorRun) -> list[Verdict]:
         stop_ray(cluster)
 
 
-def check_shared(cluster: Cluster, out: Path) -> None:
+def check_shared(cluster: Cluster, out: Location) -> None:
     """Raise ValueError if a job's `out` is another folder on some node that is up, whose results would be lost."""
     if cluster.local:
         return
     nodes = nodes_up()
     if len(nodes) > 1:
-        storage = look_around(nodes, remote.located(out).resolve())[2]
+        storage = look_around(nodes, out)[2]
         if storage.state == "fail":
             raise ValueError(f"--out {storage.found}; {storage.fix}")
-    elif len(cluster.nodes) > 1 and not remote.is_address(out) and remote.uri_of(out) is None:
+    elif len(cluster.nodes) > 1 and not out.is_address:
         log.info("nodes that join later must see %s, too; with an s3:// address as --out no folder is shared", out)
 
 
-def look_around(nodes: list[Node], out: Path) -> tuple[list[Facts], dict[str, str], Verdict]:
+def look_around(nodes: list[Node], out: Location) -> tuple[list[Facts], dict[str, str], Verdict]:
     """What a visitor finds on each node, which nodes do not answer, and whether `out` is the same for those that do."""
     with Mark(out) as mark:
         found, silent = visit(nodes, mark.file)
-        arrived = {facts.node.name for facts in found if mark.file and arrives(name_for(mark.file, facts.node))}
-    return found, silent, verdicts.judge_storage(remote.uri_of(out) or str(out), mark.error, found, arrived)
-
-
-def arrives(file: Path) -> bool:
-    """Whether the driver sees a file that a node has written."""
-    return remote.pull(file).is_file()
+        arrived = {facts.node.name for facts in found if mark.file and name_for(mark.file, facts.node).is_file()}
+    return found, silent, verdicts.judge_storage(str(out), mark.error, found, arrived)
 
 
 def nodes_up() -> list[Node]:
@@ -103,26 +101,27 @@ def nodes_up() -> list[Node]:
 class Mark:
     """A file in the output folder that other nodes look for; it goes again, with all that was made for it."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Location) -> None:
         self.out = out
-        self.file: Path | None = None
+        self.file: Location | None = None
         self.error = ""
-        self._made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        above = [] if out.is_address else [Path(out), *Path(out).parents]
+        self._made = [folder for folder in above if not folder.exists()]
 
     def __enter__(self) -> "Mark":
         file = self.out / f".doctor-{secrets.token_hex(8)}"
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
             file.write_text("protray looks whether all nodes see this; may be removed")
-            remote.push(file)
             self.file = file
         except OSError as error:
             self.error = error.strerror or str(error)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self.out.glob(f"{self.file.name}*") if self.file else ():
-            remote.remove(file)
+        if self.file:
+            for node in nodes_up():
+                name_for(self.file, node).remove()
+            self.file.remove()
         for folder in self._made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from protray.cluster.health.doctor import check_shared
+from protray.cluster.runtime.logs import setup_worker_logging
 from protray.cluster.runtime.resources import Stage
-from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
+from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
+from protray.data.location import Location
 
 TRIAL_S = 3.0  # of work that counts, in each process
 LIMIT_S = 120.0  # of one trial; importing and loading takes most of it on a busy machine
@@ -24,7 +25,7 @@ WAIT_S = 3.0  # for CPUs that a trial before gives back
 
 
 @dataclass(frozen=True)
-class Seat:
+class Process:
     """One of the processes of a stage, while it is timed."""
 
     rank: int = 0
@@ -97,7 +98,7 @@ class Trials:
     Raises ValueError for an output folder that the nodes of the cluster do not share.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Location) -> None:
         self.out, self.seconds, self.notes, self.load = out, 0.0, [], os.getloadavg()[0]
 
     def __enter__(self) -> "Trials":
@@ -115,7 +116,7 @@ class Trials:
     def run(
         self, stage: Stage, threads: int, piece: Callable[..., Any], *args: object, env: dict[str, str] | None = None
     ) -> list[Any]:
-        """Call ``piece(seat, *args)`` in as many processes of `stage` as there is room for, and in `AT_ONCE` at most.
+        """Call ``piece(process, *args)`` in as many processes of `stage` as there is room for, and in `AT_ONCE` at most.
 
         Where there is no room for one, such as before an autoscaling cluster has machines, one process beside the
         driver does it.  Gives the results; none if one of them took longer than `LIMIT_S`.
@@ -142,11 +143,11 @@ class Trials:
                 "was timed" + (", where a GPU will be faster" if gpu else "")
             )
         device = "cuda" if gpu and at_once else "cpu"
-        seats = [Seat(rank, stage.workers, threads, device, TRIAL_S) for rank in range(at_once or 1)]
+        processes = [Process(rank, stage.workers, threads, device, TRIAL_S) for rank in range(at_once or 1)]
         if env:
             options["runtime_env"] = {"env_vars": env}
         remote: Any = ray.remote(max_retries=0, **options)(_sit)
-        tasks = [remote.remote(piece, seat, *args) for seat in seats]
+        tasks = [remote.remote(piece, process, *args) for process in processes]
         done, late = ray.wait(tasks, num_returns=len(tasks), timeout=LIMIT_S)
         for task in late:
             ray.cancel(task, force=True)
@@ -246,10 +247,10 @@ def spread(count: int, most: int) -> list[int]:
     return [number * count // min(most, count) for number in range(min(most, count))]
 
 
-def _sit(piece: Callable[..., Any], seat: Seat, *args: object) -> Any:  # noqa: ANN401  (whatever the piece returns)
+def _sit(piece: Callable[..., Any], process: Process, *args: object) -> Any:
     """Ray task."""
     setup_worker_logging()
-    return piece(seat, *args)
+    return piece(process, *args)
 
 
 def _room(stage: Stage) -> int:

@@ -1,14 +1,11 @@
 """What ``--plan`` prints: a table of stages, and what it stands on."""
 
-from pathlib import Path
-
 from protray.cluster.health.estimate import Estimate, Line
 from protray.cluster.runtime.resources import Stage, amount
 from protray.cluster.runtime.start import Cluster
-from protray.cluster.storage.addresses import named
 
 
-def print_estimate(out: Path, estimate: Estimate) -> None:
+def print_estimate(out: str, estimate: Estimate) -> None:
     """Print the table and what it stands on."""
     from rich.console import Console
     from rich.table import Table
@@ -21,7 +18,7 @@ def print_estimate(out: Path, estimate: Estimate) -> None:
         console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     if not estimate.lines:
-        say(f"{named(out)} is complete and was made with the same inputs and settings: nothing to do")
+        say(f"{out} is complete and was made with the same inputs and settings: nothing to do")
         return
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "works on", "done", "processes"):
@@ -36,7 +33,7 @@ def print_estimate(out: Path, estimate: Estimate) -> None:
     if estimate.cluster:
         lines.append(f"cluster    {_cluster(estimate.cluster)}")
     lines += [f"based on   {note}" for note in estimate.notes]
-    lines += [f"left out   {estimate.leaves_out}", f"out        {named(out)}; nothing was written there"]
+    lines += [f"left out   {estimate.leaves_out}", f"out        {out}; nothing was written there"]
     for line in lines:
         say(line)
 

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from protray.cluster.storage import remote
+from protray.data.location import Location
 
 PACKAGES = ("ray", "torch", "transformers", "mlflow", "pyarrow", "numpy", "safetensors")
 LONGEST_VISIT_S = 120.0  # an actor on a node that has to unpack the working_dir first
@@ -50,7 +50,7 @@ class Facts:
 class Visitor:
     """A Ray actor that lives on one node for a moment; it takes no CPU, so that a busy node answers, too."""
 
-    def look(self, node: Node, mark: Path | None) -> Facts:
+    def look(self, node: Node, mark: Location | None) -> Facts:
         sees_mark, write_error = look_at(mark, node) if mark else (False, "")
         gpus, cuda = count_gpus() if node.gpus or list(Path("/dev").glob("nvidia[0-9]*")) else (None, "")
         return Facts(
@@ -68,7 +68,7 @@ class Visitor:
         return time.time()
 
 
-def visit(nodes: list[Node], mark: Path | None) -> tuple[list[Facts], dict[str, str]]:
+def visit(nodes: list[Node], mark: Location | None) -> tuple[list[Facts], dict[str, str]]:
     """Send a visitor to every node; gives what they found, and the last line of the error for each that failed.
 
     `mark` is a file in the output folder that the driver wrote; None if it could not.
@@ -97,7 +97,7 @@ def visit(nodes: list[Node], mark: Path | None) -> tuple[list[Facts], dict[str, 
     return found, silent
 
 
-def read_clock(visitor: Any) -> tuple[float, float]:  # noqa: ANN401  (an actor's handle)
+def read_clock(visitor: Any) -> tuple[float, float]:
     """How far the clock there is ahead of ours, and half the round trip, of the reading with the shortest one."""
     import ray
 
@@ -122,27 +122,26 @@ def installed() -> dict[str, str]:
     return versions
 
 
-def look_at(mark: Path, node: Node) -> tuple[bool, str]:
+def look_at(mark: Location, node: Node) -> tuple[bool, str]:
     """Whether this node sees the driver's mark, and why it could not write a file of its own beside it."""
     try:
-        seen = remote.pull(mark).is_file()
-        return seen, write_beside(remote.here(mark), node) if seen else ""
+        seen = mark.is_file()
+        return seen, write_beside(mark, node) if seen else ""
     except OSError as error:  # a bucket, which there is, but not for this node
         return True, str(error)
 
 
-def write_beside(mark: Path, node: Node) -> str:
+def write_beside(mark: Location, node: Node) -> str:
     """Write a file of this node beside the driver's mark; gives the reason if that fails."""
     try:
         name_for(mark, node).write_text(node.id)
-        remote.push(name_for(mark, node))
     except OSError as error:
         return error.strerror or str(error)
     return ""
 
 
-def name_for(mark: Path, node: Node) -> Path:
-    return mark.with_name(f"{mark.name}.{node.id[:12]}")
+def name_for(mark: Location, node: Node) -> Location:
+    return Location(f"{mark}.{node.id[:12]}")
 
 
 def count_gpus() -> tuple[int, str]:

@@ -5,6 +5,7 @@ drivers of submitted jobs run; a platform may also report them to Ray (``ReportC
 had (KubeRay), only the nodes that are up count.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,11 @@ class Node:
     @property
     def gpus(self) -> float:
         return self.resources.get("GPU", 0.0)
+
+    @property
+    def memory(self) -> float:
+        """Bytes that processes may ask for; of a node that is not up and does not say, no limit is known."""
+        return self.resources.get("memory", math.inf)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Stage:
     workers: int
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
+    memory_per_worker: int = 0  # bytes; 0: not asked for
     data_cpus: float = 0.0  # for Ray Data's own tasks: at least 1 where the stage reads or writes a Dataset
     least: int | None = None  # elastic: so many workers are enough to begin, and to go on with
     pool: str = ""  # its processes run on nodes of this pool alone; the planner's choice
@@ -72,7 +73,10 @@ class Stage:
     @property
     def options(self) -> dict[str, Any]:
         """What one of its processes asks of Ray."""
-        return {"num_cpus": self.cpus_per_worker, "num_gpus": self.gpus_per_worker, "label_selector": self.labels}
+        memory = {"memory": self.memory_per_worker} if self.memory_per_worker else {}
+        return {
+            "num_cpus": self.cpus_per_worker, "num_gpus": self.gpus_per_worker, "label_selector": self.labels, **memory
+        }  # fmt: skip
 
     def nodes(self, nodes: Sequence[Node]) -> list[Node]:
         """Those that it may run on."""
@@ -120,40 +124,57 @@ def make_plan(stages: Sequence[Stage], nodes: Sequence[Node]) -> Plan:
     return Plan(tuple(placed), tuple(nodes))
 
 
-def actor_pool(name: str, nodes: Sequence[Node], at_most: int | None = None) -> Stage:
-    """One actor per GPU, or per CPU but one, which is for reading and writing; no more than `at_most`.
+def actor_pool(
+    name: str,
+    nodes: Sequence[Node],
+    at_most: int | None = None,
+    *,
+    actors: int | None = None,
+    cpus: float | None = None,
+    memory: int = 0,
+) -> Stage:
+    """One actor per GPU, or as many as fit beside one CPU for reading and writing; `memory` in bytes of each.
 
-    `at_most` keeps a small job from asking an autoscaler for all the machines it may have.
+    `at_most` keeps a small job from asking an autoscaler for all the machines it may have; `actors` and `cpus` (of
+    each) are the user's.
     """
-    gpus = sum(node.gpus for node in nodes)
+    gpus = int(sum(node.gpus for node in nodes))
     if not gpus:
         nodes = [node for node in nodes if node.pool == "cpu"] or nodes
-    cpus = sum(int(node.cpus) for node in nodes)
-    if gpus:
-        workers, each = max(1, min(int(gpus), cpus - 1)), 1.0
-    elif cpus <= 2 and max(node.cpus for node in nodes) == cpus:
+    total = sum(int(node.cpus) for node in nodes)
+    each = cpus or 1.0
+    if cpus is None and not gpus and total <= 2 and max(node.cpus for node in nodes) == total:
         # two actors halve the one CPU that is left; each still has a core's worth of work.  Not on two nodes of one
         # CPU: with a half taken on each, none has a whole one for reading and writing, and the job would wait for ever
-        workers, each = 2, 0.5
-    else:
-        workers, each = max(1, cpus - 1), 1.0
-    return Stage(
-        name=name,
-        kind="map",
-        workers=workers if at_most is None else max(1, min(workers, at_most)),
-        cpus_per_worker=each,
-        gpus_per_worker=1.0 if gpus else 0.0,
-        data_cpus=1.0,
-    )
+        each = 0.5
+    one = Stage(
+        name=name, kind="map", workers=1, cpus_per_worker=each, gpus_per_worker=1.0 if gpus else 0.0,
+        memory_per_worker=memory, data_cpus=1.0,
+    )  # fmt: skip
+    fit = min(sum(_fit_on(node, one) for node in nodes), _times(total - one.data_cpus, each))
+    wanted = min(number for number in (fit, actors, at_most) if number is not None)
+    return replace(one, workers=max(1, wanted))
 
 
 def trainer(
-    name: str, workers: int, gpus_per_worker: float | None, nodes: Sequence[Node], least: int | None = None
+    name: str,
+    workers: int,
+    gpus_per_worker: float | None,
+    nodes: Sequence[Node],
+    least: int | None = None,
+    cpus_per_worker: float | None = None,
 ) -> Stage:
-    """A trainer of so many workers, or of `least` to so many; by default each has a GPU where the cluster has one."""
-    return Stage(
-        name=name, kind="train", workers=workers, gpus_per_worker=gpus_each(gpus_per_worker, nodes), least=least
-    )
+    """A trainer of so many workers, or of `least` to so many; by default each has a GPU where the cluster has one.
+
+    A worker asks for the CPUs that its threads use: by default its share of the largest node, so that workers without
+    GPUs spread over the nodes.  On a GPU it asks for one.
+    """
+    gpus = gpus_each(gpus_per_worker, nodes)
+    own = [node for node in nodes if node.pool == ("gpu" if gpus else "cpu")] or nodes
+    largest = max((node.cpus for node in own), default=1.0)
+    spread = -(-workers // max(1, sum(node.cpus >= largest for node in own)))  # workers on one of the largest nodes
+    cpus = cpus_per_worker or (1.0 if gpus else float(max(1, largest // spread)))
+    return Stage(name=name, kind="train", workers=workers, cpus_per_worker=cpus, gpus_per_worker=gpus, least=least)
 
 
 def gpus_each(asked: float | None, nodes: Sequence[Node]) -> float:
@@ -210,6 +231,9 @@ def _problem(stage: Stage, nodes: Sequence[Node]) -> str | None:
             f"but the cluster has {cpus:g}; {_advice(stage, cpus)}"
         )
     on_nodes = sum(_fit_on(node, stage) for node in nodes)
+    if on_nodes < w and stage.memory_per_worker and _fit_on(max(nodes, key=lambda node: node.memory), stage) == 0:
+        each, most = stage.memory_per_worker / 1e9, max(node.memory for node in nodes) / 1e9
+        return f"{stage.name}: a process needs {each:.1f} GB of memory, and the largest node has {most:.1f} GB"
     if on_nodes < w and len(nodes) > 1:
         best = max(nodes, key=lambda node: (node.gpus, node.cpus))
         return (
@@ -230,6 +254,8 @@ def _fit_on(node: Node, stage: Stage) -> int:
     fit = _times(node.cpus, stage.cpus_per_worker)
     if stage.gpus_per_worker:
         fit = min(fit, _times(node.gpus, stage.gpus_per_worker))
+    if stage.memory_per_worker:
+        fit = min(fit, _times(node.memory, stage.memory_per_worker))
     return fit
 
 

@@ -10,21 +10,15 @@ import re
 import secrets
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from protray.cluster.runtime.capacity import Node, cluster_nodes
-from protray.cluster.storage.addresses import named
+from protray.cluster.runtime.logs import log_level_not_announced, quieten, show_only_our_lines
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
-TIME = "%H:%M:%S"
-MARK = "\x1eprotray"  # starts each line that we log in a worker; ordinary text has no record separator
 ANSWER_S = 10.0  # in which a cluster's port has to answer
 NEEDED_CPUS = 2  # a map needs an actor and, beside it, one CPU for reading and writing
 
@@ -45,15 +39,6 @@ LOCAL = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # saves 6 s per fit; a large cluster keeps Ray's 2 s
     "RAY_DEFAULT_OBJECT_STORE_MEMORY_PROPORTION": "0.1",  # Ray's 0.3 leaves too little of 6 GB to the models
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-}
-LOUD = {
-    "ray": logging.ERROR,
-    "mlflow": logging.WARNING,
-    "alembic": logging.WARNING,
-    "sqlalchemy": logging.WARNING,
-    "transformers": logging.ERROR,
-    "huggingface_hub": logging.ERROR,
-    "py.warnings": logging.ERROR,
 }
 
 
@@ -101,7 +86,7 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
         # "local" and not "auto": a second job on this machine must not land in the first one's Ray
         local = {"address": "local", "num_cpus": cpus or _local_cpus(), "include_dashboard": dashboard}
         try:
-            with _log_level_not_announced():
+            with log_level_not_announced():
                 ray.init(logging_level=logging.ERROR, log_to_driver=True, **({} if address else local))
                 ray.nodes()  # the first question to the cluster may print that line once more
         except Exception as error:
@@ -110,8 +95,8 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
             raise TimeoutError(
                 "Ray did not start in time: the machine is too busy, or out of memory; try again"
             ) from None
-        _show_only_our_lines()
-    _quieten()
+        show_only_our_lines()
+    quieten()
     return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
 
 
@@ -147,63 +132,6 @@ def stop_ray(cluster: Cluster) -> None:
         ray.shutdown()
 
 
-def setup_logging(level: int = logging.INFO) -> None:
-    """Send the log to stderr: time, level, message; with colours in a terminal."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.logging import RichHandler
-
-        handler: logging.Handler = RichHandler(
-            console=Console(stderr=True), show_path=False, log_time_format=TIME, markup=False, rich_tracebacks=False
-        )
-        handler.setFormatter(logging.Formatter("%(message)s"))
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(FORMAT, TIME))
-    _use(handler, level)
-
-
-def setup_worker_logging(level: int = logging.INFO) -> None:
-    """Inside a Ray worker: mark our lines, so that the driver tells them from Ray's and repeats them in its own log."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_MarkedLines())
-    _use(handler, level)
-
-
-class _MarkedLines(logging.Formatter):
-    """Write ``MARK|level|logger|text`` for every line of a message, tracebacks included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return "\n".join(f"{MARK}|{record.levelno}|{record.name}|{line}" for line in text.splitlines() or [""])
-
-
-def _use(handler: logging.Handler, level: int) -> None:
-    root = logging.getLogger()
-    handler.addFilter(_name_addresses)
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)
-    for name in ("protray", "jobs", "__main__"):
-        logging.getLogger(name).setLevel(level)
-    logging.captureWarnings(True)
-    _quieten()
-
-
-def _name_addresses(record: logging.LogRecord) -> bool:
-    """Show the address of what lies in a mirror."""
-    record.msg, record.args = named(record.getMessage()), ()
-    return True
-
-
-def _quieten() -> None:
-    for name, level in LOUD.items():
-        logging.getLogger(name).setLevel(level)
-    # Ray Data logs at DEBUG into its session folder, which is worth keeping: only its console is too loud.
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.setLevel(logging.CRITICAL)  # its errors are raised as well
-
-
 def _set_environment(values: Mapping[str, str]) -> None:
     """Set what the user has not set; Ray reads most of it when it is imported."""
     for name, value in values.items():
@@ -229,45 +157,3 @@ def _local_cpus() -> int:
     from ray._private.utils import get_num_cpus  # knows a container's CPU limit, unlike os.cpu_count()
 
     return max(NEEDED_CPUS, int(get_num_cpus()))
-
-
-@contextmanager
-def _log_level_not_announced() -> Iterator[None]:
-    """Hold stderr back and leave out the one line in which Ray's C++ repeats RAY_BACKEND_LOG_LEVEL."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile("w+", errors="replace") as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            sys.stderr.writelines(line for line in held if "RAY_BACKEND_LOG_LEVEL" not in line)
-
-
-def _show_only_our_lines() -> None:
-    """Replace Ray's printer of worker output by one that repeats our marked lines in this process's log.
-
-    An exception in a worker needs no line: it is raised again in the driver.  All output stays in Ray's log folder.
-    """
-    try:
-        import ray._private.worker
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
-
-        dispatcher.remove_handler("ray_print_logs")
-        dispatcher.add_handler("ray_print_logs", _repeat)  # under Ray's name, so that ray.shutdown() removes it
-        # what is left to Ray's printer: a paragraph on stdout for each process that dies
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    except (ImportError, AttributeError):  # private: if it moves, Ray's own lines come back, nothing worse
-        logger.debug("this version of Ray prints worker output in its own way")
-
-
-def _repeat(data: Mapping[str, Any]) -> None:
-    for line in data.get("lines", ()):
-        _, found, rest = line.partition(MARK + "|")
-        if found:
-            level, name, text = rest.split("|", 2)
-            logging.getLogger(name).log(int(level), "%s", text)

@@ -47,7 +47,7 @@ def write_json(path: Path, content: dict) -> None:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+def read_json(path: Path) -> Any:
     """What `write_json` wrote; raises ValueError naming the file if it is something else."""
     try:
         return json.loads(path.read_text())
@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON can hold)
         raise ValueError(f"{path} is damaged ({error}); remove its folder, or put the file back") from None
 
 
-def finite(content: Any) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+def finite(content: Any) -> Any:
     """`content` with null for every number that is not finite, which JSON does not know."""
     if isinstance(content, dict):
         return {name: finite(value) for name, value in content.items()}

@@ -111,7 +111,7 @@ def kept(
 
     def decorate(job: Job) -> Job:
         @functools.wraps(job)
-        def with_mirrors(run: Any, *args: Any, **more: Any) -> Any:  # noqa: ANN401
+        def with_mirrors(run: Any, *args: Any, **more: Any) -> Any:
             run = replace(run, **_mirrors(run, inputs))
             for place in places(run):
                 pull(place, exact=True, skip=skip)
@@ -131,7 +131,7 @@ def kept(
     return decorate
 
 
-def _mirrors(run: Any, inputs: tuple[str, ...]) -> dict[str, Any]:  # noqa: ANN401  (a dataclass)
+def _mirrors(run: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
     """The options of `run` that are addresses, as paths in mirrors; inputs are copied there."""
     found = {}
     for name in (field.name for field in fields(run)):

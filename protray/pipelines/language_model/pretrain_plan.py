@@ -16,7 +16,7 @@ from protray.cluster.health.estimate import (
     EnoughError,
     Estimate,
     Line,
-    Seat,
+    Process,
     Ticks,
     Timed,
     Trials,
@@ -141,49 +141,49 @@ def made_up(lengths: Lengths, min_length: int) -> Corpus:
     return Corpus([pack([str(number) for number in range(SEQUENCES)], codes)])
 
 
-def time_encoding(seat: Seat, files: list[Path], min_length: int) -> Timed:
+def time_encoding(process: Process, files: list[Path], min_length: int) -> Timed:
     """Residues that are read and sorted out; each process begins with another file."""
     sieve = Sieve(min_length=min_length)
 
     def pieces() -> Iterator[float]:
-        for file in itertools.cycle(files[seat.rank % len(files) :] + files[: seat.rank % len(files)]):
+        for file in itertools.cycle(files[process.rank % len(files) :] + files[: process.rank % len(files)]):
             for name, codes_L in read_codes([file]):
                 sieve.place(name, codes_L)
                 yield float(len(codes_L))
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)
 
 
-def time_steps(seat: Seat, config: MaskedLmConfig, corpus: Corpus) -> Timed:
+def time_steps(process: Process, config: MaskedLmConfig, corpus: Corpus) -> Timed:
     """This worker's share of steps; that workers wait for each other, and torch.compile, are not in it."""
-    seat.use_torch()
+    process.use_torch()
     config = replace(config, steps=10**9, report_every=1, checkpoint_every=10**9, compile=False)
-    ticks = Ticks(seat.seconds)
+    ticks = Ticks(process.seconds)
     with suppress(EnoughError):
         fit(
-            config, lambda epoch, index: steps(corpus, config, epoch, index, seat.rank, seat.of), [],
-            lambda metrics, state: ticks.tick(), None, World(device=seat.device),
+            config, lambda epoch, index: steps(corpus, config, epoch, index, process.rank, process.of), [],
+            lambda metrics, state: ticks.tick(), None, World(device=process.device),
         )  # fmt: skip
     return ticks.timed
 
 
-def time_validation(seat: Seat, config: MaskedLmConfig, corpus: Corpus) -> Timed:
+def time_validation(process: Process, config: MaskedLmConfig, corpus: Corpus) -> Timed:
     """Sequences that are scored."""
-    seat.use_torch()
-    model, bf16 = build_model(config).to(seat.device), config.bf16 and has_bf16()
+    process.use_torch()
+    model, bf16 = build_model(config).to(process.device), config.bf16 and has_bf16()
     batches = validation_batches(corpus, config)
     order = np.random.default_rng(0).permutation(len(batches)).tolist()
 
     def pieces() -> Iterator[float]:
         for number in itertools.cycle(order):
-            validate(model, [batches[number]], bf16, World(device=seat.device))
+            validate(model, [batches[number]], bf16, World(device=process.device))
             yield float(len(batches[number].tokens_BT))
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)
 
 
-def time_scores(seat: Seat, config: MaskedLmConfig, lengths: np.ndarray) -> Timed:
+def time_scores(process: Process, config: MaskedLmConfig, lengths: np.ndarray) -> Timed:
     """Forward tokens of maps, by a model that has learnt nothing."""
     with tempfile.TemporaryDirectory() as folder:
         save_model(config, build_model(config).state_dict(), Path(folder))
-        return time_maps(seat, MapConfig(lm=folder, bf16=has_bf16()), lengths)
+        return time_maps(process, MapConfig(lm=folder, bf16=has_bf16()), lengths)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.shards import Manifest, source_files
-from protray.cluster.health.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
+from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.health.lengths import Lengths, read_lengths
 from protray.cluster.runtime.resources import Plan, actor_pool, make_plan
 from protray.cluster.storage.remote import kept
@@ -81,18 +81,18 @@ def draw_by_cost(config: MapConfig, lengths: Lengths) -> tuple[np.ndarray, float
     return drawn, lengths.sum(tokens_M)
 
 
-def time_maps(seat: Seat, config: MapConfig, lengths: np.ndarray) -> Timed:
+def time_maps(process: Process, config: MapConfig, lengths: np.ndarray) -> Timed:
     """Rows of maps of proteins whose lengths were drawn in proportion to their cost; the residues are made up.
 
     Each piece is some rows of one protein: one at first, then as many as take `PIECE_S`.
     """
-    seat.use_torch()
-    lm = masked.load(config.lm, device=seat.device)
-    rng = np.random.default_rng(seat.rank)
+    process.use_torch()
+    lm = masked.load(config.lm, device=process.device)
+    rng = np.random.default_rng(process.rank)
 
     def pieces() -> Iterator[float]:
         budget = 0.0
-        for length in lengths[seat.rank :: seat.of].tolist() * 1000:
+        for length in lengths[process.rank :: process.of].tolist() * 1000:
             codes_L = rng.integers(0, N_AA, length, dtype=np.uint8)
             each = config.row_tokens(length)
             stop = min(length, max(1, int(budget / each)))
@@ -102,7 +102,7 @@ def time_maps(seat: Seat, config: MapConfig, lengths: np.ndarray) -> Timed:
             budget = min(stop * each / taken * PIECE_S, 8 * max(budget, each))
             yield float(stop * each)
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)
 
 
 def done_in(manifest: Manifest, config: MapConfig) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from protray.cluster.health.estimate import (
     Estimate,
     Line,
-    Seat,
+    Process,
     Timed,
     Trials,
     mean_rate,
@@ -50,16 +50,16 @@ def stages(run: PseudoRun) -> Estimate:
         return trials.estimate([line], LEAVES_OUT)
 
 
-def time_units(seat: Seat, run: PseudoRun, units: list[Unit]) -> Timed:
+def time_units(process: Process, run: PseudoRun, units: list[Unit]) -> Timed:
     """Proteins that are read, drawn for and written, into a folder that is removed."""
     with tempfile.TemporaryDirectory() as folder:
 
         def pieces() -> Iterator[float]:
             errors: list[InputError] = []
-            for unit in units[seat.rank % len(units) :] + units[: seat.rank % len(units)]:
+            for unit in units[process.rank % len(units) :] + units[: process.rank % len(units)]:
                 rows = rows_of(replace(run, out=Path(folder)), unit, errors)
                 while some := list(islice(rows, PIECE)):
                     write_rows(iter(some), Path(folder) / "part.parquet", schemas.PSEUDO_PSSMS)
                     yield float(len(some))
 
-        return timed(pieces(), seat.seconds)
+        return timed(pieces(), process.seconds)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.shards import Manifest
-from protray.cluster.health.estimate import EnoughError, Estimate, Line, Seat, Ticks, Trials, spread
+from protray.cluster.health.estimate import EnoughError, Estimate, Line, Process, Ticks, Trials, spread
 from protray.cluster.health.lengths import Lengths
 from protray.cluster.storage import remote
 from protray.cluster.train.checkpoints import Checkpoints
@@ -117,20 +117,20 @@ def seconds_of(found: list[tuple[float, float]], residues: float, epochs: int) -
 
 
 def time_epochs(
-    seat: Seat, stage: Stage, before: Stage | None, table: pa.Table, features: FeatureConfig, channels: int
+    process: Process, stage: Stage, before: Stage | None, table: pa.Table, features: FeatureConfig, channels: int
 ) -> tuple[float, float]:
     """Seconds per training residue of the first epoch and of a later one, on the proteins of `table`.
 
     Of several workers each computes its share of a batch; that they wait for each other is not in it.
     """
-    seat.use_torch()
+    process.use_torch()
     fit = stage.networks.fit
-    fit = replace(fit, epochs=10**6, per_batch=max(1, fit.per_batch // seat.of))
+    fit = replace(fit, epochs=10**6, per_batch=max(1, fit.per_batch // process.of))
     stage = replace(stage, networks=replace(stage.networks, fit=fit))
     proteins = Proteins(table, made_up_maps(table, channels))
-    step = build(stage, {before.name: build(before, {}).state_dict()} if before else {}).to(seat.device)
+    step = build(stage, {before.name: build(before, {}).state_dict()} if before else {}).to(process.device)
     residues = float(proteins.lengths[training_rows(proteins, stage.train_on)].sum())
-    ticks = Ticks(seat.seconds)
+    ticks = Ticks(process.seconds)
 
     def report(metrics: dict, state: dict | None) -> None:
         if (
@@ -139,8 +139,8 @@ def time_epochs(
             ticks.tick()
 
     with suppress(EnoughError):
-        train_stage(stage, step, proteins, features, report, None, World(device=seat.device))
-    first, *later = (taken / residues / seat.of for taken in ticks.seconds)
+        train_stage(stage, step, proteins, features, report, None, World(device=process.device))
+    first, *later = (taken / residues / process.of for taken in ticks.seconds)
     return first, statistics.median(later or [first])
 
 

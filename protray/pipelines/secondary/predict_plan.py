@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.cluster.health.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
+from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.runtime.resources import actor_pool, make_plan
 from protray.cluster.storage import remote
 from protray.inference.many import Source, predict_part
@@ -68,16 +68,16 @@ def tried(sources: list[Source], cost: np.ndarray) -> list[Source]:
     return [sources[row] for row in np.random.default_rng(0).choice(usual, SOME, p=weights)]
 
 
-def time_predictions(seat: Seat, model: Path, sources: list[Source], max_length: int) -> Timed:
+def time_predictions(process: Process, model: Path, sources: list[Source], max_length: int) -> Timed:
     """Proteins that are read and predicted, one by one."""
     from protray.inference.predict import Predictor
 
-    seat.use_torch()
-    predictor = Predictor.open(remote.pull(model), device=seat.device)
+    process.use_torch()
+    predictor = Predictor.open(remote.pull(model), device=process.device)
 
     def pieces() -> Iterator[float]:
-        for source in itertools.cycle(sources[seat.rank :: min(seat.of, len(sources))]):
+        for source in itertools.cycle(sources[process.rank :: min(process.of, len(sources))]):
             predict_part(predictor, [source], max_length)
             yield cost_of(source)
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)

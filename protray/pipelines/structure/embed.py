@@ -204,7 +204,7 @@ def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple
     with Progress("embed") as show:
         show(*queue.progress)
 
-        def start() -> Any:  # noqa: ANN401
+        def start() -> Any:
             return actor.remote(run, plan.threads("embed"), stage.gpus_per_worker > 0)
 
         for unit, result in run_pool(start, stage.workers, queue.next, queue.send):

@@ -16,7 +16,7 @@ from protray.cluster.batch.parts import part_file
 from protray.cluster.health.estimate import (
     Estimate,
     Line,
-    Seat,
+    Process,
     Timed,
     Trials,
     mean_rate,
@@ -139,17 +139,17 @@ def tried(lengths: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).choice(usual, SOME, p=usual**2 / (usual**2).sum()).astype(int)
 
 
-def time_embedding(seat: Seat, run: EmbedRun, lengths: np.ndarray) -> Timed:
+def time_embedding(process: Process, run: EmbedRun, lengths: np.ndarray) -> Timed:
     """Pairs of residues of made-up chains that are embedded and written, into a folder that is removed."""
     import torch
 
     from protray.inference.embed import Embedder
     from protray.inference.embed_part import write_embeddings
 
-    seat.use_torch()
+    process.use_torch()
     torch.backends.cudnn.allow_tf32 = False
-    embedder = Embedder.open(remote.pull(run.model), run.noise, seat.device)
-    rng = np.random.default_rng(seat.rank)
+    embedder = Embedder.open(remote.pull(run.model), run.noise, process.device)
+    rng = np.random.default_rng(process.rank)
 
     def chain(length: int) -> StructureChain:
         steps_L3 = rng.standard_normal((length, 3))
@@ -160,8 +160,8 @@ def time_embedding(seat: Seat, run: EmbedRun, lengths: np.ndarray) -> Timed:
     with tempfile.TemporaryDirectory() as folder:
 
         def pieces() -> Iterator[float]:
-            for length in itertools.cycle(lengths[seat.rank :: min(seat.of, len(lengths))].tolist()):
+            for length in itertools.cycle(lengths[process.rank :: min(process.of, len(lengths))].tolist()):
                 write_embeddings(embedder, [chain(length)], run.level, Path(folder) / "part.parquet")
                 yield float(length**2)
 
-        return timed(pieces(), seat.seconds)
+        return timed(pieces(), process.seconds)

@@ -12,7 +12,7 @@ from protray.cluster.health.estimate import (
     EnoughError,
     Estimate,
     Line,
-    Seat,
+    Process,
     Ticks,
     Timed,
     Trials,
@@ -100,37 +100,42 @@ def stages(run: ScoreRun) -> Estimate:
         return trials.estimate([training, curve, gain], LEAVES_OUT)
 
 
-def time_steps(seat: Seat, net: ScoreNetConfig, config: ScoreFitConfig, chains: Structures) -> Timed:
+def time_steps(process: Process, net: ScoreNetConfig, config: ScoreFitConfig, chains: Structures) -> Timed:
     """This worker's share of steps; that workers wait for each other is not in it."""
-    seat.use_torch()
-    config, ticks = replace(config, validate_every=10**9), Ticks(seat.seconds)
+    process.use_torch()
+    config, ticks = replace(config, validate_every=10**9), Ticks(process.seconds)
     with suppress(EnoughError):
         fit(
-            net, config, 10**9, lambda step: steps(chains, config, net.noise, step, seat.rank, seat.of), [], [],
-            lambda metrics, state: ticks.tick(), None, World(device=seat.device),
+            net, config, 10**9, lambda step: steps(chains, config, net.noise, step, process.rank, process.of), [], [],
+            lambda metrics, state: ticks.tick(), None, World(device=process.device),
         )  # fmt: skip
     return ticks.timed
 
 
-def time_validation(seat: Seat, net: ScoreNetConfig, config: ScoreFitConfig, batches: list[Crops]) -> Timed:
+def time_validation(process: Process, net: ScoreNetConfig, config: ScoreFitConfig, batches: list[Crops]) -> Timed:
     """Crops that are scored."""
-    seat.use_torch()
-    model = ScoreNet(net).to(memory_format=torch.channels_last).to(seat.device).eval()  # type: ignore[call-overload]
+    process.use_torch()
+    model = ScoreNet(net).to(memory_format=torch.channels_last).to(process.device).eval()  # type: ignore[call-overload]
 
     def pieces() -> Iterator[float]:
         for batch in itertools.cycle(batches):
-            validate(model, [batch], config, World(device=seat.device))
+            validate(model, [batch], config, World(device=process.device))
             yield float(len(batch.ids))
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)
 
 
 def time_denoising(
-    seat: Seat, net: ScoreNetConfig, fit: ScoreFitConfig, chain: Structures, train: Structures, config: DenoisingConfig
+    process: Process,
+    net: ScoreNetConfig,
+    fit: ScoreFitConfig,
+    chain: Structures,
+    train: Structures,
+    config: DenoisingConfig,
 ) -> Timed:
     """All that is measured of one chain; the work is in pairs of residues, once for each evaluation of the network."""
-    seat.use_torch()
-    model = ScoreNet(net).to(memory_format=torch.channels_last).to(seat.device)  # type: ignore[call-overload]
+    process.use_torch()
+    model = ScoreNet(net).to(memory_format=torch.channels_last).to(process.device)  # type: ignore[call-overload]
     denoiser, one = NetworkDenoiser(model, fit.crop, has_bf16()), replace(config, chains=1, sampled=1)
     lengths = np.minimum(chain.lengths, config.longest)
 
@@ -139,7 +144,7 @@ def time_denoising(
             evaluate_denoising(denoiser, net.noise.sigmas(), chain, train, one)
             yield evaluations(net, one, lengths)
 
-    return timed(pieces(), seat.seconds)
+    return timed(pieces(), process.seconds)
 
 
 def evaluations(net: ScoreNetConfig, config: DenoisingConfig, lengths: np.ndarray) -> float:

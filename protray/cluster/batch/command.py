@@ -1,0 +1,41 @@
+"""The command of a job on Ray Data: its plan, or its run and what became of it."""
+
+from functools import partial
+from typing import Any
+
+from protray.cluster.batch.job import BatchJob
+from protray.cluster.runtime.command import run_command
+
+
+def batch_command(job: BatchJob, settings: type, description: str, argv: list[str] | None = None) -> int:
+    """Run `job` from the command line; returns the exit status."""
+    return run_command(settings, partial(_work, job), description, argv)
+
+
+def _work(job: BatchJob, run: Any) -> None:
+    if run.plan:
+        from protray.cluster.batch.measure import estimate
+        from protray.cluster.health.plan_table import print_estimate
+
+        print_estimate(run.out, estimate(job, run))
+        return
+    from protray.cluster.batch.driver import run_batch
+
+    show(job, run, run_batch(job, run))
+
+
+def show(job: BatchJob, run: Any, summary: dict) -> None:
+    """Print what became of the input."""
+    if summary["cached"]:
+        print(f"{run.out} is complete and was made with the same inputs and settings: nothing to do")
+    print(f"{job.unit:<10} {summary['n_rows']} done, {summary['n_rejected']} rejected")
+    for reason, count in summary["reasons"].items():
+        print(f"           {count} x {reason}")
+    if summary["n_again"]:
+        print(f"           {summary['n_again']} of these are not to blame: the same command tries them again")
+    for name, value in job.shown(run, summary).items() if job.shown else ():
+        print(f"{name:<10} {value}")
+    print(f"time       {summary['seconds']:.0f} s")
+    print(f"written    {run.result(job.table)}")
+    if summary["n_rejected"]:
+        print(f"rejected   {run.rejected}")

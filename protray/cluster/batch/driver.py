@@ -1,0 +1,248 @@
+"""Run a `BatchJob`: the one way from an input to a finished table, for every job on Ray Data.
+
+``OUT/work``              items and parts; removed at the end (`batch.items`, `batch.results`)
+``OUT/TABLE/*.parquet``   the finished rows, in the order of the input
+``OUT/rejected.parquet``  what could not be used: id, file, line, reason
+``OUT/summary.json``      what the folder was made from, and counts; written last
+
+A killed run loses the items in flight.  Of an item whose process died, or that failed, every piece is tried alone, and
+given up when three processes have died of it; the next run tries those again.
+"""
+
+import logging
+import time
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.batch.items import Item, pieces_in, stage, table_of
+from protray.cluster.batch.job import BatchJob, Done
+from protray.cluster.batch.measure import measured_rate
+from protray.cluster.batch.results import Part, groups_of, name_of, names_in, parts_in, to_try_alone, write_group
+from protray.cluster.batch.worker import write_part
+from protray.cluster.health.doctor import check_shared
+from protray.cluster.runtime.progress import Progress
+from protray.cluster.runtime.resources import Plan, actor_pool, describe, make_plan
+from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
+from protray.cluster.storage.identity import difference
+from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.parquet import WRITING, read_batches, read_parquet
+from protray.seq.msa import InputError
+
+log = logging.getLogger(__name__)
+
+ITEM_S = 15.0  # of one actor: what a crash loses, and some hundred times what an item costs the driver
+ITEMS_PER_ACTOR = 8  # at least, so that none waits long for the last one
+WORTH_AN_ACTOR_S = 10.0  # of work: for less no other process is worth its start
+DIED = "its process died three times (out of memory, or a crash in a library)"
+
+
+def run_batch(job: BatchJob, run: Any) -> dict:
+    """Do what is missing in ``run.out`` and return the content of ``summary.json``.
+
+    Raises
+    ------
+    ValueError
+        When nothing can be done (settings, input or folder are unusable), or when more of the input is rejected than
+        ``run.max_rejected``.
+    OSError
+        When a disk or an object store failed three times.
+    """
+    started = time.monotonic()
+    identity = checked(job, run)
+    if summary := finished(run):
+        return summary | {"cached": True, "seconds": time.monotonic() - started}
+    cluster = start_ray()
+    try:
+        check_shared(cluster, run.out)
+        (run.work / "run.json").write_json(identity)
+        summary = _compute(job, run, identity, cluster)
+    finally:
+        stop_ray(cluster)
+    return summary | {"cached": False, "seconds": time.monotonic() - started}
+
+
+def checked(job: BatchJob, run: Any) -> dict:
+    """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
+    run.check()
+    identity = job.identity(run)
+    for record in (run.summary, run.work / "run.json"):
+        if record.is_file():
+            before = record.read_json()
+            if changed := difference(before.get("identity", before), identity):
+                raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
+            return identity
+    run.check_new()
+    return identity
+
+
+def finished(run: Any) -> dict | None:
+    """The summary of a run that is complete; None if something is left to do."""
+    summary = run.summary.read_json() if run.summary.is_file() else None
+    return summary if summary and not summary["n_again"] else None
+
+
+def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:
+    """The actors of a job of so much work, in seconds of one core."""
+    most = max(1, int(cost / WORTH_AN_ACTOR_S))
+    options = {"actors": run.actors, "cpus": run.cpus_per_actor, "memory": job.memory(run)}
+    return make_plan([actor_pool(job.name, cluster.nodes, most, **options)], cluster.nodes)
+
+
+def _compute(job: BatchJob, run: Any, identity: dict, cluster: Cluster) -> dict:
+    found = _staged(job, run, cluster)
+    plan = pool(job, run, cluster, found["cost"])
+    log.info("%s", describe(plan))
+    for part in parts_in(run.work):
+        if part.kind == "lost":  # what was given up is tried again
+            part.file.remove()
+    before = len(parts_in(run.work))
+    with Progress(job.name) as progress:
+        _work_off_items(job, run, found, plan, progress)
+        n_again = _work_off_alone(job, run, plan)
+    if before:
+        log.info("%d items were done already, in %s", before, run.work)
+    return _finish(job, run, identity, found, n_again, plan)
+
+
+def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
+    """Cut the input into items, by the rate of this cluster's own actors, unless an earlier run has done it."""
+    record = run.work / "input.json"
+    if record.is_file():
+        return record.read_json()
+    (run.work / "parts").remove()
+    amount = job.amount(run) if job.amount else None
+    cost = (
+        amount.cost if amount else sum(job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError))
+    )
+    plan = pool(job, run, cluster, cost)
+    workers = plan[job.name].workers
+    seconds = cost / (workers * ITEMS_PER_ACTOR)
+    if seconds > ITEM_S:  # a large job: the items of a GPU hold a thousand times those of a core
+        seconds = min(seconds, ITEM_S * (measured_rate(job, run, plan) or 1.0))
+    found = stage(job, run, seconds)
+    if not found["rows"] and not found["unusable"]:
+        raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
+    return found
+
+
+def _work_off_items(job: BatchJob, run: Any, found: dict, plan: Plan, progress: Progress) -> None:
+    """Compute all items without a part."""
+    from protray.cluster.batch.passes import work_off
+
+    files = (run.work / "items").files("*.parquet")
+    cost = {}
+    for file in files:
+        table = read_parquet(file, ["name", "cost"])
+        cost |= zip(table["name"].to_pylist(), table["cost"].to_pylist(), strict=True)
+    for part in parts_in(run.work):
+        cost.pop(part.name, None) if part.kind == "item" else None
+    done = found["cost"] - sum(cost.values())
+    progress(done, found["cost"])
+    if cost:
+        for status in work_off(job, run, files, cost.keys(), plan, "item"):
+            _raise_if_fatal(status)
+            done += status["cost"]
+            progress(done, found["cost"])
+
+
+def _work_off_alone(job: BatchJob, run: Any, plan: Plan) -> int:
+    """Try each piece alone of items that have no part, or that could not do it; returns how many are given up."""
+    from protray.cluster.batch.passes import work_off
+
+    parts = parts_in(run.work)
+    left = {name_of(piece): piece for piece, _ in to_try_alone(parts)}
+    there = {part.name for part in parts if part.kind == "item"}
+    tried = {part.name for part in parts if part.kind == "alone"}
+    for file in (run.work / "items").files("*.parquet"):
+        for batch in read_batches(file, ["name", "cost", "pieces"], 64):
+            lost = [row for row, name in enumerate(batch["name"].to_pylist()) if name not in there]
+            pieces = [piece for row in lost for piece in pieces_in(pa.Table.from_batches([batch]), row)]
+            left |= {name_of(piece): piece for piece in pieces if name_of(piece) not in tried}
+    if not left:
+        return 0
+    log.warning("%d %s are tried again, alone", len(left), job.unit)
+    items = table_of((Item((piece,), job.cost(run, piece.row)) for piece in left.values()), job.source)
+    reasons = dict.fromkeys(left, DIED)
+    for status in work_off(job, run, items, left.keys(), plan, "alone"):
+        _raise_if_fatal(status)
+        if status["failed"]:
+            reasons[status["name"]] = status["failed"]
+    done = {part.name for part in parts_in(run.work) if part.kind == "alone"}
+    empty = pa.table({"number": pa.array([], pa.int64()), "start": pa.array([], pa.int32())})
+    for name, piece in left.items():
+        if name not in done:
+            log.warning("%s is given up: %s", piece.row.get("id") or piece.row.get("file"), reasons[name])
+            write_part(Done(empty, again=[(piece, reasons[name])]), run.work / "parts" / f"lost-{name}.parquet")
+    return len(left.keys() - done)
+
+
+def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, plan: Plan) -> dict:
+    """Write finished files, rejects and summary; clear up unless something is to be tried again."""
+    parts = parts_in(run.work)
+    rejected = [read_parquet(run.work / "unusable.parquet")]
+    facts, settled = {}, None
+    if job.settle:
+        settlement = job.settle(run, names_in(parts, job.names))
+        settled, facts = run.work / "settled.parquet", settlement.facts
+        with settled.writing() as partial:
+            pq.write_table(settlement.columns, partial)
+        rejected.append(rejected_table(settlement.rejected))
+    written = _write_groups(job, run, groups_of(parts), settled, plan)
+    errors = [InputError(**error) for one in written for error in one["rejected"]]
+    table = _each_once(pa.concat_tables([*rejected, rejected_table(errors)]))
+    with run.rejected.writing() as partial:
+        pq.write_table(table, partial, **WRITING)
+    counts = sum((Counter(one["counts"]) for one in written), Counter[str]())
+    reasons = dict(group_reasons(table["reason"].to_pylist()).most_common())
+    summary = {
+        "identity": identity, "n_rows": sum(one["rows"] for one in written), "n_rejected": table.num_rows,
+        "n_again": n_again, "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
+        "digest": f"{sum(one['digest'] for one in written) % 2**128:032x}", **facts,
+    }  # fmt: skip
+    total, unusable = found["rows"] + found["unusable"], found["unusable"] + len(errors)
+    if not summary["n_rows"] or unusable > run.max_rejected * total:
+        share = f"{min(unusable, total)} of {total} {job.unit} in the input cannot be used"
+        more = f", more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else ""
+        raise ValueError(f"{share}{more}; see {run.rejected}{reason_lines(reasons)}")
+    if job.conclude:
+        summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
+    run.summary.write_json(summary)
+    if not n_again:
+        run.work.remove()
+    return summary
+
+
+def _write_groups(
+    job: BatchJob, run: Any, groups: list[list[Part]], settled: Location | None, plan: Plan
+) -> list[dict]:
+    """Write the finished files, one task each; files of an earlier attempt go."""
+    import ray
+
+    (run.out / job.table).remove()
+    write = ray.remote(num_cpus=1, label_selector=plan[job.name].labels)(write_group)
+    tasks = [write.remote(job, run, parts, settled, _file(job, run, number)) for number, parts in enumerate(groups)]
+    with Progress("writing") as progress:
+        for done in range(1, len(tasks) + 1):
+            ray.wait(tasks, num_returns=done)
+            progress(done, len(tasks))
+    return ray.get(tasks)
+
+
+def _file(job: BatchJob, run: Any, number: int) -> Location:
+    return run.out / job.table / f"part-{number:05d}.parquet"
+
+
+def _each_once(rejected: pa.Table) -> pa.Table:
+    """A protein of which several pieces are lost is named once."""
+    rows = {tuple(row.values()): row for row in rejected.to_pylist()}
+    return pa.Table.from_pylist(list(rows.values()), schema=schemas.REJECTED)
+
+
+def _raise_if_fatal(status: dict) -> None:
+    if status["fatal"]:
+        raise OSError(f"{status['fatal']}; what is done is kept, and the same command goes on with it")

@@ -1,0 +1,136 @@
+"""Work items: rows of the input, cut into lists of about equal cost, in files that any number of actors work off.
+
+``OUT/work/items/*.parquet``   one row per item: its pieces, what they cost, and its name
+``OUT/work/input.json``        how many rows there are, and what they cost; written last
+``OUT/work/unusable.parquet``  what could be seen to be unusable while the input was read
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.batch.job import BatchJob, Piece, Row
+from protray.cluster.storage.rejects import rejected_table
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.parquet import WRITING
+from protray.seq.msa import InputError
+
+ROWS_IN_FILE = 100_000  # rows of the input in one file of items
+ITEMS_IN_GROUP = 64  # that are in the driver's memory
+REJECTS_AT_ONCE = 10_000
+MOST_ROWS = 4096  # of an item, however little they cost
+
+
+@dataclass(frozen=True)
+class Item:
+    """Pieces that one actor gets together."""
+
+    pieces: tuple[Piece, ...]
+    cost: float
+
+    @property
+    def name(self) -> str:
+        """In the order of the input, and the same whenever the input is the same."""
+        first = self.pieces[0]
+        return f"{first.number:010d}-{first.start:08d}"
+
+
+def item_schema(source: pa.StructType) -> pa.Schema:
+    piece = pa.struct([("number", pa.int64()), ("start", pa.int32()), ("stop", pa.int32()), ("row", source)])
+    return pa.schema([("name", pa.string()), ("cost", pa.float64()), ("pieces", pa.list_(piece))])
+
+
+def table_of(items: Iterable[Item], source: pa.StructType) -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"name": item.name, "cost": item.cost, "pieces": [vars(piece) for piece in item.pieces]} for item in items],
+        schema=item_schema(source),
+    )
+
+
+def pieces_in(table: pa.Table, at: int = 0) -> list[Piece]:
+    """The pieces of one item."""
+    return [Piece(**piece) for piece in table["pieces"][at].as_py()]
+
+
+def cut(job: BatchJob, run: Any, rows: Iterable[tuple[int, Row]], seconds: float) -> Iterator[Item]:
+    """Pack numbered rows into items of about `seconds` of one core, and cut those that cost more."""
+    held: list[Piece] = []
+    total = 0.0
+    for number, row in rows:
+        cost = job.cost(run, row)
+        spans = job.cut(run, row, seconds) if job.cut and cost > seconds else [(0, 0)]
+        each = cost / len(spans)
+        for start, stop in spans:
+            if held and (total + each > seconds or len(held) == MOST_ROWS):
+                yield Item(tuple(held), total)
+                held, total = [], 0.0
+            held.append(Piece(number, row, start, stop))
+            total += each
+    if held:
+        yield Item(tuple(held), total)
+
+
+def stage(job: BatchJob, run: Any, seconds: float) -> dict:
+    """Read the input once, and write its items; returns the content of ``input.json``.  Memory holds a few items."""
+    folder = run.work / "items"
+    folder.remove()
+    counts = {"rows": 0, "items": 0, "cost": 0.0, "unusable": 0, "seconds": seconds}
+    with ExitStack() as stack:
+        rejects = _Writer(stack, run.work / "unusable.parquet", schemas.REJECTED)
+        unusable: list[InputError] = []
+
+        def usable() -> Iterator[tuple[int, Row]]:
+            for found in job.rows(run):
+                if isinstance(found, InputError):
+                    unusable.append(found)
+                    counts["unusable"] += 1
+                    if len(unusable) == REJECTS_AT_ONCE:
+                        rejects.write(rejected_table(unusable))
+                        unusable.clear()
+                else:
+                    counts["rows"] += 1
+                    yield counts["rows"] - 1, found
+
+        held: list[Item] = []
+        file_stack, writer, in_file = ExitStack(), None, 0
+
+        def flush() -> None:
+            nonlocal writer, in_file, held
+            if held:
+                path = folder / f"items-{counts['items']:08d}.parquet"
+                writer = writer or _Writer(file_stack, path, item_schema(job.source))
+                writer.write(table_of(held, job.source))
+                in_file += sum(len(item.pieces) for item in held)
+                counts["items"] += len(held)
+                counts["cost"] += sum(item.cost for item in held)
+            held = []
+            if in_file >= ROWS_IN_FILE:
+                file_stack.close()
+                writer, in_file = None, 0
+
+        with file_stack:
+            for item in cut(job, run, usable(), seconds):
+                held.append(item)
+                if len(held) == ITEMS_IN_GROUP:
+                    flush()
+            flush()
+        rejects.write(rejected_table(unusable))
+    (run.work / "input.json").write_json(counts)
+    return counts
+
+
+class _Writer:
+    """A Parquet file that tables are added to, which appears when its stack is closed without an error."""
+
+    def __init__(self, stack: ExitStack, path: Location, schema: pa.Schema) -> None:
+        partial: Path = stack.enter_context(path.writing())
+        self.writer = stack.enter_context(pq.ParquetWriter(partial, schema, **WRITING))
+
+    def write(self, table: pa.Table) -> None:
+        self.writer.write_table(table)

@@ -1,0 +1,105 @@
+"""How fast an actor works: a job's own `work`, timed for some seconds; and the plan of a job that follows from it."""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from protray.cluster.batch.job import Amount, BatchJob, Piece, Row
+from protray.cluster.batch.results import parts_in
+from protray.cluster.batch.worker import open_job
+from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
+from protray.cluster.runtime.resources import Plan
+from protray.data.parquet import read_parquet
+from protray.seq.msa import InputError
+
+SOME = 512  # rows, of which a trial takes as many as there is time for
+CALL_S = 0.4  # of a call that is timed
+LEAVES_OUT = "starting Ray and its processes (about 10 s on a free machine), writing the finished files"
+
+
+def measured_rate(job: BatchJob, run: Any, plan: Plan) -> float | None:
+    """Work that one actor does in a second, in what `job.cost` counts; None if nothing was done in time."""
+    with Trials(run.out) as trials:
+        return _rate(trials, job, run, plan)
+
+
+def estimate(job: BatchJob, run: Any) -> Estimate:
+    """What is missing in ``run.out`` and about how long it takes; writes nothing.
+
+    Raises
+    ------
+    ValueError
+        As the job itself does.
+    """
+    from protray.cluster.batch.driver import checked, finished, pool
+
+    checked(job, run)
+    if finished(run):
+        return Estimate()
+    amount = job.amount(run) if job.amount else amount_of(job, run)
+    if not amount.rows:
+        raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
+    done = _share_done(run)
+    with Trials(run.out) as trials:
+        plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
+        stage = plan[job.name]
+        rate = _rate(trials, job, run, plan) if done < 1 else None
+        line = Line(
+            name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact, stage=stage,
+            seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
+        )  # fmt: skip
+        return trials.estimate([line], LEAVES_OUT + (f"; {amount.note}" if amount.note else ""))
+
+
+def amount_of(job: BatchJob, run: Any) -> Amount:
+    """Count all rows."""
+    costs = [job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError)]
+    return Amount(len(costs), sum(costs))
+
+
+def _share_done(run: Any) -> float:
+    """Of the work that is cut into items already."""
+    if not (run.work / "input.json").is_file():
+        return 0.0
+    done = {part.name for part in parts_in(run.work) if part.kind == "item"}
+    total = finished = 0.0
+    for file in (run.work / "items").files("*.parquet"):
+        table = read_parquet(file, ["name", "cost"])
+        for name, cost in zip(table["name"].to_pylist(), table["cost"].to_pylist(), strict=True):
+            total, finished = total + cost, finished + cost * (name in done)
+    return finished / total if total else 1.0
+
+
+def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
+    usable = (row for row in job.rows(run) if not isinstance(row, InputError))
+    rows = list(itertools.islice(usable, SOME))
+    random.Random(0).shuffle(rows)
+    return mean_rate(trials.run(plan[job.name], plan.threads(job.name), time_work, job, run, rows))
+
+
+def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Timed:
+    """Pieces of rows that are worked on, in calls of about `CALL_S`; of a long row the first piece."""
+    opened = open_job(job, run, process.threads, process.device)
+
+    def calls() -> Iterator[float]:
+        some, pieces, cost = (
+            itertools.cycle(rows[process.rank % len(rows) :] + rows[: process.rank % len(rows)]),
+            [],
+            0.0,
+        )
+        budget = 0.0
+        for row in some:
+            own = job.cost(run, row)
+            spans = job.cut(run, row, max(budget, own / 64)) if job.cut else [(0, 0)]
+            pieces.append(Piece(0, row, *spans[0]))
+            cost += own / len(spans)
+            if cost >= budget:
+                begun = time.monotonic()
+                job.work(opened, pieces)
+                budget = min(cost / max(time.monotonic() - begun, 1e-6) * CALL_S, 8 * max(budget, cost))
+                yield cost
+                pieces, cost = [], 0.0
+
+    return timed(calls(), process.seconds)

@@ -1,0 +1,81 @@
+"""The Ray Data expression that works items off: read -> one item a block -> a pool of actors -> parts.
+
+Why parts are written by the actors, and Ray Data's own checkpoint is not used, stands in this room's README.
+"""
+
+import logging
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+from ray.data.expressions import col
+
+from protray.cluster.batch.job import BatchJob
+from protray.cluster.batch.worker import Worker
+from protray.cluster.runtime.resources import Plan, Stage
+from protray.data.location import Location
+
+log = logging.getLogger(__name__)
+
+RETRIES = 2  # of an item whose process died, with a new one
+LOST = 20  # items that may be lost in a pass for a reason of their own ...
+LOST_SHARE = 0.1  # ... or this share of them; with more the machine, the model or the memory is at fault
+LONGEST_STALL_S = 6 * 3600.0  # without any item done: one of a very large model takes a CPU hours
+
+
+def work_off(
+    job: BatchJob,
+    run: Any,
+    items: list[Location] | pa.Table,
+    missing: Collection[str],
+    plan: Plan,
+    prefix: str,
+) -> Iterator[dict]:
+    """Compute the items named in `missing`, out of files or a table; yields a row of ``worker.STATUS`` for each.
+
+    Items whose process died `RETRIES` + 1 times have none.
+
+    Raises
+    ------
+    ChildProcessError
+        If more processes died than single rows explain.
+    """
+    stage = plan[job.name]
+    arguments = [
+        job,
+        run,
+        run.work / "parts",
+        prefix,
+        plan.threads(job.name),
+        "cuda" if stage.gpus_per_worker else "cpu",
+    ]
+    if isinstance(items, pa.Table):
+        dataset = ray.data.from_arrow(items)
+    else:
+        dataset = ray.data.read_parquet([str(file) for file in items]).filter(expr=col("name").is_in(list(missing)))
+    dataset = dataset.repartition(target_num_rows_per_block=1).map_batches(
+        Worker,  # type: ignore[arg-type]
+        fn_constructor_args=arguments,
+        batch_size=None,
+        batch_format="pyarrow",
+        **stage.options,
+        compute=ray.data.ActorPoolStrategy(min_size=_ready(stage), max_size=stage.workers),
+        max_restarts=-1,
+        max_task_retries=RETRIES,
+    )
+    dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * len(missing)))
+    dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
+    try:
+        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for batch in batches:
+            yield from batch.to_pylist()
+    except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ChildProcessError(f"more than {LOST} processes died; the last: {lines[-1][:300]}") from None
+
+
+def _ready(stage: Stage) -> int:
+    """Actors that fit on the nodes that are up, at least one: the pool starts with them and grows with the cluster."""
+    up = sum(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+    return max(1, min(stage.workers, int(up // stage.cpus_per_worker)))

@@ -1,0 +1,93 @@
+"""What a folder of results belongs to: its settings, and the content of its inputs.
+
+A file is known by what is in it, so that copied and touched inputs are the same.  Digests are kept in this node's
+cache by path, size and time, and files that have not changed are not read again.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+
+from protray.data.location import Location, cache
+
+PIECE = 1 << 22  # bytes that are read at a time
+
+
+def digest(content: object) -> str:
+    """Twelve letters for anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def content_digest(files: Iterable[Location], below: Location | None = None) -> str:
+    """Hash of the content of files, and of their names in the folder `below`.
+
+    Of an address size and time count: reading it would be a download.
+    """
+    state = hashlib.sha256()
+    with closing(_known()) as known:
+        for file in files:
+            name = file[len(below) :] if below and file.startswith(below) else file.name
+            state.update(f"{name}\0{_digest_of(file, known)}\n".encode(errors="surrogateescape"))
+        known.commit()
+    return state.hexdigest()[:16]
+
+
+def claim(out: Location, settings: dict) -> None:
+    """Write down that the folder belongs to these settings; ValueError if it belongs to others."""
+    if not belongs(out, settings):
+        (out / "run.json").write_json(settings)
+
+
+def belongs(out: Location, settings: dict) -> bool:
+    """Whether the folder belongs to these settings already; False if it is new.
+
+    Raises
+    ------
+    ValueError
+        If it belongs to other settings, which are named with both values, or holds files of something else.
+    """
+    record = out / "run.json"
+    if not record.is_file():
+        if out.is_file() or (out.is_dir() and out.files()):
+            raise ValueError(f"{out} exists and is no folder of such a job (it has no run.json); choose another --out")
+        return False
+    if changed := difference(record.read_json(), settings):
+        raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
+    return True
+
+
+def difference(before: dict, now: dict) -> str:
+    """Say which settings differ, and how; empty if none does."""
+    now = json.loads(json.dumps(now))
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
+
+
+def _digest_of(file: Location, known: sqlite3.Connection) -> str:
+    size, time = file.stamp()
+    if file.is_address:
+        return f"{size} {time}"
+    key = file.encode(errors="surrogateescape")
+    found = known.execute("SELECT digest FROM files WHERE path=? AND size=? AND time=?", (key, size, time)).fetchone()
+    if found:
+        return found[0]
+    content = hashlib.sha256()
+    with open(file, "rb") as opened:
+        while piece := opened.read(PIECE):
+            content.update(piece)
+    known.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (key, size, time, content.hexdigest()))
+    return content.hexdigest()
+
+
+def _known() -> sqlite3.Connection:
+    """The digests that this node knows; without a cache to write to, an empty table in memory."""
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        known = sqlite3.connect(cache() / "digests.db", timeout=60)
+        known.execute("CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INT, time INT, digest TEXT)")
+    except (OSError, sqlite3.Error):
+        known = sqlite3.connect(":memory:")
+        known.execute("CREATE TABLE files (path BLOB PRIMARY KEY, size INT, time INT, digest TEXT)")
+    return known
