@@ -39,8 +39,8 @@ from protray.data.sample import SAMPLE, sample_table
 from protray.inference.many import Source
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, check_present, fingerprint
-from protray.training.session import is_finished, run_stages, stage_keys
-from protray.training.stages import Stage, check_splits
+from protray.training.secondary.session import is_finished, run_stages, stage_keys
+from protray.training.secondary.stages import Stage, check_splits
 from protray.training.world import World
 
 log = logging.getLogger(__name__)

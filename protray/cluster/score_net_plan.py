@@ -32,8 +32,8 @@ from protray.inference.denoise import NetworkDenoiser
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.plm.masked import has_bf16
-from protray.training.score_net import fit, validate
-from protray.training.score_steps import (
+from protray.training.structure.score_net import fit, validate
+from protray.training.structure.score_steps import (
     CALIBRATION,
     Crops,
     ScoreFitConfig,

@@ -25,9 +25,9 @@ from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import SsClassifier
 from protray.plm.shipped import check_present, fingerprint
 from protray.seq.downsample import LOW_QUALITY
-from protray.training.fit import FitConfig
-from protray.training.session import read_probabilities, run_stages, stage_keys, validation_rows
-from protray.training.stages import Stage
+from protray.training.secondary.fit import FitConfig
+from protray.training.secondary.session import read_probabilities, run_stages, stage_keys, validation_rows
+from protray.training.secondary.stages import Stage
 from protray.training.world import World
 
 OBJECTIVES = {

@@ -19,8 +19,8 @@ from protray.evaluation.distil import OURS
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.struct.noise import NoiseConfig
-from protray.training.score_steps import ScoreFitConfig
-from protray.training.session import run_stages
+from protray.training.secondary.session import run_stages
+from protray.training.structure.score_steps import ScoreFitConfig
 
 TRIAL = Trial(key="k", point={"weights.alpha": 0.5}, seed=0, name="alpha=0.5", role="trial")
 
