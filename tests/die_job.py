@@ -40,9 +40,9 @@ def distil(inputs: Path, out: Path, place: str) -> dict:
     """Places: maps, the name of a stage, report, end."""
     from tiny import tiny_networks
 
-    import protray.training.stages
+    import protray.training.secondary.stages
 
-    protray.training.stages.SMALL = tiny_networks()
+    protray.training.secondary.stages.SMALL = tiny_networks()
     from protray.pipelines.secondary import distil as job
     from protray.pipelines.secondary import distil_results
     from protray.pipelines.secondary.distil_run import DistilRun

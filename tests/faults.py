@@ -12,7 +12,7 @@ import pytest
 
 from protray.models.score_config import ScoreNetConfig
 from protray.pipelines.structure import score_net as pipeline
-from protray.training.score_steps import ScoreFitConfig
+from protray.training.structure.score_steps import ScoreFitConfig
 from protray.training.world import World
 
 NET = ScoreNetConfig(blocks=1, channels=16, bottleneck=16, positional=4, distances=4)

@@ -9,7 +9,7 @@ from protray.data.structures import StructureChain
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ConditionalNorm, ScoreNet
 from protray.struct.noise import NoiseConfig
-from protray.training.score_export import save_score_net
+from protray.training.structure.score_export import save_score_net
 
 CONFIG = ScoreNetConfig(
     blocks=3, channels=8, bottleneck=6, dilations=(1, 3, 2), positional=4, distances=5, noise=NoiseConfig(levels=4)

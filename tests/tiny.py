@@ -16,8 +16,8 @@ from protray.seq.alphabet import N_AA
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.msa import Msa
 from protray.seq.secondary import to_three
-from protray.training.fit import FitConfig
-from protray.training.stages import Networks, Stage, plan_stages
+from protray.training.secondary.fit import FitConfig
+from protray.training.secondary.stages import Networks, Stage, plan_stages
 
 HIDDEN = 3  # channels of the synthetic language model
 FEATURES = FeatureConfig(kept_deep=0.0)

@@ -31,8 +31,8 @@ def save_tiny_model(folder: Path, lm: Path) -> Path:
     from protray.losses.distil import DistilWeights
     from protray.models.enhance_net import EnhanceConfig, EnhanceNet
     from protray.models.ss_classifier import ClassifierConfig, SsClassifier
-    from protray.training.export import ModelCard, save_model
-    from protray.training.steps import Distil
+    from protray.training.secondary.export import ModelCard, save_model
+    from protray.training.secondary.steps import Distil
 
     card = ModelCard(
         lm=str(lm),

@@ -26,8 +26,8 @@ from protray.plm.masked import has_bf16
 from protray.seq.alphabet import N_AA
 from protray.struct.geometry import distances
 from protray.struct.noise import draw_levels
-from protray.training.score_net import Denoising, forward
-from protray.training.score_steps import Crops, ScoreFitConfig, crops
+from protray.training.structure.score_net import Denoising, forward
+from protray.training.structure.score_steps import Crops, ScoreFitConfig, crops
 from protray.training.world import World
 
 NET = PAPER_NET

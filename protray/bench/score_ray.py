@@ -18,9 +18,9 @@ from protray.bench.timing import Case, case
 from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
 from protray.data.structures import read_structures
 from protray.models.score_net import ScoreNet
-from protray.training.score_export import read_config
-from protray.training.score_net import Denoising, fit, forward
-from protray.training.score_steps import ScoreFitConfig, steps
+from protray.training.structure.score_export import read_config
+from protray.training.structure.score_net import Denoising, fit, forward
+from protray.training.structure.score_steps import ScoreFitConfig, steps
 from protray.training.world import World
 
 FIT = ScoreFitConfig(batch=32, micro_batch=8, validate_every=10**9)

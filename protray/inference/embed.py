@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from protray.data.structures import StructureChain
 from protray.models.score_net import Block, ConditionalNorm, ScoreNet
-from protray.training.score_export import load_score_net
+from protray.training.structure.score_export import load_score_net
 
 # Å.  The paper does not say which level the network is told.  Told the least noise, it looks at bonds alone: nearest
 # neighbours share the CATH topology less often (README, "Embeddings").

@@ -17,8 +17,8 @@ from protray.seq.downsample import LOW_QUALITY
 from protray.seq.pseudo_msa import pseudo_pssm
 from protray.seq.pssm import count_residues, pssm
 from protray.seq.secondary import IGNORE, STATES
-from protray.training.export import ModelCard, load_model
-from protray.training.steps import Distil
+from protray.training.secondary.export import ModelCard, load_model
+from protray.training.secondary.steps import Distil
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from protray.bench.timing import Spread, case, peak_resident_bytes
 from protray.inference.embed import Embedder
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ConditionalNorm
-from protray.training.score_net import Denoising, forward
-from protray.training.score_steps import ScoreFitConfig
+from protray.training.structure.score_net import Denoising, forward
+from protray.training.structure.score_steps import ScoreFitConfig
 from protray.training.world import World
 
 TINY = ScoreNetConfig(blocks=2, channels=16, bottleneck=16, dilations=(1, 2), positional=4, distances=3)

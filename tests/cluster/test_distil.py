@@ -26,9 +26,9 @@ def inputs(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> None:
-    import protray.training.stages
+    import protray.training.secondary.stages
 
-    monkeypatch.setattr(protray.training.stages, "SMALL", tiny_networks())
+    monkeypatch.setattr(protray.training.secondary.stages, "SMALL", tiny_networks())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def finished(ray_local, inputs, tmp_path_factory) -> Path:
     from protray.pipelines.secondary.distil import distil
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("protray.training.stages.SMALL", tiny_networks())
+        patch.setattr("protray.training.secondary.stages.SMALL", tiny_networks())
         folder = tmp_path_factory.mktemp("runs")
         patch.chdir(folder)  # a relative --out, as in the README: workers have another working directory
         distil(run_of(inputs, Path("one")))

@@ -18,7 +18,7 @@ from protray.data.arrow import write_arrow
 from protray.plm.encode import IdTable, Sieve, add_up, encode_files
 from protray.plm.pretraining import MaskedLmConfig
 from protray.seq.alphabet import AMINO_ACIDS
-from protray.training.session import run_stages
+from protray.training.secondary.session import run_stages
 from protray.training.world import World
 
 pytestmark = pytest.mark.cluster

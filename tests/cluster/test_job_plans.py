@@ -156,7 +156,7 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     from protray.pipelines.secondary.distil import slug
     from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
     from protray.plm.shipped import fingerprint
-    from protray.training.session import stage_keys
+    from protray.training.secondary.session import stage_keys
 
     run = DistilRun(out=tmp_path / "out")
     inputs = {"data": data_digest(None), "lm": fingerprint(run.lm), "features": asdict(run.features)}

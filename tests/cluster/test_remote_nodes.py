@@ -104,9 +104,9 @@ def nodes(tmp_path_factory) -> Iterator[Nodes]:
 
 @pytest.fixture
 def small(monkeypatch) -> None:
-    import protray.training.stages
+    import protray.training.secondary.stages
 
-    monkeypatch.setattr(protray.training.stages, "SMALL", tiny_networks())
+    monkeypatch.setattr(protray.training.secondary.stages, "SMALL", tiny_networks())
 
 
 def mirrored(folder: Path, out: str, name: str) -> bool:

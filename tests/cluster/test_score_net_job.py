@@ -10,7 +10,7 @@ from tracking_store import curve
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
 from protray.pipelines.structure.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
-from protray.training.score_steps import ScoreFitConfig
+from protray.training.structure.score_steps import ScoreFitConfig
 
 TINY = ScoreRun(
     net=ScoreNetConfig(blocks=1, channels=16, bottleneck=16, positional=4, distances=4),
@@ -45,7 +45,7 @@ def finished(ray_local, tmp_path_factory) -> Path:
 
 @pytest.mark.ray
 def test_writes_what_it_promises(finished) -> None:
-    from protray.training.score_export import load_score_net
+    from protray.training.structure.score_export import load_score_net
 
     assert load_score_net(finished / "model").config == TINY.net
     metrics = json.loads((finished / "metrics.json").read_text())

@@ -20,8 +20,8 @@ from protray.pipelines.secondary import sweep_distil
 from protray.pipelines.structure import sweep_score
 from protray.pipelines.structure.sweep_score import ScoreSettings
 from protray.struct.noise import NoiseConfig
-from protray.training.score_steps import ScoreFitConfig
-from protray.training.session import run_stages
+from protray.training.secondary.session import run_stages
+from protray.training.structure.score_steps import ScoreFitConfig
 
 TRIAL = Trial(key="k", point={"weights.alpha": 0.5}, seed=0, name="alpha=0.5", role="trial")
 

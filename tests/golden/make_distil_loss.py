@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 from tiny import FEATURES, tiny_proteins, tiny_stages  # noqa: E402
 
-from protray.training.session import train_stage  # noqa: E402
-from protray.training.stages import build  # noqa: E402
+from protray.training.secondary.session import train_stage  # noqa: E402
+from protray.training.secondary.stages import build  # noqa: E402
 from protray.training.world import World  # noqa: E402
 
 GOLDEN = Path(__file__).with_name("distil_loss.json")

@@ -12,8 +12,8 @@ import torch
 
 from protray.data.structures import read_structures
 from protray.models.score_config import ScoreNetConfig
-from protray.training.score_net import fit
-from protray.training.score_steps import ScoreFitConfig, calibration_batches, steps, validation_batches
+from protray.training.structure.score_net import fit
+from protray.training.structure.score_steps import ScoreFitConfig, calibration_batches, steps, validation_batches
 
 GOLDEN = Path(__file__).with_name("score_loss.json")
 STEPS = 20

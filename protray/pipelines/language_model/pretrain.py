@@ -34,7 +34,7 @@ from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.steps import steps, validation_batches
 from protray.plm.tokens import save_tokenizer
 from protray.seq.alphabet import N_AA
-from protray.training.masked_lm import fit
+from protray.training.language_model.masked_lm import fit
 from protray.training.world import World
 
 log = logging.getLogger(__name__)

@@ -48,7 +48,7 @@ from protray.plm.masked import has_bf16
 from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.steps import steps, validation_batches
 from protray.seq.alphabet import N_AA
-from protray.training.masked_lm import fit, validate
+from protray.training.language_model.masked_lm import fit, validate
 from protray.training.world import World
 
 SEQUENCES = 4096  # made up

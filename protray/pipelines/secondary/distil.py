@@ -42,8 +42,8 @@ from protray.pipelines.secondary.distil_run import (
 )
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, check_present, fingerprint
-from protray.training.session import is_finished, run_stages, stage_keys
-from protray.training.stages import Stage, check_splits
+from protray.training.secondary.session import is_finished, run_stages, stage_keys
+from protray.training.secondary.stages import Stage, check_splits
 from protray.training.world import World
 
 log = logging.getLogger(__name__)

@@ -38,8 +38,8 @@ from protray.pipelines.secondary.distil_run import (
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute, check_present, fingerprint, resolve
 from protray.seq.alphabet import N_AA
-from protray.training.session import is_finished, stage_keys, train_stage
-from protray.training.stages import Stage, build, check_splits, training_rows
+from protray.training.secondary.session import is_finished, stage_keys, train_stage
+from protray.training.secondary.stages import Stage, build, check_splits, training_rows
 from protray.training.world import World
 
 BATCHES = 4  # global batches of an epoch that is timed

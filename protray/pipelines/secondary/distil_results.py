@@ -30,9 +30,9 @@ from protray.seq.downsample import LOW_QUALITY, Prior, downsample
 from protray.seq.keyed import generator
 from protray.seq.pssm import background, count_residues, pssm
 from protray.seq.secondary import STATES
-from protray.training.export import ModelCard, save_model
-from protray.training.session import read_probabilities
-from protray.training.stages import Stage
+from protray.training.secondary.export import ModelCard, save_model
+from protray.training.secondary.session import read_probabilities
+from protray.training.secondary.stages import Stage
 
 log = logging.getLogger(__name__)
 

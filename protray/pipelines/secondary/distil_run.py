@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protray.data.features import FeatureConfig
     from protray.pipelines.language_model.pretrain_run import PretrainRun
     from protray.pipelines.structure.score_net_run import ScoreRun
-    from protray.training.stages import Networks, Stage
+    from protray.training.secondary.stages import Networks, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class DistilRun:
 
     @property
     def networks(self) -> "Networks":
-        from protray.training.stages import PAPER, SMALL
+        from protray.training.secondary.stages import PAPER, SMALL
 
         networks = {"small": SMALL, "paper": PAPER}[self.model]
         fit = replace(networks.fit, seed=self.seed, **({} if self.epochs is None else {"epochs": self.epochs}))
@@ -93,7 +93,7 @@ class DistilRun:
         return DistilWeights(**given)
 
     def stages(self, lm_channels: int) -> "list[Stage]":
-        from protray.training.stages import plan_stages
+        from protray.training.secondary.stages import plan_stages
 
         channels = lm_channels if self.features.lm_hidden else 0
         return plan_stages(self.networks, self.objective, self.distil_on, channels, self.ablate)

@@ -117,7 +117,7 @@ def opened(run: PredictRun) -> tuple[list[Source], list[InputError], dict, dict 
 
 def check_model(folder: Path) -> str:
     """Load the networks once, here, where an error is short; returns the name of their language model."""
-    from protray.training.export import load_model
+    from protray.training.secondary.export import load_model
 
     try:
         return load_model(folder)[0].lm

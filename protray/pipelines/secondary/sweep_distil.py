@@ -26,9 +26,9 @@ from protray.pipelines.secondary import distil
 from protray.pipelines.secondary.distil_run import digest
 from protray.plm.shipped import check_present, fingerprint
 from protray.seq.downsample import LOW_QUALITY
-from protray.training.fit import FitConfig
-from protray.training.session import read_probabilities, run_stages, stage_keys, validation_rows
-from protray.training.stages import Stage
+from protray.training.secondary.fit import FitConfig
+from protray.training.secondary.session import read_probabilities, run_stages, stage_keys, validation_rows
+from protray.training.secondary.stages import Stage
 from protray.training.world import World
 
 OBJECTIVES = {

@@ -30,9 +30,9 @@ from protray.pipelines.secondary.distil_run import belongs, check_same_settings,
 from protray.pipelines.structure.score_net_run import ScoreRun
 from protray.plm.masked import has_bf16
 from protray.plots.score_report import write_score_report
-from protray.training.score_export import load_score_net, read_config, save_score_net
-from protray.training.score_net import fit
-from protray.training.score_steps import (
+from protray.training.structure.score_export import load_score_net, read_config, save_score_net
+from protray.training.structure.score_net import fit
+from protray.training.structure.score_steps import (
     MIN_RESIDUES,
     ScoreFitConfig,
     calibration_batches,

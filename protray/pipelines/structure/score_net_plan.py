@@ -32,8 +32,8 @@ from protray.models.score_net import ScoreNet
 from protray.pipelines.structure.score_net import finished, held_out, make_plan, read_split, run_name
 from protray.pipelines.structure.score_net_run import ScoreRun
 from protray.plm.masked import has_bf16
-from protray.training.score_net import fit, validate
-from protray.training.score_steps import (
+from protray.training.structure.score_net import fit, validate
+from protray.training.structure.score_steps import (
     CALIBRATION,
     Crops,
     ScoreFitConfig,

@@ -8,7 +8,7 @@ from protray.cluster.storage.addresses import named
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
 from protray.pipelines.secondary.distil_run import check_elastic, data_digest
-from protray.training.score_steps import ScoreFitConfig
+from protray.training.structure.score_steps import ScoreFitConfig
 
 # Guo et al., AAAI 2022, section 4; noise, crop, batch and positional encoding are ours, too
 PAPER_NET = ScoreNetConfig(blocks=32, channels=64, bottleneck=32, distances=0)

@@ -20,9 +20,9 @@ from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.struct.noise import NoiseConfig
 from protray.training.checkpoint import load_state, save_state
-from protray.training.score_export import save_score_net
-from protray.training.score_net import Denoising, fit, forward
-from protray.training.score_steps import (
+from protray.training.structure.score_export import save_score_net
+from protray.training.structure.score_net import Denoising, fit, forward
+from protray.training.structure.score_steps import (
     Crops,
     ScoreFitConfig,
     calibration_batches,

@@ -19,8 +19,8 @@ from protray.plm.masking import MaskedBatch, masked_batch
 from protray.plm.pretraining import SIZES, MaskedLmConfig
 from protray.plm.steps import Step, steps, validation_batches
 from protray.plm.tokens import MASK, PADDING
-from protray.training import masked_lm as module
-from protray.training.masked_lm import MaskedLoss, fit, learning_rate, perplexity, validate
+from protray.training.language_model import masked_lm as module
+from protray.training.language_model.masked_lm import MaskedLoss, fit, learning_rate, perplexity, validate
 from protray.training.world import World
 
 TWENTY = np.arange(20, dtype=np.uint8)  # A R N D C Q ..: what comes next is certain

@@ -14,8 +14,8 @@ from protray.losses.weights import DistilWeights
 from protray.models.ss_classifier import three_states
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
 from protray.seq.downsample import Prior
-from protray.training.stages import build, part
-from protray.training.steps import Classify, Distil, Reconstruct, extra_features, label_loss
+from protray.training.secondary.stages import build, part
+from protray.training.secondary.steps import Classify, Distil, Reconstruct, extra_features, label_loss
 
 PROTEINS = tiny_proteins()
 TRAIN = PROTEINS.of_split("train")

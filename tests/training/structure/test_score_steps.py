@@ -7,7 +7,7 @@ import pytest
 
 from protray.data.structures import Structures
 from protray.struct.noise import NoiseConfig
-from protray.training.score_steps import (
+from protray.training.structure.score_steps import (
     CALIBRATION,
     Crops,
     ScoreFitConfig,

@@ -28,9 +28,9 @@ from protray.models.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
-from protray.training.fit import Report, fit
-from protray.training.stages import Stage, build, training_rows
-from protray.training.steps import Distil, Reconstruct
+from protray.training.secondary.fit import Report, fit
+from protray.training.secondary.stages import Stage, build, training_rows
+from protray.training.secondary.steps import Distil, Reconstruct
 from protray.training.world import World
 
 log = logging.getLogger(__name__)

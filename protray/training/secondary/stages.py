@@ -16,8 +16,8 @@ from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import LOW_QUALITY
-from protray.training.fit import FitConfig
-from protray.training.steps import Classify, Distil, Reconstruct
+from protray.training.secondary.fit import FitConfig
+from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 Which = Literal["deep", "shallow", "all"]
 Ablation = Literal["bert", "cl", "mse"]

@@ -3,7 +3,7 @@
 import pytest
 from score_nets import save_random_net
 
-from protray.training.score_export import SETTINGS, WEIGHTS, load_score_net
+from protray.training.structure.score_export import SETTINGS, WEIGHTS, load_score_net
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, -1])

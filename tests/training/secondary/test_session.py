@@ -13,8 +13,8 @@ from processes import leave
 from safetensors.torch import load_file
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
-from protray.training.session import is_finished, run_stages, stage_keys
-from protray.training.stages import Stage
+from protray.training.secondary.session import is_finished, run_stages, stage_keys
+from protray.training.secondary.stages import Stage
 from protray.training.world import World
 
 # 7 training proteins in batches of 3, 3 and 1: the last is smaller than a world of two

@@ -5,8 +5,8 @@ from tiny import HIDDEN, tiny_networks, tiny_proteins, tiny_stages
 from protray.data.dataset import Proteins
 from protray.losses.weights import DistilWeights
 from protray.seq.alphabet import N_AA
-from protray.training.stages import PAPER, build, part, plan_stages, training_rows
-from protray.training.steps import Classify, Distil, Reconstruct
+from protray.training.secondary.stages import PAPER, build, part, plan_stages, training_rows
+from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 PROTEINS = tiny_proteins()
 

@@ -15,10 +15,10 @@ from processes import leave
 from protray.data.structures import Structures, read_structures
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ConditionalNorm, ScoreNet
-from protray.training import score_net as module
-from protray.training.fit import NonFiniteLossError
-from protray.training.score_net import Denoising, calibrate, fit, forward, learning_rate, validate
-from protray.training.score_steps import (
+from protray.training.secondary.fit import NonFiniteLossError
+from protray.training.structure import score_net as module
+from protray.training.structure.score_net import Denoising, calibrate, fit, forward, learning_rate, validate
+from protray.training.structure.score_steps import (
     Crops,
     ScoreFitConfig,
     Share,

@@ -15,9 +15,9 @@ from protray.losses.weights import DistilWeights
 from protray.models.enhance_net import EnhanceConfig
 from protray.models.ss_classifier import ClassifierConfig
 from protray.training.checkpoint import load_state, save_state
-from protray.training.fit import FitConfig, NonFiniteLossError, fit
-from protray.training.session import train_stage
-from protray.training.stages import Networks, build, plan_stages
+from protray.training.secondary.fit import FitConfig, NonFiniteLossError, fit
+from protray.training.secondary.session import train_stage
+from protray.training.secondary.stages import Networks, build, plan_stages
 from protray.training.world import World
 
 PROTEINS = tiny_proteins()

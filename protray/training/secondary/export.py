@@ -12,7 +12,7 @@ from protray.data.features import FeatureConfig
 from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
-from protray.training.steps import Distil
+from protray.training.secondary.steps import Distil
 
 FORMAT = 1
 

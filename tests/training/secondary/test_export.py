@@ -7,8 +7,8 @@ from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.collate import Totals, collate
 from protray.data.features import Features
-from protray.training.export import ModelCard, load_model, save_model
-from protray.training.stages import build
+from protray.training.secondary.export import ModelCard, load_model, save_model
+from protray.training.secondary.stages import build
 
 STAGES = tiny_stages()
 

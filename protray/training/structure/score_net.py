@@ -21,8 +21,8 @@ from protray.models.score_net import ConditionalNorm, ScoreNet
 from protray.plm.masked import has_bf16
 from protray.seq.keyed import key
 from protray.struct.geometry import distances, without_rigid_motion
-from protray.training.fit import NonFiniteLossError
-from protray.training.score_steps import Crops, ScoreFitConfig, Share
+from protray.training.secondary.fit import NonFiniteLossError
+from protray.training.structure.score_steps import Crops, ScoreFitConfig, Share
 from protray.training.world import World
 
 FARTHEST = 1e6  # Å from the middle of a chain: there, float32 has 0.06 Å left
