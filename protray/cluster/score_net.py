@@ -27,7 +27,7 @@ from protray.data.structures import Structures, read_structures
 from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, choose, evaluate_denoising
 from protray.inference.denoise import NetworkDenoiser
 from protray.plm.masked import has_bf16
-from protray.plots.score_report import write_score_report
+from protray.plots.structure.score_report import write_score_report
 from protray.training.score_export import load_score_net, read_config, save_score_net
 from protray.training.score_net import fit
 from protray.training.score_steps import (

@@ -13,7 +13,7 @@ from protray.cluster.sweep_run import SweepRun
 from protray.cluster.sweep_trial import Record
 from protray.cluster.tracking import SPOOLED, Tracker
 from protray.evaluation.sweep import Row, Scored, main_effects, repeat_rows, trial_rows, verdict
-from protray.plots.sweep_report import write_sweep_report
+from protray.plots.sweep.sweep_report import write_sweep_report
 
 log = logging.getLogger(__name__)
 
