@@ -14,7 +14,7 @@ from protray.cluster.tuning.sweep import asked, best_first, settings_of, sweep_i
 from protray.cluster.tuning.sweep_run import SweepRun
 from protray.cluster.tuning.trial import Record
 from protray.evaluation.sweep import Row, Scored, main_effects, repeat_rows, trial_rows, verdict
-from protray.plots.sweep_report import write_sweep_report
+from protray.plots.sweep.sweep_report import write_sweep_report
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from protray.cluster.storage.addresses import named
 from protray.cluster.tuning.sweep_run import SweepRun
-from protray.plots.sweep_report import headline
+from protray.plots.sweep.sweep_report import headline
 
 SHOWN = 15  # rows of the table; the report has them all
 

@@ -212,7 +212,7 @@ def frequency_quality(proteins: list[np.ndarray], counts_A: np.ndarray) -> dict[
 
 
 def draw_curve(history: list[dict], baseline: float, path: Path) -> None:
-    from protray.plots.pretraining import pretraining_figure  # matplotlib is slow to import
+    from protray.plots.language_model.pretraining import pretraining_figure  # matplotlib is slow to import
 
     pretraining_figure(history, baseline).savefig(path, dpi=150)
 

@@ -23,9 +23,9 @@ from protray.inference.predict import Predictor, Query
 from protray.pipelines.secondary.distil_run import DistilRun, digest
 from protray.plm.masked import has_bf16
 from protray.plm.shipped import absolute
-from protray.plots.curves import curves_figure
-from protray.plots.distil_report import write_distil_report
-from protray.plots.logo import LogoRow, logo_figure
+from protray.plots.secondary.curves import curves_figure
+from protray.plots.secondary.distil_report import write_distil_report
+from protray.plots.secondary.logo import LogoRow, logo_figure
 from protray.seq.downsample import LOW_QUALITY, Prior, downsample
 from protray.seq.keyed import generator
 from protray.seq.pssm import background, count_residues, pssm

@@ -3,7 +3,7 @@
 from protray.cluster.storage.addresses import named
 from protray.evaluation.tables import to_rich
 from protray.pipelines.secondary.distil_run import DistilRun
-from protray.plots.distil_report import headline
+from protray.plots.secondary.distil_report import headline
 
 TABLE_WIDTH = 110
 

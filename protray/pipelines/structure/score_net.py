@@ -29,7 +29,7 @@ from protray.inference.denoise import NetworkDenoiser
 from protray.pipelines.secondary.distil_run import belongs, check_same_settings, data_digest, digest
 from protray.pipelines.structure.score_net_run import ScoreRun
 from protray.plm.masked import has_bf16
-from protray.plots.score_report import write_score_report
+from protray.plots.structure.score_report import write_score_report
 from protray.training.structure.score_export import load_score_net, read_config, save_score_net
 from protray.training.structure.score_net import fit
 from protray.training.structure.score_steps import (

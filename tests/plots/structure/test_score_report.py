@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from protray.evaluation.denoising import FLOW, LANGEVIN, NETWORK, NOISY, WIENER, DenoisingResults, Example
-from protray.plots.denoising import denoising_figure, maps_figure, training_figure
-from protray.plots.score_report import headline, score_tables, write_score_report
+from protray.plots.structure.denoising import denoising_figure, maps_figure, training_figure
+from protray.plots.structure.score_report import headline, score_tables, write_score_report
 
 EVIL = '<script>alert("x")</script>'
 SIGMAS = np.array([4.0, 1.0, 0.25])

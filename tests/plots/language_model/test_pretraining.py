@@ -1,6 +1,6 @@
 import pytest
 
-from protray.plots.pretraining import pretraining_figure
+from protray.plots.language_model.pretraining import pretraining_figure
 
 
 def test_lines_are_the_reports_and_the_baseline() -> None:

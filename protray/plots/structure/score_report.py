@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from protray.evaluation.denoising import FLOW, NETWORK, NOISY, WIENER, DenoisingResults
-from protray.plots.denoising import denoising_figure, maps_figure, training_figure
 from protray.plots.report import ReportFigure, ReportTable, write_report
+from protray.plots.structure.denoising import denoising_figure, maps_figure, training_figure
 
 Row = Mapping[str, Any]
 
@@ -147,7 +147,7 @@ def write_score_report(
     Parameters
     ----------
     history : sequence of mappings
-        The logged points; see `protray.plots.denoising.training_figure`, and ``validation/loss``.
+        The logged points; see `protray.plots.structure.denoising.training_figure`, and ``validation/loss``.
     sigmas : ndarray, shape=(K,)
         Of the noise levels, in Å.
     facts : mapping of name to value

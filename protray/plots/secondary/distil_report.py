@@ -9,8 +9,8 @@ import numpy as np
 from protray.evaluation.baselines import TRIVIAL
 from protray.evaluation.distil import OURS, REFERENCE
 from protray.evaluation.tables import pivot
-from protray.plots.gain import gain_figure
 from protray.plots.report import ReportFigure, ReportTable, write_report
+from protray.plots.secondary.gain import gain_figure
 from protray.seq.secondary import STATES
 
 if TYPE_CHECKING:
@@ -160,9 +160,9 @@ def write_distil_report(
     rows, bins, gains, bin_gains : sequence of dict
         `table_rows`, `bin_rows`, and `gain_rows` at the thresholds and in the disjoint bins.
     logos : mapping of heading to figure
-        From `protray.plots.logo.logo_figure`.
+        From `protray.plots.secondary.logo.logo_figure`.
     curves : Figure, optional
-        From `protray.plots.curves.curves_figure`.
+        From `protray.plots.secondary.curves.curves_figure`.
     confusion_SS : ndarray, shape=(3, 3), optional
         From `protray.evaluation.secondary.confusion`, of our method.
     """

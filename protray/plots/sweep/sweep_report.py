@@ -6,7 +6,7 @@ from typing import Any
 
 from protray.evaluation.sweep import Row, Scored
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.sweep_figures import (
+from protray.plots.sweep.sweep_figures import (
     effects_figure,
     pairs_figure,
     parallel_figure,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from protray.evaluation.sweep import Scored, main_effects, repeat_rows, trial_rows, verdict
-from protray.plots.sweep_figures import pair_means, parallel_figure
-from protray.plots.sweep_report import headline, write_sweep_report
+from protray.plots.sweep.sweep_figures import pair_means, parallel_figure
+from protray.plots.sweep.sweep_report import headline, write_sweep_report
 
 METRIC = "validation/q3"
 

@@ -10,9 +10,9 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from protray.plots.curves import curves_figure
-from protray.plots.gain import gain_figure
-from protray.plots.logo import MAX_WINDOW, LogoRow, information, logo_figure
+from protray.plots.secondary.curves import curves_figure
+from protray.plots.secondary.gain import gain_figure
+from protray.plots.secondary.logo import MAX_WINDOW, LogoRow, information, logo_figure
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
 from protray.seq.pssm import SWISSPROT_A
 
