@@ -38,6 +38,7 @@ from protray.data.dataset import Proteins, joined, parquet_files, read_table
 from protray.data.sample import SAMPLE, sample_table
 from protray.inference.many import Source
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.shipped import absolute, check_present, fingerprint
 from protray.training.session import is_finished, run_stages, stage_keys
 from protray.training.stages import Stage, check_splits
@@ -127,7 +128,7 @@ def _dataset(run: DistilRun) -> pa.Table:
 
 def _compute_maps(run: DistilRun, job_plan: plan.Plan, table: pa.Table, out: Path) -> Manifest:
     """Compute what is missing of the maps in `out`, a folder as jobs/prob_maps.py leaves it."""
-    config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
+    config = MapConfig(lm=absolute(run.lm), reading=Reading("bfloat16" if has_bf16() else "float32"), hidden=run.features.lm_hidden)
     manifest = Manifest.open(out, {"language model": fingerprint(run.lm), "hidden": config.hidden})
     if manifest.shards is None:
         rows = zip(table["id"].to_pylist(), table["sequence"].to_pylist(), strict=True)

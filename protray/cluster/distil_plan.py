@@ -29,6 +29,7 @@ from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
 from protray.data.sample import sample_table
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.shipped import absolute, check_present, fingerprint, resolve
 from protray.seq.alphabet import N_AA
 from protray.training.session import is_finished, stage_keys, train_stage
@@ -68,7 +69,7 @@ def stages(run: DistilRun) -> Estimate:
     folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in trainings}
     with Trials(run.out) as trials:
         plan = make_plan(run, trials.cluster)
-        config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
+        config = MapConfig(lm=absolute(run.lm), reading=Reading("bfloat16" if has_bf16() else "float32"), hidden=run.features.lm_hidden)
         known = cache / digest(inputs)
         lengths = Lengths(proteins.lengths, len(proteins), True)
         if prepared(known):

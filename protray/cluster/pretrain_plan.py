@@ -38,6 +38,7 @@ from protray.plm.architecture import build_model
 from protray.plm.corpus import Corpus, fasta_files, pack, read_codes
 from protray.plm.encode import Sieve, bundles_of
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.steps import steps, validation_batches
 from protray.seq.alphabet import N_AA
@@ -95,7 +96,7 @@ def stages(run: PretrainRun) -> Estimate:
         alone = replace(stage, name="maps of held-out proteins", workers=1, least=None)
         sampled = Lengths(np.minimum(lengths.residues, SCORED_LENGTH), min(SCORED_PROTEINS, of_first), False)
         of_maps = held_out or {"": sampled}
-        config = MapConfig(lm="", bf16=has_bf16())
+        config = MapConfig(lm="", reading=Reading("bfloat16" if has_bf16() else "float32"))
         for one in of_maps.values():
             drawn, tokens = draw_by_cost(config, one)
             rate = mean_rate(trials.run(alone, threads, time_scores, run.lm, drawn))
@@ -179,4 +180,4 @@ def time_scores(seat: Seat, config: MaskedLmConfig, lengths: np.ndarray) -> Time
     """Forward tokens of maps, by a model that has learnt nothing."""
     with tempfile.TemporaryDirectory() as folder:
         save_model(config, build_model(config).state_dict(), Path(folder))
-        return time_maps(seat, MapConfig(lm=folder, bf16=has_bf16()), lengths)
+        return time_maps(seat, MapConfig(lm=folder, reading=Reading("bfloat16" if has_bf16() else "float32")), lengths)

@@ -49,12 +49,11 @@ class ProbMapsRun:
 
     def config(self) -> "MapConfig":
         from protray.cluster.map_units import MapConfig
-        from protray.plm.windows import Windowing
+        from protray.plm.reading import Reading
 
-        windowing = Windowing(size=self.window, overlap=self.overlap)
-        return MapConfig(
-            lm=absolute(self.lm), bf16=self.bf16, hidden=self.hidden, float16=self.float16, windowing=windowing
-        )
+        precision = "bfloat16" if self.bf16 else "float32"
+        reading = Reading(precision, window=self.window, overlap=self.overlap)
+        return MapConfig(lm=absolute(self.lm), reading=reading, hidden=self.hidden, float16=self.float16)
 
 
 @kept("data", skip="maps")
