@@ -128,7 +128,8 @@ def _dataset(run: DistilRun) -> pa.Table:
 
 def _compute_maps(run: DistilRun, job_plan: plan.Plan, table: pa.Table, out: Path) -> Manifest:
     """Compute what is missing of the maps in `out`, a folder as jobs/prob_maps.py leaves it."""
-    config = MapConfig(lm=absolute(run.lm), reading=Reading("bfloat16" if has_bf16() else "float32"), hidden=run.features.lm_hidden)
+    reading = Reading("bfloat16" if has_bf16() else "float32")
+    config = MapConfig(lm=absolute(run.lm), reading=reading, hidden=run.features.lm_hidden)
     manifest = Manifest.open(out, {"language model": fingerprint(run.lm), "hidden": config.hidden})
     if manifest.shards is None:
         rows = zip(table["id"].to_pylist(), table["sequence"].to_pylist(), strict=True)

@@ -69,7 +69,8 @@ def stages(run: DistilRun) -> Estimate:
     folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in trainings}
     with Trials(run.out) as trials:
         plan = make_plan(run, trials.cluster)
-        config = MapConfig(lm=absolute(run.lm), reading=Reading("bfloat16" if has_bf16() else "float32"), hidden=run.features.lm_hidden)
+        reading = Reading("bfloat16" if has_bf16() else "float32")
+        config = MapConfig(lm=absolute(run.lm), reading=reading, hidden=run.features.lm_hidden)
         known = cache / digest(inputs)
         lengths = Lengths(proteins.lengths, len(proteins), True)
         if prepared(known):

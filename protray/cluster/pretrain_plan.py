@@ -38,8 +38,8 @@ from protray.plm.architecture import build_model
 from protray.plm.corpus import Corpus, fasta_files, pack, read_codes
 from protray.plm.encode import Sieve, bundles_of
 from protray.plm.masked import has_bf16
-from protray.plm.reading import Reading
 from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.reading import Reading
 from protray.plm.steps import steps, validation_batches
 from protray.seq.alphabet import N_AA
 from protray.training.masked_lm import fit, validate

@@ -40,8 +40,8 @@ class Rotary:
 
     @classmethod
     def of(cls, model: Any, tokens_T: Tensor) -> "Rotary":
-        heads, positions_1T = model.config.num_attention_heads, torch.arange(len(tokens_T), device=tokens_T.device)[None]
-        like = torch.empty(0, device=tokens_T.device)  # float32
+        heads, device = model.config.num_attention_heads, tokens_T.device
+        positions_1T, like = torch.arange(len(tokens_T), device=device)[None], torch.empty(0, device=device)  # float32
         cos_TD, sin_TD = (x_1TD[0] for x_1TD in model.esm.rotary_embeddings(like, positions_1T))
         size = cos_TD.shape[-1]
         turn_TP = torch.complex(cos_TD, sin_TD)[:, : size // 2].repeat(1, heads)

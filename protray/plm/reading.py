@@ -1,9 +1,9 @@
-"""How a language model reads proteins: precision, masked passes, windows; and what a protein then costs.  No torch here.
+"""How a language model reads proteins: precision, masked passes, windows; and what a protein costs.  Light: no torch.
 
 Windows: a protein of L residues is read in windows of at most W residues, evenly spaced, neighbours sharing at least V.
 Each position is taken from exactly one window; the seam between two windows lies in the middle of what they share, so
-that every position is predicted with at least ``V // 2`` residues on either side, where the chain has them.  A window is
-read as if it were a protein, with the tokens that stand around one.
+that every position is predicted with at least ``V // 2`` residues on either side, where the chain has them.  A window
+is read as if it were a protein, with the tokens that stand around one.
 """
 
 from dataclasses import dataclass
