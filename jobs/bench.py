@@ -7,11 +7,15 @@
     python jobs/bench.py rows
 
 The plain implementation and ours take turns; shown are medians, with quartiles of the ratio.  The share of the limit is
-our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`,
-`pseudo` and `score` use one core and count processor time, but for two workers and what is compared with them, which
-count wall time; `maps` uses all cores, or a GPU, and counts wall time.  `rows` sends 10,000 to a million synthetic
-proteins through the machinery of the maps and compares rows per second.  The last line is JSON: ratio_plain,
-share_of_limit, and what was measured.
+our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`, `pseudo`
+and `score` use one core and count processor time, but for two workers and what is compared with them, which count wall
+time; `maps` uses all cores, or a GPU, and counts wall time.  `rows` sends 10,000 to a million synthetic proteins
+through the machinery of the maps and compares rows per second.  The last line is JSON: ratio_plain, share_of_limit, and
+what was measured.
+
+Where the processor has AVX-512 or bfloat16, this imitates one that has neither:
+
+    ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python jobs/bench.py maps
 """
 
 import importlib

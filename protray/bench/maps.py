@@ -1,11 +1,12 @@
-"""Probability maps of single proteins, with every core, or the GPU, that torch has.
+"""Probability maps of single proteins, with every core, or the GPU, that torch has: exact, and in K passes.
 
-Operations are those of the plain computation's products with the encoder's weights, 2 x parameters x L x (L + 2): work
-that ours avoids counts as done; attention and the head count for nothing.
+Operations of an exact map are those of the plain computation's products with the encoder's weights, 2 x parameters x
+(L + 2) a row: work that ours avoids counts as done; attention and the head count for nothing.
 
 Shape key:  L residues   A amino-acid types (20)
 """
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,47 +18,56 @@ import torch
 
 from protray.bench.timing import Case, compare, matrix_rate
 from protray.plm.architecture import build_model
-from protray.plm.masked import LanguageModel, has_bf16, load, probability_map, tokens_of
+from protray.plm.masked import LanguageModel, has_bf16, load, map_rows, tokens_of
 from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.reading import Precision, Reading
 from protray.plm.tokens import save_tokenizer
 from protray.seq.alphabet import N_AA
 
 LENGTHS = (100, 200, 400)  # residues: most proteins lie between
-POSITIONS = 4  # of each protein that the plain loop does
+PASSES = ("exact", 16)
+ROWS = 40  # of an exact map that are timed, at most
+POSITIONS = 4  # of them that the plain loop does
 
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
-    """A case for each length, and the largest difference to the plain probabilities."""
-    gpu, bf16 = torch.cuda.is_available(), has_bf16()
-    size, kind = ("650m" if gpu else "8m"), ("bfloat16" if bf16 else "float32")
+    """A case for each precision, length and number of passes, and the largest difference to the plain probabilities."""
+    gpu = torch.cuda.is_available()
+    size = "650m" if gpu else "8m"
     lm = fresh_lm(size, "cuda" if gpu else "cpu")
     parameters = sum(weight.numel() for weight in lm.model.esm.encoder.layer.parameters())
-    limit = matrix_rate(kind, clock=waited, device=str(lm.model.device))
     rng = np.random.default_rng(0)
     cases, differences = [], {}
-    for length in LENGTHS:
-        codes_L = rng.integers(0, N_AA, length)
-        asked = np.linspace(0, length - 1, POSITIONS, dtype=int)
-        ours, plain = maps_of(lm, codes_L, bf16), plain_loop(lm, codes_L, asked)
-        cases.append(
-            compare(
-                f"L = {length}",
-                f"{size} model with random weights, {kind}; plain: Transformers as is, one masked copy per forward, "
-                f"float32, timed on {POSITIONS} positions",
-                plain,
-                ours,
-                repeats,
-                plain_share=POSITIONS / length,
-                work=2 * parameters * length * (length + 2),
-                limit=limit,
-                limit_name=f"{kind} products",
-                clock=waited,
+    for precision in precisions():
+        limit = matrix_rate(precision, clock=waited, device=str(lm.model.device))
+        for length, passes in itertools.product(LENGTHS, PASSES):
+            codes_L, rows = rng.integers(0, N_AA, length), min(length, ROWS) if passes == "exact" else length
+            asked = np.linspace(0, rows - 1, POSITIONS, dtype=int)
+            ours, plain = rows_of(lm, codes_L, rows, Reading(precision, passes)), plain_loop(lm, codes_L, asked)
+            name = f"{precision} {passes if passes == 'exact' else f'K = {passes}'}, {length}"
+            cases.append(
+                compare(
+                    name,
+                    f"{rows} rows of a protein of {length}, {size} model with random weights; plain: Transformers as "
+                    f"is, float32, one masked copy per forward, timed on {POSITIONS} positions",
+                    plain,
+                    ours,
+                    repeats,
+                    plain_share=POSITIONS / rows,
+                    work=2 * parameters * rows * (length + 2) if passes == "exact" else None,
+                    limit=limit,
+                    limit_name=f"{precision} products",
+                    clock=waited,
+                )
             )
-        )
-        differences[f"largest difference of a probability at L = {length}"] = float(
-            np.abs(ours()[asked] - plain()).max()
-        )
+            differences[f"largest difference of a probability, {name}"] = float(np.abs(ours()[asked] - plain()).max())
     return cases, differences
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What this machine multiplies in hardware, as far as torch may use it."""
+    allowed = torch.cuda.is_available() or "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return ("float32", "bfloat16") if allowed and has_bf16() else ("float32",)
 
 
 def fresh_lm(size: str, device: str) -> LanguageModel:
@@ -75,8 +85,8 @@ def waited() -> float:
     return time.perf_counter()
 
 
-def maps_of(lm: LanguageModel, codes_L: np.ndarray, bf16: bool) -> Callable[[], np.ndarray]:
-    return lambda: probability_map(lm, codes_L, bf16)
+def rows_of(lm: LanguageModel, codes_L: np.ndarray, rows: int, reading: Reading) -> Callable[[], np.ndarray]:
+    return lambda: map_rows(lm, codes_L, 0, rows, reading)
 
 
 def plain_loop(lm: LanguageModel, codes_L: np.ndarray, asked: np.ndarray) -> Callable[[], np.ndarray]:

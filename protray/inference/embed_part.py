@@ -6,7 +6,7 @@ from pathlib import Path
 from protray.data.embeddings import EmbeddingWriter, Level
 from protray.data.structures import StructureChain
 from protray.inference.embed import Embedder, check_chain
-from protray.plm.windows import out_of_memory
+from protray.plm.masked import out_of_memory
 from protray.seq.alphabet import decode
 
 

@@ -10,7 +10,8 @@ most of the error, and it is kept off what matters:
   :math:`e_{ij} = \exp(q_i k_j - c_i)`, where the unmasked protein's second highest score :math:`c_i` stands for the
   maximum (not the highest: a copy may mask that one).  Where it is too far off, the batch gets ordinary attention.
 
-Shape key:  M masked copies in a batch   T tokens   H heads   D channels of a head   C channels
+Shape key:  M masked copies in a batch   R positions that a copy masks   T tokens
+            H heads   D channels of a head   C channels
 """
 
 from collections.abc import Callable
@@ -56,7 +57,7 @@ class _Layer:
     """A layer of Transformers, its large matrices in bfloat16, and what it makes of the unmasked protein."""
 
     exact: Any
-    query: _Projection  # channels in the order of `_Rotary.pairs_C`
+    query: _Projection  # channels in the order of `Rotary.pairs_C`
     key: _Projection
     value: _Projection
     output: Callable[[Tensor], Tensor]  # of the attention
@@ -65,48 +66,27 @@ class _Layer:
     minus_c_HT1: Tensor
 
 
-@dataclass(frozen=True)
-class _Rotary:
-    """Rotary positions as complex factors of pairs of channels, which stand next to each other."""
+def reader(model: Any, tokens_T: Tensor, mask_token: int) -> Callable[[Tensor], Tensor]:
+    """Positions (M, R) that each of M copies masks -> logits there, shape (M R, vocabulary), as `esm.reader`."""
+    rotary, shared = esm.Rotary.of(model, tokens_T), esm.sharing(model, tokens_T, mask_token)
+    layers = _layers(model, esm.embed(model, tokens_T, mask_token, masks=1)[0], rotary)
 
-    heads: int
-    pairs_C: Tensor  # channels of the model in this order
-    query_TP: Tensor
-    key_TP: Tensor  # divided by sqrt(D)
+    def read(positions_MR: Tensor) -> Tensor:
+        hidden_MRC = _read(layers, shared(positions_MR.shape[1]), rotary, positions_MR)
+        return model.lm_head(model.esm.encoder.emb_layer_norm_after(hidden_MRC)).flatten(0, 1)
 
-    @classmethod
-    def of(cls, shared: esm.Shared, heads: int) -> "_Rotary":
-        size = shared.cos_T1D.shape[-1]
-        turn_T1P = torch.complex(shared.cos_T1D, shared.sin_T1D)[..., : size // 2]
-        query_TP = turn_T1P.expand(-1, heads, -1).flatten(1)
-        pairs_C = torch.arange(size * heads).view(heads, 2, size // 2).transpose(1, 2).flatten()
-        return cls(heads, pairs_C, query_TP, query_TP * size**-0.5)
-
-    def turned(self, x: Tensor, turn: Tensor) -> Tensor:
-        """(.., C) in float32, overwritten -> (.., H, D)."""
-        x = torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(turn)).flatten(-2)
-        return esm.in_heads(x, self.heads)
+    return read
 
 
-def masked_logits(model: Any, tokens_T: Tensor, positions: range, mask_token: int, at_once: int) -> Tensor:
-    """Logits at each of `positions`, it alone being masked, shape (positions, vocabulary), as `esm.masked_logits`."""
-    shared = esm.share(model, tokens_T, mask_token)
-    rotary = _Rotary.of(shared, model.config.num_attention_heads)
-    layers = _layers(model, shared.base_TC, rotary)
-    starts = range(positions.start, positions.stop, at_once)
-    hidden = [_some(layers, shared, rotary, start, min(start + at_once, positions.stop)) for start in starts]
-    return model.lm_head(model.esm.encoder.emb_layer_norm_after(torch.cat(hidden)))
-
-
-def _layers(model: Any, hidden_TC: Tensor, rotary: _Rotary) -> list[_Layer]:
+def _layers(model: Any, hidden_TC: Tensor, rotary: esm.Rotary) -> list[_Layer]:
     """Send the unmasked protein through the model."""
     layers = []
     for exact in model.esm.encoder.layer:
         attention, normed_TC = exact.attention.self, exact.attention.LayerNorm(hidden_TC).bfloat16()
         query, key = (_Projection.of(linear, normed_TC, rotary.pairs_C) for linear in (attention.query, attention.key))
         value = _Projection.of(attention.value, normed_TC)
-        query_THD = rotary.turned(query.base_TC.clone(), rotary.query_TP)
-        key_THD = rotary.turned(key.base_TC.clone(), rotary.key_TP)
+        query_THD = rotary.turned(query.base_TC.clone(), rotary.turn_TP)
+        key_THD = rotary.turned(key.base_TC.clone(), _for_keys(rotary))
         score_HTT = query_THD.transpose(0, 1) @ key_THD.permute(1, 2, 0)
         highest_HT1 = score_HTT.amax(-1, keepdim=True)
         second_HT1 = score_HTT.masked_fill(score_HTT == highest_HT1, -torch.inf).amax(-1, keepdim=True)
@@ -120,36 +100,38 @@ def _layers(model: Any, hidden_TC: Tensor, rotary: _Rotary) -> list[_Layer]:
     return layers
 
 
+def _for_keys(rotary: esm.Rotary) -> Tensor:
+    """Factors that divide by sqrt(D), too."""
+    return rotary.turn_TP * (2 * rotary.turn_TP.shape[1] // rotary.heads) ** -0.5
+
+
 def _rough(linear: Any) -> Callable[[Tensor], Tensor]:
     return partial(F.linear, weight=linear.weight.bfloat16(), bias=linear.bias.bfloat16())
 
 
-def _some(layers: list[_Layer], shared: esm.Shared, rotary: _Rotary, start: int, stop: int) -> Tensor:
-    """Last hidden state at the tokens `start`, ..., `stop` - 1, each masked in its own copy; shape (M, C)."""
-    copies_M = torch.arange(stop - start)
-    masked = copies_M, start + copies_M
-    hidden_MTC = shared.base_TC.repeat(len(copies_M), 1, 1)
-    hidden_MTC[masked] = shared.mask_C
-    context_MTHD = shared.attention.context(start, stop)
-    context_MHD = context_MTHD[masked]
+def _read(layers: list[_Layer], shared: esm.Shared, rotary: esm.Rotary, positions_MR: Tensor) -> Tensor:
+    """Last hidden state at the positions that each copy masks, shape (M, R, C)."""
+    masked, key_TP = esm.places(positions_MR), _for_keys(rotary)
+    hidden_MTC, context_MTHD = shared.copies(positions_MR), shared.context(positions_MR)
+    context_MRHD = context_MTHD[masked]
     for before, layer in zip(layers[:-1], layers[1:], strict=True):
-        row_MC = hidden_MTC[masked] + before.exact.attention.output.dense(context_MHD.flatten(1))
+        row_MRC = hidden_MTC[masked] + before.exact.attention.output.dense(context_MRHD.flatten(2))
         hidden_MTC = hidden_MTC.add_(before.output(context_MTHD.flatten(2).bfloat16()))
-        hidden_MTC[masked] = row_MC
+        hidden_MTC[masked] = row_MRC
         hidden_MTC = _feed_forward(before, hidden_MTC)
         normed_MTC = layer.exact.attention.LayerNorm(hidden_MTC)
-        query_MC = layer.exact.attention.self.query(normed_MTC[masked])[:, rotary.pairs_C]
+        query_MRC = layer.exact.attention.self.query(normed_MTC[masked])[..., rotary.pairs_C]
         normed_MTC = normed_MTC.bfloat16()
-        key_MTHD = rotary.turned(layer.key(normed_MTC), rotary.key_TP)
+        key_MTHD = rotary.turned(layer.key(normed_MTC), key_TP)
         value_MTHD = esm.in_heads(layer.value(normed_MTC), rotary.heads)
-        query_M1HD = rotary.turned(query_MC, rotary.query_TP[start:stop])[:, None]
-        context_MHD = esm.attend(query_M1HD, key_MTHD, value_MTHD, scale=1.0)[:, 0]
+        query_MRHD = rotary.turned(query_MRC, rotary.turn_TP[positions_MR])
+        context_MRHD = esm.attend(query_MRHD, key_MTHD, value_MTHD, scale=1.0)
         if layer is not layers[-1]:
             query_MTC = layer.query(normed_MTC)
-            query_MTC[masked] = layer.query.base_TC[start:stop]  # not used, but its scores are near c
-            query_MTHD = rotary.turned(query_MTC, rotary.query_TP)
+            query_MTC[masked] = layer.query.base_TC[positions_MR]  # not used, but its scores are near c
+            query_MTHD = rotary.turned(query_MTC, rotary.turn_TP)
             context_MTHD = _attend(query_MTHD, key_MTHD, value_MTHD, layer.minus_c_HT1)
-    return esm.finish(layers[-1].exact, hidden_MTC[masked], context_MHD)
+    return esm.finish(layers[-1].exact, hidden_MTC[masked], context_MRHD)
 
 
 def _feed_forward(layer: _Layer, hidden: Tensor) -> Tensor:

@@ -1,23 +1,26 @@
-r"""Probability maps of a masked protein language model, one mask per position.
+r"""Probability maps of a masked protein language model.
 
 .. math:: M_{jk} = P(x_j = k \mid x_1, .., x_{j-1}, x_{j+1}, .., x_L), \quad \sum_k M_{jk} = 1
 
-over the 20 amino acids.  A protein costs L forward passes.  Source: PSSM-Distil (AAAI 2021), "BERT Pseudo PSSM
+over the 20 amino acids.  An exact map costs L forward passes; with ``Reading(passes=K)`` it costs K, and the residues
+K, 2 K, ... away are masked as well.  Source: PSSM-Distil (AAAI 2021), "BERT Pseudo PSSM
 Generation"; the released maps gave some probability to other tokens, ours do not.
 
-Shape key:  M masked copies in a batch   T tokens   L residues   A amino-acid types (20)   C channels
+Shape key:  M masked copies in a batch   R positions that a copy masks   X = M R   T tokens   V of the vocabulary
+            L residues   W of a window   A amino-acid types (20)   C channels
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from protray.plm import esm, esm_bf16
+from protray.plm.reading import Reading, windows
 from protray.plm.shipped import resolve
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
 
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 # Tokens of one forward pass, which bound memory whatever the protein.  2,048 is what a CPU's caches hold: a fifth
 # faster than 16,384.  A GPU takes more to be filled.
 TOKENS_AT_ONCE, GPU_FACTOR = 2_048, 32
+WHOLE = Reading()
 
 
 @dataclass(frozen=True)
@@ -107,20 +111,59 @@ def tokens_of(lm: LanguageModel, codes_L: np.ndarray) -> Tensor:
     return torch.from_numpy(np.concatenate([lm.before, lm.token_of_code[codes_L], lm.after]).astype(np.int64))
 
 
-@torch.inference_mode()
-def probability_map(
-    lm: LanguageModel, codes_L: np.ndarray, bf16: bool = False, start: int = 0, stop: int | None = None
-) -> np.ndarray:
-    """Mask each residue once and return P(amino acid | the rest), float32, shape (L, 20).
+def probability_map(lm: LanguageModel, codes_L: np.ndarray, reading: Reading = WHOLE) -> np.ndarray:
+    """P(amino acid | the rest) of each residue, float32, shape (L, 20)."""
+    return map_rows(lm, codes_L, reading=reading)
 
-    With `start` or `stop`, only the rows from `start` to `stop` - 1, at their share of the cost.
+
+def map_rows(
+    lm: LanguageModel, codes_L: np.ndarray, start: int = 0, stop: int | None = None, reading: Reading = WHOLE
+) -> np.ndarray:
+    """Rows `start` to `stop` - 1 of a probability map, float32, shape (stop - start, 20).
+
+    They cost their share of an exact map; with K passes, K or fewer passes of each window that they touch.
+
+    Raises
+    ------
+    MemoryError
+        If not even one masked copy fits into the memory.
     """
-    tokens_T = tokens_of(lm, codes_L).to(lm.model.device)
-    stop = len(codes_L) if stop is None else stop
-    positions = range(len(lm.before) + start, len(lm.before) + stop)
-    logits = _masked_logits(lm, tokens_T, positions, bf16)
+    stop, rows = len(codes_L) if stop is None else stop, []
+    for window in windows(len(codes_L), reading.limit(lm.longest), reading.overlap):
+        first, last = max(start, window.start), min(stop, window.stop)
+        if first < last:
+            read_W = codes_L[window.first : window.last]
+            rows.append(_rows_of_window(lm, read_W, first - window.first, last - window.first, reading))
+    return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def _rows_of_window(lm: LanguageModel, codes_W: np.ndarray, start: int, stop: int, reading: Reading) -> np.ndarray:
+    tokens_T = tokens_of(lm, codes_W).to(lm.model.device)
+    at_once, batches = copies_at_once(lm, len(tokens_T)), []
+    for positions_MR in masked_together(len(codes_W), reading.passes):
+        asked_M = ((positions_MR >= start) & (positions_MR < stop)).any(dim=1)
+        batches += positions_MR[asked_M].split(at_once)
+    moved = [len(lm.before) + positions_MR.to(tokens_T.device) for positions_MR in batches]
+    logits_XV = torch.cat(_logits(lm, tokens_T, moved, reading.precision == "bfloat16"))
     amino_acids_A = torch.from_numpy(lm.amino_acid_tokens_A).to(tokens_T.device)
-    return logits[:, amino_acids_A].float().softmax(dim=-1).cpu().numpy()
+    prob_XA = logits_XV[:, amino_acids_A].float().softmax(dim=-1).cpu().numpy()
+    position_X = torch.cat([positions_MR.flatten() for positions_MR in batches]).numpy()
+    prob_WA = np.empty((len(codes_W), N_AA), dtype=np.float32)
+    prob_WA[position_X] = prob_XA
+    return prob_WA[start:stop]
+
+
+def masked_together(length: int, passes: Literal["exact"] | int) -> list[Tensor]:
+    """Positions that a pass masks, shape (passes, positions) each; together they are all positions, once each.
+
+    In K passes, pass k masks k, k + K, k + 2 K, ...; the first ``length % K`` passes mask one more than the others.
+    """
+    k = length if passes == "exact" else min(passes, length)
+    each, more = length // k, length % k
+    positions_KR = torch.arange(each * k).view(each, k).T
+    longer_MR = torch.cat([positions_KR[:more], torch.arange(each * k, length)[:, None]], dim=1)
+    return [longer_MR, positions_KR[more:]] if more else [positions_KR]
 
 
 def copies_at_once(lm: LanguageModel, n_tokens: int) -> int:
@@ -128,34 +171,68 @@ def copies_at_once(lm: LanguageModel, n_tokens: int) -> int:
     return max(1, TOKENS_AT_ONCE * (GPU_FACTOR if lm.model.device.type == "cuda" else 1) // n_tokens)
 
 
-def _masked_logits(lm: LanguageModel, tokens_T: Tensor, positions: range, bf16: bool) -> Tensor:
-    """Logits of all tokens at each position, that position being masked; shape (positions, vocabulary)."""
-    device, at_once = tokens_T.device.type, copies_at_once(lm, len(tokens_T))
-    if esm.supports(lm.model) and bf16 and device == "cpu":
-        return esm_bf16.masked_logits(lm.model, tokens_T, positions, lm.mask_token, at_once)
-    logits_of = esm.masked_logits if esm.supports(lm.model) else plain_masked_logits
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-        return logits_of(lm.model, tokens_T, positions, lm.mask_token, at_once)
+def _logits(lm: LanguageModel, tokens_T: Tensor, batches: list[Tensor], bf16: bool) -> list[Tensor]:
+    """Logits of all tokens at the positions masked by each batch, shape (M R, vocabulary) each.
+
+    Where memory runs out, again with half as many masked copies at once.
+    """
+    device, logits = tokens_T.device.type, []
+    rounded = bf16 and device == "cpu" and esm.supports(lm.model)  # which needs no autocast
+    open_reader = esm_bf16.reader if rounded else esm.reader if esm.supports(lm.model) else plain_reader
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16 and not rounded):
+        read = open_reader(lm.model, tokens_T, lm.mask_token)
+        while batches:
+            logits_XV = _unless_out_of_memory(read, batches[0])
+            if logits_XV is not None:
+                logits.append(logits_XV)
+                batches = batches[1:]
+                continue
+            if len(batches[0]) == 1:
+                n = len(tokens_T) - len(lm.before) - len(lm.after)
+                raise MemoryError(f"one masked copy of {n} residues does not fit into the memory; use shorter windows")
+            batches = [half_MR for positions_MR in batches for half_MR in positions_MR.tensor_split(2) if len(half_MR)]
+            if device == "cuda":
+                torch.cuda.empty_cache()
+    return logits
 
 
-def plain_masked_logits(model: Any, tokens_T: Tensor, positions: range, mask_token: int, at_once: int) -> Tensor:
-    """Run the model as it is on one masked copy for each position, `at_once` of them together."""
-    logits = []
-    for positions_M in torch.arange(positions.start, positions.stop, device=tokens_T.device).split(at_once):
-        masked = torch.arange(len(positions_M), device=tokens_T.device), positions_M
-        tokens_MT = tokens_T.repeat(len(positions_M), 1)
+def plain_reader(model: Any, tokens_T: Tensor, mask_token: int) -> Callable[[Tensor], Tensor]:
+    """Run any model as it is: positions (M, R) that each of M copies masks -> logits there, shape (M R, vocabulary)."""
+
+    def read(positions_MR: Tensor) -> Tensor:
+        masked = torch.arange(len(positions_MR), device=tokens_T.device)[:, None], positions_MR
+        tokens_MT = tokens_T.repeat(len(positions_MR), 1)
         tokens_MT[masked] = mask_token
-        logits.append(model(input_ids=tokens_MT, attention_mask=torch.ones_like(tokens_MT)).logits[masked])
-    return torch.cat(logits)
+        return model(input_ids=tokens_MT, attention_mask=torch.ones_like(tokens_MT)).logits[masked].flatten(0, 1)
+
+    return read
+
+
+def _unless_out_of_memory(read: Callable[[Tensor], Tensor], positions_MR: Tensor) -> Tensor | None:
+    """Logits, or None if memory ran out; on return, what the failed pass held is free again."""
+    try:
+        return read(positions_MR)
+    except Exception as error:
+        if out_of_memory(error):
+            return None
+        raise
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """True for what Python, CUDA and PyTorch's CPU allocator raise when memory runs out."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @torch.inference_mode()
-def hidden_state(lm: LanguageModel, codes_L: np.ndarray) -> np.ndarray:
-    """Last hidden state of each residue, nothing masked, float32, shape (L, C)."""
-    tokens_1T = tokens_of(lm, codes_L)[None].to(lm.model.device)
-    output = lm.model.base_model(input_ids=tokens_1T, attention_mask=torch.ones_like(tokens_1T))
-    first = len(lm.before)
-    return output[0][0, first : first + len(codes_L)].float().cpu().numpy()
+def hidden_rows(lm: LanguageModel, codes_L: np.ndarray, reading: Reading = WHOLE) -> np.ndarray:
+    """Last hidden state of each residue, nothing masked, float32, shape (L, C); of a reading, only windows matter."""
+    states = []
+    for window in windows(len(codes_L), reading.limit(lm.longest), reading.overlap):
+        tokens_1T = tokens_of(lm, codes_L[window.first : window.last])[None].to(lm.model.device)
+        hidden_TC = lm.model.base_model(input_ids=tokens_1T, attention_mask=torch.ones_like(tokens_1T))[0][0]
+        first = len(lm.before) - window.first
+        states.append(hidden_TC[first + window.start : first + window.stop].float().cpu().numpy())
+    return np.concatenate(states)
 
 
 @dataclass(frozen=True)
@@ -168,12 +245,12 @@ class MapQuality:
     proteins: int
 
 
-def map_quality(lm: LanguageModel, proteins: Iterable[np.ndarray], bf16: bool = False) -> MapQuality:
+def map_quality(lm: LanguageModel, proteins: Iterable[np.ndarray], reading: Reading = WHOLE) -> MapQuality:
     """Mask every known residue of `proteins` (codes, shape (L,) each) once, and score the guesses."""
     nats, right, n = [], [], 0
     for codes_L in proteins:
         known_L = np.flatnonzero(codes_L < N_AA)
-        prob_LA = probability_map(lm, codes_L, bf16)[known_L]
+        prob_LA = probability_map(lm, codes_L, reading)[known_L]
         nats.append(-np.log(prob_LA[np.arange(len(known_L)), codes_L[known_L]]))
         right.append(prob_LA.argmax(axis=1) == codes_L[known_L])
         n += 1

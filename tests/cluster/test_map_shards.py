@@ -12,7 +12,7 @@ from protray.pipelines.language_model import map_parts
 from protray.pipelines.language_model.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
 from protray.pipelines.language_model.map_units import MapConfig, Unit, cut
 from protray.plm import masked
-from protray.plm.windows import Windowing
+from protray.plm.reading import Reading
 from protray.seq.msa import InputError
 
 # ---- what is given to an actor
@@ -37,8 +37,8 @@ def test_units_by_hand(monkeypatch) -> None:
 def test_cost_with_windows() -> None:
     """100 residues: 100 x 102 tokens, or with windows of 10 100 x 12."""
     assert MapConfig(lm="x").tokens(100) == 10_200
-    assert MapConfig(lm="x", windowing=Windowing(size=10)).tokens(100) == 1_200
-    assert MapConfig(lm="x", windowing=Windowing(size=10)).tokens(5) == 35
+    assert MapConfig(lm="x", reading=Reading(window=10)).tokens(100) == 1_200
+    assert MapConfig(lm="x", reading=Reading(window=10)).tokens(5) == 35
 
 
 # ---- parts and the table of a shard

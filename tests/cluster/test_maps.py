@@ -24,7 +24,8 @@ from protray.pipelines.language_model.map_units import MapConfig
 from protray.pipelines.language_model.maps import MapActor, compute_maps
 from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 from protray.plm import masked
-from protray.plm.windows import Windowing, hidden_rows, map_rows
+from protray.plm.masked import hidden_rows, map_rows
+from protray.plm.reading import Reading
 from protray.seq.alphabet import decode, encode
 
 ONE = Stage(name="maps", kind="map", workers=1, data_cpus=1.0)
@@ -150,7 +151,7 @@ def test_proteins_that_take_processes_down(ray_local, config, tmp_path, monkeypa
 def test_errors_that_are_no_proteins_fault_stop_the_run(ray_local, config, tmp_path, monkeypatch) -> None:
     manifest = staged(tmp_path / "out", config)
     with pytest.raises(ValueError, match="windows of 36 residues cannot share 36"):
-        compute_maps(manifest, replace(config, windowing=Windowing(overlap=36)), ONE, 1, quiet)
+        compute_maps(manifest, replace(config, reading=Reading(overlap=36)), ONE, 1, quiet)
     monkeypatch.setattr(maps, "MapActor", full_disk())
     with pytest.raises(OSError, match="No space left"):
         compute_maps(manifest, config, ONE, 1, quiet)

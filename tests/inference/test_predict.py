@@ -7,7 +7,7 @@ import pytest
 from tiny_model import LM_CHANNELS, save_tiny_lm, save_tiny_model
 
 from protray.inference.predict import Prediction, Predictor, Query
-from protray.plm.masked import hidden_state, probability_map
+from protray.plm.masked import hidden_rows, probability_map
 from protray.seq.alphabet import UNKNOWN, encode
 
 FLOAT_NOISE = 1e-5  # of probabilities and nats, in single precision
@@ -79,7 +79,7 @@ def test_outputs_of_the_language_model_can_be_brought_along(predictor, model) ->
     query = synthetic("q", 3, 17)
     codes_L = query.msa_NL[0]
     prob_LA = probability_map(predictor.lm, codes_L)
-    hidden_LC = hidden_state(predictor.lm, codes_L).astype(np.float16).astype(np.float32)  # as it is stored
+    hidden_LC = hidden_rows(predictor.lm, codes_L).astype(np.float16).astype(np.float32)  # as it is stored
     bare = Predictor.open(model, with_lm=False)
     assert_same(predictor.predict([query])[0], bare.predict([Query(query.id, query.msa_NL, prob_LA, hidden_LC)])[0])
     with pytest.raises(ValueError, match="opened without its language model; give prob_LA and hidden_LC"):

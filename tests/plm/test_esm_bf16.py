@@ -6,7 +6,8 @@ import torch
 
 from protray.data.sample import sample_table
 from protray.plm import esm_bf16
-from protray.plm.masked import load, probability_map
+from protray.plm.masked import load, map_rows
+from protray.plm.reading import Reading
 from protray.plm.shipped import SHIPPED
 from protray.seq.alphabet import encode
 
@@ -16,8 +17,9 @@ def test_within_2e_3_of_float32_at_the_first_residues() -> None:
     lm = load(SHIPPED)
     for sequence in sample_table()["sequence"].to_pylist()[143:148]:
         codes_L = encode(sequence)
-        exact_MA = probability_map(lm, codes_L, stop=2)
-        np.testing.assert_allclose(probability_map(lm, codes_L, bf16=True, stop=2), exact_MA, rtol=0, atol=2e-3)
+        exact_MA = map_rows(lm, codes_L, stop=2)
+        near_MA = map_rows(lm, codes_L, stop=2, reading=Reading("bfloat16"))
+        np.testing.assert_allclose(near_MA, exact_MA, rtol=0, atol=2e-3)
 
 
 def test_projection_rounds_the_difference_alone() -> None:

@@ -1,17 +1,21 @@
 """Masked maps of small random models of three families equal one plain forward pass per masked copy."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from protray.plm import esm, masked
-from protray.plm.masked import LanguageModel, hidden_state, load, probability_map
+from protray.plm.masked import LanguageModel, hidden_rows, load, map_rows, probability_map
+from protray.plm.reading import Reading
 from protray.plm.tokens import ESM_TOKENS, MASK, PADDING, save_tokenizer
 from protray.seq.alphabet import AMINO_ACIDS, N_AA, encode
 
+BF16 = Reading("bfloat16")
 SEQUENCES = ["MKTAYIAKQRXLEDWCCHFGPNSV", "W"]
 BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *AMINO_ACIDS, "X"]
 ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", *AMINO_ACIDS, "<mask>"]
@@ -74,15 +78,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LanguageModel]
     return loaded
 
 
-def plain_map(lm: LanguageModel, sequence: str) -> np.ndarray:
-    """One masked copy at a time, spelled out from the tokens' names."""
+def plain_map(lm: LanguageModel, sequence: str, passes: int) -> np.ndarray:
+    """One masked copy at a time, spelled out from the tokens' names; a copy masks every `passes`-th position."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(lm.name)
     amino_acids = tokenizer.convert_tokens_to_ids(list(AMINO_ACIDS))
     rows = []
     for position in range(len(sequence)):
-        letters = [tokenizer.mask_token if n == position else letter for n, letter in enumerate(sequence)]
+        masked = range(position % passes, len(sequence), passes)
+        letters = [tokenizer.mask_token if n in masked else letter for n, letter in enumerate(sequence)]
         ids = tokenizer.convert_tokens_to_ids(letters)
         ids = torch.tensor([[lm.before[0], *ids, *lm.after]])
         with torch.no_grad():
@@ -97,9 +102,62 @@ def test_map_is_one_masked_copy_per_position(models, name, sequence) -> None:
     map_LA = probability_map(models[name], encode(sequence))
     assert map_LA.shape == (len(sequence), N_AA)
     assert map_LA.dtype == np.float32
-    np.testing.assert_allclose(map_LA, plain_map(models[name], sequence), atol=1e-6)
+    np.testing.assert_allclose(map_LA, plain_map(models[name], sequence, passes=len(sequence)), atol=1e-6)
     np.testing.assert_allclose(map_LA.sum(axis=1), 1, atol=1e-6)
     assert map_LA.std(axis=1).min() > 1e-3  # the models are random, but not flat
+
+
+@pytest.mark.parametrize("passes", [7, 8, 16])  # of 24 residues: 4 or 3, 3, and 2 or 1 are masked together
+@pytest.mark.parametrize("name", SAVE)
+def test_every_kth_residue_is_masked_together(models, name, passes) -> None:
+    expected_LA = plain_map(models[name], SEQUENCES[0], passes)
+    reading = Reading(passes=passes)
+    np.testing.assert_allclose(probability_map(models[name], encode(SEQUENCES[0]), reading), expected_LA, atol=1e-6)
+    near_LA = probability_map(models[name], encode(SEQUENCES[0]), replace(reading, precision="bfloat16"))
+    np.testing.assert_allclose(near_LA, expected_LA, atol=0.02 if esm.supports(models[name].model) else 0.1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_as_many_passes_as_residues_are_exact(models, precision) -> None:
+    exact_LA = probability_map(models["esm"], encode(SEQUENCES[0]), Reading(precision))
+    for passes in (24, 1000):
+        found_LA = probability_map(models["esm"], encode(SEQUENCES[0]), Reading(precision, passes))
+        np.testing.assert_array_equal(found_LA, exact_LA)
+
+
+def test_what_is_masked_together_by_hand() -> None:
+    assert [x.tolist() for x in masked.masked_together(7, 3)] == [[[0, 3, 6]], [[1, 4], [2, 5]]]
+    assert [x.tolist() for x in masked.masked_together(6, 3)] == [[[0, 3], [1, 4], [2, 5]]]
+    assert [x.tolist() for x in masked.masked_together(3, "exact")] == [[[0], [1], [2]]]
+
+
+def test_every_position_is_masked_once() -> None:
+    for length in range(1, 40):
+        for passes in ("exact", 2, 3, 8, 50):
+            groups = masked.masked_together(length, passes)
+            assert sorted(torch.cat([x.flatten() for x in groups]).tolist()) == list(range(length))
+            assert sum(map(len, groups)) == (length if passes == "exact" else min(passes, length))
+
+
+class Counts(torch.nn.Module):
+    """A language model that gives every token the number of times that it reads it."""
+
+    device = torch.device("cpu")
+    config = SimpleNamespace(model_type="counts", position_embedding_type="rotary")
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        count_MV = torch.nn.functional.one_hot(input_ids, 24).sum(dim=1).float()
+        return SimpleNamespace(logits=count_MV[:, None].expand(-1, input_ids.shape[1], -1))
+
+
+def test_a_language_model_that_counts() -> None:
+    """AARAR in 2 passes: A, R and R are masked together, A and A are left; then A and A, and A, R and R are left."""
+    lm = LanguageModel(Counts(), np.arange(21), 23, (21,), (22,), "counts")
+    map_LA = probability_map(lm, encode("AARAR"), Reading(passes=2))
+    weights_LA = np.ones((5, N_AA))
+    weights_LA[[0, 2, 4], 0] = np.e**2
+    weights_LA[[1, 3], 0], weights_LA[[1, 3], 1] = np.e, np.e**2
+    np.testing.assert_allclose(map_LA, weights_LA / weights_LA.sum(axis=1, keepdims=True), atol=1e-6)
 
 
 def test_the_fast_path_is_taken_for_rotary_esm_alone(models) -> None:
@@ -133,7 +191,7 @@ def test_tokens_around_a_sequence(models) -> None:
 
 def test_hidden_state_is_the_models_own(models) -> None:
     lm = models["esm, token dropout"]
-    hidden_LC = hidden_state(lm, encode("ACDE"))
+    hidden_LC = hidden_rows(lm, encode("ACDE"))
     with torch.no_grad():
         expected = lm.model.esm(masked.tokens_of(lm, encode("ACDE"))[None])[0][0, 1:-1]
     np.testing.assert_allclose(hidden_LC, expected, atol=1e-6)
@@ -147,7 +205,8 @@ def test_longest_protein_of_absolute_positions(models) -> None:
         lm = models[name]
         assert probability_map(lm, encode("A" * lm.longest)).shape == (lm.longest, N_AA)
         with pytest.raises(ValueError, match=rf"{lm.longest + 1} residues; .* at most {lm.longest}"):
-            probability_map(lm, encode("A" * (lm.longest + 1)))
+            masked.tokens_of(lm, encode("A" * (lm.longest + 1)))
+        assert probability_map(lm, encode("A" * (lm.longest + 1))).shape == (lm.longest + 1, N_AA)  # in windows
     assert probability_map(models["esm"], encode("A" * 50)).shape == (50, N_AA)
 
 
@@ -155,9 +214,9 @@ def test_longest_protein_of_absolute_positions(models) -> None:
 @pytest.mark.parametrize("name", SAVE)
 def test_bf16_is_close(models, name, sequence) -> None:
     exact_LA = probability_map(models[name], encode(sequence))
-    near_LA = probability_map(models[name], encode(sequence), bf16=True)
+    near_LA = probability_map(models[name], encode(sequence), BF16)
     np.testing.assert_allclose(near_LA, exact_LA, atol=0.01 if esm.supports(models[name].model) else 0.1)
-    rows_MA = probability_map(models[name], encode(sequence), bf16=True, start=len(sequence) // 2)
+    rows_MA = map_rows(models[name], encode(sequence), len(sequence) // 2, reading=BF16)
     np.testing.assert_allclose(rows_MA, near_LA[len(sequence) // 2 :], atol=0.02)
 
 
@@ -189,7 +248,7 @@ def test_map_quality_by_hand(monkeypatch) -> None:
     from protray.plm import masked
     from protray.seq.alphabet import encode
 
-    def fixed(lm: object, codes_L: np.ndarray, bf16: bool) -> np.ndarray:
+    def fixed(lm: object, codes_L: np.ndarray, reading: Reading) -> np.ndarray:
         prob_LA = np.full((3, 20), 0.01)
         prob_LA[0, 0], prob_LA[1, 1], prob_LA[1, 2] = 0.5, 0.125, 0.4
         return prob_LA

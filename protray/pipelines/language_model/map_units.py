@@ -13,11 +13,10 @@ from protray.cluster.health.lengths import Lengths
 from protray.data import schemas
 from protray.pipelines.language_model.map_parts import Span
 from protray.plm import masked
-from protray.plm.windows import Windowing
+from protray.plm.reading import Reading, forward_tokens, row_tokens
 
 UNIT_TOKENS = 1 << 20  # two minutes of a core with the packaged model; at most 28 MB of maps, of 300 residues 0.3 MB
 ACTOR_TOKENS = 1 << 17  # 10 s of a core with the packaged model: for less no other process is worth its start
-SPECIAL_TOKENS = 2  # around a sequence: <cls> and <eos>
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +24,9 @@ class MapConfig:
     """Which language model reads the proteins, and how."""
 
     lm: str  # Hugging Face name or folder
-    bf16: bool = False  # matrix products in bfloat16
+    reading: Reading = Reading()
     hidden: bool = True  # keep the last hidden state, too
     float16: bool = False  # store probabilities in half precision
-    windowing: Windowing = Windowing()
 
     @property
     def schema(self) -> pa.Schema:
@@ -36,11 +34,11 @@ class MapConfig:
 
     def row_tokens(self, length: int) -> int:
         """Forward tokens for each position of a protein; the language model's own limit is not counted in."""
-        return min(length, self.windowing.size or length) + SPECIAL_TOKENS
+        return row_tokens(length, self.reading)
 
     def tokens(self, length: int) -> int:
-        """Forward tokens of a whole protein: about its length squared."""
-        return length * self.row_tokens(length)
+        """Forward tokens of a whole protein: about its length squared where maps are exact."""
+        return forward_tokens(length, self.reading)
 
     def total(self, lengths: Lengths) -> float:
         """Forward tokens of all proteins."""

@@ -25,7 +25,8 @@ from protray.pipelines.language_model.map_parts import Rows, Span, write_part
 from protray.pipelines.language_model.map_queue import Queue
 from protray.pipelines.language_model.map_units import Failure, MapConfig
 from protray.plm import masked
-from protray.plm.windows import hidden_rows, map_rows, out_of_memory, windows
+from protray.plm.masked import hidden_rows, map_rows, out_of_memory
+from protray.plm.reading import windows
 from protray.seq.alphabet import encode
 
 
@@ -45,9 +46,9 @@ class MapActor:
             self.lm = masked.load(self.config.lm, device="cuda" if self.gpu else "cpu")
         except OSError as error:  # what Transformers raises for files that are missing
             raise ValueError(f"language model {self.config.lm}: {str(error).splitlines()[0]}") from None
-        limit = self.config.windowing.limit(self.lm.longest)
+        limit = self.config.reading.limit(self.lm.longest)
         if limit is not None:
-            windows(limit + 1, limit, self.config.windowing.overlap)
+            windows(limit + 1, limit, self.config.reading.overlap)
 
     def compute(self, spans: tuple[Span, ...], sequences: list[str], part: Path) -> list[Failure]:
         """Write the rows of `spans` as a part; returns which could not be made."""
@@ -70,9 +71,9 @@ class MapActor:
 
     def _rows(self, span: Span, codes_L: np.ndarray) -> Rows:
         config = self.config
-        prob_LA = map_rows(self.lm, codes_L, span.start, span.stop, config.windowing, config.bf16)
+        prob_LA = map_rows(self.lm, codes_L, span.start, span.stop, config.reading)
         whole = config.hidden and not span.start
-        return Rows(span, prob_LA, hidden_rows(self.lm, codes_L, config.windowing) if whole else None)
+        return Rows(span, prob_LA, hidden_rows(self.lm, codes_L, config.reading) if whole else None)
 
 
 def compute_maps(

@@ -31,6 +31,7 @@ from protray.plm.architecture import build_model
 from protray.plm.corpus import Corpus, open_corpus, read_corpus
 from protray.plm.masked import has_bf16, load, map_quality
 from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.reading import Reading
 from protray.plm.steps import steps, validation_batches
 from protray.plm.tokens import save_tokenizer
 from protray.seq.alphabet import N_AA
@@ -193,7 +194,8 @@ def _score(model: str, source: str, encoded: bool, min_length: int, counts: list
         held_out = read_corpus([Path(source)], min_length)
         proteins = [held_out.codes(m) for m in range(len(held_out))]
     lm = load(str(remote.pull(Path(model))), device="cuda" if gpu else "cpu")
-    return asdict(map_quality(lm, proteins, has_bf16())) | frequency_quality(proteins, np.array(counts[:N_AA]))
+    reading = Reading("bfloat16" if has_bf16() else "float32")
+    return asdict(map_quality(lm, proteins, reading)) | frequency_quality(proteins, np.array(counts[:N_AA]))
 
 
 def _sample(corpus: Corpus) -> list[np.ndarray]:

@@ -46,6 +46,7 @@ from protray.plm.corpus import Corpus, fasta_files, pack, read_codes
 from protray.plm.encode import Sieve, bundles_of
 from protray.plm.masked import has_bf16
 from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.reading import Reading
 from protray.plm.steps import steps, validation_batches
 from protray.seq.alphabet import N_AA
 from protray.training.language_model.masked_lm import fit, validate
@@ -102,7 +103,7 @@ def stages(run: PretrainRun) -> Estimate:
         alone = replace(stage, name="maps of held-out proteins", workers=1, least=None)
         sampled = Lengths(np.minimum(lengths.residues, SCORED_LENGTH), min(SCORED_PROTEINS, of_first), False)
         of_maps = held_out or {"": sampled}
-        config = MapConfig(lm="", bf16=has_bf16())
+        config = MapConfig(lm="", reading=Reading("bfloat16" if has_bf16() else "float32"))
         for one in of_maps.values():
             drawn, tokens = draw_by_cost(config, one)
             rate = mean_rate(trials.run(alone, threads, time_scores, run.lm, drawn))

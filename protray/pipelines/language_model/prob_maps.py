@@ -49,12 +49,10 @@ class ProbMapsRun:
 
     def config(self) -> "MapConfig":
         from protray.pipelines.language_model.map_units import MapConfig
-        from protray.plm.windows import Windowing
 
-        windowing = Windowing(size=self.window, overlap=self.overlap)
-        return MapConfig(
-            lm=absolute(self.lm), bf16=self.bf16, hidden=self.hidden, float16=self.float16, windowing=windowing
-        )
+        precision = "bfloat16" if self.bf16 else "float32"
+        reading = Reading(precision, window=self.window, overlap=self.overlap)
+        return MapConfig(lm=absolute(self.lm), reading=reading, hidden=self.hidden, float16=self.float16)
 
 
 @kept("data", skip="maps")

@@ -18,7 +18,7 @@ from protray.pipelines.language_model.map_parts import missing_spans, spans_in
 from protray.pipelines.language_model.map_units import ACTOR_TOKENS, MapConfig
 from protray.pipelines.language_model.prob_maps import ProbMapsRun, check
 from protray.plm import masked
-from protray.plm.windows import map_rows
+from protray.plm.masked import map_rows
 from protray.seq.alphabet import N_AA
 
 PIECE_S = 0.4  # of one piece that is timed
@@ -97,7 +97,7 @@ def time_maps(process: Process, config: MapConfig, lengths: np.ndarray) -> Timed
             each = config.row_tokens(length)
             stop = min(length, max(1, int(budget / each)))
             started = time.monotonic()
-            map_rows(lm, codes_L, 0, stop, config.windowing, config.bf16)
+            map_rows(lm, codes_L, 0, stop, config.reading)
             taken = max(time.monotonic() - started, 1e-6)
             budget = min(stop * each / taken * PIECE_S, 8 * max(budget, each))
             yield float(stop * each)

@@ -41,6 +41,7 @@ from protray.pipelines.secondary.distil_run import (
     stored_metrics,
 )
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.shipped import absolute, check_present, fingerprint
 from protray.training.secondary.session import is_finished, run_stages, stage_keys
 from protray.training.secondary.stages import Stage, check_splits
@@ -130,7 +131,8 @@ def _dataset(run: DistilRun) -> pa.Table:
 
 def _compute_maps(run: DistilRun, job_plan: plan.Plan, table: pa.Table, out: Path) -> Manifest:
     """Compute what is missing of the maps in `out`, a folder as jobs/prob_maps.py leaves it."""
-    config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
+    reading = Reading("bfloat16" if has_bf16() else "float32")
+    config = MapConfig(lm=absolute(run.lm), reading=reading, hidden=run.features.lm_hidden)
     manifest = Manifest.open(out, {"language model": fingerprint(run.lm), "hidden": config.hidden})
     if manifest.shards is None:
         rows = zip(table["id"].to_pylist(), table["sequence"].to_pylist(), strict=True)

@@ -36,6 +36,7 @@ from protray.pipelines.secondary.distil_run import (
     stored_metrics,
 )
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.shipped import absolute, check_present, fingerprint, resolve
 from protray.seq.alphabet import N_AA
 from protray.training.secondary.session import is_finished, stage_keys, train_stage
@@ -75,7 +76,8 @@ def stages(run: DistilRun) -> Estimate:
     folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in trainings}
     with Trials(run.out) as trials:
         plan = make_plan(run, trials.cluster)
-        config = MapConfig(lm=absolute(run.lm), bf16=has_bf16(), hidden=run.features.lm_hidden)
+        reading = Reading("bfloat16" if has_bf16() else "float32")
+        config = MapConfig(lm=absolute(run.lm), reading=reading, hidden=run.features.lm_hidden)
         known = cache / digest(inputs)
         lengths = Lengths(proteins.lengths, len(proteins), True)
         if prepared(known):
