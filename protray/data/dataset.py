@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from protray.data import schemas
+from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.seq.alphabet import N_AA, encode
 from protray.seq.downsample import LOW_QUALITY
@@ -112,15 +113,16 @@ def _values(column: pa.ChunkedArray, index: int) -> np.ndarray:
     return column[index].values.to_numpy(zero_copy_only=False)
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """The parts of a Parquet table, sorted by name."""
-    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+def parquet_files(folder: str | Path) -> list[Location]:
+    """The parts of a Parquet table, sorted by name; a file is its own only part."""
+    place = Location(folder)
+    files = [place] if place.is_file() else place.files("*.parquet")
     if not files:
         raise ValueError(f"{folder}: no .parquet file in it")
     return files
 
 
-def read_table(folder: Path, schema: pa.Schema) -> pa.Table:
+def read_table(folder: str | Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet table (a file or a folder of parts), check its columns, and sort it by id."""
     files = parquet_files(folder)
     table = pa.concat_tables([read_parquet(file) for file in files], promote_options="permissive")

@@ -11,27 +11,33 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.data.location import Location
+
 AGAIN = "remove it and run the same command again"  # the remedy for what jobs make on their way
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # options of each writer
 
 
-def read_parquet(path: Path, columns: list[str] | None = None, remedy: str = "make its folder anew") -> pa.Table:
+def read_parquet(path: str | Path, columns: list[str] | None = None, remedy: str = "make its folder anew") -> pa.Table:
     """Read a file; raises ValueError naming it, and the `remedy`, if its bytes are not those that were written."""
-    with naming(path, remedy):
-        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    with naming(path, remedy), Location(path).open() as file:
+        return pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns)
 
 
 def read_batches(
-    path: Path, columns: list[str], size: int, groups: list[int] | None = None, remedy: str = "make its folder anew"
+    path: str | Path,
+    columns: list[str],
+    size: int,
+    groups: list[int] | None = None,
+    remedy: str = "make its folder anew",
 ) -> Iterator[pa.RecordBatch]:
     """Read a file, or some of its row groups, `size` rows at a time; raises ValueError as `read_parquet` does."""
-    with naming(path, remedy):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        yield from file.iter_batches(batch_size=size, columns=columns, row_groups=groups)
+    with naming(path, remedy), Location(path).open() as file:
+        opened = pq.ParquetFile(file, page_checksum_verification=True)
+        yield from opened.iter_batches(batch_size=size, columns=columns, row_groups=groups)
 
 
 @contextmanager
-def naming(path: Path, remedy: str) -> Iterator[None]:
+def naming(path: str | Path, remedy: str) -> Iterator[None]:
     """Name the file in what pyarrow raises of its bytes."""
     try:
         yield
@@ -44,10 +50,7 @@ def naming(path: Path, remedy: str) -> Iterator[None]:
         raise ValueError(f"{path} is damaged ({reason}); copy it again, or {remedy}") from None
 
 
-def is_whole(path: Path) -> bool:
-    """Whether there is such a file, and it was written to its end; a changed byte is found when it is read."""
-    try:
-        pq.read_metadata(path)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return False
-    return True
+def rows_in(path: str | Path) -> int:
+    """Rows of a file, by its footer alone."""
+    with naming(path, "make its folder anew"), Location(path).open() as file:
+        return pq.read_metadata(file).num_rows

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
+from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.alphabet import encode
@@ -74,7 +75,7 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
     if split not in (None, *SPLITS):
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     source = "the bundled sample" if path is None else str(path)
-    structures = gather(_of_split(table, split) for table in (_sample() if path is None else _dataset(Path(path))))
+    structures = gather(_of_split(table, split) for table in (_sample() if path is None else _dataset(Location(path))))
     if not len(structures):
         more = f" of the split {split!r}; with more clusters, or another --seed, it would have one" if split else ""
         raise ValueError(f"{source} holds no chain{more}")
@@ -115,13 +116,13 @@ def _sample() -> Iterator[pa.Table]:
     yield table.append_column("index", index)
 
 
-def _dataset(folder: Path) -> Iterator[pa.Table]:
-    if not (folder / "dataset.json").exists():
+def _dataset(folder: Location) -> Iterator[pa.Table]:
+    if not (folder / "dataset.json").is_file():
         raise ValueError(f"{folder} is no complete dataset of jobs/prepare_structures.py: it holds no dataset.json")
     parts = folder / FOLDER
     if not parts.is_dir():
         raise ValueError(f"{folder} holds no {FOLDER}/: it is a dataset of another job; use jobs/prepare_structures.py")
-    for file in sorted(parts.glob("*.parquet")):
+    for file in parts.files("*.parquet"):
         table = read_parquet(file, ["id", "sequence", "index", "backbone_cA", "split"])
         schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in table.column_names]), str(file))
         yield table

@@ -46,3 +46,14 @@ def fingerprint(name: str) -> str:
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def weight_bytes(name: str) -> int:
+    """Size of a model's weights; 0 for one on the hub that is not on this machine yet."""
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(name, "model.safetensors")
+        return Path(found).stat().st_size if isinstance(found, str) else 0
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))

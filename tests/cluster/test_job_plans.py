@@ -15,6 +15,8 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from protray.pipelines.language_model.map_parts import Rows, Span, write_part
+from protray.pipelines.language_model.map_units import MapConfig
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
@@ -27,8 +29,6 @@ from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
 from protray.cluster.runtime.start import Cluster
 from protray.data.sample import SAMPLE
 from protray.inference.many import Source
-from protray.pipelines.language_model.map_parts import Rows, Span, write_part
-from protray.pipelines.language_model.map_units import MapConfig
 from protray.seq.alphabet import AMINO_ACIDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -125,7 +125,7 @@ def test_a_folder_of_other_settings_is_refused(here, fasta, lm, tmp_path, capsys
 def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
     """Proteins of 8, 8 and 18 residues cost 80, 80 and 360 tokens.  One of two shards is finished, half of the last is
     there: 180 are left.  Two processes of 45 tokens a second take 2 s for the last protein."""
-    from protray.cluster.health.lengths import Lengths
+    from protray.data.lengths import Lengths
     from protray.pipelines.language_model import prob_maps_plan
 
     config = MapConfig(lm=str(lm))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.cluster.health import lengths as module
-from protray.cluster.health.lengths import Lengths, read_lengths
+from protray.data.lengths import Lengths, read_lengths
 
 # sorted by length, as UniRef's files are: 4,000 proteins of 400 down to 1 residue
 PROTEINS = [400 - number // 10 for number in range(4000)]

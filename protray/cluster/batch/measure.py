@@ -47,7 +47,8 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
         stage = plan[job.name]
         rate = _rate(trials, job, run, plan) if done < 1 else None
         line = Line(
-            name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact, stage=stage,
+            name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact,
+            stage=stage,
             seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
         )  # fmt: skip
         return trials.estimate([line], LEAVES_OUT + (f"; {amount.note}" if amount.note else ""))

@@ -116,7 +116,7 @@ class Trials:
     def run(
         self, stage: Stage, threads: int, piece: Callable[..., Any], *args: object, env: dict[str, str] | None = None
     ) -> list[Any]:
-        """Call ``piece(process, *args)`` in as many processes of `stage` as there is room for, and in `AT_ONCE` at most.
+        """Call ``piece(process, *args)`` in as many processes of `stage` as there is room for, at most `AT_ONCE`.
 
         Where there is no room for one, such as before an autoscaling cluster has machines, one process beside the
         driver does it.  Gives the results; none if one of them took longer than `LIMIT_S`.

@@ -42,9 +42,7 @@ def parse(settings: type[Settings], description: str, argv: list[str] | None = N
         ]
         default = preset(found[-1]) if found else preset()
     more = {} if default is None else {"default": default}
-    return tyro.cli(
-        settings, args=argv, description=description, registry=_registry, config=(tyro.conf.OmitArgPrefixes,), **more
-    )
+    return tyro.cli(settings, args=argv, description=description, registry=_registry, **more)
 
 
 def run_command(settings: type, work: Callable[[Any], None], description: str, argv: list[str] | None = None) -> int:

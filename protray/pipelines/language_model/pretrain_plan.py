@@ -25,10 +25,10 @@ from protray.cluster.health.estimate import (
     tasks_stage,
     timed,
 )
-from protray.cluster.health.lengths import Lengths, read_lengths
 from protray.cluster.storage import remote
 from protray.cluster.train.checkpoints import steps_done
 from protray.cluster.train.trainer import KEEP_FREED_MEMORY
+from protray.data.lengths import Lengths, read_lengths
 from protray.pipelines.language_model.map_units import MapConfig
 from protray.pipelines.language_model.pretrain import (
     SCORED_LENGTH,

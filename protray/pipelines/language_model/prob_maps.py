@@ -1,129 +1,251 @@
-"""Probability maps of a dataset or of FASTA files as a job of its own.  Light: `--help` needs no torch and no Ray.
+"""Probability maps of a dataset or of FASTA files: P(residue | all others), L x 20, by a masked language model.
 
-``OUT/maps/*.parquet``    id, sequence, prob_map: ``schemas.MAPS``, or ``MAPS_FLOAT16``; in the order of the input
-``OUT/rejected.parquet``  ``schemas.REJECTED``; written last
-``OUT/manifest.json``     settings and counts; see ``protray.cluster.batch.shards``
-``OUT/work``              what is done so far, removed at the end
+``OUT/maps/*.parquet``    id, sequence, prob_map, lm_hidden: ``schemas.MAPS``, or ``MAPS_FLOAT16``
+
+An actor loads the model once.  A work item is hundreds of short proteins, or some positions of a long one, so that one
+protein of 2,000 residues keeps a whole cluster busy.
 """
 
-import logging
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from protray.cluster.storage.remote import kept, named
-from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint
+import pyarrow as pa
+import tyro
+
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row
+from protray.cluster.storage.identity import content_digest
+from protray.data import schemas
+from protray.data.location import Location
+from protray.plm.reading import Reading, forward_tokens, row_tokens
+from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint, weight_bytes
+from protray.seq.msa import InputError
 
 if TYPE_CHECKING:
-    from protray.cluster.batch.shards import Manifest
-    from protray.pipelines.language_model.map_units import MapConfig
+    from protray.plm.masked import LanguageModel
 
-log = logging.getLogger(__name__)
+SOURCE = pa.struct([("id", pa.string()), ("sequence", pa.string()), ("file", pa.string()), ("line", pa.int64())])
+FLOPS = 1e11  # floating-point operations of a core in a second, about
+BESIDE_WEIGHTS = 700 << 20  # bytes of an actor: Python, PyTorch, activations
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbMapsRun:
+class ProbMaps(BatchSettings):
     """Which proteins are read by which language model, and what is kept of it."""
 
-    data: Path
-    """Folder written by jobs/prepare.py, or a FASTA file or a folder of them (plain, .gz, .xz, .bz2)."""
+    data: Location | None = None
+    """Folder of jobs/prepare.py, a FASTA file, or a folder of them (plain, .gz, .xz, .bz2); default: the sample."""
     lm: str = SHIPPED
     """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
-    out: Path
-    """An s3:// or gs:// address, or a folder to write to; on several nodes one that all of them share."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = Reading()
     float16: bool = False
     """Store probabilities in half precision: half the size, three digits."""
     hidden: bool = False
     """Store the model's last hidden state, too (nothing masked, float16)."""
-    bf16: bool = False
-    """Multiply matrices in bfloat16: faster where the hardware has it; probabilities change by less than 0.002."""
-    window: int | None = None
-    """Read longer proteins in overlapping windows of so many residues; needed only for memory or time."""
-    overlap: int | None = None
-    """Residues that neighbouring windows share at least; default: half a window."""
-    shard: int = 100_000
-    """Proteins in one output file, at most; the driver holds so many in memory."""
-    plan: bool = False
-    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
-
-    def config(self) -> "MapConfig":
-        from protray.pipelines.language_model.map_units import MapConfig
-
-        precision = "bfloat16" if self.bf16 else "float32"
-        reading = Reading(precision, window=self.window, overlap=self.overlap)
-        return MapConfig(lm=absolute(self.lm), reading=reading, hidden=self.hidden, float16=self.float16)
 
 
-@kept("data", skip="maps")
-def prob_maps(run: ProbMapsRun) -> dict:
-    """Compute what is missing in ``run.out``; returns the counts.
+@dataclass(frozen=True)
+class Opened:
+    """What an actor holds."""
 
-    Raises
-    ------
-    ValueError
-        When nothing can be done: options, model or input are unusable, the folder belongs to other settings, or not
-        one protein has a map.
-    """
-    from protray.cluster.batch.shards import Manifest, read_sources
-    from protray.cluster.storage.files import reason_lines
-
-    started = time.monotonic()
-    config, settings = check(run)
-    manifest = Manifest.open(run.out, settings)
-    cached = manifest.complete
-    if cached:
-        computed_before = manifest.summary()["n_computed"]
-    else:
-        if manifest.shards is None:
-            manifest.stage(read_sources(run.data), run.shard, config.tokens)
-        computed_before = _compute(manifest, config)
-    summary = manifest.summary()
-    if not summary["n_computed"]:
-        rejected = run.out / "rejected.parquet"
-        lines = reason_lines(summary["reasons"])
-        raise ValueError(f"no protein of {summary['n_rejected']} in {run.data} has a map; see {rejected}{lines}")
-    before = {"n_cached": computed_before, "cached": cached}
-    return summary | before | {"seconds": time.monotonic() - started}
+    run: ProbMaps
+    lm: "LanguageModel"
 
 
-def check(run: ProbMapsRun) -> "tuple[MapConfig, dict]":
-    """How maps are computed, and all that they depend on; ValueError for options, a model or input of no use."""
-    if run.shard < 1:
-        raise ValueError(f"--shard is {run.shard}; it must be at least 1")
-    config = run.config()
+def identity(run: ProbMaps) -> dict:
     check_present(run.lm)
-    return config, _settings(run)
-
-
-def _settings(run: ProbMapsRun) -> dict:
-    """All that the maps depend on, and the size of a shard."""
-    from protray.cluster.batch.shards import source_files
-    from protray.cluster.storage.files import state_of
-
     return {
-        "data": named(run.data.resolve()),
-        "state of the data": state_of(file.resolve() for file in source_files(run.data))[:16],
+        "proteins": digest_of(run.data),
         "language model": f"{absolute(run.lm)} ({fingerprint(run.lm)})",
-        **{name: getattr(run, name) for name in ("float16", "hidden", "bf16", "window", "overlap", "shard")},
+        **asdict(run.reading),
+        "float16": run.float16,
+        "hidden": run.hidden,
     }
 
 
-def _compute(manifest: "Manifest", config: "MapConfig") -> int:
-    """Start Ray and compute; returns how many maps were there already."""
-    from protray.cluster.health.doctor import check_shared
-    from protray.cluster.runtime.progress import Progress
-    from protray.cluster.runtime.resources import actor_pool, describe, make_plan
-    from protray.cluster.runtime.start import start_ray, stop_ray
-    from protray.pipelines.language_model.map_units import ACTOR_TOKENS
-    from protray.pipelines.language_model.maps import compute_maps
+def digest_of(data: Location | None) -> str:
+    """What identifies the proteins of a dataset, or of FASTA files."""
+    from protray.data.sample import SAMPLE
 
-    cluster = start_ray()
+    if data and (data / "dataset.json").is_file():
+        return (data / "dataset.json").read_json()["digest"]
+    return content_digest(files_of(data) if data else [Location(SAMPLE)], data)
+
+
+def files_of(data: Location | None) -> list[Location]:
+    """The files that `data` means; ValueError if there are none."""
+    from protray.data.dataset import parquet_files
+    from protray.data.sample import SAMPLE
+    from protray.plm.corpus import fasta_files
+
+    if data is None:
+        return [Location(SAMPLE)]
+    if (data / "dataset.json").is_file():
+        return parquet_files(data / "proteins")
+    if (data / "work").is_dir():
+        raise ValueError(f"{data} is not finished; run jobs/prepare.py again")
+    return [Location(file) for file in fasta_files([data.path])]
+
+
+def rows(run: ProbMaps) -> Iterator[Row | InputError]:
+    """Proteins in our letters, each id once; the first of several with one id is kept."""
+    from protray.cluster.batch.seen import SeenIds
+
+    seen, left = SeenIds(), iter(_cleaned(found) for found in _read(run.data))
+    while some := list(islice(left, 4096)):
+        new = iter(seen.add(row["id"] for row in some if not isinstance(row, InputError)))
+        for row in some:
+            if isinstance(row, InputError) or next(new):
+                yield row
+            else:
+                reason = f"id {row['id']!r} is also that of a protein before it, which is kept"
+                yield InputError(row["file"], row["line"], reason, row["id"])
+
+
+def _read(data: Location | None) -> Iterator[Row | InputError]:
+    from protray.data.parquet import read_batches
+    from protray.inference.many import stream_fasta
+
+    for file in files_of(data):
+        if file.suffix == ".parquet":
+            for batch in read_batches(file, ["id", "sequence"], 4096):
+                for row in batch.to_pylist():
+                    yield row | {"file": str(file), "line": None}
+        else:
+            for found in stream_fasta(file.path):
+                yield found if isinstance(found, InputError) else asdict(found)
+
+
+def _cleaned(found: Row | InputError) -> Row | InputError:
+    from protray.inference.many import codes_of
+    from protray.seq.alphabet import decode
+
+    if isinstance(found, InputError):
+        return found
     try:
-        check_shared(cluster, manifest.out)
-        plan = make_plan([actor_pool("maps", cluster.nodes, manifest.tokens_left // ACTOR_TOKENS)], cluster.nodes)
-        log.info("%s", describe(plan))
-        with Progress("probability maps") as progress:
-            return compute_maps(manifest, config, plan["maps"], plan.threads("maps"), progress)
-    finally:
-        stop_ray(cluster)
+        return found | {"sequence": decode(codes_of(found["sequence"] or ""))}
+    except ValueError as error:
+        return InputError(found["file"], found["line"], str(error), found["id"])
+
+
+def cost(run: ProbMaps, row: Row) -> float:
+    return forward_tokens(len(row["sequence"]), run.reading) * seconds_per_token(run.lm)
+
+
+def seconds_per_token(lm: str) -> float:
+    """Of a core, about: two operations for each weight of four bytes."""
+    return 2 * max(weight_bytes(lm), 1 << 20) / 4 / FLOPS
+
+
+def cut(run: ProbMaps, row: Row, seconds: float) -> list[tuple[int, int]]:
+    """Positions of a long protein that are worth an item each.
+
+    A piece is a multiple of what one forward pass takes, so that the passes, and with them the last bit of every
+    number, are the same for any size of items (on a CPU; a GPU's passes are longer).
+    """
+    from protray.plm.masked import TOKENS_AT_ONCE
+
+    length = len(row["sequence"])
+    if run.reading.passes != "exact":  # a pass tells every K-th row
+        return [(0, length)]
+    each = row_tokens(length, run.reading)
+    at_once = max(1, TOKENS_AT_ONCE // each)
+    piece = max(1, int(seconds / seconds_per_token(run.lm)) // each // at_once) * at_once
+    return [(start, min(start + piece, length)) for start in range(0, length, piece)]
+
+
+def amount(run: ProbMaps) -> Amount:
+    """How many proteins there are, without reading all of a large file."""
+    from protray.data.lengths import read_lengths
+
+    lengths = read_lengths([file.path for file in files_of(run.data)] if run.data else files_of(None))
+    costs = [forward_tokens(length, run.reading) for length in lengths.residues.tolist()]
+    mean = sum(costs) / max(len(costs), 1)
+    return Amount(lengths.total, mean * lengths.total * seconds_per_token(run.lm), lengths.exact, lengths.note)
+
+
+def memory(run: ProbMaps) -> int:
+    return 2 * weight_bytes(run.lm) + BESIDE_WEIGHTS
+
+
+def open_lm(run: ProbMaps, device: str) -> Opened:
+    """Load the model; ValueError if there is none, or if it cannot be read in such windows."""
+    from protray.plm import masked
+    from protray.plm.reading import windows
+
+    try:
+        lm = masked.load(absolute(run.lm), device=device)
+    except OSError as error:  # what Transformers raises for files that are missing
+        raise ValueError(f"language model {run.lm}: {str(error).splitlines()[0]}") from None
+    limit = run.reading.limit(lm.longest)
+    if limit is not None:
+        windows(limit + 1, limit, run.reading.overlap)
+    return Opened(run, lm)
+
+
+def work(opened: Opened, pieces: list[Piece]) -> Done:
+    """Maps of pieces.  A piece that does not fit into the memory is tried again alone."""
+    import numpy as np
+
+    from protray.data.columns import large_lists
+    from protray.plm.masked import hidden_rows, map_rows, out_of_memory
+    from protray.seq.alphabet import encode
+
+    run = opened.run
+    made: list[tuple[Piece, np.ndarray, np.ndarray | None]] = []
+    rejected, again = [], []
+    for piece in pieces:
+        codes_L = encode(piece.row["sequence"])
+        try:
+            prob_LA = map_rows(opened.lm, codes_L, piece.start, piece.stop or len(codes_L), run.reading)
+            hidden_LC = hidden_rows(opened.lm, codes_L, run.reading) if run.hidden and not piece.start else None
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            again.append((piece, f"out of memory: {error}"))
+            continue
+        if np.isfinite(prob_LA).all():
+            made.append((piece, prob_LA, hidden_LC))
+        else:
+            reason = "the probabilities of the language model are not finite"
+            rejected.append(InputError(piece.row["file"], piece.row["line"], reason, piece.row["id"]))
+    columns = {
+        "number": pa.array([piece.number for piece, *_ in made], pa.int64()),
+        "start": pa.array([piece.start for piece, *_ in made], pa.int32()),
+        "id": pa.array([piece.row["id"] for piece, *_ in made], pa.string()),
+        "sequence": pa.array([piece.row["sequence"] for piece, *_ in made], pa.string()),
+        "prob_map": large_lists([prob_LA for _, prob_LA, _ in made], schema(run).field("prob_map").type),
+        "lm_hidden": large_lists([hidden_LC for *_, hidden_LC in made], schema(run).field("lm_hidden").type),
+    }
+    return Done(pa.table(columns), rejected, again)
+
+
+def merge(table: pa.Table) -> pa.Table:
+    """Put the pieces of a protein together; one of which a piece is lost is left out."""
+    import pyarrow.compute as pc
+
+    from protray.seq.alphabet import N_AA
+
+    wanted = pc.multiply(pc.utf8_length(table["sequence"]), N_AA)
+    whole = pc.equal(pc.list_value_length(table["prob_map"]), pc.cast(wanted, pa.int64()))
+    pieces = table.filter(pc.invert(whole))
+    put_together = [table.filter(whole)]
+    for number in dict.fromkeys(pieces["number"].to_pylist()):
+        own = pieces.filter(pc.equal(pieces["number"], number))
+        values = pa.concat_arrays([row.values for row in own["prob_map"]])
+        if len(values) == len(own["sequence"][0].as_py()) * N_AA:
+            prob_map = pa.LargeListArray.from_arrays([0, len(values)], values)
+            position = own.schema.get_field_index("prob_map")
+            put_together.append(own.slice(0, 1).set_column(position, "prob_map", prob_map))
+    return pa.concat_tables(put_together).sort_by([("number", "ascending")])
+
+
+def schema(run: ProbMaps) -> pa.Schema:
+    return schemas.MAPS_FLOAT16 if run.float16 else schemas.MAPS
+
+
+JOB = BatchJob(
+    name="probability maps", unit="proteins", table="maps", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_lm, work=work, schema=schema, memory=memory, cut=cut, merge=merge, amount=amount,
+)  # fmt: skip

@@ -16,7 +16,6 @@ import ray
 
 from protray.cluster.batch.shards import SHARD_PROTEINS, Manifest
 from protray.cluster.health.doctor import check_shared
-from protray.cluster.health.lengths import read_lengths
 from protray.cluster.runtime import resources as plan
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
@@ -28,6 +27,7 @@ from protray.cluster.train.trainer import Report, Workers, train
 from protray.data import schemas
 from protray.data.arrow import map_arrow, write_arrow
 from protray.data.dataset import Proteins, joined, parquet_files, read_table
+from protray.data.lengths import read_lengths
 from protray.data.sample import SAMPLE, sample_table
 from protray.inference.many import Source
 from protray.pipelines.language_model import maps

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from protray.cluster.batch.shards import Manifest
 from protray.cluster.health.estimate import EnoughError, Estimate, Line, Process, Ticks, Trials, spread
-from protray.cluster.health.lengths import Lengths
 from protray.cluster.storage import remote
 from protray.cluster.train.checkpoints import Checkpoints
 from protray.cluster.train.trainer import KEEP_FREED_MEMORY
 from protray.data import schemas
 from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
+from protray.data.lengths import Lengths
 from protray.data.sample import sample_table
 from protray.pipelines.language_model.map_units import MapConfig
 from protray.pipelines.language_model.prob_maps_plan import maps_line
