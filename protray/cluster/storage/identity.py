@@ -34,6 +34,21 @@ def content_digest(files: Iterable[Location], below: Location | None = None) -> 
     return state.hexdigest()[:16]
 
 
+def dataset_digest(data: Location | None) -> str:
+    """What identifies a dataset: the digest that the job which prepared it wrote, or the hash of the sample."""
+    if data is None:
+        from protray.data.sample import SAMPLE
+
+        return content_digest([Location(SAMPLE)])
+    record = data / "dataset.json"
+    if not record.is_file():
+        raise ValueError(
+            f"{data}: no dataset.json in it; make it with jobs/prepare.py, of structures with "
+            "jobs/prepare_structures.py, which write that file last"
+        )
+    return record.read_json()["digest"]
+
+
 def claim(out: Location, settings: dict) -> None:
     """Write down that the folder belongs to these settings; ValueError if it belongs to others."""
     if not belongs(out, settings):

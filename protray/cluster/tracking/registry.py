@@ -2,7 +2,7 @@
 
 import logging
 
-from protray.cluster.tracking.run_info import redact
+from protray.cluster.storage.secrets import redact
 from protray.cluster.tracking.store import connect
 from protray.cluster.tracking.tracker import Tracker
 

@@ -3,17 +3,17 @@
 import getpass
 import hashlib
 import importlib.metadata
+import math
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from protray.cluster.storage.secrets import WITHHELD, is_secret, redact
 
 LONGEST = 500  # characters of a parameter; MLflow takes 6000, but no table can show them
-SECRET_WORDS = {"password", "passwd", "secret", "secrets", "credential", "credentials", "apikey"}
-SECRET_ENDS = (("token",), ("api", "key"), ("access", "key"), ("private", "key"))  # hf_token, but not token_budget
-SECRET_KEYS = r"x-amz-(?:signature|security-token|credential)|signature|sig|(?:\w+_)?token|passw(?:or)?d|api_?key"
-WITHHELD = "(withheld)"
 
 
 def flatten(params: Mapping, prefix: str = "") -> dict[str, str]:
@@ -33,25 +33,21 @@ def metric_name(name: str) -> str:
     return re.sub(r"[^\w\-.:/ ]", "_", name)
 
 
-def is_secret(name: str) -> bool:
-    """Tell by its name whether a setting must not be written down."""
-    words = tuple(re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().replace("-", "_").replace(".", "_").split("_"))
-    return not SECRET_WORDS.isdisjoint(words) or any(words[-len(end) :] == end for end in SECRET_ENDS)
-
-
-def redact(text: str) -> str:
-    """Remove user and password from every address, and what grants access from a link's query."""
-    text = re.sub(r"(://)(?![^/:@\s]+:\d+/)[^/:@\s]*:\S*@", r"\1***@", text)  # a password may hold / and @
-    text = re.sub(r"(://)[^/@\s]+@", r"\1***@", text)
-    return re.sub(rf"(?i)([?&](?:{SECRET_KEYS})=)[^&\s]+", r"\1***", text)
-
-
 def shorten(text: str) -> str:
     """Cut a long text, and say its length and digest so that two long ones can still be told apart."""
     if len(text) <= LONGEST:
         return text
     mark = f"... [cut: {len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}]"
     return text[: LONGEST - len(mark)] + mark
+
+
+def finite(content: Any) -> Any:
+    """`content` with null for every number that is not finite, which JSON does not know."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def common_tags(seed: int, data_digest: str, world_size: int) -> dict[str, str]:

@@ -8,22 +8,13 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from protray.cluster.storage.locks import locked
 
 logger = logging.getLogger(__name__)
 
 Entry = dict[str, object]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock among the processes that share this file system."""
-    import fcntl  # POSIX only, as is Ray beyond its Windows beta
-
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def append(spool: Path, entry: Entry) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from protray.cluster.tracking.run_info import redact
+from protray.cluster.storage.secrets import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,6 +5,8 @@ has one writer at a time.  What the store refuses goes to ``mlflow_spool.jsonl``
 writes it later, each step once.
 """
 
+import functools
+import hashlib
 import logging
 import math
 import os
@@ -14,14 +16,15 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from protray.cluster.storage.addresses import named
+from protray.cluster.storage.locks import locked
+from protray.cluster.storage.secrets import is_secret, redact
 from protray.cluster.tracking import spool
-from protray.cluster.tracking.run_info import flatten, is_secret, metric_name, redact
+from protray.cluster.tracking.run_info import flatten, metric_name
 from protray.cluster.tracking.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
+from protray.data.location import Location, cache
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SPOOL = "mlflow_spool.jsonl"  # in the output folder
+DATABASE = "mlflow.db"  # likewise, unless there is a server
+KEPT = DATABASE, ".mlflow_out_id", SPOOL  # at an address: copied there at the end, and from there at the beginning
 SPOOLED = "spooled:"  # then the key: stands for the id of a run that could not be created yet
 MOST_PARAMS, MOST_METRICS = 100, 1000  # per request, MLflow's limits
 LONGEST_PAUSE_S = 600.0
@@ -43,11 +48,12 @@ class Tracker:
 
     uri: str
     experiment: str
-    out: Path
+    out: Location
+    folder: Path  # where the spool and, by default, the database are: `out`, or for an address a folder of this node
     out_id: str  # of the output folder: two folders may use the same keys on one server
 
     @classmethod
-    def open(cls, uri: str | None, experiment: str, out: Path) -> "Tracker":
+    def open(cls, uri: str | None, experiment: str, out: Location) -> "Tracker":
         """Create the store and the experiment if they are missing, and write what an earlier job could not.
 
         Parameters
@@ -56,19 +62,21 @@ class Tracker:
             Default: ``MLFLOW_TRACKING_URI``, and without it a SQLite file ``mlflow.db`` in `out`.
         experiment : str
             Name of the experiment.
-        out : Path
-            The job's output folder; must be shared if workers on other nodes log.
+        out : Location
+            The job's output folder.
 
         Raises
         ------
         ValueError
             If `uri` is a folder (MLflow gave up file stores) or a database in memory.
         """
-        out = out.resolve()
-        out.mkdir(parents=True, exist_ok=True)
-        uri = absolute(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
-        with spool.locked(out / "mlflow_spool.lock"):
-            tracker = cls(uri, experiment, out, _folder_id(out / ".mlflow_out_id"))
+        folder = folder_of(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = absolute(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / DATABASE}")
+        with locked(folder / "mlflow_spool.lock"):
+            for name in KEPT if out.is_address else ():
+                _newest(out / name, folder / name)
+            tracker = cls(uri, experiment, out, folder, _folder_id(folder / KEPT[1]))
             try:  # under the lock: of several processes on a fresh database all but one die
                 tracker._experiment_id()
             except Exception as error:
@@ -79,7 +87,7 @@ class Tracker:
     @classmethod
     @contextmanager
     def job(
-        cls, uri: str | None, experiment: str, out: Path, *, key: str, name: str, params: Mapping, tags: Mapping
+        cls, uri: str | None, experiment: str, out: Location, *, key: str, name: str, params: Mapping, tags: Mapping
     ) -> "Iterator[tuple[Tracker, str]]":
         """Open the store and the run of a whole job, or the one of a job that was killed; gives tracker and run id.
 
@@ -92,14 +100,16 @@ class Tracker:
             yield tracker, run_id
         except BaseException:
             tracker.finish(run_id, "FAILED")
+            tracker.keep()
             raise
         tracker.finish(run_id)
         tracker.replay()
+        tracker.keep()
 
     @classmethod
-    def catch_up(cls, uri: str | None, experiment: str, out: Path) -> None:
+    def catch_up(cls, uri: str | None, experiment: str, out: Location) -> None:
         """Write what MLflow missed of a job that has finished."""
-        if (out / SPOOL).exists():
+        if (folder_of(out) / SPOOL).exists():
             cls.open(uri, experiment, out)
 
     def start_run(
@@ -129,9 +139,15 @@ class Tracker:
             values["nonfinite"] = float(len(bad))
         self._write_or_spool({"op": "log", "run_id": run_id, "metrics": values, "step": int(step), "time": _now()})
 
-    def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
+    def artifact(self, run_id: str, what: Location, folder: str | None = None) -> None:
         """Store a file, or all files below a folder, with the run."""
-        self._write_or_spool({"op": "artifact", "run_id": run_id, "path": str(path.resolve()), "folder": folder})
+        self._write_or_spool({"op": "artifact", "run_id": run_id, "path": str(what.fetch()), "folder": folder})
+
+    def keep(self) -> None:
+        """Put this node's database and spool, where there are such, beside the results at an address."""
+        for name in KEPT if self.out.is_address else ():
+            if (self.folder / name).is_file():
+                (self.out / name).write_bytes((self.folder / name).read_bytes())
 
     def finish(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
         """End the run; ``start_run`` with the same key opens it again."""
@@ -196,7 +212,7 @@ class Tracker:
 
     @property
     def _spool(self) -> Path:
-        return self.out / SPOOL
+        return self.folder / SPOOL
 
     def _write_or_spool(self, entry: spool.Entry) -> str | None:
         begun = time.monotonic()
@@ -232,7 +248,7 @@ class Tracker:
 
     def _start(self, entry: Mapping[str, Any]) -> str:
         client = connect(self.uri)
-        own = {"key": entry["key"], "out": named(self.out), "out_id": self.out_id, "driver": _driver()}
+        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": _driver()}
         tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
         if entry["parent"]:
             tags["mlflow.parentRunId"] = self._resolve(entry["parent"])
@@ -272,7 +288,7 @@ class Tracker:
         return _run_id_of(self, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
 
     def _experiment_id(self) -> str:
-        return experiment_id(self.uri, self.experiment, self.out)
+        return experiment_id(self.uri, self.experiment, self.folder)
 
     def _answers(self) -> bool:
         try:
@@ -291,18 +307,30 @@ class Tracker:
             )  # fmt: skip
 
 
-@cache
+@functools.cache
 def _logged_steps(uri: str, run_id: str, metric: str) -> set[int]:
     """Steps at which `metric` was logged, by whichever process; asked once, then kept up to date by the caller."""
     return {point.step for point in connect(uri).get_metric_history(run_id, metric)}
 
 
-@cache
+@functools.cache
 def _run_id_of(tracker: Tracker, key: str) -> str:
     run = tracker._find(key)
     if run is None:
         raise LookupError(f"run {key!r} is not created yet")
     return run.info.run_id
+
+
+def folder_of(out: Location) -> Path:
+    """Where this node keeps what MLflow writes for a job."""
+    return cache() / "mlflow" / hashlib.sha256(out.encode()).hexdigest()[:16] if out.is_address else out.path
+
+
+def _newest(there: Location, here: Path) -> None:
+    """Copy what another node has left, unless this one has it already."""
+    if there.is_file() and (not here.is_file() or here.stat().st_mtime_ns < there.stamp()[1]):
+        with Location(here).writing() as partial:
+            partial.write_bytes(there.read_bytes())
 
 
 def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> list[Any]:
@@ -322,7 +350,7 @@ def _folder_id(file: Path) -> str:
     return file.read_text().strip()
 
 
-@cache
+@functools.cache
 def _driver() -> str:
     import psutil
 

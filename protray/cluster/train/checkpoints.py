@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.fs
 from ray.train import Checkpoint
 
-from protray.cluster.storage.addresses import uri_of
+from protray.data.location import Location
 from protray.training.checkpoint import DamagedCheckpointError, load_state
 
 log = logging.getLogger(__name__)
@@ -24,15 +24,10 @@ LIST = "checkpoint_manager_snapshot.json"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Those of the run `name` in `storage`, a path or a URI."""
+    """Those of the run `name` in `storage`."""
 
-    storage: str
+    storage: Location
     name: str
-
-    @classmethod
-    def of(cls, storage: Path, name: str) -> "Checkpoints":
-        """Of a run whose `storage` is a folder, or the mirror of an address: then they are at the address alone."""
-        return cls(uri_of(storage) or str(storage.resolve()), name)
 
     def numbers(self) -> list[int]:
         """Numbers of all of them, the newest first."""
@@ -89,9 +84,9 @@ class Checkpoints:
         return files, f"{folder.rstrip('/')}/{self.name}"
 
 
-def steps_done(cache: Path, name: str) -> int:
+def steps_done(cache: Location, name: str) -> int:
     """Steps in the last checkpoint of the training `name`; 0 if it was not begun."""
-    _, state = Checkpoints.of(cache, name).newest()
+    _, state = Checkpoints(cache, name).newest()
     return state["position"]["step"] if state else 0
 
 

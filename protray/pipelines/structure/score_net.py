@@ -1,93 +1,75 @@
-"""Pre-training of the score network on structures: training (Ray Train), model folder, denoising gain, report, MLflow.
+"""Pre-training of the score network on structures: training, model folder, denoising gain, report.
 
-``OUT/cache``          checkpoints, removed at the end
 ``OUT/model``          the network for jobs/embed.py
 ``OUT/report.html``    curves, denoising gain, distance maps
-``OUT/metrics.json``   all numbers of it; written last, it says "finished"
+``OUT/metrics.json``   all numbers of it
 """
 
 import logging
-import math
-from contextlib import AbstractContextManager
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-import ray
+from protray.cluster.storage.identity import dataset_digest, digest
+from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
+from protray.data.location import Location
+from protray.evaluation.denoising import DenoisingConfig, choose
+from protray.models.score_config import ScoreNetConfig
+from protray.training.structure.score_steps import MIN_RESIDUES, ScoreFitConfig, trainable
 
-from protray.cluster.health.doctor import check_shared
-from protray.cluster.runtime import resources as plan
-from protray.cluster.runtime.progress import Progress
-from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import difference, finite, read_json, write_json
-from protray.cluster.tracking import run_info
-from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.train.trainer import Report, Workers, track_point, train
-from protray.data.structures import Structures, read_structures
-from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, choose, evaluate_denoising
-from protray.inference.denoise import NetworkDenoiser
-from protray.pipelines.secondary.distil_run import belongs, check_same_settings, data_digest, digest
-from protray.pipelines.structure.score_net_run import ScoreRun
-from protray.plm.masked import has_bf16
-from protray.plots.structure.score_report import write_score_report
-from protray.training.structure.score_export import load_score_net, read_config, save_score_net
-from protray.training.structure.score_net import fit
-from protray.training.structure.score_steps import (
-    MIN_RESIDUES,
-    ScoreFitConfig,
-    calibration_batches,
-    steps,
-    trainable,
-    validation_batches,
-)
-from protray.training.world import World
+if TYPE_CHECKING:
+    from protray.data.structures import Structures
+    from protray.evaluation.denoising import DenoisingResults
+    from protray.training.world import World
 
 log = logging.getLogger(__name__)
 
-
-@remote.kept("data")
-def score_net(run: ScoreRun) -> dict:
-    """Do whatever is missing in ``run.out`` and return the content of ``metrics.json``.
-
-    Raises
-    ------
-    ValueError
-        For unusable settings or data, a folder that belongs to other ones, or a loss that is not finite any more.
-    """
-    run.check()
-    if facts := finished(run):
-        log.info("%s holds this run, finished; nothing to compute", run.out)
-        Tracker.catch_up(run.mlflow, run.experiment, run.out)
-        return facts
-    chains = {split: read_split(run.data, split) for split in ("train", "validation")}
-    choose(held_out(run.data), run.denoising)  # better an error now than after the training
-    check_same_settings(run)  # writes down what this folder belongs to
-    log.info("%d chains to train on, %d to validate on", len(chains["train"]), len(chains["validation"]))
-    cluster = start_ray()
-    try:
-        check_shared(cluster, run.out)
-        job_plan = make_plan(run, cluster)
-        log.info("%s", plan.describe(job_plan))
-        with tracked(run) as (tracker, run_id):
-            state = train_model(run, job_plan, tracker, run_id)
-            return write_results(run, job_plan, state, tracker, run_id)
-    finally:
-        stop_ray(cluster)
+# Guo et al., AAAI 2022, section 4; noise, crop, batch and positional encoding are ours, too
+PAPER_NET = ScoreNetConfig(blocks=32, channels=64, bottleneck=32, distances=0)
+PAPER_FIT = ScoreFitConfig(epochs=50, learning_rate=1e-4, warmup=0, constant=True, ema=0.0, split=0.0)
+TRIAL_STEPS = 20  # between two points of the curve, when a plan times the loop
 
 
-def finished(run: ScoreRun) -> dict | None:
-    """What a finished run in ``run.out`` wrote; ValueError if the folder belongs to other settings."""
-    path = run.out / "metrics.json"
-    if not belongs(run) or not path.is_file():
-        return None
-    facts = read_json(path)
-    if changed := difference(facts["asked"], asdict(run.denoising)):
-        raise ValueError(f"{run.out} holds a finished run; {changed}; choose another --out")
-    return facts
+@dataclass(frozen=True, kw_only=True)
+class ScoreNetRun(TrainingSettings):
+    """What to train on, and where to write."""
+
+    data: Location | None = None
+    """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
+    out: Location = Location("runs/score_net")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    model: Literal["small", "paper"] = "small"
+    """small: minutes on two CPU cores.  paper: 32 blocks, Adam 1e-4, 50 epochs.  Chooses the defaults below."""
+    net: ScoreNetConfig = field(default_factory=ScoreNetConfig)
+    fit: ScoreFitConfig = field(default_factory=ScoreFitConfig)
+    denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
+
+    @classmethod
+    def preset(cls, model: str = "small") -> "ScoreNetRun":
+        """The settings of a model, from which single ones may then depart."""
+        return cls(model="paper", net=PAPER_NET, fit=PAPER_FIT) if model == "paper" else cls()
+
+    def check(self) -> None:
+        super().check()
+        self.fit.check_workers(self.workers)
 
 
-def read_split(data: Path | None, split: str) -> Structures:
+def identity(run: ScoreNetRun) -> dict:
+    read_split(run.data, "train")  # better an error now than after the start of the workers
+    read_split(run.data, "validation")
+    choose(held_out(run.data)[1], run.denoising)
+    return {
+        "data": str(run.data) if run.data else None,
+        "digest of the data": dataset_digest(run.data),
+        "net": asdict(run.net),
+        "fit": asdict(run.fit),
+        "denoising": asdict(run.denoising),
+    }
+
+
+def read_split(data: Location | None, split: str) -> "Structures":
     """The chains of a split; ValueError if none of them is long enough to train on."""
+    from protray.data.structures import read_structures
+
     chains = read_structures(data, split)
     if not len(trainable(chains.lengths)):
         raise ValueError(
@@ -96,137 +78,138 @@ def read_split(data: Path | None, split: str) -> Structures:
     return chains
 
 
-def held_out(data: Path | None) -> Structures:
-    """The test split, which chose nothing; where a dataset has none, the validation split, which chose the weights."""
+def held_out(data: Location | None) -> "tuple[str, Structures]":
+    """The test split; where a dataset has none, the validation split, by which the weights were chosen."""
+    from protray.data.structures import read_structures
+
     try:
-        return read_structures(data, "test")
+        return "test", read_structures(data, "test")
     except ValueError as error:
         log.warning("%s: the denoising gain is measured on the validation split", error)
-        return read_structures(data, "validation")
+        return "validation", read_structures(data, "validation")
 
 
-def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("score net", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
-    return plan.make_plan([stage], cluster.nodes)
+def prepare(run: ScoreNetRun, context: Context) -> None:
+    """Nothing is needed but the dataset."""
 
 
-def train_model(run: ScoreRun, job_plan: plan.Plan, tracker: Tracker, run_id: str) -> dict:
-    """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
-    stage = job_plan["score net"]
-    workers = Workers.of(stage, job_plan.threads("score net"))
-    settings = {
-        "net": asdict(run.net),
-        "fit": asdict(run.fit),
-        "data": str(run.data.resolve()) if run.data else None,
-    }
-    with Progress("score net") as progress:
-        explained = math.nan
-
-        def on_report(metrics: dict) -> None:
-            nonlocal explained
-            explained = metrics.get("validation/explained", explained)
-            note = "" if math.isnan(explained) else f"validation: {100 * explained:.1f} % of the noise explained"
-            progress(metrics["step"], metrics["of"], note)
-            if "validation/explained" in metrics:
-                log.info("%s", _line(metrics))
-                track_point(tracker, run_id, metrics)
-
-        return train(
-            _loop, settings, name=run_name(run), storage=run.out / "cache", workers=workers, on_report=on_report
-        )
+def stages(run: ScoreNetRun, inputs: None) -> list[Stage]:
+    steps = run.fit.steps(len(trainable(read_split(run.data, "train").lengths)))
+    key = digest({name: value for name, value in identity(run).items() if name != "denoising"})
+    return [Stage(JOB.name, key, steps, f"steps of {run.fit.batch} crops")]
 
 
-def run_name(run: ScoreRun) -> str:
-    """Of the training, whose checkpoints are in a folder of that name."""
-    return "score-net-" + digest(run.fixed())
+def settings(run: ScoreNetRun, inputs: None) -> dict:
+    return {"net": run.net, "fit": run.fit, "data": run.data, "share": 1.0}
 
 
-def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
-    setup_worker_logging()
-    net, config = read_config(settings["net"]), ScoreFitConfig(**settings["fit"])
-    data = _pulled(settings["data"])
-    chains, others = (read_structures(data, split) for split in ("train", "validation"))
+def trial(run: ScoreNetRun, stage: Stage) -> dict:
+    """A point of the curve after few steps, with as much less of the validation."""
+    few = max(1, min(TRIAL_STEPS, run.fit.validate_every))
+    return settings(run, None) | {
+        "fit": replace(run.fit, validate_every=few), "share": few / run.fit.validate_every
+    }  # fmt: skip
+
+
+def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    """Train; `share` is the part of validation and calibration that is computed at each point of the curve."""
+    from protray.training.structure.score_net import fit
+    from protray.training.structure.score_steps import calibration_batches, steps, validation_batches
+
+    net, config, share = settings["net"], settings["fit"], settings["share"]
+    chains, others = (read_split(settings["data"], split) for split in ("train", "validation"))
     total = config.steps(len(trainable(chains.lengths)))
     if resume and world.rank == 0:
         log.info("training goes on at step %d of %d", resume["position"]["step"], total)
+    calibration, validation = (
+        calibration_batches(chains, config, net.noise),
+        validation_batches(others, config, net.noise),
+    )
     fit(
         net, config, total,
         lambda step: steps(chains, config, net.noise, step, world.rank, world.size),
-        calibration_batches(chains, config, net.noise), validation_batches(others, config, net.noise),
+        calibration[: max(1, round(share * len(calibration)))], validation[: max(1, round(share * len(validation)))],
         report, resume, world,
     )  # fmt: skip
 
 
-def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Tracker, run_id: str) -> dict:
-    """Write model, denoising gain, report and metrics, and remove the checkpoints."""
+def note(metrics: dict) -> str:
+    explained = metrics.get("validation/explained")
+    return "" if explained is None else f"validation: {100 * explained:.1f} % of the noise explained"
+
+
+def finish(run: ScoreNetRun, inputs: None, state: dict, context: Context) -> dict:
+    """Write model, denoising gain and report."""
+    import ray
+
+    from protray.cluster.train.driver import track_point
+    from protray.plots.structure.score_report import write_score_report
+    from protray.training.structure.score_export import save_score_net
+
     model, position = run.out / "model", state["position"]
-    save_score_net(model, run.net, state["best"])
-    remote.push(model)
+    with model.writing() as folder:
+        save_score_net(folder, run.net, state["best"])
     for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
-        track_point(tracker, run_id, point)
-    stage = job_plan["score net"]
-    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_denoise)
-    log.info("denoising held-out chains")
-    results, counts = ray.get(
-        measure.remote(
-            str(model.resolve()), run.fit.crop, str(run.data.resolve()) if run.data else None, run.denoising,
-            job_plan.threads("score net"), stage.gpus_per_worker > 0,
-        )
-    )  # fmt: skip
-    tracker.log(run_id, results.metrics(), step=position["step"])
-    report = run.out / "report.html"
-    facts = {name: str(value) for name, value in (counts | run.fixed()).items()}
-    write_score_report(report, position["history"], run.net.noise.sigmas(), results, facts=facts)
-    tracker.artifact(run_id, report)
-    tracker.artifact(run_id, model, "model")
-    metrics = {
-        "best_step": position["best_step"],
-        "steps": position["step"],
-        "history": position["history"],
-        "denoising": results.rows(),
-        "chains": counts,
-        "asked": asdict(run.denoising),
-        "mlflow_ui": tracker.ui(),
-    }
-    remote.push(run.out)  # all that the next file says is finished
-    write_json(run.out / "metrics.json", finite(metrics))
-    remote.remove(run.out / "cache")
-    return metrics
+        track_point(context.tracker, context.run_id, point)
+    stage = context.plan[JOB.name]
+    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(denoise)
+    log.info("denoising chains of the %s split", held_out(run.data)[0])
+    results, counts = ray.get(measure.remote(run, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
+    context.tracker.log(context.run_id, results.metrics(), step=position["step"])
+    facts = {name: str(value) for name, value in (counts | identity(run)).items()}
+    with (run.out / "report.html").writing() as report:
+        write_score_report(report, position["history"], run.net.noise.sigmas(), results, facts=facts)
+    context.tracker.artifact(context.run_id, run.out / "report.html")
+    context.tracker.artifact(context.run_id, model, "model")
+    return {
+        "best_step": position["best_step"], "steps": position["step"], "history": position["history"],
+        "denoising": results.rows(), "chains": counts,
+    }  # fmt: skip
 
 
-def _denoise(
-    model: str, crop: int, data: str | None, config: DenoisingConfig, threads: int, gpu: bool
-) -> tuple[DenoisingResults, dict[str, int]]:
+def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[DenoisingResults, dict[str, int]]":
     """Ray task: how well the network denoises held-out chains, and how many chains there are."""
     import torch
 
+    from protray.evaluation.denoising import evaluate_denoising
+    from protray.inference.denoise import NetworkDenoiser
+    from protray.plm.masked import has_bf16
+    from protray.training.structure.score_export import load_score_net
+
     torch.set_num_threads(threads)
-    net = load_score_net(remote.pull(Path(model))).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
-    denoiser = NetworkDenoiser(net, crop, has_bf16())
-    train_chains, others = read_structures(_pulled(data), "train"), held_out(_pulled(data))
-    results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, config)
-    return results, {"training chains": len(train_chains), "held-out chains": len(others)}
+    net: Any = load_score_net((run.out / "model").fetch())
+    net = net.to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")
+    train_chains, (split, others) = read_split(run.data, "train"), held_out(run.data)
+    denoiser = NetworkDenoiser(net, run.fit.crop, has_bf16())
+    results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, run.denoising)
+    return results, {"training chains": len(train_chains), f"chains of the {split} split": len(others)}
 
 
-def _pulled(data: str | None) -> Path | None:
-    """The dataset as this node sees it."""
-    return None if data is None else remote.pull(Path(data))
-
-
-def _line(metrics: dict) -> str:
-    """A point of the curve for the log, without its single noise levels."""
-    shown = {key: value for key, value in metrics.items() if "/" in key and "level" not in key}
-    return f"step {metrics['step']}: " + ", ".join(f"{key} {value:.5g}" for key, value in shown.items())
-
-
-def tracked(run: ScoreRun) -> AbstractContextManager[tuple[Tracker, str]]:
-    """MLflow with the run of this job."""
-    return Tracker.job(
-        run.mlflow,
-        run.experiment,
-        run.out,
-        key="score-net-" + digest(run.fixed()),
-        name=f"score net {run.model}",
-        params=run.fixed() | {"model": run.model},
-        tags=run_info.common_tags(run.fit.seed, data_digest(run.data), run.workers),
+def show(run: ScoreNetRun, facts: dict) -> None:
+    """Say how good the network is, and where it lies."""
+    best = next(point for point in facts["history"] if point["step"] == facts["best_step"])
+    print(
+        f"validation, best at step {best['step']} of {facts['steps']}: {best['validation/explained']:.3f} of the noise "
+        f"within reach explained; loss {best['validation/loss']:.1f}, {best['validation/loss_over_zero']:.3f} of a "
+        f"zero score's, {best['validation/loss_over_floor']:.1f} of the floor"
     )
+    sampled = [row for row in facts["denoising"] if row["level"] is None]
+    print(f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} held-out chains (95 % intervals)")
+    for row in sampled:
+        rmsd, lddt = (_interval(row, measure) for measure in ("rmsd", "lddt"))
+        print(f"  {row['method']:<24} RMSD {rmsd} Å, lDDT {lddt}")
+    print(f"model   {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+def _interval(row: dict, measure: str) -> str:
+    """A mean with its interval, which single chains have not."""
+    low, high = row[f"{measure}_ci95"]
+    mean = f"{row[measure]:.3f}"
+    return mean if low is None else f"{mean} [{low:.3f}, {high:.3f}]"
+
+
+JOB = TrainingJob(
+    name="score net", seed=lambda run: run.fit.seed, digest=lambda run: dataset_digest(run.data), identity=identity,
+    prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["position"]["step"],
+)  # fmt: skip

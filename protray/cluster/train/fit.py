@@ -1,10 +1,12 @@
-"""Ray Train around a pure training loop: workers, checkpoints, restarts, and a mailbox to the driver."""
+"""Ray Train around a pure training loop: workers, checkpoints, restarts, and reports to the driver.
+
+Progress comes after every step, so it travels beside Ray Train's own reports, for each of which all workers wait.
+"""
 
 import errno
 import functools
 import logging
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Callable
@@ -19,18 +21,17 @@ import ray.train.collective
 import ray.train.torch
 
 from protray.cluster.runtime.resources import Stage
-from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.train.checkpoints import Checkpoints, folder_name
+from protray.cluster.train.job import Loop
+from protray.data.location import Location
 from protray.training.checkpoint import save_state
+from protray.training.secondary.fit import NonFiniteLossError
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[dict[str, float], dict | None], None]
 POLL_SECONDS = 0.3
-# in the traceback of a worker, or of Ray's controller: errors of ours that say all, and what the system says
-OURS = re.compile(r"(?:FloatingPointError|NonFiniteLossError|DamagedCheckpointError): (.*)")
-DISK_FULL = re.compile(rf"\[[Ee]rrno (?:{errno.ENOSPC}|{errno.EDQUOT})\]")
+NO_SPACE = errno.ENOSPC, errno.EDQUOT
 # A step frees and takes the same blocks of about 1 MB as the one before.  By default glibc gives them back and the
 # kernel clears them anew: 40,000 page faults and 0.08 of 0.67 s in a step of the score network on one core.
 KEEP_FREED_MEMORY = {
@@ -62,26 +63,26 @@ class Workers:
 
 
 @ray.remote(num_cpus=0)
-class Mailbox:
+class Reports:
     """Carries metrics from rank 0 to the driver, which alone logs and draws."""
 
     def __init__(self) -> None:
-        self.letters: list[dict] = []
+        self.held: list[dict] = []
 
-    def put(self, letter: dict) -> None:
-        self.letters.append(letter)
+    def put(self, metrics: dict) -> None:
+        self.held.append(metrics)
 
-    def drain(self) -> list[dict]:
-        letters, self.letters = self.letters, []
-        return letters
+    def take(self) -> list[dict]:
+        held, self.held = self.held, []
+        return held
 
 
 def train(
-    loop: Callable[[dict, Report, dict | None, World], None],
+    loop: Loop,
     config: dict,
     *,
     name: str,
-    storage: Path,
+    storage: Location,
     workers: Workers,
     on_report: Callable[[dict], None],
 ) -> dict:
@@ -99,18 +100,17 @@ def train(
     OSError
         When there is no space for a checkpoint.
     """
-    checkpoints = Checkpoints.of(storage, name)
-    place = checkpoints.storage
+    checkpoints = Checkpoints(storage, name)
     checkpoints.forget_broken_list()
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    mailbox: Any = Mailbox.options(label_selector=here).remote()  # not on a node that may be lost and the run go on
+    reports: Any = Reports.options(label_selector=here).remote()  # not on a node that may be lost and the run go on
     trainer = functools.partial(
         ray.train.torch.TorchTrainer,
         _worker,
         train_loop_config={
             "loop": loop,
             "config": config,
-            "mailbox": mailbox,
+            "reports": reports,
             "threads": workers.threads,
             "checkpoints": checkpoints,
         },
@@ -122,65 +122,73 @@ def train(
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=place,
-            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+            storage_path=str(storage),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": KEEP_FREED_MEMORY},
         ),
     )
     finished = threading.Event()
-    postman = threading.Thread(target=_deliver, args=(mailbox, on_report, finished), daemon=True)
-    postman.start()
+    reader = threading.Thread(target=_pass_on, args=(reports, on_report, finished), daemon=True)
+    reader.start()
     try:
         _fit(trainer, workers.max_failures)
-    except ray.train.TrainingFailedError as error:
-        if found := OURS.search(str(error)):
-            raise ValueError(found[1]) from None
-        if DISK_FULL.search(str(error)):
-            raise OSError(
-                f"no space for a checkpoint in {place}; the same command goes on when there is some"
-            ) from None
-        raise
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        told = f"no space for a checkpoint in {storage}; the same command goes on when there is some"
+        raise OSError(told) from None
     finally:
         finished.set()
-        postman.join()
-        ray.kill(mailbox)
+        reader.join()
+        ray.kill(reports)
     number, state = checkpoints.newest()
     if state is None:
         raise RuntimeError(f"training run {name!r} in {storage} ended without a checkpoint")
     if number < checkpoints.numbers()[0]:
-        raise ValueError(f"the last checkpoint in {place}/{name} is damaged; the same command trains it again")
+        raise ValueError(f"the last checkpoint in {storage / name} is damaged; the same command trains it again")
     return state
 
 
 def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer], max_failures: int) -> None:
-    """Train; also go on after a worker was ended for lack of memory, which Ray 2.60 takes for an error of its own."""
-    failures = 0
-    while True:
+    """Train; go on from the last checkpoint after a failure that may not come again.
+
+    A node that is lost, or a worker without memory, may not; an error of ours (ValueError, a loss that is not finite)
+    or a full disk would, and is raised at once.
+    """
+    for failures in range(max_failures + 1):
         try:
             trainer().fit()
             return
-        except ray.train.ControllerError as error:
-            if not isinstance(error.controller_failure, ray.exceptions.OutOfMemoryError):
+        except ray.train.TrainingFailedError as failed:
+            causes = _causes(failed)
+            for cause in causes:
+                if isinstance(cause, ValueError | ArithmeticError | NonFiniteLossError):
+                    raise ValueError(str(cause)) from None
+                if isinstance(cause, OSError) and cause.errno in NO_SPACE:
+                    raise cause from None
+            what = (str(causes[0]).splitlines() or [type(causes[0]).__name__])[0][:300] if causes else "unknown"
+            if failures == max_failures:
+                if any(isinstance(cause, ray.exceptions.OutOfMemoryError) for cause in causes):
+                    raise ValueError(f"out of memory {failures + 1} times; the last: {what}") from None
                 raise
-            failures += 1
-            what = str(error.controller_failure).splitlines()[0]
-            if failures > max_failures:
-                raise ValueError(f"out of memory {failures} times; the last: {what}") from None
-            log.warning("out of memory, training goes on from the last checkpoint: %s", what)
+            log.warning("training goes on from the last checkpoint after: %s", what)
 
 
-def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
-    """Log a point of a training's curve; steps that are there stay as they are."""
-    tracker.log(run_id, {name: value for name, value in metrics.items() if "/" in name}, step=metrics["step"])
+def _causes(failed: ray.train.TrainingFailedError) -> list[BaseException]:
+    """What the workers, or Ray's controller, raised."""
+    if isinstance(failed, ray.train.ControllerError):
+        found = [failed.controller_failure]
+    else:
+        found = list(getattr(failed, "worker_failures", {}).values())
+    return [getattr(error, "_base_exc", error) for error in found]  # what Ray wraps around an error with its traceback
 
 
-def _deliver(mailbox: Any, on_report: Callable[[dict], None], finished: threading.Event) -> None:
+def _pass_on(reports: Any, on_report: Callable[[dict], None], finished: threading.Event) -> None:
     last = False
     while not last:
         last = finished.wait(POLL_SECONDS)
-        for letter in ray.get(mailbox.drain.remote()):
-            on_report(letter)
+        for metrics in ray.get(reports.take.remote()):
+            on_report(metrics)
 
 
 def _worker(settings: dict) -> None:
@@ -200,7 +208,7 @@ def _worker(settings: dict) -> None:
     def report(metrics: dict[str, float], state: dict | None) -> None:
         nonlocal last
         if world.rank == 0:
-            settings["mailbox"].put.remote(metrics)
+            settings["reports"].put.remote(metrics)
         if state is None:
             return
         with tempfile.TemporaryDirectory(prefix=f"protray-{os.getpid()}-") as folder:

@@ -1,0 +1,148 @@
+"""Run a `TrainingJob`: identity and cache, resources, MLflow, workers with restarts, results.
+
+``OUT/run.json``       the settings that the folder belongs to
+``OUT/cache``          checkpoints, and what a job keeps for the next run
+``OUT/metrics.json``   all numbers; written last
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from protray.cluster.health.doctor import check_shared
+from protray.cluster.runtime.progress import Progress
+from protray.cluster.runtime.resources import Plan, describe, make_plan, trainer
+from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
+from protray.cluster.storage.identity import belongs, claim, digest
+from protray.cluster.tracking import run_info
+from protray.cluster.tracking.tracker import Tracker
+from protray.cluster.train.job import Context, Stage, TrainingJob
+
+log = logging.getLogger(__name__)
+
+
+def run_training(job: TrainingJob, run: Any) -> dict:
+    """Do whatever is missing in ``run.out`` and return the content of ``metrics.json``.
+
+    Raises
+    ------
+    ValueError
+        For unusable settings or inputs, a folder that belongs to other ones, or a loss that is not finite any more.
+    """
+    identity = checked(job, run)
+    if facts := finished(job, run, identity):
+        log.info("everything is there in %s; nothing to compute", run.out)
+        Tracker.catch_up(run.mlflow, f"protray-{job.name}", run.out)
+        return facts
+    if job.reuses:
+        (run.out / "run.json").write_json(identity)
+    else:
+        claim(run.out, identity)
+    cluster = start_ray()
+    try:
+        check_shared(cluster, run.out)
+        plan = resources(job, run, cluster)
+        log.info("%s", describe(plan))
+        with Tracker.job(
+            run.mlflow, f"protray-{job.name}", run.out, key=f"{job.name}-{digest(identity)}", name=job.name,
+            params=identity, tags=run_info.common_tags(job.seed(run), job.digest(run), run.workers),
+        ) as (tracker, run_id):  # fmt: skip
+            context = Context(plan, tracker, run_id)
+            inputs = job.prepare(run, context)
+            state = train_stages(job, run, inputs, context)
+            facts = job.finish(run, inputs, state, context) | {"asked": identity, "mlflow_ui": tracker.ui()}
+        run.metrics.write_json(run_info.finite(facts))
+        (run.out / "cache" / training_name(job, job.stages(run, inputs))).remove()  # checkpoints of what is finished
+        return facts
+    finally:
+        stop_ray(cluster)
+
+
+def checked(job: TrainingJob, run: Any) -> dict:
+    """The settings that the folder keeps; ValueError for unusable ones, or a folder of others."""
+    run.check()
+    identity = job.identity(run)
+    if not job.reuses:
+        belongs(run.out, identity)
+    return identity
+
+
+def finished(job: TrainingJob, run: Any, identity: dict) -> dict | None:
+    """What a finished run wrote; None if there is something to do."""
+    facts = run.metrics.read_json() if run.metrics.is_file() else None
+    return facts if facts and facts["asked"] == identity else None
+
+
+def resources(job: TrainingJob, run: Any, cluster: Cluster) -> Plan:
+    """The workers of a job."""
+    options = run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers, run.cpus_per_worker
+    return make_plan([trainer(job.name, *options)], cluster.nodes)
+
+
+def training_name(job: TrainingJob, stages: Sequence[Stage]) -> str:
+    """Of the training, whose checkpoints are in a folder of that name."""
+    return f"{job.name.replace(' ', '-')}-{digest([stage.key for stage in stages])}"
+
+
+def train_stages(job: TrainingJob, run: Any, inputs: Any, context: Context) -> dict:
+    """Train the stages that are missing in one group of workers; each has its run in MLflow.
+
+    Returns the last state; an empty one where nothing was left to train.
+    """
+    from protray.cluster.train.fit import Workers, train
+
+    stages = job.stages(run, inputs)
+    tracker, runs = context.tracker, {"": context.run_id}
+    if len(stages) > 1:
+        for stage in stages:
+            runs[stage.name] = tracker.start_run(
+                key=stage.key, name=stage.name, parent=context.run_id, params=stage.params, tags={"stage": stage.name}
+            )
+    state: dict = {}
+    if any(stage.done < stage.of for stage in stages):
+        with _Bars(job, len(stages) == 1) as show:
+
+            def on_report(metrics: dict) -> None:
+                show(metrics)
+                track_point(tracker, runs[metrics.get("stage", "")], metrics)
+
+            state = train(
+                job.loop, job.settings(run, inputs), name=training_name(job, stages), storage=run.out / "cache",
+                workers=Workers.of(context.plan[job.name], context.plan.threads(job.name)), on_report=on_report,
+            )  # fmt: skip
+    return state
+
+
+def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
+    """Log a point of a training's curve, if it is one; steps that are there stay as they are."""
+    values = {name: value for name, value in metrics.items() if "/" in name}
+    if values:
+        tracker.log(run_id, values, step=metrics["step"])
+
+
+class _Bars:
+    """Progress of one stage after another, and a line for each point of the curve."""
+
+    def __init__(self, job: TrainingJob, single: bool) -> None:
+        self.job, self.single, self.stage = job, single, None
+        self.bar: Progress | None = None
+        self.note = ""
+
+    def __call__(self, metrics: dict) -> None:
+        stage = metrics.get("stage", self.job.name)
+        if stage != self.stage or self.bar is None:
+            self.__exit__()
+            self.stage, self.note, self.bar = stage, "", Progress(stage).__enter__()
+        self.note = self.job.note(metrics) or self.note
+        self.bar(metrics["step"], metrics["of"], self.note)
+        if self.single and any("/" in name for name in metrics):
+            shown = {name: value for name, value in metrics.items() if "/" in name and "level" not in name}
+            log.info("step %d: %s", metrics["step"], ", ".join(f"{name} {value:.5g}" for name, value in shown.items()))
+
+    def __enter__(self) -> "_Bars":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.bar:
+            self.bar.__exit__(error[0] if error else None)
+            self.bar = None
