@@ -1,211 +1,259 @@
-"""Pre-training of a masked language model: corpus (Ray Data), training (Ray Train), model folder, scores, MLflow.
+"""Pre-training of a masked language model: corpus (Ray Data), training (Ray Train), model folder, scores.
 
-``OUT/cache/corpus-DIGEST``  the encoded sequences, which the trainers map into memory
-``OUT/cache/pretrain-*``     checkpoints, removed at the end
-``OUT/model``                the model for Transformers; its ``pretraining.json``, written last, says "finished"
+``OUT/cache/corpus-KEY``     the encoded sequences, which the trainers map into memory
+``OUT/model``                the model for Transformers
+``OUT/curve.png``            perplexity over steps
+``OUT/metrics.json``         all numbers
 """
 
 import logging
 import math
-from contextlib import AbstractContextManager
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import ray
-import ray.train
-
-from protray.cluster.health.doctor import check_shared
-from protray.cluster.runtime import resources as plan
-from protray.cluster.runtime.progress import Progress
-from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import finite, write_json
-from protray.cluster.tracking import run_info
-from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.train.trainer import Report, Workers, track_point, train
-from protray.pipelines.language_model.corpus import encode_corpus
-from protray.pipelines.language_model.pretrain_run import PretrainRun
-from protray.pipelines.secondary.distil_run import check_same_settings, digest
-from protray.plm.architecture import build_model
-from protray.plm.corpus import Corpus, open_corpus, read_corpus
-from protray.plm.masked import has_bf16, load, map_quality
+from protray.cluster.storage.identity import content_digest, digest
+from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
+from protray.data.location import Location
 from protray.plm.pretraining import MaskedLmConfig
-from protray.plm.reading import Reading
-from protray.plm.steps import steps, validation_batches
-from protray.plm.tokens import save_tokenizer
-from protray.seq.alphabet import N_AA
-from protray.training.language_model.masked_lm import fit
-from protray.training.world import World
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from protray.plm.corpus import Corpus
+    from protray.training.world import World
 
 log = logging.getLogger(__name__)
 
 SCORED_PROTEINS, SCORED_LENGTH = 200, 500  # of held-out clusters; a map costs one pass per residue
+TRIAL_STEPS, TRIAL_SEQUENCES = 5, 4096  # between two points of the curve, and made up, when a plan times the loop
 
 
-@remote.kept()
-def pretrain(run: PretrainRun) -> dict:
-    """Do whatever is missing in ``run.out`` and return the content of ``model/pretraining.json``, and ``mlflow_ui``.
+@dataclass(frozen=True, kw_only=True)
+class PretrainRun(TrainingSettings):
+    """What to read, and where to write; give `held_out` or `clusters`, so that there is something to validate on."""
 
-    Raises
-    ------
-    ValueError
-        For unusable settings or input, a folder that belongs to other ones, or a loss that is not finite any more.
-    """
-    run.check()
-    facts = run.finished()
-    if not facts:
-        check_held_out(run)
-    check_same_settings(run)
-    if facts:
-        log.info("%s holds this run, finished; nothing to compute", run.out)
-        return facts | {"mlflow_ui": Tracker.open(run.mlflow, run.experiment, run.out).ui()}
-    cluster = start_ray()
-    try:
-        check_shared(cluster, run.out)
-        job_plan = make_plan(run, cluster)
-        log.info("%s", plan.describe(job_plan))
-        with tracked(run) as (tracker, run_id):
-            folder = (run.out / "cache" / f"corpus-{run.corpus_digest()}").resolve()
-            with Progress("corpus") as progress:
-                corpus = encode_corpus(run, folder, progress)
-            state = train_model(run, job_plan, folder, tracker, run_id)
-            return write_results(run, job_plan, folder, corpus, state, tracker, run_id)
-    finally:
-        stop_ray(cluster)
+    fasta: tuple[Location, ...]
+    """FASTA files or folders of them (plain, .gz, .xz, .bz2)."""
+    held_out: tuple[Location, ...] = ()
+    """FASTA files of proteins to score the maps on; the first is also the validation set.  Their ids never train."""
+    clusters: Location | None = None
+    """Without --held-out: table `representative<TAB>member` of MMseqs2; some clusters of it are the validation set."""
+    held_out_share: float = 0.01
+    """Share of --clusters that is held out."""
+    exclude: Location | None = None
+    """Text file with ids to leave out of training, such as relatives of the held-out proteins."""
+    min_length: int = 30
+    """Residues; shorter sequences are left out."""
+    out: Location = Location("runs/bert")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    lm: MaskedLmConfig = field(default_factory=MaskedLmConfig)
 
-
-def check_held_out(run: PretrainRun) -> None:
-    """Raise ValueError, better now than after the corpus is encoded, for a file without a usable protein."""
-    for path in run.held_out:
-        read_corpus([path], run.min_length)
-
-
-def make_plan(run: PretrainRun, cluster: Cluster) -> plan.Plan:
-    stage = plan.trainer("pre-training", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
-    return plan.make_plan([stage], cluster.nodes)
+    def check(self) -> None:
+        super().check()
+        if bool(self.held_out) == bool(self.clusters):
+            raise ValueError(
+                "validation needs proteins that never train: give exactly one of --held-out FILE.fasta and "
+                "--clusters TABLE, the representative<TAB>member table of `mmseqs easy-linclust`"
+            )
+        for place in (*self.fasta, *self.held_out, *filter(None, (self.clusters, self.exclude))):
+            if not place.path.exists():
+                raise ValueError(f"{place}: no such file or folder")
+        names = [place.path.stem for place in self.held_out]
+        if len(set(names)) < len(names):
+            raise ValueError(f"scores are named after the --held-out files, but two of {names} are the same")
+        if not 0 < self.held_out_share < 1:
+            raise ValueError(f"--held-out-share must lie between 0 and 1, got {self.held_out_share}")
+        self.lm.check_workers(self.workers)
 
 
-def train_model(run: PretrainRun, job_plan: plan.Plan, folder: Path, tracker: Tracker, run_id: str) -> dict:
-    """Train, or go on from the last checkpoint; every report goes to MLflow and the log.  Returns the last state."""
-    stage = job_plan["pre-training"]
-    workers = Workers.of(stage, job_plan.threads("pre-training"))
-    with Progress("pre-training") as progress:
+@dataclass(frozen=True)
+class Inputs:
+    """What the trainers read."""
 
-        def on_report(metrics: dict) -> None:
-            perplexity = metrics.get("validation/perplexity")
-            progress(metrics["step"], run.lm.steps, f"validation perplexity {perplexity:.3f}" if perplexity else "")
-            if perplexity:
-                log.info("%s", ", ".join(f"{name} {value:.5g}" for name, value in metrics.items()))
-                track_point(tracker, run_id, metrics)
-
-        held_out = str(run.held_out[0].resolve()) if run.held_out else None
-        settings = {"lm": asdict(run.lm), "corpus": str(folder), "held_out": held_out, "min_length": run.min_length}
-        return train(
-            _loop, settings, name=run_name(run, folder), storage=run.out / "cache", workers=workers, on_report=on_report
-        )
+    corpus: Location
+    summary: dict  # content of its corpus.json
 
 
-def run_name(run: PretrainRun, folder: Path) -> str:
-    """Of the training, whose checkpoints are in a folder of that name."""
-    return "pretrain-" + digest([run.fixed(), folder.name])
+def identity(run: PretrainRun) -> dict:
+    for place in run.held_out:
+        read_held_out(place, run.min_length)  # better an error now than after the corpus is encoded
+    free = ("checkpoint_every",)
+    return {
+        "corpus": corpus_digest(run),
+        "lm": {name: value for name, value in asdict(run.lm).items() if name not in free},
+    }
 
 
-def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
-    setup_worker_logging()
-    config = MaskedLmConfig(**settings["lm"])
-    folder = remote.pull(Path(settings["corpus"]))
-    corpus = open_corpus(folder, "train")
-    if settings["held_out"]:
-        held_out = read_corpus([Path(settings["held_out"])], settings["min_length"])
+def corpus_digest(run: PretrainRun) -> str:
+    """Of all that the encoded corpus and the validation set depend on: the content of every file."""
+    from protray.seq.fasta import fasta_files
+
+    folders = [[place.path for place in places] for places in (run.fasta, run.held_out) if places]
+    groups = [[Location(file) for file in fasta_files(paths)] for paths in folders]
+    groups += [[place] for place in (run.clusters, run.exclude) if place]
+    share = (run.held_out_share, run.lm.seed) if run.clusters else None  # which clusters are held out
+    return digest([[content_digest(files) for files in groups], run.min_length, share])
+
+
+def read_held_out(place: Location, min_length: int) -> "Corpus":
+    from protray.plm.corpus import read_corpus
+
+    return read_corpus([place.path], min_length)
+
+
+def prepare(run: PretrainRun, context: Context) -> Inputs:
+    """Encode the corpus, where that is not done."""
+    from protray.pipelines.language_model.corpus import encode_corpus
+
+    return Inputs(*encode_corpus(run, run.out / "cache" / f"corpus-{corpus_digest(run)}"))
+
+
+def stages(run: PretrainRun, inputs: Inputs | None) -> list[Stage]:
+    return [Stage(JOB.name, digest(identity(run)), run.lm.steps, f"steps of {run.lm.tokens_per_step} tokens")]
+
+
+def settings(run: PretrainRun, inputs: Inputs) -> dict:
+    held_out = run.held_out[0] if run.held_out else None
+    return {"lm": run.lm, "corpus": inputs.corpus, "held_out": held_out, "min_length": run.min_length}
+
+
+def trial(run: PretrainRun, stage: Stage) -> dict:
+    """Made-up sequences as long as those of the input, and a point of the curve after few steps."""
+    share = TRIAL_STEPS / run.lm.report_every
+    few = replace(
+        run.lm, report_every=TRIAL_STEPS, checkpoint_every=TRIAL_STEPS, compile=False,
+        validation_sequences=max(1, round(share * run.lm.validation_sequences)),
+    )  # fmt: skip
+    return {"lm": few, "corpus": made_up(run), "held_out": None, "min_length": run.min_length}
+
+
+def made_up(run: PretrainRun) -> "Corpus":
+    """Sequences as long as those of the input."""
+    import numpy as np
+
+    from protray.data.lengths import read_lengths
+    from protray.plm.corpus import Corpus, pack
+    from protray.seq.alphabet import N_AA
+    from protray.seq.fasta import fasta_files
+
+    lengths, rng = read_lengths(fasta_files([place.path for place in run.fasta])), np.random.default_rng(0)
+    usable = lengths.residues[lengths.residues >= run.min_length]
+    if not len(usable):
+        raise ValueError(f"no sequence of {lengths.total:.0f} has {run.min_length} residues")
+    codes = [rng.integers(0, N_AA, length, dtype=np.uint8) for length in rng.choice(usable, TRIAL_SEQUENCES).tolist()]
+    return Corpus([pack([str(number) for number in range(TRIAL_SEQUENCES)], codes)])
+
+
+def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    from protray.plm.corpus import Corpus, open_corpus
+    from protray.plm.steps import steps, validation_batches
+    from protray.training.language_model.masked_lm import fit
+
+    config = settings["lm"]
+    if isinstance(settings["corpus"], Corpus):  # a plan's
+        corpus = held_out = settings["corpus"]
     else:
-        held_out = open_corpus(folder, "held-out")
+        folder = settings["corpus"].fetch()
+        corpus = open_corpus(folder, "train")
+        given = settings["held_out"]
+        held_out = read_held_out(given, settings["min_length"]) if given else open_corpus(folder, "held-out")
+    if resume and world.rank == 0:
+        log.info("pre-training goes on at step %d of %d", resume["position"]["step"], config.steps)
 
     def mine(epoch: int, index: int):  # noqa: ANN202
         return steps(corpus, config, epoch, index, world.rank, world.size)
 
-    if resume and world.rank == 0:
-        log.info("pre-training goes on at step %d of %d", resume["position"]["step"], config.steps)
     fit(config, mine, validation_batches(held_out, config), report, resume, world)
 
 
-def write_results(
-    run: PretrainRun, job_plan: plan.Plan, corpus: Path, summary: dict, state: dict, tracker: Tracker, run_id: str
-) -> dict:
-    """Write model, scores and curve, and remove the checkpoints."""
-    folder = run.out / "model"
-    save_model(run.lm, state["model"], folder)
-    remote.push(folder)
+def note(metrics: dict) -> str:
+    perplexity = metrics.get("validation/perplexity")
+    return f"validation perplexity {perplexity:.3f}" if perplexity else ""
+
+
+def finish(run: PretrainRun, inputs: Inputs, state: dict, context: Context) -> dict:
+    """Write model, scores and curve."""
+    from protray.cluster.train.driver import track_point
+    from protray.plots.language_model.pretraining import pretraining_figure
+
+    tracker, run_id, model = context.tracker, context.run_id, run.out / "model"
+    save_model(run.lm, state["model"], model)
     history = state["position"]["history"]
     for point in history:  # what a dead driver may have missed; steps that are there stay as they are
         track_point(tracker, run_id, point)
-    scores = score_maps(run, job_plan, corpus, folder, summary["amino_acids"])
+    scores = score_maps(run, inputs, context)
     for name, values in scores.items():
         log.info("maps of %s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
         tracker.log(run_id, {f"maps/{name}/{key}": value for key, value in values.items()}, step=run.lm.steps)
-    draw_curve(history, next(iter(scores.values()))["frequency_perplexity"], run.out / "curve.png")
+    figure = pretraining_figure(history, next(iter(scores.values()))["frequency_perplexity"])
+    with (run.out / "curve.png").writing() as path:
+        figure.savefig(path, dpi=150, format="png")
     tracker.artifact(run_id, run.out / "curve.png")
-    tracker.artifact(run_id, folder, "model")
-    facts = {
+    tracker.artifact(run_id, model, "model")
+    return {
         "lm": asdict(run.lm),
-        "files": [path.name for path in (*run.fasta, *run.held_out)],
-        "corpus": {name: summary[name] for name in ("sequences", "residues", "left_out")},
-        "metrics": finite(history[-1]),
+        "files": [place.name for place in (*run.fasta, *run.held_out)],
+        "corpus": {name: inputs.summary[name] for name in ("sequences", "residues", "left_out")},
+        "history": history,
         "maps": scores,
     }
-    remote.push(run.out)  # all that the next file says is finished
-    write_json(folder / "pretraining.json", facts)
-    remote.remove(run.out / "cache" / run_name(run, corpus))
-    return facts | {"mlflow_ui": tracker.ui()}
 
 
-def save_model(config: MaskedLmConfig, weights: dict, folder: Path) -> None:
+def save_model(config: MaskedLmConfig, weights: dict, folder: Location) -> None:
     """Write model and tokenizer, so that ``AutoModelForMaskedLM.from_pretrained(folder)`` reads them."""
+    from protray.plm.architecture import build_model
+    from protray.plm.tokens import save_tokenizer
+
     model = build_model(config)
     model.load_state_dict(weights)
     for weight in model.parameters():  # float16 on disk, read back in float32; buffers (rotary rates) stay exact
         weight.data = weight.data.half()
-    model.save_pretrained(folder)
-    save_tokenizer(folder)
+    with folder.writing() as place:
+        model.save_pretrained(place)
+        save_tokenizer(place)
 
 
-def score_maps(run: PretrainRun, job_plan: plan.Plan, corpus: Path, model: Path, counts: list[int]) -> dict:
+def score_maps(run: PretrainRun, inputs: Inputs, context: Context) -> dict[str, dict]:
     """Name of a held-out set -> how well maps of one mask per position tell its residues; one Ray task for each."""
-    stage = job_plan["pre-training"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_score)
-    threads, on_gpu = job_plan.threads("pre-training"), stage.gpus_per_worker > 0
-    sets = {path.stem: str(path.resolve()) for path in run.held_out} or {"held-out": None}
-    results = {
-        name: task.remote(
-            str(model.resolve()), path or str(corpus), path is None, run.min_length, counts, threads, on_gpu
-        )
-        for name, path in sets.items()
-    }
-    return {name: ray.get(result) for name, result in results.items()}
+    import ray
+
+    stage = context.plan[JOB.name]
+    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(score)
+    device = "cuda" if stage.gpus_per_worker else "cpu"
+    sets = {place.path.stem: place for place in run.held_out} or {"held-out": None}
+    results = [task.remote(run, inputs, place, context.plan.threads(JOB.name), device) for place in sets.values()]
+    return dict(zip(sets, ray.get(results), strict=True))
 
 
-def _score(model: str, source: str, encoded: bool, min_length: int, counts: list[int], threads: int, gpu: bool) -> dict:
+def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, threads: int, device: str) -> dict:
+    """Ray task: exact maps, in float32, of held-out proteins."""
+    import numpy as np
     import torch
 
+    from protray.plm.corpus import open_corpus
+    from protray.plm.masked import load, map_quality
+    from protray.seq.alphabet import N_AA
+
     torch.set_num_threads(threads)
-    if encoded:
-        proteins = _sample(open_corpus(remote.pull(Path(source)), "held-out"))
-    else:
-        held_out = read_corpus([Path(source)], min_length)
-        proteins = [held_out.codes(m) for m in range(len(held_out))]
-    lm = load(str(remote.pull(Path(model))), device="cuda" if gpu else "cpu")
-    reading = Reading("bfloat16" if has_bf16() else "float32")
-    return asdict(map_quality(lm, proteins, reading)) | frequency_quality(proteins, np.array(counts[:N_AA]))
+    if held_out:
+        corpus = read_held_out(held_out, run.min_length)
+        proteins = [corpus.codes(m) for m in range(len(corpus))]
+    else:  # some, by the hashes of their ids, cut to a length that maps can be computed of
+        corpus = open_corpus(inputs.corpus.fetch(), "held-out")
+        rows = np.argsort(corpus.ids(), kind="stable")[:SCORED_PROTEINS]
+        proteins = [corpus.codes(m)[:SCORED_LENGTH] for m in rows]
+    lm = load(str((run.out / "model").fetch()), device=device)
+    return asdict(map_quality(lm, proteins)) | frequency_quality(
+        proteins, np.array(inputs.summary["amino_acids"][:N_AA])
+    )
 
 
-def _sample(corpus: Corpus) -> list[np.ndarray]:
-    """Some proteins, by the hashes of their ids, cut to a length that maps can be computed of."""
-    rows = np.argsort(corpus.ids(), kind="stable")[:SCORED_PROTEINS]
-    return [corpus.codes(m)[:SCORED_LENGTH] for m in rows]
-
-
-def frequency_quality(proteins: list[np.ndarray], counts_A: np.ndarray) -> dict[str, float]:
+def frequency_quality(proteins: "list[np.ndarray]", counts_A: "np.ndarray") -> dict[str, float]:
     """The same scores for a guess that knows only how frequent each amino acid is in the training sequences."""
+    import numpy as np
+
+    from protray.seq.alphabet import N_AA
+
     codes = np.concatenate(proteins)
     codes = codes[codes < N_AA]
     prob_A = (counts_A + 1) / (counts_A.sum() + N_AA)
@@ -213,20 +261,17 @@ def frequency_quality(proteins: list[np.ndarray], counts_A: np.ndarray) -> dict[
     return {"frequency_perplexity": perplexity, "frequency_top1": float((codes == prob_A.argmax()).mean())}
 
 
-def draw_curve(history: list[dict], baseline: float, path: Path) -> None:
-    from protray.plots.language_model.pretraining import pretraining_figure  # matplotlib is slow to import
+def show(run: PretrainRun, facts: dict) -> None:
+    """Say how good the model is, and where it lies."""
+    for name, scores in facts["maps"].items():
+        plain = f"perplexity {scores['frequency_perplexity']:.2f}, top-1 {scores['frequency_top1']:.3f}"
+        print(f"{name}: {scores['proteins']} proteins, one mask per position, against amino-acid frequencies ({plain})")
+        print(f"  perplexity {scores['perplexity']:.2f}, top-1 {scores['top1']:.3f}")
+    print(f"model   {run.out / 'model'}\ncurve   {run.out / 'curve.png'}\nMLflow  {facts['mlflow_ui']}")
 
-    pretraining_figure(history, baseline).savefig(path, dpi=150)
 
-
-def tracked(run: PretrainRun) -> AbstractContextManager[tuple[Tracker, str]]:
-    """MLflow with the run of this job."""
-    return Tracker.job(
-        run.mlflow,
-        run.experiment,
-        run.out,
-        key="pretrain-" + digest(run.fixed()),
-        name=f"pretrain {run.lm.size}",
-        params=run.fixed(),
-        tags=run_info.common_tags(run.lm.seed, run.corpus_digest(), run.workers),
-    )
+JOB = TrainingJob(
+    name="pretrain", seed=lambda run: run.lm.seed, digest=corpus_digest, identity=identity, prepare=prepare,
+    stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["position"]["step"],
+)  # fmt: skip

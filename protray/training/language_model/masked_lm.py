@@ -77,9 +77,10 @@ def fit(
     """Train and return the model.
 
     `steps(epoch, index)` yields this worker's share of the steps from there on.  All workers call
-    `report(metrics, state)` together: every `report_every` steps with metrics, every `checkpoint_every` steps with a
-    state, at the end with both; metrics of a checkpoint alone are ``{"step"}``.  A state given back as `resume`
-    continues exactly there, sums since the last report included: a step has no randomness but that of its batches.
+    `report(metrics, state)` together after every step: every `report_every` steps with metrics, every
+    `checkpoint_every` steps with a state, at the end with both, else with ``step`` and ``of`` alone.  A state given
+    back as `resume` continues exactly there, sums since the last report included: a step has no randomness but that
+    of its batches.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def fit(
             )
         at.step, at.epoch, at.index = at.step + 1, share.epoch, share.index + 1
         at.residues, at.nonfinite = at.residues + residues, at.nonfinite + (not found)
-        metrics: dict[str, float] = {"step": at.step}
+        metrics: dict[str, float] = {"step": at.step, "of": config.steps}
         if at.step % config.report_every == 0 or at.step == config.steps:
             speed = (at.residues - residues_then) / (time.monotonic() - clock)
             metrics |= {"train/epoch": at.epoch, "train/residues": at.residues} | _train_metrics(at.sums)
@@ -132,8 +133,7 @@ def fit(
         state = None
         if at.step % config.checkpoint_every == 0 or at.step == config.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": asdict(at)}
-        if state or len(metrics) > 1:
-            report(metrics, state)
+        report(metrics, state)
     return model
 
 
