@@ -3,7 +3,7 @@
 Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.alphabet import encode
 
+COLUMNS = ["id", "sequence", "index", "backbone_cA", "split"]  # what is read of them
 FOLDER = "structures"  # of the parts in a dataset of jobs/prepare_structures.py
 SCALE = 100  # stored integers per Å
 MISSING = np.int16(-32768)  # stored in place of each coordinate of an atom that the file lacks
@@ -56,6 +57,17 @@ class Structures:
         rows = slice(self.starts[m], self.starts[m + 1])
         return StructureChain(self.ids[m], self.codes_R[rows], self.index_R[rows], self.ca_R3[rows])
 
+    def select(self, ids: Collection[str]) -> "Structures":
+        """The chains of these ids, in the order they have here; ValueError for an id that none has."""
+        if unknown := sorted(set(ids) - set(self.ids)):
+            raise ValueError(f"no chain is called {unknown[0]!r}")
+        wanted = set(ids)
+        kept_N = np.array([name in wanted for name in self.ids], bool)
+        kept_R = np.repeat(kept_N, self.lengths)
+        starts = np.concatenate([[0], np.cumsum(self.lengths[kept_N])]).astype(np.int64)
+        names = [name for name in self.ids if name in wanted]
+        return Structures(names, self.codes_R[kept_R], self.index_R[kept_R], self.ca_R3[kept_R], starts)
+
 
 def read_structures(path: str | Path | None = None, split: str | None = None) -> Structures:
     """Read the chains of a dataset, sorted by id.
@@ -75,11 +87,20 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
     if split not in (None, *SPLITS):
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     source = "the bundled sample" if path is None else str(path)
-    structures = gather(_of_split(table, split) for table in (_sample() if path is None else _dataset(Location(path))))
+    structures = gather(
+        _of_split(table, split) for table in (_sample() if path is None else _dataset(Location(path), COLUMNS))
+    )
     if not len(structures):
         more = f" of the split {split!r}; with more clusters, or another --seed, it would have one" if split else ""
         raise ValueError(f"{source} holds no chain{more}")
     return structures
+
+
+def read_chain_clusters(path: str | Path | None = None) -> dict[str, str]:
+    """Read the cluster of each chain of a dataset; `path` and errors as in `read_structures`."""
+    columns = ["id", "cluster"]
+    tables = [_read_sample(columns)] if path is None else _dataset(Location(path), columns)
+    return {row["id"]: row["cluster"] for table in tables for row in table.to_pylist()}
 
 
 def gather(tables: Iterable[pa.Table]) -> Structures:
@@ -109,21 +130,25 @@ def stored_backbone(values: np.ndarray) -> np.ndarray:
 
 def _sample() -> Iterator[pa.Table]:
     """The sample as tables of the columns used here; its chains have no breaks, so that `index` counts from 0."""
-    from protray.data.sample import SAMPLE
-
-    table = pq.read_table(SAMPLE, columns=["id", "sequence", "split", "backbone_cA"])
+    table = _read_sample(["id", "sequence", "split", "backbone_cA"])
     index = pa.array([range(len(sequence)) for sequence in table["sequence"].to_pylist()], pa.list_(pa.int32()))
     yield table.append_column("index", index)
 
 
-def _dataset(folder: Location) -> Iterator[pa.Table]:
+def _read_sample(columns: list[str]) -> pa.Table:
+    from protray.data.sample import SAMPLE
+
+    return pq.read_table(SAMPLE, columns=columns)
+
+
+def _dataset(folder: Location, columns: list[str]) -> Iterator[pa.Table]:
     if not (folder / "dataset.json").is_file():
         raise ValueError(f"{folder} is no complete dataset of jobs/prepare_structures.py: it holds no dataset.json")
     parts = folder / FOLDER
     if not parts.is_dir():
         raise ValueError(f"{folder} holds no {FOLDER}/: it is a dataset of another job; use jobs/prepare_structures.py")
     for file in parts.files("*.parquet"):
-        table = read_parquet(file, ["id", "sequence", "index", "backbone_cA", "split"])
+        table = read_parquet(file, columns)
         schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in table.column_names]), str(file))
         yield table
 

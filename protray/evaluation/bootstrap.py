@@ -1,9 +1,11 @@
-"""Percentile bootstrap over proteins.
+"""Percentile bootstrap over proteins, or over clusters of related ones.
 
 Proteins are the unit that is drawn: residues of one protein are not independent.
 
-Shape key:  B proteins of a set   D draws
+Shape key:  B proteins of a set   C clusters of them   D draws
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,3 +77,22 @@ def paired_interval(
             f"a paired interval needs the same proteins twice, got {len(values_B)} and {len(reference_B)} values"
         )
     return interval(values_B - reference_B, draws=draws, level=level, seed=seed)
+
+
+def cluster_interval(
+    values_B: np.ndarray, clusters_B: Sequence[str], *, draws: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean of `values_B` where whole clusters of related proteins are drawn.
+
+    Relatives are easy or hard together, so single proteins say less than their number suggests.  Where each protein is
+    its own cluster, this is `interval`, up to the order of drawing.
+
+    Parameters
+    ----------
+    clusters_B : sequence of str
+        Name of each protein's cluster.
+    """
+    _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
+    sizes_C = np.bincount(place_B)
+    means_C = np.bincount(place_B, weights=values_B) / sizes_C
+    return interval(means_C, weights_B=sizes_C, draws=draws, level=level, seed=seed)

@@ -1,17 +1,20 @@
-"""What the trials of a sweep say: table, main effects, Pareto front, and whether seeds differ as much as settings.
+"""What the trials of a sweep say: table, main effects, Pareto front; all on the proteins that choose.
 
-Shape key:  B validation proteins
+`protray.evaluation.sweep_comparison` holds what was chosen against the paper's point, on the proteins that confirm.
+
+Shape key:  B validation proteins of one half
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist, fmean, variance
+from statistics import fmean, variance
 from typing import Any, Literal
 
 import numpy as np
 
-from protray.evaluation.bootstrap import interval, paired_interval
+from protray.evaluation.bootstrap import cluster_interval
+from protray.evaluation.sweep_halves import HALVES, Half, ids_of
 
 Row = dict[str, Any]
 Mode = Literal["max", "min"]
@@ -23,38 +26,61 @@ BINS = 3  # of a setting with more values
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One finished trial on the validation split."""
+    """One finished trial; `score` and `objectives` are of the choosing half of the validation split."""
 
     name: str
     point: Point  # setting -> value
     seed: int
     score: float
-    values: Mapping[str, float]  # protein id -> its score; `score` is their mean
+    values: Mapping[str, float]  # protein id -> its score, both halves
+    clusters: Mapping[str, str] = field(default_factory=dict)  # of all validation proteins; default: each its own
     objectives: Mapping[str, float] = field(default_factory=dict)  # of two kinds of proteins, say
     paper: bool = False
+
+    def ids(self, half: Half) -> list[str]:
+        """The scored proteins of one half, sorted."""
+        clusters = self.clusters or dict.fromkeys(self.values, "")
+        return [name for name in ids_of(half, clusters) if name in self.values]
 
     def array(self, ids: Sequence[str]) -> np.ndarray:
         """Scores in the order of `ids`, shape (B,)."""
         return np.array([self.values[name] for name in ids])
 
+    def clusters_of(self, ids: Sequence[str]) -> list[str]:
+        """Clusters in the order of `ids`."""
+        return [self.clusters.get(name) or name for name in ids]
+
+
+def half_sizes(trial: Scored) -> Row:
+    """Half -> how many ``proteins`` and ``clusters`` it has."""
+    found: Row = {}
+    for half in HALVES:
+        ids = trial.ids(half)
+        found[half] = {"proteins": len(ids), "clusters": len(set(trial.clusters_of(ids)))}
+    return found
+
 
 def trial_rows(trials: Sequence[Scored], mode: Mode) -> list[Row]:
     """One row per trial, best first: score and its interval, and the paired difference to the paper's point and its.
 
-    Both intervals are 95 % bootstrap intervals over proteins.
+    Both intervals are 95 % bootstrap intervals over clusters of the choosing half, ``n`` proteins.
     """
     paper = next((trial for trial in trials if trial.paper), None)
     rows = []
     for trial in sorted(trials, key=lambda trial: trial.score, reverse=mode == "max"):
-        ids = sorted(trial.values)
-        scores_B = trial.array(ids)
+        ids = trial.ids("choosing")
+        scores_B, clusters_B = trial.array(ids), trial.clusters_of(ids)
         row: Row = {"name": trial.name, "paper": trial.paper, "point": dict(trial.point), "n": len(ids)}
-        row |= {"score": trial.score, "ci95": _pair(interval(scores_B)), "objectives": dict(trial.objectives)}
+        row |= {
+            "score": trial.score,
+            "ci95": pair(cluster_interval(scores_B, clusters_B)),
+            "objectives": dict(trial.objectives),
+        }
         row |= {"gain": None, "gain_ci95": None}
         if paper is not None and not trial.paper:
             paper_B = paper.array(ids)
             row["gain"] = float((scores_B - paper_B).mean())
-            row["gain_ci95"] = _pair(paired_interval(scores_B, paper_B))
+            row["gain_ci95"] = pair(cluster_interval(scores_B - paper_B, clusters_B))
         rows.append(row)
     return rows
 
@@ -101,79 +127,6 @@ def pareto_front(trials: Sequence[Scored], names: tuple[str, str]) -> list[int]:
     ]
 
 
-def repeat_rows(repeats: Sequence[Scored], mode: Mode) -> list[Row]:
-    """One row per point that was trained with several fresh seeds: mean, spread, and the difference to the paper's.
-
-    ``gain_seeds`` is the 95 % interval of the difference of the means over seeds, by Student's t with the pooled
-    variance of all points; ``gain_proteins`` that over proteins, whose scores are first averaged over seeds.  A point
-    is ``better`` where both exclude 0: the difference is then larger than seeds and the choice of proteins explain.
-    """
-    groups: dict[str, list[Scored]] = {}
-    for trial in repeats:
-        groups.setdefault(repr(sorted(trial.point.items())), []).append(trial)
-    several = {name: group for name, group in groups.items() if len(group) > 1}
-    if not several:
-        return []
-    freedom = sum(len(group) - 1 for group in several.values())
-    pooled = sum(variance([one.score for one in group]) * (len(group) - 1) for group in several.values()) / freedom
-    paper = next((group for group in several.values() if group[0].paper), None)
-    rows = []
-    for group in several.values():
-        scores = [one.score for one in group]
-        row: Row = {"name": group[0].name.rsplit(" seed=", 1)[0], "paper": group[0].paper, "scores": scores}
-        row |= {"mean": fmean(scores), "sd": math.sqrt(variance(scores)), "pooled_sd": math.sqrt(pooled)}
-        row |= {"gain": None, "gain_seeds": None, "gain_proteins": None, "better": None}
-        if paper is not None and not group[0].paper:
-            ids = sorted(group[0].values)
-            ours_B, paper_B = (np.mean([one.array(ids) for one in which], axis=0) for which in (group, paper))
-            gain = fmean(scores) - fmean(one.score for one in paper)
-            half = student_t(0.975, freedom) * math.sqrt(pooled * (1 / len(group) + 1 / len(paper)))
-            over = paired_interval(ours_B, paper_B)
-            row |= {"gain": gain, "gain_seeds": [gain - half, gain + half], "gain_proteins": _pair(over)}
-            sign = 1 if mode == "max" else -1
-            row["better"] = all(sign * low > 0 for low in (gain - half, gain + half, *over))
-        rows.append(row)
-    return sorted(rows, key=lambda row: row["mean"], reverse=mode == "max")
-
-
-def student_t(share: float, freedom: int) -> float:
-    """Quantile of Student's t distribution, within 1 % from 3 degrees of freedom on.
-
-    References
-    ----------
-    .. [AbramowitzStegun1964] Handbook of Mathematical Functions, 26.7.5, three terms.
-    """
-    z, v = NormalDist().inv_cdf(share), freedom
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / v + second / v**2 + third / v**3
-
-
-def verdict(rows: Sequence[Row], metric: str) -> str:
-    """The sentence that matters: is the best point better than the paper's by more than seeds differ?"""
-    others = [row for row in rows if not row["paper"] and row["gain"] is not None]
-    if not others:
-        return (
-            "Neither the paper's point nor any other was trained with several seeds, so nothing can be said of chance."
-        )
-    best, n = others[0], len(others[0]["scores"])
-    low, high = best["gain_seeds"]
-    compared = (
-        f"With {n} fresh seeds each, the best point ({best['name']}) differs from the paper's by {best['gain']:+z.4f} "
-        f"in {metric}, one training from another of the same point by {best['pooled_sd']:.4f} (standard deviation over "
-        f"seeds)"
-    )
-    intervals = (
-        f"(95 % interval over seeds {low:+z.4f} to {high:+z.4f}, over proteins {best['gain_proteins'][0]:+z.4f} to "
-        f"{best['gain_proteins'][1]:+z.4f})"
-    )
-    if best["better"]:
-        return f"{compared}: better, by more than either seeds or the choice of proteins explain {intervals}."
-    if low <= 0 <= high:
-        return f"{compared}: not more than the seeds can explain {intervals}."
-    return f"{compared}: more than seeds explain, but no gain that other proteins would be sure to show {intervals}."
-
-
-def _pair(bounds: tuple[float, float]) -> list[float | None]:
+def pair(bounds: tuple[float, float]) -> list[float | None]:
+    """An interval for JSON, which has no nan."""
     return [None if math.isnan(bound) else bound for bound in bounds]

@@ -202,9 +202,8 @@ def test_score_net(here, tmp_path) -> None:
     """10 steps with a point of the curve at each fifth, which scores 120 chains at one level and 32 crops of 16."""
     from dataclasses import replace
 
-    from test_score_net_job import TINY
-
     from protray.pipelines.structure.score_net_plan import evaluations, stages
+    from test_score_net_job import TINY
 
     run = replace(TINY, out=tmp_path / "out")
     lines = by_name(stages(run).lines)
@@ -222,6 +221,7 @@ def test_score_net(here, tmp_path) -> None:
 def test_pretrain(here, fasta, tmp_path) -> None:
     from protray.pipelines.language_model.pretrain_plan import stages
     from protray.pipelines.language_model.pretrain_run import PretrainRun
+
     from protray.plm.pretraining import MaskedLmConfig
 
     held_out = tmp_path / "held.fasta"

@@ -84,7 +84,7 @@ def test_best_points_get_fresh_seeds(finished) -> None:
     metrics = json.loads((finished / "out" / "metrics.json").read_text())
     assert {row["name"] for row in metrics["repeats"]} == {"paper: x=0", "x=1", "x=2"}
     assert all(len(row["scores"]) == 2 for row in metrics["repeats"])
-    assert metrics["repeats"][0]["better"] and "better" in metrics["verdict"]
+    assert metrics["repeats"][0]["better"] and "is better than the paper's" in metrics["conclusion"]
     assert "<html" in (finished / "out" / "report.html").read_text()
 
 

@@ -10,10 +10,11 @@ from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.cluster.tuning.space import replaced
 from protray.cluster.tuning.sweep_plan import trial_of
-from protray.cluster.tuning.trial import Outcome, Trial, read_record, run_trial
+from protray.cluster.tuning.trial import Outcome, Record, Trial, read_record, run_trial
 from protray.data.arrow import write_arrow
 from protray.data.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
+from protray.evaluation.sweep_halves import Half, ids_of
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.pipelines.secondary import sweep_distil
@@ -48,13 +49,29 @@ def run(shared: sweep_distil.Shared, folder: Path, report=lambda *_: None):  # n
     return run_trial(sweep_distil, TRIAL, settings_of(shared), shared, "validation/q3", folder, report)
 
 
-def test_distil_trial_scores_the_validation_split(shared, tmp_path) -> None:
+def mean_of(half: Half, record: Record) -> float:
+    return float(np.mean([record.values[name] for name in ids_of(half, record.clusters)]))
+
+
+def test_no_training_of_a_sweep_sees_the_confirming_half_or_the_test_split() -> None:
+    before = tiny_proteins()
+    after = sweep_distil.split_by_halves(before)
+    rows = before.of_split("validation").tolist()
+    clusters = {before.ids[row]: before.table["cluster"][row].as_py() for row in rows}
+    for half, split in (("choosing", "validation"), ("confirming", "test")):
+        assert [after.ids[row] for row in after.of_split(split)] == ids_of(half, clusters)
+    assert after.of_split("train").tolist() == before.of_split("train").tolist()
+    assert after.table.drop_columns("split") == before.table.drop_columns("split") and after.maps is before.maps
+
+
+def test_distil_trial_scores_both_halves_and_is_chosen_on_one(shared, tmp_path) -> None:
     seen = []
     record = run(shared, tmp_path / "k", lambda step, metrics: seen.append((step, metrics["validation/q3"])))
     proteins = tiny_proteins()
-    wanted = {proteins.ids[row] for row in proteins.of_split("validation")}
-    assert record.values.keys() == wanted
-    assert record.score == pytest.approx(np.mean(list(record.values.values())))
+    rows = proteins.of_split("validation").tolist()
+    assert record.clusters == {proteins.ids[row]: proteins.table["cluster"][row].as_py() for row in rows}
+    assert record.values.keys() == record.clusters.keys()
+    assert record.score == pytest.approx(mean_of("choosing", record))
     assert record.score == pytest.approx(max(score for _, score in seen))  # the best epoch's weights are kept
     assert [step for step, _ in seen] == [1, 2, 3] == [point["step"] for point in record.history]
     assert "Q3 at > 60 homologs" in record.objectives
@@ -159,7 +176,8 @@ def test_score_trial(few, tmp_path) -> None:
         sweep_score, TRIAL, settings, shared, sweep_score.COMMON, tmp_path / "k",
         lambda step, metrics: seen.append((step, metrics[sweep_score.COMMON])),
     )  # fmt: skip
-    assert len(record.values) == 30 and record.score == pytest.approx(np.mean(list(record.values.values())))
+    assert len(record.values) == len(record.clusters) == 30
+    assert record.score == pytest.approx(mean_of("choosing", record)) != pytest.approx(mean_of("confirming", record))
     assert seen[-1][0] == 4 and [point["step"] for point in record.history] == [step for step, _ in seen]
     assert len(record.objectives) == 2
     json.dumps(record.history, allow_nan=False)

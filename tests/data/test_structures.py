@@ -8,7 +8,7 @@ import pytest
 from protray.data import schemas
 from protray.data.sample import SAMPLE
 from protray.data.structure_rows import pack_backbone
-from protray.data.structures import FOLDER, gather, read_structures, stored_backbone
+from protray.data.structures import FOLDER, gather, read_chain_clusters, read_structures, stored_backbone
 from protray.seq.alphabet import decode
 
 NAN = float("nan")
@@ -35,6 +35,22 @@ def test_splits_of_the_sample_are_disjoint_and_whole() -> None:
     assert len(set.union(*parts)) == 1000
 
 
+def test_select_keeps_chains_whole_and_in_order() -> None:
+    whole = read_structures(split="test")
+    some = whole.select([whole.ids[7], whole.ids[3]])
+    assert some.ids == [whole.ids[3], whole.ids[7]] and some.starts.tolist() == [0, *np.cumsum(whole.lengths[[3, 7]])]
+    for place, m in enumerate((3, 7)):
+        np.testing.assert_array_equal(some.chain(place).ca_L3, whole.chain(m).ca_L3)
+        np.testing.assert_array_equal(some.chain(place).codes_L, whole.chain(m).codes_L)
+    with pytest.raises(ValueError, match="no chain is called 'nobody'"):
+        whole.select(["nobody"])
+
+
+def test_clusters_of_the_sample() -> None:
+    rows = pq.read_table(SAMPLE, columns=["id", "cluster"]).to_pylist()
+    assert read_chain_clusters() == {row["id"]: row["cluster"] for row in rows}
+
+
 def row(id: str, sequence: str, ca_L3: list, split: str) -> dict:
     backbone_L43 = np.full((len(sequence), 4, 3), np.nan)
     backbone_L43[:, 1] = ca_L3
@@ -58,6 +74,7 @@ def test_a_dataset_of_several_parts_is_sorted_by_id(tmp_path) -> None:
         read_structures(tmp_path)
     (tmp_path / "dataset.json").write_text("{}")
     found = read_structures(tmp_path)
+    assert read_chain_clusters(tmp_path) == {name: name for name in "abd"}
     assert found.ids == ["a", "b", "d"]
     assert found.starts.tolist() == [0, 3, 4, 6]
     assert found.lengths.tolist() == [3, 1, 2]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from protray.evaluation import bootstrap
-from protray.evaluation.bootstrap import interval, paired_interval
+from protray.evaluation.bootstrap import cluster_interval, interval, paired_interval
 
 
 def test_fewer_than_two_proteins_give_no_interval() -> None:
@@ -63,3 +63,19 @@ def test_weights_are_drawn_with_their_values() -> None:
     assert interval(values_B, weights_B=weights_B) == (0.0, 1.0)
     assert interval(values_B, weights_B=weights_B, level=0.4) == (0.75, 0.75)
     assert interval(values_B, weights_B=np.array([2, 2])) == interval(values_B)
+
+
+def test_two_clusters_by_hand() -> None:
+    """Clusters (0, 0, 0) and (1) drawn twice: means 0, 1/4, 1 with shares 1/4, 1/2, 1/4."""
+    values_B, clusters_B = np.array([0.0, 1.0, 0.0, 0.0]), ["a", "b", "a", "a"]
+    assert cluster_interval(values_B, clusters_B) == (0, 1)
+    assert cluster_interval(values_B, clusters_B, level=0.4) == (0.25, 0.25)
+    assert np.isnan(cluster_interval(values_B, ["a"] * 4)).all()
+
+
+def test_relatives_widen_the_interval() -> None:
+    """25 clusters of 4 equal proteins say as much as 25 proteins; alone, each protein is a cluster."""
+    one_C = np.random.default_rng(0).normal(size=25)
+    values_B, names = np.repeat(one_C, 4), np.repeat([f"c{n:02d}" for n in range(25)], 4)
+    assert cluster_interval(values_B, names.tolist()) == pytest.approx(interval(one_C))
+    assert cluster_interval(one_C, [f"c{n:02d}" for n in range(25)]) == interval(one_C)

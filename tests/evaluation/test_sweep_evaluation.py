@@ -1,26 +1,28 @@
 """Numbers of a sweep by hand."""
 
-import math
+from dataclasses import replace
 
 import pytest
-from scipy import stats
 
 from protray.evaluation.sweep import (
     Scored,
+    half_sizes,
     levels,
     main_effects,
     pareto_front,
-    repeat_rows,
-    student_t,
     trial_rows,
-    verdict,
 )
+from protray.evaluation.sweep_halves import ids_of
+
+NAMES = {f"p{n}": f"p{n}" for n in range(6)}
+CHOOSING, CONFIRMING = ids_of("choosing", NAMES), ids_of("confirming", NAMES)
 
 
 def scored(a: float, b: str, values: list[float], seed: int = 0, paper: bool = False, **objectives: float) -> Scored:
-    named = {f"p{n}": value for n, value in enumerate(values)}
+    """A trial with `values` on the choosing half, and 0 on the three proteins of the other."""
+    named = dict(zip(CHOOSING, values, strict=False)) | dict.fromkeys(CONFIRMING, 0.0)
     return Scored(
-        name=f"a={a} b={b}" + (f" seed={seed}" if seed else ""), point={"a": a, "b": b}, seed=seed,
+        name=f"a={a} b={b}" + (f" seed={seed}" if seed else ""), point={"a": a, "b": b}, seed=seed, clusters=NAMES,
         score=sum(values) / len(values), values=named, objectives=objectives, paper=paper,
     )  # fmt: skip
 
@@ -28,6 +30,27 @@ def scored(a: float, b: str, values: list[float], seed: int = 0, paper: bool = F
 PAPER = scored(1.0, "x", [0.5, 0.6, 0.7], paper=True)
 BETTER = scored(2.0, "x", [0.7, 0.8, 0.9])
 WORSE = scored(1.0, "y", [0.4, 0.5, 0.3])
+
+
+def test_halves_keep_clusters_whole() -> None:
+    """100 clusters of three: 50 in each half; the order in which they are named does not matter."""
+    clusters = {f"p{n}": f"c{n // 3}" for n in range(300)}
+    choosing, confirming = ids_of("choosing", clusters), ids_of("confirming", clusters)
+    assert sorted(choosing + confirming) == sorted(clusters) and len(choosing) == 150
+    assert not {clusters[name] for name in choosing} & {clusters[name] for name in confirming}
+    assert ids_of("choosing", dict(reversed(clusters.items()))) == choosing
+
+
+def test_a_protein_without_a_cluster_is_its_own() -> None:
+    assert len(ids_of("choosing", dict.fromkeys("abcd", ""))) == 2
+    with pytest.raises(ValueError, match="the 2 validation proteins are in 1 clusters"):
+        ids_of("choosing", {"a": "c", "b": "c"})
+
+
+def test_half_sizes() -> None:
+    trial = replace(PAPER, clusters=NAMES | dict.fromkeys(CHOOSING[:2], CHOOSING[0]))
+    sizes = half_sizes(trial)
+    assert [sum(half[what] for half in sizes.values()) for what in ("proteins", "clusters")] == [6, 5]
 
 
 def test_rows_are_sorted_and_paired_with_the_paper() -> None:
@@ -60,46 +83,3 @@ def test_pareto_front() -> None:
     points = [(1, 3), (2, 2), (3, 1), (1, 1), (2, 2)]
     trials = [scored(n, "x", [0.5], deep=x, none=y) for n, (x, y) in enumerate(points)]
     assert pareto_front(trials, ("deep", "none")) == [0, 1, 2, 4]
-
-
-def repeated(paper: list[float], other: list[float]) -> list[Scored]:
-    """Three proteins at the score, and 0.1 below and above it."""
-
-    def one(a: float, seed: int, score: float) -> Scored:
-        return scored(a, "x", [score - 0.1, score, score + 0.1], seed=seed, paper=a == 1.0)
-
-    return [
-        *(one(1.0, seed, score) for seed, score in enumerate(paper, start=1)),
-        *(one(2.0, seed, score) for seed, score in enumerate(other, start=1)),
-    ]
-
-
-def test_a_difference_beyond_the_seeds() -> None:
-    """Means 0.5 and 0.6; both variances are 0.0001, so the pooled standard deviation is 0.01 with 4 degrees."""
-    rows = repeat_rows(repeated([0.49, 0.50, 0.51], [0.59, 0.60, 0.61]), "max")
-    assert [row["paper"] for row in rows] == [False, True]
-    assert rows[0]["pooled_sd"] == pytest.approx(0.01)
-    half = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2 / 3)
-    assert rows[0]["gain_seeds"] == pytest.approx([0.1 - half, 0.1 + half], rel=1e-3)
-    assert rows[0]["gain_proteins"] == pytest.approx([0.1, 0.1])
-    assert rows[0]["better"] and "better, by more than" in verdict(rows, "Q3")
-
-
-def test_a_difference_within_the_seeds() -> None:
-    rows = repeat_rows(repeated([0.45, 0.50, 0.55], [0.46, 0.51, 0.56]), "max")
-    assert not rows[0]["better"] and "not more than the seeds can explain" in verdict(rows, "Q3")
-
-
-def test_lower_is_better_where_the_mode_says_so() -> None:
-    rows = repeat_rows(repeated([0.59, 0.60, 0.61], [0.49, 0.50, 0.51]), "min")
-    assert not rows[0]["paper"] and rows[0]["better"]
-
-
-def test_without_repeats_nothing_is_claimed() -> None:
-    assert repeat_rows([PAPER], "max") == []
-    assert "nothing can be said" in verdict([], "Q3")
-
-
-@pytest.mark.parametrize("freedom", [3, 4, 8, 30])
-def test_student_t(freedom) -> None:
-    assert student_t(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=0.01)

@@ -13,7 +13,8 @@ from protray.cluster.tracking.tracker import SPOOLED, Tracker
 from protray.cluster.tuning.sweep import asked, best_first, settings_of, sweep_is_complete
 from protray.cluster.tuning.sweep_run import SweepRun
 from protray.cluster.tuning.trial import Record
-from protray.evaluation.sweep import Row, Scored, main_effects, repeat_rows, trial_rows, verdict
+from protray.evaluation.sweep import Row, Scored, half_sizes, main_effects, trial_rows
+from protray.evaluation.sweep_comparison import conclusion, repeat_rows
 from protray.plots.sweep.sweep_report import write_sweep_report
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def write_results(
         "table": trial_rows(scored, run.study.mode),
         "effects": main_effects(scored),
         "repeats": by_seeds,
+        "halves": half_sizes(scored[0]),
+        "conclusion": conclusion(by_seeds, run.study.metric, run.study.mode),
         "not_finished": [
             {
                 "name": record.name,
@@ -57,7 +60,6 @@ def write_results(
         "seconds_per_trial": sorted(round(record.seconds, 1) for record in records if record.seconds),
         "facts": facts(run, parent),
     }
-    metrics["verdict"] = verdict(metrics["repeats"], run.study.metric)
     write_sweep_report(run.out / "report.html", scored, metrics, run.study.log_scaled)
     metrics["best"] = best.name
     metrics["champion"] = _track(run, metrics, runs, best, tracker, parent)
@@ -68,7 +70,7 @@ def write_results(
 
 
 def champion(finished: list[Record], by_seeds: list[Row], mode: str) -> Record:
-    """The trial of the point with the best mean over fresh seeds; without such, the best trial, lucky as it may be."""
+    """The trial of the point with the best mean over new seeds on the choosing half; without such, the best trial."""
     if by_seeds:
         return next(record for record in finished if record.name == by_seeds[0]["name"])
     return best_first(finished, mode)[0]
@@ -85,7 +87,7 @@ def _scored(record: Record) -> Scored:
     assert record.score is not None
     return Scored(
         name=record.name, point=record.point, seed=record.seed, score=record.score, values=record.values,
-        objectives=record.objectives, paper=record.name.startswith("paper: "),
+        clusters=record.clusters, objectives=record.objectives, paper=record.name.startswith("paper: "),
     )  # fmt: skip
 
 

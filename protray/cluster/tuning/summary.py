@@ -23,14 +23,15 @@ def print_plan(run: SweepRun, found: dict) -> None:
 
 
 def print_sweep(run: SweepRun, metrics: dict) -> None:
-    """Print the table, the verdict, and where everything lies."""
+    """Print the table, the conclusion, and where everything lies."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # of a pipe; cut-off numbers help nobody
-    table = Table(box=None, title=f"{metrics['metric']}, validation split", title_justify="left")
+    title = f"{metrics['metric']}, {metrics['table'][0]['n']} validation proteins that choose"
+    table = Table(box=None, title=title, title_justify="left")
     names = [setting.split(".")[-1] for setting in metrics["table"][0]["point"]]
     for name in ("", *names, "score", "95 % interval", "to the paper's"):
         table.add_column(name, justify="right")

@@ -25,12 +25,13 @@ Report = Callable[[int | None, dict, dict | None], None]  # step (None: only pro
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out of a training; all on the validation split."""
+    """What came out of a training; scores, objectives and history are of the choosing half of the validation split."""
 
-    values: dict[str, float]  # of each protein, by id
+    values: dict[str, float]  # of each protein of both halves, by id
     scores: dict[str, float]  # metric -> value
     objectives: dict[str, float]  # two that may pull apart
     history: list[dict[str, float]]  # metrics by "step"
+    clusters: dict[str, str] = field(default_factory=dict)  # of all validation proteins; default: each its own
 
 
 class JobModule(Protocol):
@@ -64,6 +65,7 @@ class Record:
     status: Literal["finished", "failed", "stopped"]
     score: float | None = None
     values: dict[str, float] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
     objectives: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -119,7 +121,8 @@ def run_trial(
         raise FloatingPointError(f"{metric} is {score}")
     record = Record(
         **vars(trial), status="finished", score=score, seconds=time.monotonic() - begun,
-        values=outcome.values, objectives=outcome.objectives, history=[_finite(point) for point in outcome.history],
+        values=outcome.values, clusters=outcome.clusters, objectives=outcome.objectives,
+        history=[_finite(point) for point in outcome.history],
     )  # fmt: skip
     remote.push(folder)  # before the record, which says that all is there
     record.write(folder)

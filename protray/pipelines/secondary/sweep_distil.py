@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from protray.cluster.runtime.start import Cluster
 from protray.cluster.storage import remote
@@ -19,6 +20,7 @@ from protray.data.sample import SAMPLE
 from protray.evaluation.bins import Bin
 from protray.evaluation.distil import OURS, three_of
 from protray.evaluation.secondary import count_correct
+from protray.evaluation.sweep_halves import ids_of
 from protray.losses.weights import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import SsClassifier
@@ -35,6 +37,7 @@ OBJECTIVES = {
     f"Q3 at > {LOW_QUALITY} homologs": Bin("count", None, LOW_QUALITY),
     "Q3 without homologs": Bin("count", 0),
 }
+CONFIRMING = "test"  # split that holds the confirming half during a sweep
 SECONDS_PER_WEIGHT_AND_RESIDUE = 1.9e-10  # of an epoch on one core
 
 
@@ -92,7 +95,7 @@ def prepare(run: SweepRun, cluster: Cluster, tracker: Tracker, parent: str) -> S
 def train(
     settings: DistilSettings, shared: Shared, folder: Path, report: Report, resume: dict | None, device: str
 ) -> Outcome:
-    """Train in this process and score the validation split."""
+    """Train in this process, with the choosing half as validation split, and score both halves."""
     proteins = _proteins(shared.inputs)
     stage = _stage(settings, shared)
     folders = {"teacher": remote.pull(shared.teacher_folder), OURS: folder}
@@ -100,7 +103,8 @@ def train(
         [shared.teacher, stage], folders, proteins, shared.features,
         lambda letter, state: report(letter.get("epoch"), letter, state), resume, World(device=device),
     )  # fmt: skip
-    values = _accuracies(folder, stage, proteins)
+    halves = np.concatenate([validation_rows(proteins), proteins.of_split(CONFIRMING)])
+    values = _accuracies(folder, stage, proteins, halves)
     rows = validation_rows(proteins)
     known = np.array([values[proteins.ids[row]] for row in rows])
     inside = {name: known[found.select(proteins.msa_counts[rows])] for name, found in OBJECTIVES.items()}
@@ -110,6 +114,7 @@ def train(
         scores={"validation/q3": float(known.mean())},
         objectives={name: float(accuracy.mean()) for name, accuracy in inside.items() if len(accuracy)},
         history=[epoch | {"step": epoch["epoch"]} for epoch in history],
+        clusters={proteins.ids[row]: proteins.table["cluster"][row].as_py() for row in halves.tolist()},
     )
 
 
@@ -132,14 +137,33 @@ def _stage(settings: DistilSettings, shared: Shared) -> Stage:
 @functools.lru_cache(maxsize=1)
 def _proteins(inputs: Path) -> Proteins:
     """Mapped into memory once per process, and shared by all processes of a machine."""
-    return distil.read_prepared(inputs)
+    return split_by_halves(distil.read_prepared(inputs))
 
 
-def _accuracies(folder: Path, stage: Stage, proteins: Proteins) -> dict[str, float]:
-    """Q3 of every labelled validation protein."""
+def split_by_halves(proteins: Proteins) -> Proteins:
+    """The same table where the choosing half is the validation split, and the confirming half is in the test's place.
+
+    So no training of a sweep sees the confirming half when it picks its best weights, yet all predict it at the end.
+    The test proteins, and validation proteins without labels, are in no split.  The teacher, which all trials share,
+    was chosen on both halves: that is the same for every point.
+    """
+    clusters = proteins.table["cluster"].to_pylist()
+    splits = [split if split == "train" else "" for split in proteins.table["split"].to_pylist()]
+    of_id = {proteins.ids[row]: row for row in validation_rows(proteins).tolist()}
+    named = {name: clusters[row] for name, row in of_id.items()}
+    for half, split in (("choosing", "validation"), ("confirming", CONFIRMING)):
+        for name in ids_of(half, named):
+            splits[of_id[name]] = split
+    place = proteins.table.schema.get_field_index("split")
+    field = proteins.table.schema.field(place)
+    return replace(proteins, table=proteins.table.set_column(place, field, pa.array(splits)))
+
+
+def _accuracies(folder: Path, stage: Stage, proteins: Proteins, rows: np.ndarray) -> dict[str, float]:
+    """Q3 of the proteins in `rows`."""
     prob, _ = read_probabilities(folder, stage.networks.classifier.states)
     found = {}
-    for row in validation_rows(proteins):
+    for row in rows:
         name = proteins.ids[row]
         right, known = count_correct(three_of(prob[name]).argmax(axis=1), proteins.ss3(row))
         found[name] = right / known

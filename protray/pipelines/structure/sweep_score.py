@@ -15,7 +15,8 @@ from protray.cluster.storage import remote
 from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.tuning.sweep_run import SweepRun
 from protray.cluster.tuning.trial import Outcome, Report
-from protray.data.structures import Structures, read_structures
+from protray.data.structures import Structures, read_chain_clusters, read_structures
+from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
 from protray.struct.noise import NoiseConfig
@@ -76,11 +77,13 @@ def prepare(run: SweepRun, cluster: Cluster, tracker: Tracker, parent: str) -> S
 def train(
     settings: ScoreSettings, shared: Shared, folder: Path, report: Report, resume: dict | None, device: str
 ) -> Outcome:
-    """Train in this process and score the validation split."""
+    """Train in this process, validate on the choosing half, and score both halves."""
     net, world = settings.net, World(device=device)
     config = replace(settings.fit, validate_every=max(1, shared.steps // POINTS), validation_levels=LEVELS)
-    chains, held_out = (_chains(shared.data, split) for split in ("train", "validation"))
-    common = common_batches(held_out, net.noise)
+    chains, validation = (_chains(shared.data, split) for split in ("train", "validation"))
+    clusters = {name: _clusters(shared.data)[name] for name in validation.ids}
+    choosing, confirming = (validation.select(ids_of(half, clusters)) for half in HALVES)
+    common = common_batches(choosing, net.noise)
 
     def on_report(metrics: dict[str, float], state: dict | None) -> None:
         if state is None:
@@ -91,14 +94,17 @@ def train(
 
     state = fit(
         net, config, shared.steps, lambda step: steps(chains, config, net.noise, step),
-        calibration_batches(chains, config, net.noise), validation_batches(held_out, config, net.noise),
+        calibration_batches(chains, config, net.noise), validation_batches(choosing, config, net.noise),
         on_report, resume, world,
     )  # fmt: skip
     save_state(folder / BEST, state["best"])
-    values, explained, objectives = score(_built(net, state["best"], device), common, config)
+    best = _built(net, state["best"], device)
+    values, explained, objectives = score(best, common, config)
+    values |= score(best, common_batches(confirming, net.noise), config)[0]
     return Outcome(
-        values=values, scores={COMMON: explained}, objectives=objectives, history=state["position"]["history"]
-    )
+        values=values, scores={COMMON: explained}, objectives=objectives, history=state["position"]["history"],
+        clusters=clusters,
+    )  # fmt: skip
 
 
 def save_model(run: SweepRun, settings: ScoreSettings, shared: Shared, folder: Path) -> None:
@@ -151,6 +157,12 @@ def _total(data: Path | None, config: ScoreFitConfig) -> int:
 def _chains(data: Path | None, split: str) -> Structures:
     """Read once per process."""
     return read_structures(data and remote.pull(data), split)
+
+
+@functools.lru_cache(maxsize=1)
+def _clusters(data: Path | None) -> dict[str, str]:
+    """Cluster of each chain; read once per process."""
+    return read_chain_clusters(data and remote.pull(data))
 
 
 def guess_seconds(run: SweepRun) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from protray.evaluation.sweep import Row, Scored
+from protray.evaluation.sweep_halves import HALVES
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.sweep.sweep_figures import (
     effects_figure,
@@ -13,17 +14,6 @@ from protray.plots.sweep.sweep_figures import (
     pareto_figure,
     seeds_figure,
     short,
-)
-
-NOTES = (
-    "Everything here is of the validation split: no test protein was looked at. The best of many trials is the "
-    "luckiest, too, so its score in the first table is too high; the fresh seeds below it did not choose it, but the "
-    "same validation proteins score them.",
-    "Intervals in the first table are 95 % bootstrap intervals over proteins; differences are paired, protein by "
-    "protein. They do not contain the spread between training seeds, which the table of seeds shows.",
-    "Main effects are means over all trials at a value, whatever their other settings. Of a grid whose points were "
-    "spread evenly, each value stands beside the others' values about equally often, so the means do not mix; of a "
-    "search that goes where scores are good, they do.",
 )
 
 
@@ -37,7 +27,8 @@ def write_sweep_report(
     trials : sequence of Scored
         The finished ones, without repeats.
     metrics : mapping
-        ``table``, ``effects``, ``repeats``, ``not_finished``, ``verdict``, ``metric``, ``facts``; as in metrics.json.
+        ``table``, ``effects``, ``repeats``, ``not_finished``, ``halves``, ``conclusion``, ``metric``, ``facts``; as in
+        metrics.json.
     log_scaled : frozenset of str
         Settings that are drawn on logarithmic axes.
     """
@@ -50,35 +41,69 @@ def write_sweep_report(
         tables.append(unfinished_table(metrics["not_finished"]))
     figures = [ReportFigure("Main effects", effects_figure(metrics["effects"], metric), _EFFECTS)]
     if metrics["repeats"]:
-        figures.append(ReportFigure("Seeds", seeds_figure(metrics["repeats"], metric), _SEEDS))
+        figures.append(ReportFigure("New seeds", seeds_figure(metrics["repeats"], metric), _SEEDS))
     figures.append(ReportFigure("Parallel coordinates", parallel_figure(trials, metric, log_scaled), _PARALLEL))
     if len(trials[0].point) > 1:
         figures.append(ReportFigure("Any two settings", pairs_figure(trials, metric), _PAIRS))
     names = tuple(trials[0].objectives)
     if len(names) == 2 and all(trial.objectives.keys() == set(names) for trial in trials):
         figures.append(ReportFigure(f"{names[0]} against {names[1]}", pareto_figure(trials, names), _PARETO))
-    write_report(path, "protray: sweep", tables, figures, metrics["facts"], NOTES, headline(metrics))
+    write_report(path, "protray: sweep", tables, figures, metrics["facts"], notes(metrics["halves"]), headline(metrics))
 
 
 _EFFECTS = (
-    "Mean over the trials at each value; whiskers are standard errors over those trials. Star: the paper's value."
+    "Mean over the trials at each value; whiskers are standard errors over those trials. Star: the paper's value. "
+    "Choosing half."
 )
-_SEEDS = "Each dot is a training with a fresh seed, each bar the mean."
-_PARALLEL = "Each line is a trial; colours go with the score, from dark (low) to bright (high)."
-_PAIRS = "Mean score of the trials at two values; white fields had no trial. Star: the paper's point."
-_PARETO = "Up and to the right is better. Trials on the line are beaten by no other in both."
+_SEEDS = "Each dot is a training with a new seed, each bar the mean of them. Confirming half."
+_PARALLEL = "Each line is a trial, coloured by its score, from dark (low) to bright (high). Choosing half."
+_PAIRS = "Mean score of the trials at two values; white fields had no trial. Star: the paper's point. Choosing half."
+_PARETO = (
+    "Up and to the right is better. No other trial is better than those on the line in one score without being worse "
+    "in the other. Choosing half."
+)
+
+
+def notes(halves: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How the numbers were made, with the size of each half."""
+    choosing, confirming = (
+        f"{halves[half]['proteins']} proteins in {halves[half]['clusters']} clusters" for half in HALVES
+    )
+    return [
+        "All scores are of validation proteins. Test proteins were not used. The validation proteins were divided at "
+        "random into two halves; related proteins (a cluster) always stay together. "
+        f"The choosing half ({choosing}) chooses: it picks the best weights of each training, ranks the trials, and "
+        f"selects the best point. The confirming half ({confirming}) is used once: to compare the selected points with "
+        "the paper's.",
+        "Why two halves: the best of many trials is partly good and partly lucky, so its score on the choosing half is "
+        "too high. New seeds and other proteins show what remains without that luck.",
+        "The comparison: the paper's point and the best others are trained again with new seeds. The difference to the "
+        "paper's point is taken protein by protein and averaged over seeds and proteins. Its 95 % interval contains "
+        "both sources of chance: how much trainings with other seeds differ (Student's t), and how much other proteins "
+        "would differ (bootstrap over clusters). A point is called better if the whole interval is on the good side "
+        "of 0. If several points are compared, the intervals are wider, so that all of them together are right in "
+        "95 % of sweeps (Bonferroni).",
+        "Intervals in the table of trials are 95 % bootstrap intervals over clusters of the choosing half. They do not "
+        "contain the differences between seeds.",
+        "Main effects are means over all trials with one value of a setting, whatever their other settings. In a grid "
+        "whose points are spread evenly, the other settings average out. A search (optuna) tries good regions more "
+        "often, so there they do not.",
+    ]
 
 
 def headline(metrics: Mapping[str, Any]) -> list[str]:
-    """What to know first: the best trial, where the paper stands, and whether chance explains the difference."""
+    """What to know first: the best trial, where the paper's point stands, and whether the difference may be chance."""
     table = metrics["table"]
     best = table[0]
     place = next((number for number, row in enumerate(table, start=1) if row["paper"]), None)
-    first = f"Best of {len(table)} trials: {best['name']}, {metrics['metric']} {best['score']:.4f}."
+    first = (
+        f"Best of {len(table)} trials on the {best['n']} validation proteins that choose: {best['name']}, "
+        f"{metrics['metric']} {best['score']:.4f}."
+    )
     if place is not None and place > 1:
         paper = table[place - 1]
-        first += f" The paper's point is number {place} with {paper['score']:.4f}."
-    return [first, metrics["verdict"]]
+        first += f" The paper's point is number {place} of them with {paper['score']:.4f}."
+    return [first, metrics["conclusion"]]
 
 
 def trial_table(rows: Sequence[Row], metric: str) -> ReportTable:
@@ -95,30 +120,35 @@ def trial_table(rows: Sequence[Row], metric: str) -> ReportTable:
         for number, row in enumerate(rows, start=1)
     ]
     header = ["", *map(short, settings), metric, "difference to the paper's point", *objectives]
-    return ReportTable("Trials", header, body, f"Validation split, {rows[0]['n']} proteins, with 95 % intervals.")
+    return ReportTable("Trials", header, body, f"Choosing half, {rows[0]['n']} proteins, with 95 % intervals.")
 
 
 def repeat_table(rows: Sequence[Row], metric: str) -> ReportTable:
-    """Points that were trained again with fresh seeds."""
+    """Points that were trained again with new seeds."""
     body = [
         [
             row["name"],
+            f"{row['choosing']:.4f}",
             ", ".join(f"{score:.3f}" for score in row["scores"]),
             f"{row['mean']:.4f}",
             f"{row['sd']:.4f}",
-            _with_interval(row["gain"], row["gain_seeds"] or (None, None), "+z.4f"),
-            _interval(row["gain_proteins"] or (None, None), "+z.4f"),
+            _with_interval(row["gain"], row["gain_ci95"], "+z.4f"),
+            _interval(row["gain_seeds"], "+z.4f") or "–",
+            _interval(row["gain_proteins"], "+z.4f") or "–",
             {True: "yes", False: "no", None: "–"}[row["better"]],
         ]
         for row in rows
     ]
     header = [
-        "point", f"{metric} by seed", "mean", "standard deviation", "difference to the paper's, interval over seeds",
-        "interval over proteins", "better than chance",
+        "point", "mean, choosing half", f"{metric} by seed", "mean", "standard deviation over seeds",
+        "difference to the paper's", "interval, seeds alone", "interval, proteins alone", "better",
     ]  # fmt: skip
     return ReportTable(
-        "Fresh seeds", header, body, "Better than chance: both 95 % intervals exclude 0 on the good side."
-    )
+        "Trained again with new seeds", header, body,
+        f"Confirming half, {rows[0]['n']} proteins in {rows[0]['clusters']} clusters; only the second column is of the "
+        "choosing half. Differences with 95 % intervals over seeds and proteins; better: the whole interval is on the "
+        "good side of 0.",
+    )  # fmt: skip
 
 
 def effect_table(rows: Sequence[Row], metric: str) -> ReportTable:
@@ -139,11 +169,12 @@ def effect_table(rows: Sequence[Row], metric: str) -> ReportTable:
 
 
 def unfinished_table(rows: Sequence[Mapping[str, Any]]) -> ReportTable:
-    """Trials that failed, or that the scheduler ended early."""
+    """Trials that failed, or that the scheduler stopped early."""
     body = [
-        [row["name"], row["status"], _cell(row["score"]), row["reason"] or "ended early: poor so far"] for row in rows
+        [row["name"], row["status"], _cell(row["score"]), row["reason"] or "stopped early: its score was low"]
+        for row in rows
     ]
-    return ReportTable("Not finished", ["trial", "what became of it", "last score", "reason"], body)
+    return ReportTable("Not finished", ["trial", "status", "last score", "reason"], body)
 
 
 def _cell(value: Any) -> str:

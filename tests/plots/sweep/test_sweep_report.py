@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from protray.evaluation.sweep import Scored, main_effects, repeat_rows, trial_rows, verdict
+from protray.evaluation.sweep import Scored, half_sizes, main_effects, trial_rows
+from protray.evaluation.sweep_comparison import conclusion, repeat_rows
 from protray.plots.sweep.sweep_figures import pair_means, parallel_figure
-from protray.plots.sweep.sweep_report import headline, write_sweep_report
+from protray.plots.sweep.sweep_report import headline, notes, write_sweep_report
 
 METRIC = "validation/q3"
 
 
 def trial(alpha: float, kind: str, score: float, seed: int = 0, paper: bool = False) -> Scored:
     point = {"weights.alpha": alpha, "enhance.kind": kind, "fit.anneal": alpha > 0.3}
-    values = {"a": score - 0.02, "b": score, "c": score + 0.02}
+    values = {f"p{n}": score + 0.02 * (n % 3 - 1) for n in range(60)}
     return Scored(
         name=("paper: " if paper else "") + f"alpha={alpha} kind=<{kind}>" + (f" seed={seed}" if seed else ""),
         point=point, seed=seed, score=score, values=values, paper=paper,
@@ -31,7 +32,8 @@ def metrics_of(trials: list[Scored]) -> dict:
     found = {"metric": METRIC, "mode": "max", "facts": {"seed": "0"}, "table": trial_rows(trials, "max")}
     found |= {"effects": main_effects(trials), "repeats": repeat_rows(again, "max")}
     found["not_finished"] = [{"name": "alpha=9", "status": "failed", "score": None, "reason": "loss is <nan>"}]
-    return found | {"verdict": verdict(found["repeats"], METRIC)}
+    found["halves"] = half_sizes(trials[0])
+    return found | {"conclusion": conclusion(found["repeats"], METRIC, "max")}
 
 
 def test_report_holds_everything(tmp_path) -> None:
@@ -39,7 +41,8 @@ def test_report_holds_everything(tmp_path) -> None:
     write_sweep_report(tmp_path / "r.html", TRIALS, metrics, frozenset({"weights.alpha"}))
     page = (tmp_path / "r.html").read_text()
     for heading in (
-        "Trials", "Fresh seeds", "Main effects", "Parallel coordinates", "Any two settings", "Not finished",
+        "Trials", "Trained again with new seeds", "Main effects", "Parallel coordinates", "Any two settings",
+        "Not finished",
         "Q3 at &gt; 60 homologs against Q3 without homologs", "★ paper",
     ):  # fmt: skip
         assert heading in page
@@ -49,8 +52,14 @@ def test_report_holds_everything(tmp_path) -> None:
 
 def test_headline_says_where_the_paper_stands() -> None:
     first, second = headline(metrics_of(TRIALS))
-    assert first.startswith("Best of 4 trials: alpha=0.4") and "number 3 with 0.6000" in first
-    assert "fresh seeds each" in second
+    assert first.startswith("Best of 4 trials on the 30 validation proteins that choose: alpha=0.4")
+    assert "number 3 of them with 0.6000" in first
+    assert "trained again with 2 new seeds each" in second
+
+
+def test_notes_say_how_many_proteins_choose_and_how_many_confirm() -> None:
+    first = notes({"choosing": {"proteins": 61, "clusters": 40}, "confirming": {"proteins": 59, "clusters": 38}})[0]
+    assert "61 proteins in 40 clusters" in first and "59 proteins in 38 clusters" in first
 
 
 def test_pair_means_by_hand() -> None:
@@ -71,6 +80,6 @@ def test_parallel_lines_span_their_axes() -> None:
 
 @pytest.mark.parametrize("trials", [[TRIALS[0]], TRIALS[:2]])
 def test_few_trials_are_drawn_too(tmp_path, trials) -> None:
-    metrics = metrics_of(trials) | {"repeats": [], "not_finished": [], "verdict": verdict([], METRIC)}
+    metrics = metrics_of(trials) | {"repeats": [], "not_finished": [], "conclusion": conclusion([], METRIC, "max")}
     write_sweep_report(tmp_path / "r.html", trials, metrics, frozenset())
     assert "Best of" in (tmp_path / "r.html").read_text()
