@@ -4,14 +4,13 @@ import json
 import logging
 from typing import Any
 
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import write_json
 from protray.cluster.tracking import run_info
 from protray.cluster.tracking.registry import register_champion
 from protray.cluster.tracking.store import compare_page, experiment_id, ui_command
 from protray.cluster.tracking.tracker import SPOOLED, Tracker
-from protray.cluster.tuning.sweep import asked, best_first, settings_of, sweep_is_complete
-from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.job import Sweepable
+from protray.cluster.tuning.settings import SweepRun
+from protray.cluster.tuning.sweep import asked, best_first, is_complete, records, settings_of
 from protray.cluster.tuning.trial import Record
 from protray.evaluation.sweep import Row, Scored, half_sizes, main_effects, trial_rows
 from protray.evaluation.sweep_comparison import conclusion, repeat_rows
@@ -21,23 +20,26 @@ log = logging.getLogger(__name__)
 
 
 def write_results(
-    run: SweepRun, job: Any, shared: Any, records: list[Record], runs: dict[str, str], tracker: Tracker, parent: str
+    job: Sweepable, run: SweepRun, identity: dict, shared: Any, runs: dict[str, str], tracker: Tracker, parent: str
 ) -> dict:
     """Write everything that ``run.out`` promises and return the content of ``metrics.json``; `runs` are in MLflow."""
-    firsts = [record for record in records if record.role != "repeat"]
+    found = records(run)
+    firsts = [record for record in found if record.role != "repeat"]
     finished = [record for record in firsts if record.status == "finished"]
     if not finished:
-        reasons = "; ".join(f"{record.name}: {record.error}" for record in records if record.error)
+        reasons = "; ".join(f"{record.name}: {record.error}" for record in found if record.error)
         raise ValueError(f"no trial finished, so there is nothing to compare; {reasons or 'give it more time'}")
     if not any(record.role == "paper" for record in finished):
         log.warning("the paper's point has no result, so nothing can be held against it")
     scored = [_scored(record) for record in finished]
-    repeated = [_scored(record) for record in records if record.role == "repeat" and record.status == "finished"]
+    repeated = [_scored(record) for record in found if record.role == "repeat" and record.status == "finished"]
     by_seeds = repeat_rows(repeated, run.study.mode)
     best = champion(finished, by_seeds, run.study.mode)
-    job.save_model(run, settings_of(job.base(run), best), shared, run.out / "trials" / best.key)
+    with (run.out / "model").writing() as target:
+        result = (run.out / "trials" / best.key / "result").fetch()
+        job.save_model(run, settings_of(job.base(run), best), shared, result, target)
     metrics = {
-        "complete": sweep_is_complete(run, records),
+        "complete": is_complete(identity, run),
         "asked": asked(run),
         "metric": run.study.metric,
         "mode": run.study.mode,
@@ -54,18 +56,18 @@ def write_results(
                 "reason": record.error,
                 "folder": f"trials/{record.key}",
             }
-            for record in records
+            for record in found
             if record.status != "finished"
         ],
-        "seconds_per_trial": sorted(round(record.seconds, 1) for record in records if record.seconds),
-        "facts": facts(run, parent),
+        "seconds_per_trial": sorted(round(record.seconds, 1) for record in found if record.seconds),
+        "facts": facts(run, identity, parent),
     }
-    write_sweep_report(run.out / "report.html", scored, metrics, run.study.log_scaled)
+    with (run.out / "report.html").writing() as report:
+        write_sweep_report(report, scored, metrics, run.study.log_scaled)
     metrics["best"] = best.name
     metrics["champion"] = _track(run, metrics, runs, best, tracker, parent)
     metrics["mlflow_ui"] = _links(tracker, [runs[record.key] for record in firsts])
-    remote.push(run.out)  # all that the next file says is there
-    write_json(run.out / "metrics.json", metrics)
+    run.metrics.write_json(metrics)
     return metrics
 
 
@@ -76,10 +78,11 @@ def champion(finished: list[Record], by_seeds: list[Row], mode: str) -> Record:
     return best_first(finished, mode)[0]
 
 
-def facts(run: SweepRun, parent: str) -> dict[str, str]:
+def facts(run: SweepRun, identity: dict, parent: str) -> dict[str, str]:
     """Where the numbers come from."""
-    return {"settings": json.dumps(run.fixed()), "asked for": json.dumps(asked(run)), "mlflow run": parent} | {
-        name: str(value) for name, value in run_info.common_tags(run.seed, run.fixed()["digest of the data"], 1).items()
+    tags = run_info.common_tags(run.seed, str(identity.get("digest of the data")), 1)
+    return {"settings": json.dumps(identity), "asked for": json.dumps(asked(run)), "mlflow run": parent} | {
+        name: str(value) for name, value in tags.items()
     }
 
 
@@ -110,5 +113,5 @@ def _links(tracker: Tracker, runs: list[str]) -> str:
     """The page that compares `runs`, and the command that shows it where no server runs."""
     if any(run.startswith(SPOOLED) for run in runs):
         return tracker.ui()
-    page = compare_page(tracker.uri, experiment_id(tracker.uri, tracker.experiment, tracker.out), runs)
+    page = compare_page(tracker.uri, experiment_id(tracker.uri, tracker.experiment, tracker.folder), runs)
     return page if tracker.uri.startswith("http") else f"{ui_command(tracker.uri)}\nthen open {page}"

@@ -22,7 +22,6 @@ from protray.seq.keyed import key
 
 Point = dict[str, Any]
 Config = TypeVar("Config")
-JOBS = ("distil", "score_net")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ class Space:
     """A study, checked."""
 
     name: str
-    job: Literal["distil", "score_net"]
+    job: str
     varied: dict[str, "Range | tuple"] | list[Point]
     metric: str
     mode: Literal["max", "min"]
@@ -85,10 +84,8 @@ def read_space(where: str) -> Space:
     name = name or "SPACE"
     if missing := [wanted for wanted in ("JOB", "METRIC", "MODE", "PAPER", name) if wanted not in found]:
         raise ValueError(f"{file} does not define {', '.join(missing)}")
-    if found["JOB"] not in JOBS or found["MODE"] not in ("max", "min"):
-        raise ValueError(
-            f"{file}: JOB is one of {JOBS} and MODE 'max' or 'min', got {found['JOB']!r} and {found['MODE']!r}"
-        )
+    if found["MODE"] not in ("max", "min"):
+        raise ValueError(f"{file}: MODE is 'max' or 'min', got {found['MODE']!r}")
     varied = found[name]
     points = varied if isinstance(varied, list) else [varied]
     for point in points:

@@ -1,14 +1,13 @@
 """What jobs/tune.py prints: the plan of a sweep, and its outcome."""
 
-from protray.cluster.storage.addresses import named
-from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.settings import SweepRun
 from protray.plots.sweep.sweep_report import headline
 
 SHOWN = 15  # rows of the table; the report has them all
 
 
 def print_plan(run: SweepRun, found: dict) -> None:
-    """Print what `protray.cluster.tuning.sweep_plan.dry_run` found."""
+    """Print what `protray.cluster.tuning.sweep.plan_sweep` found."""
     from rich.console import Console
 
     lines = [f"{number:4d}  {name}" for number, name in enumerate(found["trials"])]
@@ -16,7 +15,7 @@ def print_plan(run: SweepRun, found: dict) -> None:
         found["plan"],
         f"trials  {found['count']}, {found['done']} of them done; then {found['repeats']} with fresh seeds",
         f"time    about {found['hours']:.2g} h: {found['based_on']}",
-        f"out     {named(run.out)}",
+        f"out     {run.out}",
     ]
     for line in lines:
         Console().print(line, soft_wrap=True, highlight=False, markup=False)
@@ -52,9 +51,9 @@ def print_sweep(run: SweepRun, metrics: dict) -> None:
     for row in metrics["not_finished"]:
         console.print(
             f"{row['status']}: {row['name']} ({row['reason'] or 'ended early'}); to try it again, remove "
-            f"{named(run.out / row['folder'])}", soft_wrap=True, highlight=False, markup=False,
+            f"{(run.out / row['folder'])}", soft_wrap=True, highlight=False, markup=False,
         )  # fmt: skip
-    lines = [f"report    {named(run.out / 'report.html')}", f"model     {named(run.out / 'model')}: {metrics['best']}"]
+    lines = [f"report    {(run.out / 'report.html')}", f"model     {(run.out / 'model')}: {metrics['best']}"]
     if metrics["champion"]:
         lines.append(f"champion  {metrics['champion']}")
     for line in [*lines, f"compare   {metrics['mlflow_ui']}"]:

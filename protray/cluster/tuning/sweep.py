@@ -4,35 +4,36 @@
 ``OUT/trials/KEY``     a trial: its record, weights and predictions
 ``OUT/model``          the best trial's networks
 ``OUT/report.html``    table, effects, pictures
-``OUT/metrics.json``   all numbers of it; written last, it says "finished"
+``OUT/metrics.json``   all numbers of it; written last
 """
 
 import functools
-import json
+import importlib.util
 import logging
+import statistics
 import time
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from protray.cluster.health.doctor import check_shared
-from protray.cluster.runtime import resources as plan
-from protray.cluster.runtime.start import start_ray, stop_ray
-from protray.cluster.storage import remote
+from protray.cluster.runtime import resources
+from protray.cluster.runtime.resources import Plan, describe, make_plan
+from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
+from protray.cluster.storage.identity import belongs, claim, digest
 from protray.cluster.tracking import run_info
 from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.tuning.books import Books
-from protray.cluster.tuning.space import replaced
-from protray.cluster.tuning.sweep_plan import BEST, check_study, job_module, make_plan, trial_of
-from protray.cluster.tuning.sweep_run import SweepRun
-from protray.cluster.tuning.trial import STATE, Record, Trial, read_record
-from protray.pipelines.secondary.distil_run import check_same_settings, digest
+from protray.cluster.train.job import Context
+from protray.cluster.tuning.job import Sweepable
+from protray.cluster.tuning.settings import SweepRun
+from protray.cluster.tuning.space import Point, point_name, replaced
+from protray.cluster.tuning.trial import Record, Trial, read_record
 
 log = logging.getLogger(__name__)
 
+BEST = 3  # trials that are repeated with other seeds, beside the paper's point
 
-@remote.kept("data", skip=STATE)
-def sweep(run: SweepRun) -> dict:
+
+def run_sweep(job: Sweepable, run: SweepRun) -> dict:
     """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``.
 
     Raises
@@ -41,70 +42,98 @@ def sweep(run: SweepRun) -> dict:
         For a study with a setting that does not exist, naming the nearest; for a folder that belongs to another sweep;
         if every trial failed.
     """
-    job = job_module(run.study.job)
-    check_study(run, job)
-    check_same_settings(run)
+    identity = checked(job, run)
     if stored := stored_metrics(run):
-        log.info("everything is cached in %s; nothing to compute", run.out)
+        log.info("everything is there in %s; nothing to compute", run.out)
         return stored
+    claim(run.out, identity)
     cluster = start_ray()
     try:
         check_shared(cluster, run.out)
-        job_plan = make_plan(run, cluster)
-        log.info("%s", plan.describe(job_plan))
-        with tracked(run) as (tracker, parent):
-            shared = job.prepare(run, cluster, tracker, parent)
-            runs = run_all(run, job, shared, job_plan, tracker, parent)
+        plan = trial_resources(run, cluster)
+        log.info("%s", describe(plan))
+        tags = run_info.common_tags(run.seed, str(identity.get("digest of the data")), 1) | {"role": "sweep"}
+        with Tracker.job(
+            run.mlflow, run.experiment, run.out, key=f"sweep-{digest(identity)}", name=f"sweep {run.study.name}",
+            params=identity, tags=tags,
+        ) as (tracker, parent):  # fmt: skip
+            shared = job.prepare(run, Context(job.plan(run, cluster), tracker, parent))
+            runs = run_all(job, run, identity, shared, plan, tracker, parent)
             from protray.cluster.tuning.results import write_results  # draws: matplotlib is slow to import
 
-            return write_results(run, job, shared, records(run), runs, tracker, parent)
+            return write_results(job, run, identity, shared, runs, tracker, parent)
     finally:
         stop_ray(cluster)
 
 
-def run_all(run: SweepRun, job: Any, shared: Any, job_plan: plan.Plan, tracker: Tracker, parent: str) -> dict[str, str]:
+def checked(job: Sweepable, run: SweepRun) -> dict:
+    """What trials have in common; ValueError, before anything is computed, for a study or a folder of no use."""
+    if run.search == "optuna" and importlib.util.find_spec("optuna") is None:
+        raise ValueError("--search optuna needs Optuna: pip install 'protray[optuna]'")
+    base = job.base(run)
+    for point in [run.study.paper, *run.study.grid(), *(run.points() or [])]:
+        replaced(base, point)
+    identity = run.identity() | job.identity(run)
+    belongs(run.out, identity)
+    return identity
+
+
+def trial_resources(run: SweepRun, cluster: Cluster) -> Plan:
+    """As many trials at a time as the cluster holds, unless the user says how many."""
+    gpus = resources.gpus_each(run.gpus_per_trial, cluster.nodes)
+    count = run.max_concurrent
+    if count == "auto":
+        most = resources.trials_at_once(run.cpus_per_trial, gpus, cluster.nodes)
+        count = max(1, min(n_trials(run), most))
+    stage = resources.Stage(
+        name="trials", kind="trial", workers=count, cpus_per_worker=run.cpus_per_trial, gpus_per_worker=gpus
+    )
+    return make_plan([stage], cluster.nodes)
+
+
+def run_all(
+    job: Sweepable, run: SweepRun, identity: dict, shared: Any, plan: Plan, tracker: Tracker, parent: str
+) -> dict[str, str]:
     """Run the trials that have no record, then the paper's point and the best with other seeds.
 
     Returns the MLflow runs of all trials that are done, by key.
     """
+    from protray.cluster.tuning.trial_runs import TrialRuns
     from protray.cluster.tuning.tune import Tuning, Work, tune_optuna, tune_points
 
-    base, stage = job.base(run), job_plan["trials"]
+    base, stage = job.base(run), plan["trials"]
     deadline = None if run.budget_hours is None else time.monotonic() + 3600 * run.budget_hours
     work = Work(
         job=job, shared=shared, settings_of=functools.partial(settings_of, base),
-        trial_of=functools.partial(trial_of, run.trial_keys(), run.study.paper, run.seed),
-        folder=(run.out / "trials").resolve(), metric=run.study.metric, steps=shared.steps,
-        threads=job_plan.threads("trials"), device="cuda" if stage.gpus_per_worker else "cpu",
+        trial_of=functools.partial(trial_of, identity, run),
+        folder=run.out / "trials", metric=run.study.metric, steps=shared.steps,
+        threads=plan.threads("trials"), device="cuda" if stage.gpus_per_worker else "cpu",
     )  # fmt: skip
     tuning = Tuning(
-        mode=run.study.mode, stage=stage,
-        scheduler=run.scheduler, retries=run.retries, deadline=deadline,
+        mode=run.study.mode, stage=stage, scheduler=run.scheduler, retries=run.retries, deadline=deadline
     )  # fmt: skip
 
     def params_of(trial: Trial | Record) -> dict:
         return job.params(settings_of(base, trial), shared)
 
     points = run.points()
-    storage = run.out / "cache" / "tune"
-    total = (run.samples if points is None else len(points)) + (1 + BEST) * run.repeats
-    books = Books(tracker, parent, params_of, run.study.metric, shared.steps, total)
+    total = n_trials(run) + (1 + BEST) * run.repeats
+    runs = TrialRuns(tracker, parent, params_of, run.study.metric, shared.steps, total)
     try:
-        with books.progress:
+        with runs.progress:
             for record in records(run):
-                books.end(record, cached=True)
+                runs.end(record, cached=True)
             if points is None:
                 first = [record for record in records(run) if record.role != "repeat"]
-                tune_optuna(work, tuning, run.study, first, run.samples, books, storage, run.seed)
+                tune_optuna(work, tuning, run.study, first, run.samples, runs, run.seed)
             else:
-                trials = [work.trial_of(point) for point in points]
-                tune_points(work, tuning, _missing(run, trials), books, storage)
+                tune_points(work, tuning, missing(run, [work.trial_of(point) for point in points]), runs)
             if deadline is None or time.monotonic() < deadline:
                 again = replace(tuning, scheduler="none")  # ended early, a seed would say nothing of the others
-                tune_points(work, again, _missing(run, repeats(run)), books, storage)
+                tune_points(work, again, missing(run, repeats(identity, run)), runs)
     finally:
-        books.abandon()
-    return {record.key: books.runs[record.key] for record in records(run)}
+        runs.abandon()
+    return {record.key: runs.runs[record.key] for record in records(run)}
 
 
 def settings_of(base: Any, trial: Trial | Record) -> Any:
@@ -112,19 +141,28 @@ def settings_of(base: Any, trial: Trial | Record) -> Any:
     return replaced(base, trial.point | {"fit.seed": trial.seed})
 
 
-def repeats(run: SweepRun) -> list[Trial]:
+def trial_of(identity: dict, run: SweepRun, point: Point) -> Trial:
+    """The trial of a point with the sweep's own seed."""
+    role, name = "paper" if point == run.study.paper else "trial", point_name(point)
+    return Trial(
+        key=digest([identity, point, run.seed]), point=point, seed=run.seed, role=role,
+        name=f"paper: {name}" if role == "paper" else name,
+    )  # fmt: skip
+
+
+def repeats(identity: dict, run: SweepRun) -> list[Trial]:
     """The paper's point and the best others with fresh seeds: the one that chose them would flatter them."""
     found = [record for record in records(run) if record.status == "finished" and record.role != "repeat"]
     paper = [record for record in found if record.role == "paper"]
     others = [record for record in found if record.role != "paper"]
-    again = []
-    for record in paper + best_first(others, run.study.mode)[:BEST]:
-        for seed in range(run.seed + 1, run.seed + 1 + run.repeats):
-            key = digest([run.trial_keys(), record.point, seed])
-            again.append(
-                Trial(key=key, point=record.point, seed=seed, role="repeat", name=f"{record.name} seed={seed}")
-            )
-    return again
+    return [
+        Trial(
+            key=digest([identity, record.point, seed]), point=record.point, seed=seed, role="repeat",
+            name=f"{record.name} seed={seed}",
+        )
+        for record in paper + best_first(others, run.study.mode)[:BEST]
+        for seed in range(run.seed + 1, run.seed + 1 + run.repeats)
+    ]  # fmt: skip
 
 
 def best_first(found: list[Record], mode: str) -> list[Record]:
@@ -134,20 +172,25 @@ def best_first(found: list[Record], mode: str) -> list[Record]:
 
 def records(run: SweepRun) -> list[Record]:
     """Of all trials that are done, the paper's first; a folder's trials all belong to one sweep."""
-    found = [record for folder in sorted((run.out / "trials").glob("*")) if (record := read_record(folder))]
+    folders = [file.parent for file in (run.out / "trials").files("trial.json")]
+    found = [record for folder in folders if (record := read_record(folder))]
     return sorted(found, key=lambda record: (["paper", "trial", "repeat"].index(record.role), record.name))
 
 
-def _missing(run: SweepRun, trials: list[Trial]) -> list[Trial]:
+def missing(run: SweepRun, trials: list[Trial]) -> list[Trial]:
     return [trial for trial in trials if read_record(run.out / "trials" / trial.key) is None]
+
+
+def n_trials(run: SweepRun) -> int:
+    points = run.points()
+    return run.samples if points is None else len(points)
 
 
 def stored_metrics(run: SweepRun) -> dict | None:
     """``metrics.json``, if it answers this very command."""
-    path = run.out / "metrics.json"
-    if not path.is_file() or not (run.out / "report.html").is_file():
+    if not run.metrics.is_file():
         return None
-    stored = json.loads(path.read_text())
+    stored = run.metrics.read_json()
     return stored if stored["complete"] and stored["asked"] == asked(run) else None
 
 
@@ -156,24 +199,40 @@ def asked(run: SweepRun) -> dict:
     return {"space": run.study.name, "search": run.search, "samples": run.samples, "repeats": run.repeats}
 
 
-def tracked(run: SweepRun) -> AbstractContextManager[tuple[Tracker, str]]:
-    """MLflow with the parent run of all trials."""
-    return Tracker.job(
-        run.mlflow,
-        run.experiment,
-        run.out,
-        key="sweep-" + digest(run.fixed()),
-        name=f"sweep {run.study.name}",
-        params=run.fixed(),
-        tags=run_info.common_tags(run.seed, run.fixed()["digest of the data"], 1) | {"role": "sweep"},
-    )
-
-
-def sweep_is_complete(run: SweepRun, found: list[Record]) -> bool:
+def is_complete(identity: dict, run: SweepRun) -> bool:
     """Whether the same command would have nothing left to do."""
     if (points := run.points()) is None:
-        trials_done = sum(record.role != "repeat" for record in found) >= run.samples
+        trials_done = sum(record.role != "repeat" for record in records(run)) >= run.samples
     else:
-        trials = [trial_of(run.trial_keys(), run.study.paper, run.seed, point) for point in points]
-        trials_done = not _missing(run, trials)
-    return trials_done and not _missing(run, repeats(run))
+        trials_done = not missing(run, [trial_of(identity, run, point) for point in points])
+    return trials_done and not missing(run, repeats(identity, run))
+
+
+def plan_sweep(job: Sweepable, run: SweepRun) -> dict:
+    """Say what a sweep would do: its ``trials``, its ``plan``, what is ``done``, and about how many ``hours``."""
+    identity = checked(job, run)
+    cluster = start_ray()
+    try:
+        plan = trial_resources(run, cluster)
+    finally:
+        stop_ray(cluster)
+    points, found = run.points(), records(run)
+    names = [trial_of(identity, run, point).name for point in points or [run.study.paper]]
+    if points is None:
+        names += ["what Optuna makes up"] * (run.samples - 1)
+    again = run.repeats * (1 + min(BEST, n_trials(run) - 1))
+    left = max(0, n_trials(run) + again - len(found))
+    if measured := [record.seconds for record in found if record.seconds]:
+        seconds = statistics.fmean(measured)
+        based_on = f"the {len(measured)} that are done took {seconds:.0f} s each"
+    else:
+        seconds = job.guess_seconds(run) / run.cpus_per_trial
+        based_on = (
+            f"a guess from the size of networks and data, {seconds:.0f} s a trial on one of our CPU cores; what the "
+            "trials share comes first"
+        )
+    return {
+        "trials": names, "plan": describe(plan), "count": n_trials(run),
+        "done": sum(record.role != "repeat" for record in found), "repeats": again,
+        "hours": left * seconds / plan["trials"].workers / 3600, "based_on": based_on,
+    }  # fmt: skip

@@ -5,7 +5,6 @@ What Tune writes is thrown away: the records of `protray.cluster.tuning.trial` s
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import Any, Literal
 
 import ray.tune
 
+from protray.cluster.runtime.logs import setup_worker_logging
 from protray.cluster.runtime.resources import Stage
-from protray.cluster.runtime.start import setup_worker_logging
-from protray.cluster.storage import remote
-from protray.cluster.tuning.books import Books
+from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.space import Point, Range, Space
-from protray.cluster.tuning.trial import JobModule, Record, Trial, read_record, run_trial
+from protray.cluster.tuning.trial import Record, Trial, read_record, run_trial
+from protray.cluster.tuning.trial_runs import TrialRuns
+from protray.data.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ GRACE, REDUCTION = 3, 3  # of the schedulers: a third of a trial is never judged
 class Work:
     """What every trial needs, sent to each worker once."""
 
-    job: JobModule
+    job: Sweepable
     shared: Any
     settings_of: Callable[[Trial], Any]
     trial_of: Callable[[Point], Trial]  # for a search that makes up its points
-    folder: Path  # of the trials
+    folder: Location  # of the trials
     metric: str
     steps: int  # the last one of a trial
     threads: int
@@ -63,19 +63,19 @@ class Tuning:
         return None if self.deadline is None else max(1.0, self.deadline - time.monotonic())
 
 
-def tune_points(work: Work, tuning: Tuning, trials: list[Trial], books: Books, storage: Path) -> None:
+def tune_points(work: Work, tuning: Tuning, trials: list[Trial], runs: TrialRuns) -> None:
     """Run trials that are known beforehand."""
     if trials:
-        _fit(work, tuning, {"trial": ray.tune.grid_search(trials)}, None, 1, books, storage)
+        _fit(work, tuning, {"trial": ray.tune.grid_search(trials)}, None, 1, runs)
 
 
 def tune_optuna(
-    work: Work, tuning: Tuning, space: Space, done: list[Record], samples: int, books: Books, storage: Path, seed: int
+    work: Work, tuning: Tuning, space: Space, done: list[Record], samples: int, runs: TrialRuns, seed: int
 ) -> None:
     """Let Optuna's TPE make up points, the paper's first, with what `done` has found; `samples` trials in all."""
     searcher = optuna_search(space, done, seed)
     if samples > len(done):
-        _fit(work, tuning, {}, searcher, samples - len(done), books, storage)
+        _fit(work, tuning, {}, searcher, samples - len(done), runs)
 
 
 def optuna_search(space: Space, done: list[Record], seed: int) -> Any:
@@ -100,9 +100,10 @@ def optuna_search(space: Space, done: list[Record], seed: int) -> Any:
     return searcher
 
 
-def _fit(work: Work, tuning: Tuning, space: dict, searcher: Any, samples: int, books: Books, storage: Path) -> None:
+def _fit(work: Work, tuning: Tuning, space: dict, searcher: Any, samples: int, runs: TrialRuns) -> None:
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    shutil.rmtree(storage, ignore_errors=True)
+    storage = work.folder.parent / "cache" / "tune"
+    storage.remove()
     stage = tuning.stage
     bundle = {"CPU": stage.cpus_per_worker} | ({"GPU": stage.gpus_per_worker} if stage.gpus_per_worker else {})
     where: dict[str, Any] = {"bundle_label_selector": [stage.labels]} if stage.pool else {}
@@ -116,14 +117,14 @@ def _fit(work: Work, tuning: Tuning, space: dict, searcher: Any, samples: int, b
             reuse_actors=True, trial_name_creator=_short_name, trial_dirname_creator=_short_name,
         ),
         run_config=ray.tune.RunConfig(
-            name="tune", storage_path=str(storage.resolve()), verbose=0, callbacks=[_Listener(work, tuning, books)],
+            name="tune", storage_path=str(storage), verbose=0, callbacks=[_Listener(work, tuning, runs)],
             failure_config=ray.tune.FailureConfig(max_failures=tuning.retries),
         ),
     )  # fmt: skip
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(storage, ignore_errors=True)
+        storage.remove()
 
 
 def _scheduler(work: Work, tuning: Tuning) -> Any:
@@ -176,38 +177,38 @@ def _trial_of(config: dict, work: Work) -> Trial:
 
 
 class _Listener(ray.tune.Callback):
-    """Passes what happens on to the books, in the driver."""
+    """Passes what happens on to the runs, in the driver."""
 
-    def __init__(self, work: Work, tuning: Tuning, books: Books) -> None:
-        self.work, self.tuning, self.books = work, tuning, books
+    def __init__(self, work: Work, tuning: Tuning, runs: TrialRuns) -> None:
+        self.work, self.tuning, self.runs = work, tuning, runs
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
-        self.books.begin(_trial_of(trial.config, self.work))
+        self.runs.begin(_trial_of(trial.config, self.work))
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: object) -> None:
         if FINAL not in result:
             metrics = {name: value for name, value in result.items() if "/" in name and isinstance(value, float)}
-            self.books.report(_trial_of(trial.config, self.work), result["step"], metrics)
+            self.runs.report(_trial_of(trial.config, self.work), result["step"], metrics)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
         log.warning("%s failed and is tried again: %s", _trial_of(trial.config, self.work).name, _reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
         mine = _trial_of(trial.config, self.work)
-        record = read_record(remote.pull(self.work.folder / mine.key))
+        record = read_record(self.work.folder / mine.key)
         if record is None:
             if self.tuning.deadline and time.monotonic() >= self.tuning.deadline - 1:
                 return  # out of time: not judged, and continued by the next run
             record = Record(**vars(mine), status="stopped", score=trial.last_result.get(self.work.metric))
             record.write(self.work.folder / mine.key)
-        self.books.end(record)
+        self.runs.end(record)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
         mine = _trial_of(trial.config, self.work)
         record = Record(**vars(mine), status="failed", error=_reason(trial))
         log.error("%s failed for good: %s", mine.name, record.error)
         record.write(self.work.folder / mine.key)
-        self.books.end(record)
+        self.runs.end(record)
 
 
 def _reason(trial: Any) -> str:

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from protray.cluster.runtime.resources import Plan
 from protray.cluster.runtime.start import Cluster
-from protray.cluster.storage import remote
-from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.tuning.sweep_run import SweepRun
-from protray.cluster.tuning.trial import Outcome, Report
+from protray.cluster.storage.identity import dataset_digest
+from protray.cluster.train.job import Context
+from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.settings import SweepRun
+from protray.data.location import Location
 from protray.data.structures import Structures, read_chain_clusters, read_structures
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
+from protray.pipelines.structure.score_net import ScoreNetRun
 from protray.struct.noise import NoiseConfig
 from protray.training.checkpoint import load_state, save_state
 from protray.training.structure.score_export import save_score_net
@@ -53,14 +56,23 @@ class ScoreSettings:
 class Shared:
     """What all trials read."""
 
-    data: Path | None
+    data: Location | None
     steps: int  # of a trial
 
 
 def base(run: SweepRun) -> ScoreSettings:
     """The settings that a study starts from."""
-    one = run.score_run()
-    return ScoreSettings(net=one.net, fit=one.fit)
+    one = ScoreNetRun.preset(run.model)
+    return ScoreSettings(net=one.net, fit=replace(one.fit, epochs=run.epochs, seed=run.seed))
+
+
+def identity(run: SweepRun) -> dict:
+    return {"digest of the data": dataset_digest(run.data)}
+
+
+def plan(run: SweepRun, cluster: Cluster) -> Plan:
+    """Nothing is trained before the trials."""
+    return Plan((), cluster.nodes)
 
 
 def params(settings: ScoreSettings, shared: Shared) -> dict:
@@ -68,14 +80,13 @@ def params(settings: ScoreSettings, shared: Shared) -> dict:
     return asdict(settings)
 
 
-def prepare(run: SweepRun, cluster: Cluster, tracker: Tracker, parent: str) -> Shared:
+def prepare(run: SweepRun, context: Context) -> Shared:
     """Count the steps; nothing else is shared but the dataset."""
-    data = run.data.resolve() if run.data else None
-    return Shared(data, _total(data, base(run).fit))
+    return Shared(run.data, _total(run.data, base(run).fit))
 
 
 def train(
-    settings: ScoreSettings, shared: Shared, folder: Path, report: Report, resume: dict | None, device: str
+    settings: ScoreSettings, shared: Shared, folder: Path, report: TrialReport, resume: dict | None, device: str
 ) -> Outcome:
     """Train in this process, validate on the choosing half, and score both halves."""
     net, world = settings.net, World(device=device)
@@ -107,9 +118,9 @@ def train(
     )  # fmt: skip
 
 
-def save_model(run: SweepRun, settings: ScoreSettings, shared: Shared, folder: Path) -> None:
-    """Write ``run.out/model``, for jobs/embed.py, from a finished trial's folder."""
-    save_score_net(run.out / "model", settings.net, load_state(folder / BEST))
+def save_model(run: SweepRun, settings: ScoreSettings, shared: Shared, folder: Path, target: Path) -> None:
+    """Write the model, for jobs/embed.py, from a finished trial's folder."""
+    save_score_net(target, settings.net, load_state(folder / BEST))
 
 
 def common_batches(chains: Structures, noise: NoiseConfig) -> list[Crops]:
@@ -149,20 +160,20 @@ def _built(config: ScoreNetConfig, weights: dict, device: str) -> ScoreNet:
     return net.eval()
 
 
-def _total(data: Path | None, config: ScoreFitConfig) -> int:
+def _total(data: Location | None, config: ScoreFitConfig) -> int:
     return config.steps(len(trainable(_chains(data, "train").lengths)))
 
 
 @functools.lru_cache(maxsize=2)
-def _chains(data: Path | None, split: str) -> Structures:
+def _chains(data: Location | None, split: str) -> Structures:
     """Read once per process."""
-    return read_structures(data and remote.pull(data), split)
+    return read_structures(data, split)
 
 
 @functools.lru_cache(maxsize=1)
-def _clusters(data: Path | None) -> dict[str, str]:
+def _clusters(data: Location | None) -> dict[str, str]:
     """Cluster of each chain; read once per process."""
-    return read_chain_clusters(data and remote.pull(data))
+    return read_chain_clusters(data)
 
 
 def guess_seconds(run: SweepRun) -> float:
@@ -171,3 +182,9 @@ def guess_seconds(run: SweepRun) -> float:
     weights = sum(weight.numel() for weight in ScoreNet(one.net).parameters())
     total = _total(run.data, one.fit)
     return SECONDS_PER_WEIGHT_AND_PAIR * weights * one.fit.crop**2 * one.fit.batch * total
+
+
+SWEEP = Sweepable(
+    identity=identity, base=base, params=params, prepare=prepare, train=train, save_model=save_model,
+    guess_seconds=guess_seconds, plan=plan,
+)  # fmt: skip

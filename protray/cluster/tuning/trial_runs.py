@@ -1,4 +1,4 @@
-"""The driver's books on a sweep: a run in MLflow for every trial, and a line in the log for every one that ends."""
+"""The runs of a sweep in MLflow, one for every trial, and a line in the log for every one that ends."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 STATUS: dict[str, Literal["FINISHED", "FAILED"]] = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 
 
-class Books:
+class TrialRuns:
     """MLflow runs of trials, children of the sweep's; the driver alone writes them."""
 
     def __init__(

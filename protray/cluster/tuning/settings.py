@@ -1,17 +1,14 @@
 """Settings of a sweep.  Light: `--help` needs no torch and no Ray."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from protray.cluster.storage.addresses import named
 from protray.cluster.tuning.space import Point, Space, choose_points, read_space
-from protray.pipelines.secondary.distil_run import DistilRun, data_digest, digest
-from protray.pipelines.structure.score_net_run import ScoreRun, preset
-from protray.plm.shipped import SHIPPED, absolute
+from protray.data.location import Location
+from protray.plm.shipped import SHIPPED
 
 EPOCHS = 6  # of a trial: a dozen and their repeats then take minutes on two cores
 
@@ -22,14 +19,16 @@ class SweepRun:
 
     space: str
     """A study of tune_spaces/, such as tune_spaces/distil_weights.py; FILE.py:NAME for another space in it."""
-    data: Path | None = None
+    data: Location | None = None
     """Dataset of jobs/prepare.py (or prepare_structures.py for the score network); default: the bundled sample."""
-    out: Path = Path("runs/tune")
-    """Where everything is written and kept: s3:// or gs:// address, or folder; on several nodes one that all share."""
+    out: Location = Location("runs/tune")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "paper"] = "small"
     """Size of the networks; as in jobs/distil.py and jobs/score_net.py."""
     lm: str = SHIPPED
     """Language model of the maps, as in jobs/distil.py."""
+    maps: Location | None = None
+    """Maps of the proteins that are there already, as in jobs/distil.py."""
     epochs: int = EPOCHS
     """Of every trial; the learning rate falls to 0 within them, unless the study says otherwise."""
     scheduler: Literal["none", "asha", "median"] = "none"
@@ -51,7 +50,7 @@ class SweepRun:
     """Times that a trial which failed is tried again, from its last epoch."""
     budget_hours: float | None = None
     """Stop then; the same command continues."""
-    dry_run: Annotated[bool, tyro.conf.arg(aliases=["--plan"])] = False
+    plan: Annotated[bool, tyro.conf.arg(aliases=["--dry-run"])] = False
     """Print trials, resources and estimated hours, and stop."""
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
@@ -71,6 +70,11 @@ class SweepRun:
         if self.budget_hours is not None and self.budget_hours <= 0:
             raise ValueError(f"budget_hours must be above 0, got {self.budget_hours}")
 
+    @property
+    def metrics(self) -> Location:
+        """Written last: it says that all is done."""
+        return self.out / "metrics.json"
+
     @cached_property
     def study(self) -> Space:
         return read_space(self.space)
@@ -83,33 +87,16 @@ class SweepRun:
             return None
         return choose_points(self.study, self.search, self.samples, self.seed)
 
-    def distil_run(self) -> DistilRun:
-        """The run whose stage `protray` is trained once per trial."""
-        shared = {"data": self.data, "out": self.out, "model": self.model, "lm": self.lm, "seed": self.seed}
-        return DistilRun(**shared, epochs=self.epochs, mlflow=self.mlflow, experiment=self.experiment)
-
-    def score_run(self) -> ScoreRun:
-        """The run that is done once per trial."""
-        of_model = preset(self.model)
-        fit = replace(of_model.fit, epochs=self.epochs, seed=self.seed)
-        return replace(of_model, data=self.data, out=self.out, fit=fit)
-
-    def fixed(self) -> dict:
+    def identity(self) -> dict:
         """The settings that a folder keeps: trials of others cannot be compared with these."""
         return {
             "space": self.study.name,
             "job": self.study.job,
             "metric": self.study.metric,
             "paper": self.study.paper,
-            "data": named(self.data.resolve()) if self.data else None,
-            "digest of the data": data_digest(self.data),
+            "data": str(self.data) if self.data else None,
             "model": self.model,
-            "lm": absolute(self.lm),
             "epochs": self.epochs,
             "scheduler": self.scheduler,
             "seed": self.seed,
         }
-
-    def trial_keys(self) -> str:
-        """Digest of all that the trials have in common; with a point and a seed, it names a trial's folder."""
-        return digest(self.fixed())
