@@ -27,8 +27,9 @@ from protray.cluster.tracking import Tracker
 from protray.cluster.trainer import Report, Workers, track_point, train
 from protray.plm.architecture import build_model
 from protray.plm.corpus import Corpus, open_corpus, read_corpus
-from protray.plm.masked import has_bf16, load, map_quality
+from protray.plm.masked import has_bf16, load
 from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.quality import map_quality
 from protray.plm.reading import Reading
 from protray.plm.steps import steps, validation_batches
 from protray.plm.tokens import save_tokenizer
