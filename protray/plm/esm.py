@@ -45,7 +45,8 @@ class Rotary:
         cos_TD, sin_TD = (x_1TD[0] for x_1TD in model.esm.rotary_embeddings(like, positions_1T))
         size = cos_TD.shape[-1]
         turn_TP = torch.complex(cos_TD, sin_TD)[:, : size // 2].repeat(1, heads)
-        return cls(heads, torch.arange(size * heads).view(heads, 2, size // 2).transpose(1, 2).flatten(), turn_TP)
+        channels_H2P = torch.arange(size * heads, device=device).view(heads, 2, size // 2)
+        return cls(heads, channels_H2P.transpose(1, 2).flatten(), turn_TP)
 
     def turned(self, x: Tensor, turn: Tensor) -> Tensor:
         """(.., C) in float32 and in the order of `pairs_C`, overwritten -> (.., H, D)."""

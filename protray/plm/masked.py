@@ -11,7 +11,7 @@ Shape key:  M masked copies in a batch   R positions that a copy masks   X = M R
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -143,7 +143,7 @@ def _rows_of_window(lm: LanguageModel, codes_W: np.ndarray, start: int, stop: in
     at_once, batches = copies_at_once(lm, len(tokens_T)), []
     for positions_MR in masked_together(len(codes_W), reading.passes):
         asked_M = ((positions_MR >= start) & (positions_MR < stop)).any(dim=1)
-        batches += positions_MR[asked_M].split(at_once)
+        batches += positions_MR[asked_M].split(at_once) if asked_M.any() else ()
     moved = [len(lm.before) + positions_MR.to(tokens_T.device) for positions_MR in batches]
     logits_XV = torch.cat(_logits(lm, tokens_T, moved, reading.precision == "bfloat16"))
     amino_acids_A = torch.from_numpy(lm.amino_acid_tokens_A).to(tokens_T.device)
@@ -233,28 +233,3 @@ def hidden_rows(lm: LanguageModel, codes_L: np.ndarray, reading: Reading = WHOLE
         first = len(lm.before) - window.first
         states.append(hidden_TC[first + window.start : first + window.stop].float().cpu().numpy())
     return np.concatenate(states)
-
-
-@dataclass(frozen=True)
-class MapQuality:
-    """How well maps tell the residues that were masked."""
-
-    perplexity: float  # exp of the mean of -ln P(true residue)
-    top1: float  # share of residues that got the highest probability
-    residues: int
-    proteins: int
-
-
-def map_quality(lm: LanguageModel, proteins: Iterable[np.ndarray], reading: Reading = WHOLE) -> MapQuality:
-    """Mask every known residue of `proteins` (codes, shape (L,) each) once, and score the guesses."""
-    nats, right, n = [], [], 0
-    for codes_L in proteins:
-        known_L = np.flatnonzero(codes_L < N_AA)
-        prob_LA = probability_map(lm, codes_L, reading)[known_L]
-        nats.append(-np.log(prob_LA[np.arange(len(known_L)), codes_L[known_L]]))
-        right.append(prob_LA.argmax(axis=1) == codes_L[known_L])
-        n += 1
-    if not n:
-        raise ValueError("there is no protein to score the language model on")
-    all_nats = np.concatenate(nats)
-    return MapQuality(float(np.exp(all_nats.mean())), float(np.concatenate(right).mean()), len(all_nats), n)

@@ -18,7 +18,7 @@ class Reading:
     """How proteins are read.  A model that was trained on maps needs maps of the same reading."""
 
     precision: Precision = "float32"
-    """Of the matrix products.  bfloat16 is faster where the processor multiplies it, and works, slowly, elsewhere."""
+    """Of the matrix products.  bfloat16 is faster on GPUs and some processors, and slower, but possible, on others."""
     passes: Literal["exact"] | int = "exact"
     """exact: one forward pass for each residue, it alone masked.  K: K passes for a protein, each masks every K-th
     residue; exact for proteins of at most K residues."""

@@ -241,19 +241,3 @@ def test_no_code_of_a_model_folder_is_run(tmp_path) -> None:
     with pytest.raises(ValueError):
         load(str(tmp_path))
     assert not (tmp_path / "ran").exists()
-
-
-def test_map_quality_by_hand(monkeypatch) -> None:
-    """True residues got 1/2 and 1/8: perplexity exp(mean(ln 2, ln 8)) = 4; one of the two got most; X is skipped."""
-    from protray.plm import masked
-    from protray.seq.alphabet import encode
-
-    def fixed(lm: object, codes_L: np.ndarray, reading: Reading) -> np.ndarray:
-        prob_LA = np.full((3, 20), 0.01)
-        prob_LA[0, 0], prob_LA[1, 1], prob_LA[1, 2] = 0.5, 0.125, 0.4
-        return prob_LA
-
-    monkeypatch.setattr(masked, "probability_map", fixed)
-    found = masked.map_quality(None, [encode("ARX")])  # type: ignore[arg-type]
-    assert (found.perplexity, found.top1) == (pytest.approx(4.0), 0.5)
-    assert (found.residues, found.proteins) == (2, 1)

@@ -93,7 +93,7 @@ def test_a_map_longer_than_the_model_reads(absolute) -> None:
     np.testing.assert_allclose(hidden_rows(absolute, codes_L), expected_LC, atol=1e-5)
 
 
-@pytest.mark.parametrize("passes", ["exact", 7])
+@pytest.mark.parametrize("passes", ["exact", 7, 50])
 @pytest.mark.parametrize("window", [None, 20])
 def test_rows_of_pieces_are_those_of_the_whole(rotary, window, passes) -> None:
     codes_L, reading = encode(SEQUENCE), Reading(passes=passes, window=window, overlap=8)
