@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from protray.data.collate import Batch
+from protray.training.errors import NonFiniteLossError
 from protray.training.world import World, bare
 
 Report = Callable[[dict[str, float], dict | None], None]
@@ -37,10 +38,6 @@ class FitConfig:
         if self.anneal:
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
         return self.learning_rate * self.decay ** (epoch // self.decay_every)
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; names the proteins of the batch."""
 
 
 def fit(

@@ -4,25 +4,27 @@ Shape key:  B crops   L residues   C channels   K noise levels
 """
 
 import copy
+import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from protray.losses.score import coordinate_score, denoising_loss, perturb, true_score
 from protray.models.score_config import ScoreNetConfig
+from protray.models.score_layers import moments
 from protray.models.score_net import ConditionalNorm, ScoreNet
 from protray.plm.masked import has_bf16
 from protray.seq.keyed import key
 from protray.struct.geometry import distances, without_rigid_motion
-from protray.training.secondary.fit import NonFiniteLossError
+from protray.training.errors import NonFiniteLossError
 from protray.training.structure.score_steps import Crops, ScoreFitConfig, Share
+from protray.training.threads import Map, side_by_side
 from protray.training.world import World
 
 FARTHEST = 1e6  # Å from the middle of a chain: there, float32 has 0.06 Å left
@@ -99,7 +101,6 @@ def fit(
     torch.manual_seed(key(config.seed, "score net"))
     net = ScoreNet(net_config).to(memory_format=torch.channels_last).to(world.device)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
-    denoising = world.wrap(Denoising(net))
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, fused=True)
     at, best = Position(), net.state_dict()
     if resume:
@@ -107,63 +108,71 @@ def fit(
         average.load_state_dict(resume["average"])
         optimizer.load_state_dict(resume["optimizer"])
         at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    clock, structures_then = time.monotonic(), at.structures
+    clock, structures_then, last = time.monotonic(), at.structures, math.nan
     state: dict = resume or {}
     shares = steps(at.step)
-    while at.step < total:
-        share = next(shares)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(at.step, total, config)
-        found = _update(denoising, optimizer, share, config, world)
-        at.sums = [old + new for old, new in zip(at.sums, found, strict=True)]
-        at.step, at.structures = at.step + 1, at.structures + config.batch
-        _follow(average, net, min(config.ema, at.step / (10 + at.step)))
-        if at.step % config.validate_every and at.step < total:
-            report({"step": at.step, "of": total}, None)
-            continue
-        metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(world.sum(at.sums))
-        metrics["train/world_size"] = world.size
-        metrics["train/learning_rate"] = learning_rate(at.step - 1, total, config)
-        metrics["train/structures_per_second"] = (at.structures - structures_then) / (time.monotonic() - clock)
-        calibrate(average, calibration, config, world)
-        metrics |= validate(average, validation, config, world)
-        at.history.append(metrics)
-        if metrics["validation/loss"] < at.best_loss:
-            at.best_step, at.best_loss = at.step, metrics["validation/loss"]
-            best = {name: value.clone() for name, value in average.state_dict().items()}
-        at.sums, clock, structures_then = [0.0] * len(at.sums), time.monotonic(), at.structures
-        state = {
-            "model": net.state_dict(), "average": average.state_dict(), "best": best,
-            "optimizer": optimizer.state_dict(), "position": asdict(at),
-        }  # fmt: skip
-        report(metrics, state)
+    try:
+        with side_by_side(world.device) as at_once:
+            while at.step < total:
+                share = next(shares)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(at.step, total, config)
+                found = _update(net, optimizer, share, config, world, at_once)
+                last = (found[0] + found[2]) / found[3]
+                at.sums = [old + new for old, new in zip(at.sums, found, strict=True)]
+                at.step, at.structures = at.step + 1, at.structures + config.batch
+                _follow(average, net, min(config.ema, at.step / (10 + at.step)))
+                if at.step % config.validate_every and at.step < total:
+                    report({"step": at.step, "of": total}, None)
+                    continue
+                metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(world.sum(at.sums))
+                metrics["train/world_size"] = world.size
+                metrics["train/learning_rate"] = learning_rate(at.step - 1, total, config)
+                metrics["train/structures_per_second"] = (at.structures - structures_then) / (time.monotonic() - clock)
+                calibrate(average, calibration, config, world, at_once)
+                metrics |= validate(average, validation, config, world, at_once)
+                at.history.append(metrics)
+                if metrics["validation/loss"] < at.best_loss:
+                    at.best_step, at.best_loss = at.step, metrics["validation/loss"]
+                    best = {name: value.clone() for name, value in average.state_dict().items()}
+                at.sums, clock, structures_then = [0.0] * len(at.sums), time.monotonic(), at.structures
+                state = {
+                    "model": net.state_dict(), "average": average.state_dict(), "best": best,
+                    "optimizer": optimizer.state_dict(), "position": asdict(at),
+                }  # fmt: skip
+                report(metrics, state)
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError.at(f"after step {at.step} of {total}", str(error), last) from None
     return state
 
 
 def _update(
-    denoising: nn.Module, optimizer: torch.optim.Optimizer, share: Share, config: ScoreFitConfig, world: World
+    net: ScoreNet, optimizer: torch.optim.Optimizer, share: Share, config: ScoreFitConfig, world: World, at_once: Map
 ) -> list[float]:
     """Take one step on the mean loss per coordinate of all workers' crops; returns this worker's `Position.sums`."""
-    parts = []
-    for number, crops in enumerate(share.batches, start=1):
-        last = number == len(share.batches)
-        unsynced = denoising.no_sync() if isinstance(denoising, DistributedDataParallel) and not last else nullcontext()
-        with unsynced:
-            loss_B, zero_B, rigid_B = forward(denoising, crops, config, world)
-            # relative to the loss of a zero score, 3 L / 2; DDP averages over workers, this is the global mean
-            (loss_B.sum() * world.size / (1.5 * share.residues)).backward()
-        parts.append(torch.stack([loss_B.detach(), zero_B, rigid_B, torch.ones_like(zero_B)]))
-    found_4S = torch.cat(parts, dim=1)
+    denoising, weights = Denoising(net.train()), list(net.parameters())
+
+    def gradient(crops: Crops) -> tuple[list[Tensor], Tensor]:
+        loss_B, zero_B, rigid_B = forward(denoising, crops, config, world)
+        relative = loss_B.sum() / (1.5 * share.residues)  # to the loss of a zero score, 3 L / 2
+        found_4B = torch.stack([loss_B.detach(), zero_B, rigid_B, torch.ones_like(zero_B)])
+        return list(torch.autograd.grad(relative, weights)), found_4B
+
+    gradients, found = zip(*at_once(gradient, share.batches), strict=True)
+    sums = [sum(parts[1:], parts[0]) for parts in zip(*gradients, strict=True)]
+    world.add(sums)
+    found_4S = torch.cat(found, dim=1)
     ids = [id for crops in share.batches for id in crops.ids]
     broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)]
     if broken:
         raise NonFiniteLossError(_not_finite("loss", broken))
-    norm = nn.utils.clip_grad_norm_(denoising.parameters(), config.clip).item()
+    for weight, gradient_ in zip(weights, sums, strict=True):
+        weight.grad = gradient_
+    norm = nn.utils.clip_grad_norm_(weights, config.clip).item()
     if not math.isfinite(norm):
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", ids))
     optimizer.step()
-    optimizer.zero_grad()
     return [*found_4S.sum(dim=1).tolist(), norm, 1.0]
 
 
@@ -194,29 +203,32 @@ def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
 
 
 @torch.no_grad()
-def calibrate(net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world: World) -> None:
+def calibrate(net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world: World, at_once: Map = map) -> None:
     """Fix the statistics of every norm to their mean over `batches`, each normalised as in training.
 
     For these very weights, whatever they were averaged from; and the same for any number of workers, since sums are.
     """
     norms = [module for module in net.modules() if isinstance(module, ConditionalNorm)]
-    sums = {norm: [torch.zeros_like(norm.mean_C), torch.zeros_like(norm.var_C)] for norm in norms}
+    seen = threading.local()  # statistics of a batch, norm by norm in the order of the network
 
     def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x_BCLL = inputs[0].float()
-        sums[norm][0] += x_BCLL.mean(dim=(0, 2, 3))  # type: ignore[index]
-        sums[norm][1] += x_BCLL.square().mean(dim=(0, 2, 3))  # type: ignore[index]
+        mean_C, var_C = moments(inputs[0])
+        seen.parts += [mean_C, var_C + mean_C.square()]
+
+    @torch.no_grad()
+    def statistics(crops: Crops) -> Tensor:
+        seen.parts = []
+        forward(Denoising(net), crops, config, world)
+        return torch.cat(seen.parts).double().cpu()
 
     hooks = [norm.register_forward_pre_hook(add) for norm in norms]
     net.train()
-    for crops in batches[world.rank :: world.size]:
-        forward(Denoising(net), crops, config, world)
+    found = list(at_once(statistics, batches[world.rank :: world.size]))
     for hook in hooks:
         hook.remove()
-    flat = world.sum([value for norm in norms for part in sums[norm] for value in part.tolist()])
-    means = iter(
-        torch.tensor(flat, dtype=torch.float64).div(len(batches)).split([len(p) for n in norms for p in sums[n]])
-    )
+    sizes = [len(norm.mean_C) for norm in norms for _ in range(2)]
+    sums = torch.stack(found).sum(dim=0) if found else torch.zeros(sum(sizes), dtype=torch.float64)
+    means = iter(torch.tensor(world.sum(sums.tolist()), dtype=torch.float64).div(len(batches)).split(sizes))
     for norm in norms:
         mean_C, square_C = next(means), next(means)
         norm.mean_C.copy_(mean_C)
@@ -225,13 +237,15 @@ def calibrate(net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world
 
 
 @torch.no_grad()
-def validate(net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world: World) -> dict[str, float]:
+def validate(
+    net: ScoreNet, batches: list[Crops], config: ScoreFitConfig, world: World, at_once: Map = map
+) -> dict[str, float]:
     """Losses over all crops of `batches`, shared among the workers: in all, and of each noise level."""
     levels = net.config.noise.levels
     sums_K5 = torch.zeros(levels, 5, dtype=torch.float64)  # what `_scores` takes
-    denoising = Denoising(net)
-    for crops in batches[world.rank :: world.size]:
-        of_B = forward(denoising, crops, config, world)
+    mine = batches[world.rank :: world.size]
+    losses = torch.no_grad()(functools.partial(forward, Denoising(net), config=config, world=world))
+    for crops, of_B in zip(mine, at_once(losses, mine), strict=True):
         if not of_B[0].isfinite().all():
             raise NonFiniteLossError(f"the validation loss is not finite, with the chains {', '.join(set(crops.ids))}")
         length_B = torch.full_like(of_B[0], crops.codes_BL.shape[1])
