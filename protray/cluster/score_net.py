@@ -27,7 +27,7 @@ from protray.data.structures import Structures, read_structures
 from protray.evaluation.denoising import DenoisingConfig, DenoisingResults, choose, evaluate_denoising
 from protray.inference.denoise import NetworkDenoiser
 from protray.plm.masked import has_bf16
-from protray.plots.structure.score_report import write_score_report
+from protray.plots.structure.score_report import Split, write_score_report
 from protray.training.score_export import load_score_net, read_config, save_score_net
 from protray.training.score_net import fit
 from protray.training.score_steps import (
@@ -58,7 +58,7 @@ def score_net(run: ScoreRun) -> dict:
         Tracker.catch_up(run.mlflow, run.experiment, run.out)
         return facts
     chains = {split: read_split(run.data, split) for split in ("train", "validation")}
-    choose(held_out(run.data), run.denoising)  # better an error now than after the training
+    choose(held_out(run.data)[1], run.denoising)  # better an error now than after the training
     check_same_settings(run)  # writes down what this folder belongs to
     log.info("%d chains to train on, %d to validate on", len(chains["train"]), len(chains["validation"]))
     cluster = start_ray()
@@ -94,13 +94,13 @@ def read_split(data: Path | None, split: str) -> Structures:
     return chains
 
 
-def held_out(data: Path | None) -> Structures:
-    """The test split, which chose nothing; where a dataset has none, the validation split, which chose the weights."""
+def held_out(data: Path | None) -> tuple[Split, Structures]:
+    """The test split; where a dataset has none, the validation split, which also picked the best weights."""
     try:
-        return read_structures(data, "test")
+        return "test", read_structures(data, "test")
     except ValueError as error:
         log.warning("%s: the denoising gain is measured on the validation split", error)
-        return read_structures(data, "validation")
+        return "validation", read_structures(data, "validation")
 
 
 def make_plan(run: ScoreRun, cluster: Cluster) -> plan.Plan:
@@ -164,8 +164,8 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
         track_point(tracker, run_id, point)
     stage = job_plan["score net"]
     measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_denoise)
-    log.info("denoising held-out chains")
-    results, counts = ray.get(
+    log.info("measuring the denoising gain")
+    results, split, counts = ray.get(
         measure.remote(
             str(model.resolve()), run.fit.crop, str(run.data.resolve()) if run.data else None, run.denoising,
             job_plan.threads("score net"), stage.gpus_per_worker > 0,
@@ -174,7 +174,7 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
     tracker.log(run_id, results.metrics(), step=position["step"])
     report = run.out / "report.html"
     facts = {name: str(value) for name, value in (counts | run.fixed()).items()}
-    write_score_report(report, position["history"], run.net.noise.sigmas(), results, facts=facts)
+    write_score_report(report, position["history"], run.net.noise.sigmas(), results, split=split, facts=facts)
     tracker.artifact(run_id, report)
     tracker.artifact(run_id, model, "model")
     metrics = {
@@ -182,6 +182,7 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
         "steps": position["step"],
         "history": position["history"],
         "denoising": results.rows(),
+        "denoising_split": split,
         "chains": counts,
         "asked": asdict(run.denoising),
         "mlflow_ui": tracker.ui(),
@@ -194,16 +195,16 @@ def write_results(run: ScoreRun, job_plan: plan.Plan, state: dict, tracker: Trac
 
 def _denoise(
     model: str, crop: int, data: str | None, config: DenoisingConfig, threads: int, gpu: bool
-) -> tuple[DenoisingResults, dict[str, int]]:
-    """Ray task: how well the network denoises held-out chains, and how many chains there are."""
+) -> tuple[DenoisingResults, Split, dict[str, int]]:
+    """Ray task: how well the network denoises chains of which split, and how many chains there are."""
     import torch
 
     torch.set_num_threads(threads)
     net = load_score_net(remote.pull(Path(model))).to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")  # type: ignore[call-overload]
     denoiser = NetworkDenoiser(net, crop, has_bf16())
-    train_chains, others = read_structures(_pulled(data), "train"), held_out(_pulled(data))
+    train_chains, (split, others) = read_structures(_pulled(data), "train"), held_out(_pulled(data))
     results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, config)
-    return results, {"training chains": len(train_chains), "held-out chains": len(others)}
+    return results, split, {"training chains": len(train_chains), f"{split} chains": len(others)}
 
 
 def _pulled(data: str | None) -> Path | None:

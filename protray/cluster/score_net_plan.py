@@ -1,7 +1,7 @@
 """What jobs/score_net.py will do and about how long: training steps, the points of its curve, the denoising gain."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -63,14 +63,14 @@ def stages(run: ScoreRun) -> Estimate:
     if finished(run):
         return Estimate()
     chains, others = (read_split(run.data, split) for split in ("train", "validation"))
-    tested = held_out(run.data)
+    _, tested = held_out(run.data)
     measured = choose(tested, run.denoising)
     total = run.fit.steps(len(trainable(chains.lengths)))
     done = steps_done(run.out / "cache", run_name(run))
     points = -(-total // run.fit.validate_every) - done // run.fit.validate_every
     batches = validation_batches(others, run.fit, run.net.noise)
     crops = sum(len(batch.ids) for batch in batches) + CALIBRATION * run.fit.micro_batch
-    some = part_of(chains, spread(len(chains), SOME))
+    some = chains.select(spread(len(chains), SOME))
     with Trials(run.out) as trials:
         plan = make_plan(run, trials.cluster)
         stage, threads = plan["score net"], plan.threads("score net")
@@ -88,7 +88,7 @@ def stages(run: ScoreRun) -> Estimate:
         )  # fmt: skip
         alone = replace(stage, name="denoising gain", workers=1, least=None)
         lengths = np.minimum(tested.lengths[measured], run.denoising.longest)
-        typical = part_of(tested, [measured[int(np.argsort(lengths)[len(lengths) // 2])]])
+        typical = tested.select([measured[int(np.argsort(lengths)[len(lengths) // 2])]])
         pairs = evaluations(run.net, run.denoising, lengths)
         gain = Line(
             name="denoising gain", unit="chains", rows=len(measured), stage=alone,
@@ -151,16 +151,3 @@ def evaluations(net: ScoreNetConfig, config: DenoisingConfig, lengths: np.ndarra
     levels = len(range(0, net.noise.levels, config.every))
     down = 1 + 2 * len(noise_path(net.noise.sigmas(), config))
     return float(levels * pairs.sum() + down * pairs[: config.sampled].sum())
-
-
-def part_of(structures: Structures, rows: Sequence[int]) -> Structures:
-    """Some chains of many."""
-    chains = [structures.chain(row) for row in rows]
-    starts = np.cumsum([0, *(len(chain.codes_L) for chain in chains)])
-    return Structures(
-        [chain.id for chain in chains],
-        np.concatenate([chain.codes_L for chain in chains]),
-        np.concatenate([chain.index_L for chain in chains]),
-        np.concatenate([chain.ca_L3 for chain in chains]),
-        starts,
-    )
