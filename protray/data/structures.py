@@ -3,7 +3,7 @@
 Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,16 +57,16 @@ class Structures:
         rows = slice(self.starts[m], self.starts[m + 1])
         return StructureChain(self.ids[m], self.codes_R[rows], self.index_R[rows], self.ca_R3[rows])
 
-    def select(self, ids: Collection[str]) -> "Structures":
-        """The chains of these ids, in the order they have here; ValueError for an id that none has."""
-        if unknown := sorted(set(ids) - set(self.ids)):
-            raise ValueError(f"no chain is called {unknown[0]!r}")
-        wanted = set(ids)
-        kept_N = np.array([name in wanted for name in self.ids], bool)
-        kept_R = np.repeat(kept_N, self.lengths)
-        starts = np.concatenate([[0], np.cumsum(self.lengths[kept_N])]).astype(np.int64)
-        names = [name for name in self.ids if name in wanted]
-        return Structures(names, self.codes_R[kept_R], self.index_R[kept_R], self.ca_R3[kept_R], starts)
+    def select(self, rows: Iterable[int]) -> "Structures":
+        """Some of the chains, in the order of `rows`; at least one."""
+        chains = [self.chain(row) for row in rows]
+        return Structures(
+            [chain.id for chain in chains],
+            np.concatenate([chain.codes_L for chain in chains]),
+            np.concatenate([chain.index_L for chain in chains]),
+            np.concatenate([chain.ca_L3 for chain in chains]),
+            np.cumsum([0, *(len(chain.codes_L) for chain in chains)]),
+        )
 
 
 def read_structures(path: str | Path | None = None, split: str | None = None) -> Structures:

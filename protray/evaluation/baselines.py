@@ -58,6 +58,13 @@ def trivial_predictions(counts_AS: np.ndarray, test: Mapping[str, np.ndarray]) -
     Returns
     -------
     predictions : dict of method name to dict of protein id to ndarray, dtype=int8, shape=(L,)
+
+    Examples
+    --------
+    >>> counts_AS = np.zeros((23, 3), dtype=int)
+    >>> counts_AS[0], counts_AS[1] = [5, 0, 1], [0, 0, 9]  # A is mostly helix, R coil, and coil is commonest
+    >>> {name: found["p"].tolist() for name, found in trivial_predictions(counts_AS, {"p": np.array([0, 1])}).items()}
+    {'majority state': [2, 2], 'majority per residue type': [0, 2]}
     """
     overall = int(counts_AS.sum(axis=0).argmax())
     state_A = np.where(counts_AS.sum(axis=1) > 0, counts_AS.argmax(axis=1), overall).astype(np.int8)

@@ -26,7 +26,11 @@ class Bin:
             raise ValueError(f"the bin {self.above} < {self.by} <= {self.max} is empty")
 
     def select(self, depth_B: np.ndarray) -> np.ndarray:
-        """Bool mask of the proteins in the bin; `depth_B` holds their counts or their Meff."""
+        """Bool mask of the proteins in the bin; `depth_B` holds their counts or their Meff.
+
+        >>> Bin("count", max=30, above=10).select(np.array([10, 11, 30, 31])).tolist()
+        [False, True, True, False]
+        """
         keep_B = np.ones(len(depth_B), dtype=bool)
         if self.max is not None:
             keep_B &= depth_B <= self.max

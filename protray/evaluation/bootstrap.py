@@ -45,6 +45,12 @@ def interval(
     References
     ----------
     .. [Efron1979] Efron. Bootstrap methods: another look at the jackknife. Ann Stat 7:1-26.
+
+    Examples
+    --------
+    >>> low, high = interval(np.array([0.6, 0.7, 0.8, 0.9]))
+    >>> bool(0.6 <= low < 0.75 < high <= 0.9)
+    True
     """
     if not 0 < level < 1:
         raise ValueError(f"level is a share and must lie in (0, 1), got {level}")
@@ -71,6 +77,10 @@ def paired_interval(
 
     Both are resampled together, so what makes a protein hard for both cancels: the interval is narrower than the two
     single ones suggest.  A difference is significant at 1 - level where the interval does not contain 0.
+
+    >>> q3_B = np.array([0.6, 0.7, 0.9])
+    >>> [round(end, 6) for end in paired_interval(q3_B + 0.01, q3_B)]  # every protein gains the same
+    [0.01, 0.01]
     """
     if values_B.shape != reference_B.shape:
         raise ValueError(
@@ -91,6 +101,11 @@ def cluster_interval(
     ----------
     clusters_B : sequence of str
         Name of each protein's cluster.
+
+    Examples
+    --------
+    >>> cluster_interval(np.array([0.5, 0.5, 0.8]), ["a", "a", "b"])
+    (0.5, 0.8)
     """
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
     sizes_C = np.bincount(place_B)

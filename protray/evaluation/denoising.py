@@ -1,4 +1,4 @@
-"""Denoising gain: how much nearer to the native structure a denoiser brings held-out chains to which noise was added.
+"""Denoising gain: how much nearer to the native structure a denoiser brings chains to which noise was added.
 
 Two questions: what does one step gain at each noise level, and what does following the score down the levels gain from
 noise of 3 Å.  A denoiser is a function of a chain, noisy C-alpha atoms and the noise in Å that returns the structure it

@@ -33,7 +33,11 @@ class Evaluation:
 
 
 def three_of(prob_LS: np.ndarray) -> np.ndarray:
-    """Probabilities of H, E and C, from three or eight states; shape (L, 3)."""
+    """Probabilities of H, E and C, from three or eight states; shape (L, 3).
+
+    >>> three_of(np.full((1, 8), 1 / 8)).tolist()  # H, G, I; E, B; T, S, C
+    [[0.375, 0.25, 0.375]]
+    """
     return prob_LS if prob_LS.shape[1] == len(STATES) else prob_LS @ _GROUP_83
 
 

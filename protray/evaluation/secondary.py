@@ -29,7 +29,12 @@ class SetScores:
 
 
 def count_correct(pred_L: np.ndarray, label_L: np.ndarray) -> tuple[int, int]:
-    """Count residues predicted right, and residues with a label; their ratio is Q3 or Q8."""
+    """Count residues predicted right, and residues with a label; their ratio is Q3 or Q8.
+
+    >>> from protray.seq.secondary import encode_states
+    >>> count_correct(encode_states("HHEC"), encode_states("HEE-"))
+    (2, 3)
+    """
     known_L = label_L != IGNORE
     return int((pred_L[known_L] == label_L[known_L]).sum()), int(known_L.sum())
 
@@ -82,7 +87,14 @@ def sov_sums(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> tupl
 
 
 def sov(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> float:
-    """SOV'99 over all states, in [0, 1]; see `sov_sums`.  nan where no residue has a label."""
+    """SOV'99 over all states, in [0, 1]; see `sov_sums`.  nan where no residue has a label.
+
+    >>> from protray.seq.secondary import encode_states
+    >>> sov(encode_states("CHHHHC"), encode_states("CHHHHC"))
+    1.0
+    >>> round(sov(encode_states("HHHCHH"), encode_states("HHHHHH")), 3)  # a helix that is broken in two
+    0.583
+    """
     score_S, norm_S = sov_sums(pred_L, label_L, n_states)
     return float(score_S.sum() / norm_S.sum()) if norm_S.sum() else float("nan")
 
@@ -93,6 +105,11 @@ def confusion(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.nda
     Returns
     -------
     residues_SS : ndarray, dtype=int64, shape=(S, S)
+
+    Examples
+    --------
+    >>> confusion({"p": np.array([0, 0, 2])}, {"p": np.array([0, 1, 2])}).tolist()
+    [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     """
     flat = np.zeros(n_states * n_states, dtype=np.int64)
     for id, label_L in labels.items():
@@ -111,6 +128,11 @@ def score_set(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.nda
     ------
     ValueError
         If a protein has no prediction, one of another length, a code outside 0..S-1, or no labelled residue.
+
+    Examples
+    --------
+    >>> score_set({"p": np.array([0, 0, 2, 2])}, {"p": np.array([0, 1, 2, 2])}).accuracy.tolist()
+    [0.75]
     """
     rows = []
     for id, label_L in labels.items():

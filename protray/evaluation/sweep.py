@@ -104,7 +104,11 @@ def main_effects(trials: Sequence[Scored]) -> list[Row]:
 
 
 def levels(values: Sequence[Any]) -> list[tuple[str, list[int]]]:
-    """Label and places of each value, or of each third of the values."""
+    """Label and places of each value, or of each third of the values.
+
+    >>> levels([0.1, 0.3, 0.1])
+    [('0.1', [0, 2]), ('0.3', [1])]
+    """
     distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
     if len(distinct) <= MOST_LEVELS or isinstance(distinct[-1], str):
         return [(_label(value), [place for place, one in enumerate(values) if one == value]) for value in distinct]

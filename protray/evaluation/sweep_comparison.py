@@ -118,12 +118,14 @@ def student_t(share: float, freedom: int) -> float:
 
     Bisection of the finite sums for a whole number of degrees of freedom [AbramowitzStegun1964]_.
 
-    >>> round(student_t(0.975, 4), 4)
-    2.7764
-
     References
     ----------
     .. [AbramowitzStegun1964] Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+
+    Examples
+    --------
+    >>> round(student_t(0.975, 4), 4)
+    2.7764
     """
     low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(freedom)
     for _ in range(60):

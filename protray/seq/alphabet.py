@@ -31,11 +31,20 @@ def encode(letters: bytes | str) -> np.ndarray:
     Returns
     -------
     codes_L : ndarray, dtype=uint8, shape=(L,)
+
+    Examples
+    --------
+    >>> encode("ARX-").tolist()
+    [0, 1, 20, 21]
     """
     raw = letters.encode("latin-1", "replace") if isinstance(letters, str) else letters
     return _CODES[np.frombuffer(raw, dtype=np.uint8)]
 
 
 def decode(codes_L: np.ndarray) -> str:
-    """Turn codes back into letters; B, Z, J, U and O come back as X."""
+    """Turn codes back into letters; B, Z, J, U and O come back as X.
+
+    >>> decode(encode("MKVBZ"))
+    'MKVXX'
+    """
     return _LETTERS[codes_L].tobytes().decode()

@@ -38,7 +38,12 @@ class Prior:
 
 
 def downsample(msa_NL: np.ndarray, n_homologs: int, rng: np.random.Generator) -> np.ndarray:
-    """Keep the query and `n_homologs` other rows, drawn without replacement (all of them if there are fewer)."""
+    """Keep the query and `n_homologs` other rows, drawn without replacement (all of them if there are fewer).
+
+    >>> msa_NL = np.arange(10).reshape(5, 2)  # five rows, the first is the query
+    >>> downsample(msa_NL, 2, np.random.default_rng(0)).shape
+    (3, 2)
+    """
     homologs = np.arange(1, len(msa_NL))
     if n_homologs < len(homologs):
         homologs = rng.choice(homologs, size=n_homologs, replace=False)

@@ -12,5 +12,9 @@ def key(*parts: object) -> int:
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """Return the generator that belongs to these parts."""
+    """Return the generator that belongs to these parts.
+
+    >>> generator(0, "1abcA").random() == generator(0, "1abcA").random()
+    True
+    """
     return np.random.default_rng(key(*parts))

@@ -59,6 +59,12 @@ def meff(msa_NL: np.ndarray, identity: float = 0.7, seed: int = 0) -> float:
         The threshold theta, in (0, 1].
     seed : int
         Of the sample; not used up to ``EXACT_ROWS`` rows.
+
+    Examples
+    --------
+    >>> from protray.seq.alphabet import encode
+    >>> meff(np.stack([encode(row) for row in ("ACDEF", "ACDEF", "WWWWW")]))  # two equal rows and another
+    2.0
     """
     if not 0 < identity <= 1:
         raise ValueError(f"identity is a share and must lie in (0, 1], got {identity}")

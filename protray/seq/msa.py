@@ -82,7 +82,11 @@ class _Rows:
 
 
 def protein_id(path: str | Path) -> str:
-    """The file's name without folder, ``.gz`` and format extension: ``x/1ABC_A.a3m.gz`` is protein ``1ABC_A``."""
+    """The file's name without folder, ``.gz`` and format extension: ``x/1ABC_A.a3m.gz`` is protein ``1ABC_A``.
+
+    >>> protein_id("folder/1ABC_A.a3m.gz")
+    '1ABC_A'
+    """
     name = Path(path).name.removesuffix(".gz")
     suffix = Path(name).suffix
     return name.removesuffix(suffix) if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name
@@ -134,7 +138,7 @@ def read_msa(path: str | Path) -> Msa:
 
 
 def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
-    """Turn the bytes of an alignment file into codes.
+    r"""Turn the bytes of an alignment file into codes.
 
     Parameters
     ----------
@@ -144,6 +148,12 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
         None: told from the content.
     source : str or Path
         Named in errors; its file name is the protein's id.
+
+    Examples
+    --------
+    >>> msa = parse_msa(b">query\nMKV\n>homolog\nM-V\n", "fasta", "1abcA.fasta")
+    >>> msa.id, msa.codes_NL.tolist()
+    ('1abcA', [[12, 11, 19], [12, 21, 19]])
     """
     text = _clean(raw, source)
     fmt = fmt or _sniff(text)

@@ -74,6 +74,10 @@ def pseudo_counts(
     """Count residues of `n_drawn` drawn sequences and the native one; shape (L, 20).
 
     Without `rng` the counts are the expected ones, 2000 p, and not whole numbers.
+
+    >>> flat_LA = np.full((1, 20), 1 / 20)
+    >>> pseudo_counts(flat_LA, np.array([0]), None)[0, :3].round(6).tolist()  # 2000 / 20, and one more for the native A
+    [101.0, 100.0, 100.0]
     """
     prob_LA = prob_LA.astype(np.float64)
     prob_LA = prob_LA / prob_LA.sum(axis=1, keepdims=True)

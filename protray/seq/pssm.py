@@ -38,6 +38,13 @@ def count_residues(msa_NL: np.ndarray) -> np.ndarray:
     Returns
     -------
     counts_LA : ndarray, dtype=int32, shape=(L, 20)
+
+    Examples
+    --------
+    >>> from protray.seq.alphabet import encode
+    >>> counts_LA = count_residues(np.stack([encode("AR"), encode("A-")]))
+    >>> counts_LA[:, :2].tolist()  # A and R in each column
+    [[2, 0], [0, 1]]
     """
     n_rows, length = msa_NL.shape
     counts_AL = np.zeros((N_AA, length), dtype=np.int64)
@@ -96,12 +103,23 @@ def pssm(counts_LA: np.ndarray, n_rows: int, kind: Background = "smoothed", pseu
     -------
     pssm_LA : ndarray, dtype=float32, shape=(L, 20)
         In nats.
+
+    Examples
+    --------
+    >>> counts_LA = np.zeros((1, 20))
+    >>> counts_LA[0, 0] = 9  # nine rows, all with A
+    >>> round(float(pssm(counts_LA, n_rows=9, kind="fixed")[0, 0]), 2)  # ln of (9 + 1) / (9 + 20) over 0.083
+    1.43
     """
     prob_LA = probabilities(counts_LA, n_rows, pseudocount)
     return np.log(prob_LA / background(counts_LA, kind)).astype(np.float32)
 
 
 def profile(pssm_LA: np.ndarray, background_A: np.ndarray = SWISSPROT_A) -> np.ndarray:
-    """Invert a PSSM: P = B exp(X), scaled to sum to 1 in each row; shape (L, 20)."""
+    """Invert a PSSM: P = B exp(X), scaled to sum to 1 in each row; shape (L, 20).
+
+    >>> bool(np.allclose(profile(np.zeros((1, 20))), SWISSPROT_A))  # X = 0: as often as expected
+    True
+    """
     prob_LA = background_A * np.exp(pssm_LA.astype(np.float64))
     return prob_LA / prob_LA.sum(axis=1, keepdims=True)

@@ -37,7 +37,11 @@ class Labels:
 
 
 def to_three(ss8: str) -> str:
-    """Reduce DSSP letters to H, E and C; '-' stays."""
+    """Reduce DSSP letters to H, E and C; '-' stays.
+
+    >>> to_three("HGIEBTS P-")
+    'HHHEECCCC-'
+    """
     return to_eight(ss8).translate(_TO_THREE)
 
 
@@ -57,6 +61,11 @@ def encode_states(letters: str, states: str = STATES) -> np.ndarray:
     ------
     ValueError
         Naming the first letter, and its 1-based position, that is neither in `states` nor '-'.
+
+    Examples
+    --------
+    >>> encode_states("HEC-").tolist()
+    [0, 1, 2, -100]
     """
     table = np.full(256, 127, dtype=np.int8)
     table[np.frombuffer(states.encode(), dtype=np.uint8)] = np.arange(len(states))
@@ -69,7 +78,11 @@ def encode_states(letters: str, states: str = STATES) -> np.ndarray:
 
 
 def decode_states(codes_L: np.ndarray, states: str = STATES) -> str:
-    """Turn indices in `states` back into letters; ``IGNORE`` becomes '-'."""
+    """Turn indices in `states` back into letters; ``IGNORE`` becomes '-'.
+
+    >>> decode_states(np.array([0, 0, 2, -100]))
+    'HHC-'
+    """
     letters = np.frombuffer((states + NO_LABEL).encode(), dtype=np.uint8)
     return letters[np.where(codes_L == IGNORE, len(states), codes_L)].tobytes().decode()
 

@@ -16,6 +16,11 @@ def find_breaks(backbone_L43: np.ndarray) -> np.ndarray:
 
     Two residues are bonded when C and N are at most 2 Å apart or, where one of these atoms is missing (NaN), when their
     C-alpha atoms are at most 4.5 Å apart.
+
+    >>> backbone_L43 = np.full((3, 4, 3), np.nan)
+    >>> backbone_L43[:, 1] = [[0, 0, 0], [3.8, 0, 0], [12, 0, 0]]  # C-alpha atoms; the others are missing
+    >>> find_breaks(backbone_L43).tolist()
+    [1]
     """
     n_L3, ca_L3, c_L3 = (backbone_L43[:, atom].astype(np.float64) for atom in range(3))
     peptide = np.linalg.norm(n_L3[1:] - c_L3[:-1], axis=-1)
@@ -36,6 +41,11 @@ def count_on(numbers: Sequence[int], breaks: np.ndarray) -> np.ndarray:
         Residue numbers of the file.
     breaks : ndarray
         As from `find_breaks`.
+
+    Examples
+    --------
+    >>> count_on([5, 6, 10], breaks=np.array([1])).tolist()
+    [0, 1, 5]
     """
     steps = np.ones(len(numbers), dtype=np.int32)
     steps[0] = 0

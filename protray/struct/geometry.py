@@ -8,7 +8,11 @@ from torch import Tensor
 
 
 def distances(ca_BL3: Tensor) -> Tensor:
-    """d_ij = |x_i - x_j|, shape (B, L, L), in Å; by differences, since products lose the digits of short distances."""
+    """d_ij = |x_i - x_j|, shape (B, L, L), in Å; by differences, since products lose the digits of short distances.
+
+    >>> distances(torch.tensor([[[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]]])).tolist()
+    [[[0.0, 5.0], [5.0, 0.0]]]
+    """
     return torch.cdist(ca_BL3, ca_BL3, compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -63,12 +63,20 @@ class Structure:
 
 
 def is_structure(path: str | Path) -> bool:
-    """Whether the name, without ``.gz``, ends as PDB and mmCIF files do."""
+    """Whether the name, without ``.gz``, ends as PDB and mmCIF files do.
+
+    >>> is_structure("4hhb.cif.gz"), is_structure("4hhb.fasta")
+    (True, False)
+    """
     return _suffix(path) in FORMATS
 
 
 def structure_stem(path: str | Path) -> str:
-    """The file's name without folder, ``.gz`` and ``.pdb``/``.cif``; the entry's name for ``pdb4hhb.ent``."""
+    """The file's name without folder, ``.gz`` and ``.pdb``/``.cif``; the entry's name for ``pdb4hhb.ent``.
+
+    >>> structure_stem("folder/pdb4hhb.ent.gz")
+    '4hhb'
+    """
     name = Path(path).name.removesuffix(".gz")
     archived = _ARCHIVE_NAME.fullmatch(name)
     return archived[1] if archived else Path(name).stem
@@ -130,6 +138,11 @@ def place(observed: str, sequence: str) -> np.ndarray | None:
     -------
     positions : ndarray, dtype=int64, shape=(len(observed),), or None
         0-based and increasing; None when `observed` does not fit.
+
+    Examples
+    --------
+    >>> place("KVE", "MKVLE").tolist()
+    [1, 2, 4]
     """
     if len(observed) == len(sequence):
         fits = all(a == b or "X" in (a, b) for a, b in zip(observed, sequence, strict=True))

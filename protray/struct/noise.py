@@ -33,6 +33,9 @@ class NoiseConfig:
 
         Geometric by default: the ratio of neighbours is 1.25 for the paper's K = 32, where even steps would end with
         one of 33 (0.33 to 0.01).
+
+        >>> NoiseConfig(first=8, last=1, levels=4).sigmas().round(6).tolist()
+        [8.0, 4.0, 2.0, 1.0]
         """
         if self.spacing == "linear":
             return np.linspace(self.first, self.last, self.levels)

@@ -33,6 +33,12 @@ def ca_rmsd(model_BL3: np.ndarray, reference_BL3: np.ndarray) -> np.ndarray:
     References
     ----------
     .. [Kabsch1976] Kabsch. A solution for the best rotation to relate two sets of vectors. Acta Cryst A32:922-923.
+
+    Examples
+    --------
+    >>> ca_13 = np.array([[[0, 0, 0], [3.8, 0, 0], [3.8, 3.8, 0]]])
+    >>> float(ca_rmsd(ca_13 + 5, ca_13)[0].round(6))  # moved as a whole
+    0.0
     """
     _check(model_BL3, reference_BL3)
     rotated_BL3, reference_BL3 = superpose(model_BL3, reference_BL3)
@@ -77,6 +83,12 @@ def ca_lddt(model_BL3: np.ndarray, reference_BL3: np.ndarray) -> np.ndarray:
     ----------
     .. [Mariani2013] Mariani et al. lDDT: a local superposition-free score for comparing protein structures and models
        using distance difference tests. Bioinformatics 29:2722-2728.
+
+    Examples
+    --------
+    >>> reference = np.array([[[0, 0, 0], [3.8, 0, 0]]])
+    >>> float(ca_lddt(reference + [[0, 0, 0], [1.5, 0, 0]], reference)[0])  # off by 1.5: within 2 and 4 Å only
+    0.5
     """
     _check(model_BL3, reference_BL3)
     reference_BLL = distance_map(reference_BL3)
@@ -88,7 +100,11 @@ def ca_lddt(model_BL3: np.ndarray, reference_BL3: np.ndarray) -> np.ndarray:
 
 
 def distance_map(ca_BL3: np.ndarray) -> np.ndarray:
-    """d_ij = |x_i - x_j|, shape (B, L, L), in Å, float64."""
+    """d_ij = |x_i - x_j|, shape (B, L, L), in Å, float64.
+
+    >>> distance_map(np.array([[[0, 0, 0], [3, 4, 0]]])).tolist()
+    [[[0.0, 5.0], [5.0, 0.0]]]
+    """
     squared_BLL = np.zeros((len(ca_BL3), ca_BL3.shape[1], ca_BL3.shape[1]))
     for axis in range(3):  # one at a time: a third of the memory
         x_BL = ca_BL3[:, :, axis].astype(np.float64)

@@ -43,6 +43,19 @@ def finished(ray_local, tmp_path_factory) -> Path:
     return folder / "one"
 
 
+@pytest.mark.parametrize(("splits", "used"), [(("test", "validation"), "test"), (("validation",), "validation")])
+def test_held_out_chains_come_with_the_name_of_their_split(splits, used, monkeypatch) -> None:
+    def read(data: Path | None, split: str) -> str:
+        if split not in splits:
+            raise ValueError(f"no chain of the split {split}")
+        return f"chains of {split}"
+
+    from protray.cluster import score_net as module
+
+    monkeypatch.setattr(module, "read_structures", read)
+    assert module.held_out(None) == (used, f"chains of {used}")
+
+
 @pytest.mark.ray
 def test_writes_what_it_promises(finished) -> None:
     from protray.training.structure.score_export import load_score_net
@@ -51,7 +64,7 @@ def test_writes_what_it_promises(finished) -> None:
     metrics = json.loads((finished / "metrics.json").read_text())
     assert [point["step"] for point in metrics["history"]] == [5, 10]
     assert 0 < metrics["history"][-1]["validation/loss_over_zero"] < 1.05
-    assert metrics["chains"] == {"training chains": 640, "held-out chains": 240}
+    assert metrics["chains"] == {"training chains": 640, "test chains": 240}
     assert {row["method"] for row in metrics["denoising"]} >= {"noisy", "score network"}
     assert "Distance maps" in (finished / "report.html").read_text()
     assert not (finished / "cache").exists()

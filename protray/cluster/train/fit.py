@@ -25,7 +25,7 @@ from protray.cluster.train.checkpoints import Checkpoints, folder_name
 from protray.cluster.train.job import Loop
 from protray.data.location import Location
 from protray.training.checkpoint import save_state
-from protray.training.secondary.fit import NonFiniteLossError
+from protray.training.errors import NonFiniteLossError
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer], max_failures: int)
         except ray.train.TrainingFailedError as failed:
             causes = _causes(failed)
             for cause in causes:
-                if isinstance(cause, ValueError | ArithmeticError | NonFiniteLossError):
+                if isinstance(cause, ValueError | NonFiniteLossError):
                     raise ValueError(str(cause)) from None
                 if isinstance(cause, OSError) and cause.errno in NO_SPACE:
                     raise cause from None

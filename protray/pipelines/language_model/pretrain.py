@@ -231,7 +231,9 @@ def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, threads: 
     import torch
 
     from protray.plm.corpus import open_corpus
-    from protray.plm.masked import load, map_quality
+    from protray.plm.masked import load
+    from protray.plm.quality import map_quality
+    from protray.plm.reading import Reading
     from protray.seq.alphabet import N_AA
 
     torch.set_num_threads(threads)
@@ -243,7 +245,7 @@ def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, threads: 
         rows = np.argsort(corpus.ids(), kind="stable")[:SCORED_PROTEINS]
         proteins = [corpus.codes(m)[:SCORED_LENGTH] for m in rows]
     lm = load(str((run.out / "model").fetch()), device=device)
-    return asdict(map_quality(lm, proteins)) | frequency_quality(
+    return asdict(map_quality(lm, proteins, Reading())) | frequency_quality(
         proteins, np.array(inputs.summary["amino_acids"][:N_AA])
     )
 

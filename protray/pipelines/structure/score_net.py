@@ -19,6 +19,7 @@ from protray.training.structure.score_steps import MIN_RESIDUES, ScoreFitConfig,
 if TYPE_CHECKING:
     from protray.data.structures import Structures
     from protray.evaluation.denoising import DenoisingResults
+    from protray.plots.structure.score_report import Split
     from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ def read_split(data: Location | None, split: str) -> "Structures":
     return chains
 
 
-def held_out(data: Location | None) -> "tuple[str, Structures]":
-    """The test split; where a dataset has none, the validation split, by which the weights were chosen."""
+def held_out(data: Location | None) -> "tuple[Split, Structures]":
+    """The test split; where a dataset has none, the validation split, which also picked the best weights."""
     from protray.data.structures import read_structures
 
     try:
@@ -153,22 +154,22 @@ def finish(run: ScoreNetRun, inputs: None, state: dict, context: Context) -> dic
         track_point(context.tracker, context.run_id, point)
     stage = context.plan[JOB.name]
     measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(denoise)
-    log.info("denoising chains of the %s split", held_out(run.data)[0])
-    results, counts = ray.get(measure.remote(run, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
+    log.info("denoising whole chains")
+    split, results, counts = ray.get(measure.remote(run, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
     context.tracker.log(context.run_id, results.metrics(), step=position["step"])
     facts = {name: str(value) for name, value in (counts | identity(run)).items()}
     with (run.out / "report.html").writing() as report:
-        write_score_report(report, position["history"], run.net.noise.sigmas(), results, facts=facts)
+        write_score_report(report, position["history"], run.net.noise.sigmas(), results, split=split, facts=facts)
     context.tracker.artifact(context.run_id, run.out / "report.html")
     context.tracker.artifact(context.run_id, model, "model")
     return {
         "best_step": position["best_step"], "steps": position["step"], "history": position["history"],
-        "denoising": results.rows(), "chains": counts,
+        "denoising": results.rows(), "denoising_split": split, "chains": counts,
     }  # fmt: skip
 
 
-def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[DenoisingResults, dict[str, int]]":
-    """Ray task: how well the network denoises held-out chains, and how many chains there are."""
+def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[Split, DenoisingResults, dict[str, int]]":
+    """Ray task: how well the network denoises chains of which split, and how many chains there are."""
     import torch
 
     from protray.evaluation.denoising import evaluate_denoising
@@ -182,7 +183,7 @@ def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[DenoisingResult
     train_chains, (split, others) = read_split(run.data, "train"), held_out(run.data)
     denoiser = NetworkDenoiser(net, run.fit.crop, has_bf16())
     results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, run.denoising)
-    return results, {"training chains": len(train_chains), f"chains of the {split} split": len(others)}
+    return split, results, {"training chains": len(train_chains), f"{split} chains": len(others)}
 
 
 def show(run: ScoreNetRun, facts: dict) -> None:
@@ -194,7 +195,9 @@ def show(run: ScoreNetRun, facts: dict) -> None:
         f"zero score's, {best['validation/loss_over_floor']:.1f} of the floor"
     )
     sampled = [row for row in facts["denoising"] if row["level"] is None]
-    print(f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} held-out chains (95 % intervals)")
+    print(
+        f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} {facts['denoising_split']} chains (95 % intervals)"
+    )
     for row in sampled:
         rmsd, lddt = (_interval(row, measure) for measure in ("rmsd", "lddt"))
         print(f"  {row['method']:<24} RMSD {rmsd} Å, lDDT {lddt}")

@@ -93,7 +93,9 @@ def train(
     config = replace(settings.fit, validate_every=max(1, shared.steps // POINTS), validation_levels=LEVELS)
     chains, validation = (_chains(shared.data, split) for split in ("train", "validation"))
     clusters = {name: _clusters(shared.data)[name] for name in validation.ids}
-    choosing, confirming = (validation.select(ids_of(half, clusters)) for half in HALVES)
+    choosing, confirming = (
+        validation.select(np.flatnonzero(np.isin(validation.ids, ids_of(half, clusters)))) for half in HALVES
+    )
     common = common_batches(choosing, net.noise)
 
     def on_report(metrics: dict[str, float], state: dict | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.denoising import denoising_figure, maps_figure, training_figure
 
 Row = Mapping[str, Any]
+Split = Literal["test", "validation"]
 
 _DIGITS = {"rmsd": 2, "lddt": 3}
 _HEADS = {"rmsd": "RMSD (Å)", "lddt": "lDDT"}
@@ -36,7 +37,7 @@ NOTES = (
 )
 
 
-def headline(history: Sequence[Mapping[str, float]], results: DenoisingResults) -> list[str]:
+def headline(history: Sequence[Mapping[str, float]], results: DenoisingResults, split: Split) -> list[str]:
     """Say in words what the network explains, and what that gains over doing nothing and over the Wiener filter."""
     sentences = []
     scored = [point for point in history if "validation/loss" in point]
@@ -51,7 +52,7 @@ def headline(history: Sequence[Mapping[str, float]], results: DenoisingResults) 
     at = min(steps, key=lambda row: abs(np.log(row["sigma"])))  # nearest to 1 Å
     before = next(row for row in rows if row["level"] == at["level"] and row["method"] == NOISY)
     sentences.append(
-        f"One step at noise of {at['sigma']:.2f} Å takes {at['n']} held-out chains from RMSD {before['rmsd']:.2f} to "
+        f"One step at noise of {at['sigma']:.2f} Å takes {at['n']} {split} chains from RMSD {before['rmsd']:.2f} to "
         f"{at['rmsd']:.2f} Å and from lDDT {before['lddt']:.3f} to {at['lddt']:.3f}."
     )
     sentences.append(_against_wiener(steps))
@@ -61,6 +62,11 @@ def headline(history: Sequence[Mapping[str, float]], results: DenoisingResults) 
         f"{start['n']} chains), one step reaches {one['rmsd']:.2f} Å and {one['lddt']:.3f}, "
         f"{results.evaluations} annealed steps without new noise {annealed['rmsd']:.2f} Å and {annealed['lddt']:.3f}."
     )
+    if split == "validation":
+        sentences.append(
+            "The dataset has no test split. These are validation chains, which also picked the best weights, so the "
+            "numbers may be a little too good."
+        )
     return sentences
 
 
@@ -77,7 +83,7 @@ def _against_wiener(steps: Sequence[Row]) -> str:
     return f"{found}; not so at {', '.join(behind)} Å." if behind else f"{found}."
 
 
-def score_tables(results: DenoisingResults) -> list[ReportTable]:
+def score_tables(results: DenoisingResults, split: Split) -> list[ReportTable]:
     """Before and after sampling, then one step at every noise level."""
     rows = results.rows()
     annealed = [row for row in rows if row["level"] is None]
@@ -89,7 +95,7 @@ def score_tables(results: DenoisingResults) -> list[ReportTable]:
             ["one step" if row["method"] == NETWORK else row["method"], *_with_gains(row), f"{row['neighbour']:.2f}"]
             for row in annealed
         ],
-        f"{annealed[0]['n']} of the held-out chains; means with 95 % intervals, gains over the noisy "
+        f"{annealed[0]['n']} of the {split} chains; means with 95 % intervals, gains over the noisy "
         f"structure. Annealing takes {results.evaluations} steps. The last column is the mean error of the distance "
         "between neighbours along the chain, which is 3.8 Å in proteins.",
     )
@@ -108,7 +114,7 @@ def score_tables(results: DenoisingResults) -> list[ReportTable]:
         ["noise (Å)", *(f"{_HEADS[m]}, {name}" if name != "gain" else "network's gain"
                         for m in ("rmsd", "lddt") for name in (NOISY, WIENER, "network", "gain"))],
         body,
-        f"Means over {steps[0]['n']} held-out chains of {results.lengths_N.min()} to {results.lengths_N.max()} "
+        f"Means over {steps[0]['n']} {split} chains of {results.lengths_N.min()} to {results.lengths_N.max()} "
         "residues, longer ones cut; gains over the noisy structure with 95 % intervals.",
     )  # fmt: skip
     return [sampling, one_step]
@@ -139,6 +145,7 @@ def write_score_report(
     sigmas: np.ndarray,
     results: DenoisingResults,
     *,
+    split: Split,
     facts: Mapping[str, str],
     title: str = "protray: a score network of protein structures",
 ) -> None:
@@ -150,17 +157,19 @@ def write_score_report(
         The logged points; see `protray.plots.structure.denoising.training_figure`, and ``validation/loss``.
     sigmas : ndarray, shape=(K,)
         Of the noise levels, in Å.
+    split : {"test", "validation"}
+        That the chains of `results` are from.
     facts : mapping of name to value
         Settings, counts of chains, provenance.
     """
     figures = [
         ReportFigure("Training", training_figure(history, sigmas), _TRAINING),
-        ReportFigure("Denoising gain", denoising_figure(results.rows()), _GAIN),
+        ReportFigure("Denoising gain", denoising_figure(results.rows()), _GAIN.format(split=split.capitalize())),
     ]
     for rank, example in enumerate(results.examples):
         heading = f"Distance maps: {example.id}, {len(example.ca['native'])} residues"
         figures.append(ReportFigure(heading, maps_figure(example, results.start), "" if rank else _MAPS))
-    write_report(path, title, score_tables(results), figures, facts, NOTES, headline(history, results))
+    write_report(path, title, score_tables(results, split), figures, facts, NOTES, headline(history, results, split))
 
 
 _TRAINING = (
@@ -169,7 +178,7 @@ _TRAINING = (
     "bond lengths and clashes tell where an atom was."
 )
 _GAIN = (
-    "Held-out chains, one step at each noise level. Above: how far they are from the native structure, "
+    "{split} chains, one step at each noise level. Above: how far they are from the native structure, "
     "below: what was gained by the step; under 0 the step does harm. Orange is what smoothing along the chain reaches."
 )
 _MAPS = (

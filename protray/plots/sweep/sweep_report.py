@@ -52,7 +52,7 @@ def write_sweep_report(
 
 
 _EFFECTS = (
-    "Mean over the trials at each value; whiskers are standard errors over those trials. Star: the paper's value. "
+    "Mean over the trials at each value, with standard errors over those trials (whiskers). Star: the paper's value. "
     "Choosing half."
 )
 _SEEDS = "Each dot is a training with a new seed, each bar the mean of them. Confirming half."
@@ -164,7 +164,7 @@ def effect_table(rows: Sequence[Row], metric: str) -> ReportTable:
         for row in rows
     ]
     return ReportTable(
-        "Main effects in numbers", ["setting", "value", "trials", f"mean {metric}", "standard error"], body
+        "Main effects in numbers", ["setting", "value", "trials", f"mean {metric}", "standard error"], body, _EFFECTS
     )
 
 

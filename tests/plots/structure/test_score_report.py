@@ -47,12 +47,20 @@ def results(rmsd: tuple[float, float, float] = (2.0, 1.0, 0.5), chains: int = 4)
     )  # fmt: skip
 
 
+def test_validation_chains_are_named_as_such() -> None:
+    """A dataset without a test split: they picked the weights, too."""
+    *_, last = headline(history(), results(), "validation")
+    assert last.startswith("The dataset has no test split.")
+    assert any("takes 4 validation chains" in sentence for sentence in headline(history(), results(), "validation"))
+    assert all("validation chains" in (table.caption or "") for table in score_tables(results(), "validation"))
+
+
 def test_headline_by_hand() -> None:
     """The network's RMSD is sigma, sigma / 2 and sigma / 4, the filter's sigma / 2: only the last is better."""
-    assert headline(history(), results()) == [
+    assert headline(history(), results(), "test") == [
         "On validation crops the score explains 0.30 of the noise within reach (best at step 400; 0 is a score of "
         "zero).",
-        "One step at noise of 1.00 Å takes 4 held-out chains from RMSD 1.00 to 0.50 Å and from lDDT 0.500 to 0.750.",
+        "One step at noise of 1.00 Å takes 4 test chains from RMSD 1.00 to 0.50 Å and from lDDT 0.500 to 0.750.",
         "Its RMSD is lower than that of the Wiener filter at 1 of 3 noise levels, by intervals that exclude 0; not so "
         "at 4, 1 Å.",
         "From noise of 3 Å (RMSD 5.00 Å, lDDT 0.300; 2 chains), one step reaches 2.50 Å and 0.600, 15 annealed steps "
@@ -61,12 +69,14 @@ def test_headline_by_hand() -> None:
 
 
 def test_headline_without_exceptions_without_intervals_without_history() -> None:
-    assert headline([], results((0.5, 0.5, 0.5)))[1].endswith("at 3 of 3 noise levels, by intervals that exclude 0.")
-    assert headline([], results(chains=1))[1].startswith("One chain gives no interval")
+    assert headline([], results((0.5, 0.5, 0.5)), "test")[1].endswith(
+        "at 3 of 3 noise levels, by intervals that exclude 0."
+    )
+    assert headline([], results(chains=1), "test")[1].startswith("One chain gives no interval")
 
 
 def test_tables_by_hand() -> None:
-    sampling, one_step = score_tables(results())
+    sampling, one_step = score_tables(results(), "test")
     assert sampling.title == "Sampling from noise of 3 Å"
     assert [row[0] for row in sampling.body] == [
         "noisy", "Wiener filter", "one step", "annealed Langevin", "annealed, no new noise"
@@ -128,7 +138,7 @@ def test_maps_figure_has_one_scale_for_all() -> None:
 
 def test_report_has_every_section_and_no_markup_of_the_user(tmp_path) -> None:
     path = tmp_path / "report.html"
-    write_score_report(path, history(), SIGMAS, results(), facts={"data": EVIL})
+    write_score_report(path, history(), SIGMAS, results(), split="test", facts={"data": EVIL})
     page = path.read_text(encoding="utf-8")
     assert [heading.split(":")[0] for heading in re.findall(r"<h2>(.*?)</h2>", page)] == [
         "Sampling from noise of 3 Å", "One step at each noise level", "Training", "Denoising gain", "Distance maps",
