@@ -12,10 +12,10 @@ import numpy as np
 
 from protray.cluster import remote
 from protray.cluster.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
-from protray.cluster.map_units import SPECIAL_TOKENS
 from protray.cluster.plan import actor_pool, make_plan
 from protray.cluster.predict import PredictRun, cut, opened, part_path
 from protray.inference.many import Source, predict_part
+from protray.plm.reading import SPECIAL_TOKENS
 
 SOME = 512  # proteins, of which a trial takes as many as there is time for
 LONGEST = 600  # residues of a FASTA record that is tried: seconds of a core with the language model in the package
