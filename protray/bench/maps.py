@@ -26,7 +26,7 @@ from protray.seq.alphabet import N_AA
 
 LENGTHS = (100, 200, 400)  # residues: most proteins lie between
 PASSES = ("exact", 16)
-ROWS = 40  # of an exact map that are timed, at most
+ROWS = 20  # of an exact map that are timed, at most: one full pass or more
 POSITIONS = 4  # of them that the plain loop does
 
 

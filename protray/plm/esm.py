@@ -73,7 +73,8 @@ class Shared:
         if self.attention is not None:  # a batch masks neighbouring positions
             return self.attention.context(int(positions_MR[0]), int(positions_MR[-1]) + 1)
         both = zip(self.own_THD, self.mask_THD, strict=True)
-        return attend(*(_put(own_THD, mask_THD[positions_MR], positions_MR) for own_THD, mask_THD in both))
+        query, key, value = (_put(own_THD, mask_THD[positions_MR], positions_MR) for own_THD, mask_THD in both)
+        return attend(query, key, value)
 
 
 def _put(own: Tensor, mask: Tensor, positions_MR: Tensor) -> Tensor:

@@ -10,12 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+<<<<<<< HEAD:protray/pipelines/secondary/predict_plan.py
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.runtime.resources import actor_pool, make_plan
 from protray.cluster.storage import remote
 from protray.inference.many import Source, predict_part
 from protray.pipelines.language_model.map_units import SPECIAL_TOKENS
 from protray.pipelines.secondary.predict import PredictRun, cut, opened, part_path
+=======
+from protray.cluster import remote
+from protray.cluster.estimate import Estimate, Line, Seat, Timed, Trials, mean_rate, seconds_for, timed
+from protray.cluster.plan import actor_pool, make_plan
+from protray.cluster.predict import PredictRun, cut, opened, part_path
+from protray.inference.many import Source, predict_part
+from protray.plm.reading import SPECIAL_TOKENS
+>>>>>>> w-plm:protray/cluster/predict_plan.py
 
 SOME = 512  # proteins, of which a trial takes as many as there is time for
 LONGEST = 600  # residues of a FASTA record that is tried: seconds of a core with the language model in the package
