@@ -102,9 +102,9 @@ def conclusion(rows: Sequence[Row], metric: str, mode: Mode) -> str:
     worse = high < 0 if mode == "max" else low > 0
     found = (
         f"The best point apart from the paper's ({best['name']}) and the paper's were trained again with "
-        f"{len(best['scores'])} new seeds each and compared on {best['n']} other validation proteins, which had no part "
-        f"in the choice. The difference in {metric} is {best['gain']:+z.4f} (95 % interval {low:+z.4f} to {high:+z.4f}, "
-        "over seeds and proteins)"
+        f"{len(best['scores'])} new seeds each and compared on {best['n']} other validation proteins, which had no "
+        f"part in the choice. The difference in {metric} is {best['gain']:+z.4f} (95 % interval {low:+z.4f} to "
+        f"{high:+z.4f}, over seeds and proteins)"
     )
     if best["better"]:
         return f"{found}: it is better than the paper's."
