@@ -61,11 +61,10 @@ def repeat_rows(repeats: Sequence[Scored], mode: Mode) -> list[Row]:
         if paper is not None and not group[0].paper and n_clusters >= MIN_CLUSTERS:
             gain_B = _mean_over_seeds(group, ids) - _mean_over_seeds(paper, ids)
             gain = float(gain_B.mean())
-            half = student_t((1 + level) / 2, freedom) * math.sqrt(pooled * (1 / len(group) + 1 / len(paper)))
-            seeds = gain - half, gain + half
-            proteins = cluster_interval(gain_B, clusters_B, level=level)
-            low, high = (gain + sign * math.hypot(*(gain - end[at] for end in (seeds, proteins)))
-                         for sign, at in ((-1, 0), (1, 1)))  # fmt: skip
+            width = student_t((1 + level) / 2, freedom) * math.sqrt(pooled * (1 / len(group) + 1 / len(paper)))
+            seeds, proteins = (gain - width, gain + width), cluster_interval(gain_B, clusters_B, level=level)
+            low = gain - math.hypot(gain - seeds[0], gain - proteins[0])
+            high = gain + math.hypot(gain - seeds[1], gain - proteins[1])
             row |= {"gain": gain, "gain_seeds": pair(seeds), "gain_proteins": pair(proteins)}
             row |= {"gain_ci95": [low, high], "better": low > 0 if mode == "max" else high < 0}
         rows.append(row)
@@ -91,7 +90,7 @@ def conclusion(rows: Sequence[Row], metric: str, mode: Mode) -> str:
     if not others or len(others) == len(rows):
         return (
             "No difference to the paper's point can be tested: it takes the paper's point and another one, each "
-            "trained with several fresh seeds."
+            "trained with several new seeds."
         )
     best = others[0]
     if best["gain"] is None:
@@ -102,12 +101,13 @@ def conclusion(rows: Sequence[Row], metric: str, mode: Mode) -> str:
     low, high = best["gain_ci95"]
     worse = high < 0 if mode == "max" else low > 0
     found = (
-        f"The best point ({best['name']}) and the paper's were trained again with {len(best['scores'])} new seeds each "
-        f"and compared on {best['n']} other validation proteins, which had no part in the choice. The difference in "
-        f"{metric} is {best['gain']:+z.4f} (95 % interval {low:+z.4f} to {high:+z.4f}, over seeds and proteins)"
+        f"The best point apart from the paper's ({best['name']}) and the paper's were trained again with "
+        f"{len(best['scores'])} new seeds each and compared on {best['n']} other validation proteins, which had no "
+        f"part in the choice. The difference in {metric} is {best['gain']:+z.4f} (95 % interval {low:+z.4f} to "
+        f"{high:+z.4f}, over seeds and proteins)"
     )
     if best["better"]:
-        return f"{found}: the best point is better than the paper's."
+        return f"{found}: it is better than the paper's."
     if worse:
         return f"{found}: it is worse than the paper's."
     return f"{found}: it may be chance, since the interval contains 0."

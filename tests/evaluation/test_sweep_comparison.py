@@ -38,7 +38,7 @@ def test_a_difference_beyond_the_seeds() -> None:
     assert rows[0]["gain_seeds"] == pytest.approx([0.1 - half, 0.1 + half])
     assert rows[0]["gain_proteins"] == pytest.approx([0.1, 0.1])  # all proteins gain the same
     assert rows[0]["gain_ci95"] == pytest.approx(rows[0]["gain_seeds"])
-    assert rows[0]["better"] and conclusion(rows, "Q3", "max").endswith("the best point is better than the paper's.")
+    assert rows[0]["better"] and conclusion(rows, "Q3", "max").endswith("it is better than the paper's.")
 
 
 def test_a_difference_within_the_seeds() -> None:

@@ -20,7 +20,7 @@ from protray.data.sample import SAMPLE
 from protray.evaluation.bins import Bin
 from protray.evaluation.distil import OURS, three_of
 from protray.evaluation.secondary import count_correct
-from protray.evaluation.sweep_halves import ids_of
+from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.losses.weights import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import SsClassifier
@@ -151,7 +151,7 @@ def split_by_halves(proteins: Proteins) -> Proteins:
     splits = [split if split == "train" else "" for split in proteins.table["split"].to_pylist()]
     of_id = {proteins.ids[row]: row for row in validation_rows(proteins).tolist()}
     named = {name: clusters[row] for name, row in of_id.items()}
-    for half, split in (("choosing", "validation"), ("confirming", CONFIRMING)):
+    for half, split in zip(HALVES, ("validation", CONFIRMING), strict=True):
         for name in ids_of(half, named):
             splits[of_id[name]] = split
     place = proteins.table.schema.get_field_index("split")
