@@ -56,7 +56,7 @@ class Record:
         self.states: dict[int, dict] = {}
 
     def __call__(self, metrics: dict, state: dict | None) -> None:
-        if len(metrics) > 1:
+        if any("/" in name for name in metrics):  # else it tells the step alone
             self.curve.append({k: v for k, v in metrics.items() if k != "train/residues_per_second"})
         if state:
             self.states[int(metrics["step"])] = copy.deepcopy(state)
