@@ -73,6 +73,11 @@ class Piece:
     start: int = 0
     stop: int = 0
 
+    @property
+    def name(self) -> str:
+        """Names are in the order of the input, and the same whenever the input is the same."""
+        return f"{self.number:010d}-{self.start:08d}"
+
 
 @dataclass
 class Done:

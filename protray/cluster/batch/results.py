@@ -1,15 +1,15 @@
 """From parts to the finished table: what is there, what is missing, and the files that users read.
 
-``OUT/work/parts/KIND-ROW-START.parquet``  what an actor wrote: of an ``item`` of many pieces, or of a piece that was
-                                           tried ``alone``; or that a piece is ``lost``, whose process died each time
+``OUT/work/parts/KIND-ROW-START.parquet``  what an actor wrote (`Part.kind`), with what became of the other rows
 ``OUT/work/settled.parquet``               what was found out of all rows together, such as clusters and splits
 ``OUT/TABLE/part-*.parquet``               the finished rows, in the order of the input
 """
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,20 @@ FILE_BYTES = 1 << 30  # of parts, packed, that make one finished file
 
 @dataclass(frozen=True)
 class Part:
-    """One file of parts."""
+    """One file of parts.
+
+    item: a work item, all of whose pieces are dealt with; partly: one of which some are to be tried alone; alone: a
+    piece that was; lost: a piece that is given up, such as one whose process died each time.
+    """
 
     file: Location
     kind: str
     name: str  # of the item, or the piece: number and start of its first piece
+    bytes: int
+
+    @property
+    def of_item(self) -> bool:
+        return self.kind in ("item", "partly")
 
     @property
     def first(self) -> int:
@@ -43,45 +52,53 @@ class Part:
 
 def parts_in(work: Location) -> list[Part]:
     """All parts, in the order of the input."""
-    files = (work / "parts").files("*-*-*.parquet")
-    found = [Part(file, *file.name.removesuffix(".parquet").split("-", 1)) for file in files]
-    return sorted(found, key=lambda part: (part.name, part.kind))
+    sizes = (work / "parts").sizes("*-*-*.parquet")
+    found = [Part(file, *file.name.removesuffix(".parquet").split("-", 1), size) for file, size in sizes.items()]
+    whole = {part.name for part in found if part.kind == "item"}  # may be there partly, too, if it was computed twice
+    return sorted(
+        (part for part in found if part.kind != "partly" or part.name not in whole),
+        key=lambda part: (part.name, not part.of_item),
+    )
 
 
-def name_of(piece: Piece) -> str:
-    return f"{piece.number:010d}-{piece.start:08d}"
+def without_part(names: Iterable[str], parts: Iterable[Part]) -> set[str]:
+    """Items to be computed: those that have no part, and of which no piece was tried alone."""
+    order = sorted(names)
+    left = set(order)
+    for part in parts:
+        if part.of_item:
+            left.discard(part.name)
+        elif at := bisect_right(order, part.name):
+            left.discard(order[at - 1])
+    return left
 
 
-def facts_of(part: Part) -> dict:
-    """Rejects, pieces to try again, and counts of a part."""
-    with part.file.open() as file:
-        return json.loads((pq.read_schema(file).metadata or {})[FACTS])
-
-
-def to_try_alone(parts: list[Part]) -> list[tuple[Piece, str]]:
-    """Pieces that their items could not do, and that were not tried alone yet, with the reason."""
-    tried = {part.name for part in parts if part.kind != "item"}
-    found = [again for part in parts if part.kind == "item" for again in facts_of(part)["again"]]
-    return [(Piece(**piece), reason) for piece, reason in found if name_of(Piece(**piece)) not in tried]
+def to_try_alone(parts: list[Part]) -> Iterator[Piece]:
+    """Pieces that their items could not do."""
+    for part in parts:
+        if part.kind == "partly":
+            with part.file.open() as file:
+                again = _facts(pq.read_schema(file))["again"]
+            yield from (Piece(**piece) for piece, _ in again)
 
 
 def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
     """Some columns of all rows, with `number` and `start`."""
     wanted = ["number", "start", *columns]
-    return pa.concat_tables(read_parquet(part.file, wanted, AGAIN).replace_schema_metadata(None) for part in parts)
+    tables = (read_parquet(part.file, remedy=AGAIN, columns=wanted) for part in parts if part.kind != "lost")
+    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables if table.num_rows)
 
 
-def groups_of(parts: list[Part], most: int = FILE_BYTES) -> list[list[Part]]:
+def groups_of(parts: Sequence[Part], most: int = FILE_BYTES) -> list[list[Part]]:
     """Consecutive parts that make one file; the pieces of a row stay together."""
     groups: list[list[Part]] = []
     size = 0
     for part in parts:
-        own = part.file.size()
-        if not groups or (size + own > most and _begins_a_row(part, groups[-1])):
+        if not groups or (size + part.bytes > most and _begins_a_row(part)):
             groups.append([])
             size = 0
         groups[-1].append(part)
-        size += own
+        size += part.bytes
     return groups
 
 
@@ -91,13 +108,20 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
     rows, rejected, counts = 0, [], Counter[str]()
     with out.writing() as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
         for some in _whole_rows(parts):
-            table = _finished(job, some, settled).select(schema.names).cast(schema)
+            tables = []
+            for part in some:
+                table = read_parquet(part.file, remedy=AGAIN)
+                facts = _facts(table.schema)
+                rejected += facts["rejected"]
+                rejected += [_given_up(piece, why) for piece, why in facts["again"] if part.kind == "lost"]
+                counts.update(facts["counts"])
+                tables += [table.replace_schema_metadata(None)] if table.num_rows else []
+            if not tables:
+                continue
+            table = _finished(job, pa.concat_tables(tables), some[0].first, settled)
+            table = table.select(schema.names).cast(schema)
             writer.write_table(table)
             rows += table.num_rows
-            for facts in map(facts_of, some):
-                rejected += facts["rejected"]
-                rejected += [_given_up(piece, reason) for piece, reason in facts["again"] if some[0].kind != "item"]
-                counts.update(facts["counts"])
             if settled:
                 for row in table.to_pylist():
                     text = repr(list(row.values())).encode(errors="surrogateescape")
@@ -105,16 +129,15 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
     return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
 
 
-def _finished(job: BatchJob, parts: list[Part], settled: Location | None) -> pa.Table:
-    """The rows of some parts in order, whole, with the columns that were settled, if they stay."""
-    tables = [read_parquet(part.file, remedy=AGAIN).replace_schema_metadata(None) for part in parts]
-    table = pa.concat_tables(tables).sort_by([("number", "ascending"), ("start", "ascending")])
+def _finished(job: BatchJob, table: pa.Table, first: int, settled: Location | None) -> pa.Table:
+    """Rows of some parts in order, whole, with the columns that were settled, if they stay; `first`: their least."""
+    table = table.sort_by([("number", "ascending"), ("start", "ascending")])
     table = job.merge(table) if job.merge else table
     if settled is None:
         return table
     last = max((number for number in table["number"].to_pylist()), default=-1)
     with settled.open() as file:
-        columns = pq.read_table(file, filters=[("number", ">=", parts[0].first), ("number", "<=", last)])
+        columns = pq.read_table(file, filters=[("number", ">=", first), ("number", "<=", last)])
     added = {(row.pop("number"), row.pop("start")): row for row in columns.to_pylist()}
     keys = list(zip(table["number"].to_pylist(), table["start"].to_pylist(), strict=True))
     table = table.filter(pa.array([key in added for key in keys], pa.bool_()))
@@ -130,7 +153,7 @@ def _whole_rows(parts: Iterable[Part]) -> Iterator[list[Part]]:
     """Parts, together where a row has pieces in several."""
     held: list[Part] = []
     for part in parts:
-        if held and _begins_a_row(part, held):
+        if held and _begins_a_row(part):
             yield held
             held = []
         held.append(part)
@@ -138,9 +161,14 @@ def _whole_rows(parts: Iterable[Part]) -> Iterator[list[Part]]:
         yield held
 
 
-def _begins_a_row(part: Part, before: list[Part]) -> bool:
-    """Whether no row has pieces both in this part and in those before it; of an item, single pieces may have moved."""
-    return part.kind == "item" and part.start == 0
+def _begins_a_row(part: Part) -> bool:
+    """Whether no row has pieces both in this part and in those before it; single pieces belong to the item before."""
+    return part.of_item and part.start == 0
+
+
+def _facts(schema: pa.Schema) -> dict:
+    """Rejects, pieces to try again, and counts of a part."""
+    return json.loads((schema.metadata or {})[FACTS])
 
 
 def _given_up(piece: dict, reason: str) -> dict:
