@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from protray.cluster.batch.job import BatchJob, Piece
 from protray.cluster.batch.worker import FACTS
 from protray.data.location import Location
-from protray.data.parquet import AGAIN, WRITING, read_parquet
+from protray.data.parquet import AGAIN, naming, read_parquet, writing
 
 FILE_BYTES = 1 << 30  # of parts, packed, that make one finished file
 
@@ -55,7 +55,7 @@ def name_of(piece: Piece) -> str:
 def facts_of(part: Part) -> dict:
     """Rejects, pieces to try again, and counts of a part."""
     with part.file.open() as file:
-        return json.loads((pq.read_schema(file).metadata or {})[FACTS])
+        return json.loads(pq.read_metadata(file).metadata[FACTS.encode()])
 
 
 def to_try_alone(parts: list[Part]) -> list[tuple[Piece, str]]:
@@ -72,12 +72,12 @@ def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
 
 
 def groups_of(parts: list[Part], most: int = FILE_BYTES) -> list[list[Part]]:
-    """Consecutive parts that make one file; the pieces of a row stay together."""
+    """Consecutive parts that make one file; the pieces of a row stay together, and so do those that have moved."""
     groups: list[list[Part]] = []
     size = 0
     for part in parts:
         own = part.file.size()
-        if not groups or (size + own > most and _begins_a_row(part, groups[-1])):
+        if not groups or (size + own > most and part.kind == "item" and not part.start):
             groups.append([])
             size = 0
         groups[-1].append(part)
@@ -89,32 +89,57 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
     """Write one finished file, a few parts in memory at a time; returns what became of its rows."""
     schema, content = job.schema(run), 0
     rows, rejected, counts = 0, [], Counter[str]()
-    with out.writing() as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
-        for some in _whole_rows(parts):
-            table = _finished(job, some, settled).select(schema.names).cast(schema)
-            writer.write_table(table)
-            rows += table.num_rows
+    with out.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
+        for some in _sorted_together(parts, job.merge is not None):
+            for found in _in_order(job, some):
+                table = _finished(job, found, settled).select(schema.names).cast(schema)
+                writer.write_table(table)
+                rows += table.num_rows
+                content += _digest_of(table) if settled else 0
             for facts in map(facts_of, some):
                 rejected += facts["rejected"]
                 rejected += [_given_up(piece, reason) for piece, reason in facts["again"] if some[0].kind != "item"]
                 counts.update(facts["counts"])
-            if settled:
-                for row in table.to_pylist():
-                    text = repr(list(row.values())).encode(errors="surrogateescape")
-                    content += int.from_bytes(hashlib.sha256(text).digest()[:16], "little")  # in any order
     return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
 
 
-def _finished(job: BatchJob, parts: list[Part], settled: Location | None) -> pa.Table:
-    """The rows of some parts in order, whole, with the columns that were settled, if they stay."""
+def _digest_of(table: pa.Table) -> int:
+    """Sum of the hashes of the rows: the same in any order."""
+    total = 0
+    for row in zip(*table.columns, strict=True):
+        content = hashlib.sha256()
+        for cell in row:
+            flat = cell.values if isinstance(cell, pa.ListScalar | pa.LargeListScalar) and cell.is_valid else None
+            numbers = flat is not None and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type))
+            plain = flat.to_numpy(zero_copy_only=False).tobytes() if numbers else repr(cell.as_py()).encode(errors="replace")
+            content.update(plain + b"\0")
+        total += int.from_bytes(content.digest()[:16], "little")
+    return total
+
+
+def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:
+    """The rows of some parts in order: of one part as they were written, of several, and of pieces, all at once."""
+    if job.merge is None and len(parts) == 1:
+        with naming(parts[0].file, AGAIN), parts[0].file.open() as file:
+            opened = pq.ParquetFile(file, page_checksum_verification=True)
+            for group in range(opened.num_row_groups):
+                yield opened.read_row_group(group).replace_schema_metadata(None)
+        return
     tables = [read_parquet(part.file, remedy=AGAIN).replace_schema_metadata(None) for part in parts]
     table = pa.concat_tables(tables).sort_by([("number", "ascending"), ("start", "ascending")])
-    table = job.merge(table) if job.merge else table
-    if settled is None:
-        return table
-    last = max((number for number in table["number"].to_pylist()), default=-1)
+    yield job.merge(table) if job.merge else table
+
+
+def _finished(job: BatchJob, table: pa.Table, settled: Location | None) -> pa.Table:
+    """The rows that stay, with the columns that were settled."""
+    table = _settled(table, settled) if settled else table
+    return job.finish(table) if job.finish else table
+
+
+def _settled(table: pa.Table, settled: Location) -> pa.Table:
+    numbers = table["number"].to_pylist() or [-1]
     with settled.open() as file:
-        columns = pq.read_table(file, filters=[("number", ">=", parts[0].first), ("number", "<=", last)])
+        columns = pq.read_table(file, filters=[("number", ">=", min(numbers)), ("number", "<=", max(numbers))])
     added = {(row.pop("number"), row.pop("start")): row for row in columns.to_pylist()}
     keys = list(zip(table["number"].to_pylist(), table["start"].to_pylist(), strict=True))
     table = table.filter(pa.array([key in added for key in keys], pa.bool_()))
@@ -126,21 +151,16 @@ def _finished(job: BatchJob, parts: list[Part], settled: Location | None) -> pa.
     return table
 
 
-def _whole_rows(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Parts, together where a row has pieces in several."""
+def _sorted_together(parts: Iterable[Part], merged: bool) -> Iterator[list[Part]]:
+    """Parts, together where single pieces have moved, or where the pieces of a row are merged."""
     held: list[Part] = []
     for part in parts:
-        if held and _begins_a_row(part, held):
+        if held and part.kind == "item" and not (merged and part.start):
             yield held
             held = []
         held.append(part)
     if held:
         yield held
-
-
-def _begins_a_row(part: Part, before: list[Part]) -> bool:
-    """Whether no row has pieces both in this part and in those before it; of an item, single pieces may have moved."""
-    return part.kind == "item" and part.start == 0
 
 
 def _given_up(piece: dict, reason: str) -> dict:

@@ -4,6 +4,7 @@ A part appears under its name when it is whole.  Its name is that of the item, s
 actor died after the work) is there once.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -19,12 +20,12 @@ from protray.cluster.batch.items import pieces_in
 from protray.cluster.batch.job import BatchJob, Done, Piece
 from protray.cluster.runtime.logs import setup_worker_logging
 from protray.data.location import Location
-from protray.data.parquet import WRITING
+from protray.data.parquet import writing
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
 
-FACTS = b"protray_facts"  # metadata of a part: rejects, pieces to try again, counts
+FACTS = "protray_facts"  # metadata of a part: rejects, pieces to try again, counts
 PAUSES_S = (1.0, 5.0)  # before an OSError is tried again: a disk or an object store may come back
 STATUS = pa.schema([("name", pa.string()), ("cost", pa.float64()), ("failed", pa.string()), ("fatal", pa.string())])
 
@@ -45,8 +46,7 @@ class Worker:
         except (ValueError, OSError) as error:
             return pa.Table.from_pylist([status | {"fatal": str(error)}], schema=STATUS)
         try:
-            done = _patient(self.job, self.opened[0], pieces_in(batch))
-            write_part(done, self.parts / f"{self.prefix}-{status['name']}.parquet")
+            _patient(self.job, self.opened[0], pieces_in(batch), self.parts / f"{self.prefix}-{status['name']}.parquet")
         except OSError as error:
             status["fatal"] = f"{error.filename or ''} {error.strerror or error}".strip()
         except Exception as error:  # a fault of ours, or a row that breaks a library: its pieces are tried alone
@@ -70,27 +70,30 @@ def open_job(job: BatchJob, run: Any, threads: int, device: str) -> Any:
     return opened
 
 
-def _patient(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
-    """``job.work``, again after an OSError."""
+def _patient(job: BatchJob, opened: Any, pieces: Sequence[Piece], path: Location) -> None:
+    """Write what ``job.work`` gives, again after an OSError."""
     for pause_s in PAUSES_S:
         try:
-            return job.work(opened, list(pieces))
+            return write_part(job.work(opened, list(pieces)), path)
         except OSError as error:
             log.warning("tried again in %g s: %s", pause_s, error)
             time.sleep(pause_s)
-    return job.work(opened, list(pieces))
+    return write_part(job.work(opened, list(pieces)), path)
 
 
 def write_part(done: Done, path: Location) -> None:
     """Write rows, and in the metadata what became of the others."""
-    facts = {
-        "rejected": [asdict_error(error) for error in done.rejected],
-        "again": [[asdict(piece), reason] for piece, reason in done.again],
-        "counts": done.counts,
-    }
-    metadata = (done.rows.schema.metadata or {}) | {FACTS: json.dumps(facts).encode()}
-    with path.writing() as partial:
-        pq.write_table(done.rows.replace_schema_metadata(metadata), partial, **WRITING)
+    tables = done.tables()
+    first = next(tables)
+    with path.writing() as partial, pq.ParquetWriter(partial, first.schema, **writing(first.schema)) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table)
+        facts = {
+            "rejected": [asdict_error(error) for error in done.rejected],
+            "again": [[asdict(piece), reason] for piece, reason in done.again],
+            "counts": done.counts,
+        }
+        writer.add_key_value_metadata({FACTS: json.dumps(facts)})
 
 
 def asdict_error(error: InputError) -> dict:
