@@ -1,16 +1,21 @@
-"""Predict secondary structure with a finished model of jobs/distil.py.
+"""Predict secondary structure with a finished model, for one protein or 100,000.
 
-    python jobs/predict.py --model runs/distil/model --fasta proteins.fasta --out predictions.parquet
-    python jobs/predict.py --model runs/distil/model --msas alignments --out predictions.3line
+    python jobs/predict.py --model runs/distil/model --msas alignments/ --out predictions.parquet
+    python jobs/predict.py --model runs/distil/model --fasta proteins.fasta.gz --out predictions.3line
+    python jobs/predict.py --model runs/distil/model --fasta one.fasta --out one.ss2
     ray job submit --working-dir . -- python jobs/predict.py --model /nfs/model --msas /nfs/msas --out /nfs/p.parquet
 
-The extension of --out is the format: .parquet (id, sequence, ss3, prob as a flat list of L x 3 for H, E, C, msa_count),
-.3line, or .ss2 (PSIPRED's; a folder if there are several proteins).  The language model reads the proteins as it read
-those of the training; --maps DIR takes its maps from jobs/prob_maps.py in place of computing them.
+The extension of --out decides the format: .parquet (id, sequence, ss3, prob as L x 3 in the order H, E, C, msa_count),
+.3line (>id, sequence, states), or PSIPRED's .ss2.  An .ss2 file holds one protein: one input makes the file --out,
+several make a folder of that name with one <id>.ss2 each (characters that are unsafe in file names become _).
 
-Proteins without a prediction are listed in OUT's stem + .rejected.parquet with file, line and reason; more of them than
---max-rejected are an error.  The same command again continues a run that was killed, and costs nothing once all is
-done.
+The language model reads proteins as it read those of the training; the model's folder says how.  --maps DIR takes its
+maps from a run of jobs/prob_maps.py over the same proteins, in place of computing them.
+
+Proteins that cannot be used are listed beside it in <name>.rejected.parquet with file, line and reason; more of them
+than --max-rejected are an error.  Of FASTA records with one id the first is kept.  The same command again continues a
+run that was killed, from <out>.parts, tries those again that a process died of or that did not fit into memory, and
+costs nothing once it has finished.
 """
 
 import sys

@@ -98,7 +98,7 @@ def identity(run: Predict) -> dict:
     if run.max_length < 1:
         raise ValueError(f"--max-length is {run.max_length}; it must be at least 1")
     check_format(run.out)
-    card = card_of(run.model)
+    card = _loaded(run.model)
     if run.maps:
         from protray.pipelines.language_model.stored_maps import check_maps
 
@@ -116,7 +116,14 @@ def identity(run: Predict) -> dict:
 
 @cache
 def card_of(model: Location) -> "ModelCard":
-    """The settings of the model, whose networks are loaded once, here, where an error is short."""
+    """The settings of the model."""
+    from protray.training.secondary.export import read_card
+
+    return read_card(model)
+
+
+def _loaded(model: Location) -> "ModelCard":
+    """The same, when the networks were loaded, too, once here, where an error is short."""
     from protray.training.secondary.export import load_model
 
     try:
