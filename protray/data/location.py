@@ -89,13 +89,17 @@ class Location(str):
 
     def files(self, pattern: str = "*") -> list["Location"]:
         """All files in this folder and below whose name matches, in order; hidden ones and half-written ones not."""
+        return list(self.sizes(pattern))
+
+    def sizes(self, pattern: str = "*") -> dict["Location", int]:
+        """The same with the bytes of each; one request of an object store tells a thousand."""
         from pyarrow import fs
 
         with _named(self):
             below = self._files.get_file_info(fs.FileSelector(self._key, recursive=True, allow_not_found=True))
-        names = sorted(info.path[len(self._key.rstrip("/")) + 1 :] for info in below if info.is_file)
-        shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
-        return [self / name for name in shown if fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)]
+        sizes = {info.path[len(self._key.rstrip("/")) + 1 :]: info.size or 0 for info in below if info.is_file}
+        shown = [name for name in sorted(sizes) if not any(part.startswith(".") for part in name.split("/"))]
+        return {self / name: sizes[name] for name in shown if fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)}
 
     def open(self) -> BinaryIO:
         """A file to read from any place in it."""

@@ -57,7 +57,7 @@ def find_sources(structures: Path, work: Path | None) -> tuple[list[Source], lis
     if not structures.is_file():
         raise ValueError(f"structures: {structures} does not exist")
     if is_archive(structures):
-        if work is None and _opener(structures):
+        if work is None and is_packed(structures):
             return beginning(structures)[0], []
         return _in_archive(structures, work)
     if is_structure(structures):
@@ -79,6 +79,11 @@ def input_files(structures: Path) -> list[Path]:
 def is_archive(path: Path) -> bool:
     """Whether the name ends as tar archives do."""
     return path.name.lower().endswith(ARCHIVES)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether it is an archive that has to be unpacked."""
+    return path.is_file() and is_archive(path) and _opener(path) is not None
 
 
 def read_source(source: Source) -> bytes:

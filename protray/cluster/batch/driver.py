@@ -5,23 +5,33 @@
 ``OUT/rejected.parquet``  what could not be used: id, file, line, reason
 ``OUT/summary.json``      what the folder was made from, and counts; written last
 
-A killed run loses the items in flight.  Of an item whose process died, or that failed, every piece is tried alone, and
-given up when three processes have died of it; the next run tries those again.
+A killed run loses the items in flight.  Of an item whose process died three times every piece is tried alone, and so is
+a piece that raised something unexpected; what fails alone, too, is given up, and the next run tries it again.
 """
 
+import itertools
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.items import Item, pieces_in, stage, table_of
-from protray.cluster.batch.job import BatchJob, Done
+from protray.cluster.batch.items import Item, costs_of_items, pieces_in, stage, table_of
+from protray.cluster.batch.job import BatchJob, Done, Piece
 from protray.cluster.batch.measure import measured_rate
-from protray.cluster.batch.results import Part, groups_of, name_of, names_in, parts_in, to_try_alone, write_group
-from protray.cluster.batch.worker import write_part
+from protray.cluster.batch.results import (
+    Part,
+    groups_of,
+    names_in,
+    parts_in,
+    to_try_alone,
+    without_part,
+    write_group,
+)
+from protray.cluster.batch.worker import NO_ROWS, write_part
 from protray.cluster.health.doctor import check_shared
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, actor_pool, describe, make_plan
@@ -36,7 +46,8 @@ from protray.seq.msa import InputError
 log = logging.getLogger(__name__)
 
 ITEM_S = 15.0  # of one actor: what a crash loses, and some hundred times what an item costs the driver
-ITEMS_PER_ACTOR = 8  # at least, so that none waits long for the last one
+ITEMS_PER_ACTOR = 8  # at least, so that none waits long for the last one ...
+MOST_ITEMS_PER_ACTOR = 1000  # ... and of a job of days no more: every item is a file, and a name in the driver's memory
 WORTH_AN_ACTOR_S = 10.0  # of work: for less no other process is worth its start
 DIED = "its process died three times (out of memory, or a crash in a library)"
 
@@ -136,32 +147,33 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
         amount.cost if amount else sum(job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError))
     )
     plan = pool(job, run, cluster, cost)
-    workers = plan[job.name].workers
-    seconds = cost / (workers * ITEMS_PER_ACTOR)
-    if seconds > ITEM_S:  # a large job: the items of a GPU hold a thousand times those of a core
-        seconds = min(seconds, ITEM_S * (measured_rate(job, run, plan) or 1.0))
-    found = stage(job, run, seconds)
+    each = cost / plan[job.name].workers
+    rate = 1.0
+    if each > ITEM_S * ITEMS_PER_ACTOR:  # a large job: the items of a GPU hold a thousand times those of a core
+        rate = measured_rate(job, run, plan) or 1.0
+    found = stage(job, run, item_cost(each, rate))
     if not found["rows"] and not found["unusable"]:
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
     return found
+
+
+def item_cost(each: float, rate: float) -> float:
+    """Of an item, where an actor has work of `each`, and does `rate` in a second (1 unless the job is large)."""
+    return min(each / ITEMS_PER_ACTOR, max(ITEM_S * rate, each / MOST_ITEMS_PER_ACTOR))
 
 
 def _work_off_items(job: BatchJob, run: Any, found: dict, plan: Plan, progress: Progress) -> None:
     """Compute all items without a part."""
     from protray.cluster.batch.passes import work_off
 
-    files = (run.work / "items").files("*.parquet")
-    cost = {}
-    for file in files:
-        table = read_parquet(file, ["name", "cost"])
-        cost |= zip(table["name"].to_pylist(), table["cost"].to_pylist(), strict=True)
-    for part in parts_in(run.work):
-        cost.pop(part.name, None) if part.kind == "item" else None
-    done = found["cost"] - sum(cost.values())
+    cost = costs_of_items(run.work)
+    missing = without_part(cost, parts_in(run.work))
+    done = found["cost"] - sum(cost[name] for name in missing)
     progress(done, found["cost"])
-    if cost:
-        for status in work_off(job, run, files, cost.keys(), plan, "item"):
-            _raise_if_fatal(status)
+    if missing:
+        some = missing if len(missing) < len(cost) else None
+        for status in work_off(job, run, (run.work / "items").files("*.parquet"), some, plan, len(missing)):
+            _raise_if_hopeless(status)
             done += status["cost"]
             progress(done, found["cost"])
 
@@ -171,30 +183,37 @@ def _work_off_alone(job: BatchJob, run: Any, plan: Plan) -> int:
     from protray.cluster.batch.passes import work_off
 
     parts = parts_in(run.work)
-    left = {name_of(piece): piece for piece, _ in to_try_alone(parts)}
-    there = {part.name for part in parts if part.kind == "item"}
     tried = {part.name for part in parts if part.kind == "alone"}
-    for file in (run.work / "items").files("*.parquet"):
-        for batch in read_batches(file, ["name", "cost", "pieces"], 64):
-            lost = [row for row, name in enumerate(batch["name"].to_pylist()) if name not in there]
-            pieces = [piece for row in lost for piece in pieces_in(pa.Table.from_batches([batch]), row)]
-            left |= {name_of(piece): piece for piece in pieces if name_of(piece) not in tried}
+    candidates = itertools.chain(to_try_alone(parts), _pieces_of_lost_items(run.work, parts))
+    left = {piece.name: piece for piece in candidates if piece.name not in tried}
     if not left:
         return 0
     log.warning("%d %s are tried again, alone", len(left), job.unit)
     items = table_of((Item((piece,), job.cost(run, piece.row)) for piece in left.values()), job.source)
     reasons = dict.fromkeys(left, DIED)
-    for status in work_off(job, run, items, left.keys(), plan, "alone"):
-        _raise_if_fatal(status)
+    for status in work_off(job, run, items, None, plan, len(left)):
+        _raise_if_hopeless(status)
         if status["failed"]:
             reasons[status["name"]] = status["failed"]
     done = {part.name for part in parts_in(run.work) if part.kind == "alone"}
-    empty = pa.table({"number": pa.array([], pa.int64()), "start": pa.array([], pa.int32())})
     for name, piece in left.items():
         if name not in done:
             log.warning("%s is given up: %s", piece.row.get("id") or piece.row.get("file"), reasons[name])
-            write_part(Done(empty, again=[(piece, reasons[name])]), run.work / "parts" / f"lost-{name}.parquet")
+            write_part(Done(NO_ROWS, again=[(piece, reasons[name])]), run.work / "parts" / f"lost-{name}.parquet")
     return len(left.keys() - done)
+
+
+def _pieces_of_lost_items(work: Location, parts: list[Part]) -> Iterator[Piece]:
+    """Pieces of the items that have no part."""
+    there = {part.name for part in parts if part.of_item}
+    for file in (work / "items").files("*.parquet"):
+        if there.issuperset(read_parquet(file, ["name"])["name"].to_pylist()):
+            continue
+        for batch in read_batches(file, ["name", "pieces"], 64):
+            table = pa.Table.from_batches([batch])
+            for row, name in enumerate(table["name"].to_pylist()):
+                if name not in there:
+                    yield from pieces_in(table, row)
 
 
 def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, plan: Plan) -> dict:
@@ -261,6 +280,8 @@ def _each_once(rejected: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(list(rows.values()), schema=schemas.REJECTED)
 
 
-def _raise_if_fatal(status: dict) -> None:
+def _raise_if_hopeless(status: dict) -> None:
+    if status["refused"]:
+        raise ValueError(status["refused"])
     if status["fatal"]:
         raise OSError(f"{status['fatal']}; what is done is kept, and the same command goes on with it")

@@ -18,7 +18,7 @@ from protray.cluster.batch.job import BatchJob, Piece, Row
 from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.parquet import WRITING
+from protray.data.parquet import AGAIN, WRITING, read_parquet
 from protray.seq.msa import InputError
 
 ROWS_IN_FILE = 100_000  # rows of the input in one file of items
@@ -36,9 +36,8 @@ class Item:
 
     @property
     def name(self) -> str:
-        """In the order of the input, and the same whenever the input is the same."""
-        first = self.pieces[0]
-        return f"{first.number:010d}-{first.start:08d}"
+        """That of its first piece."""
+        return self.pieces[0].name
 
 
 def item_schema(source: pa.StructType) -> pa.Schema:
@@ -123,6 +122,12 @@ def stage(job: BatchJob, run: Any, seconds: float) -> dict:
         rejects.write(rejected_table(unusable))
     (run.work / "input.json").write_json(counts)
     return counts
+
+
+def costs_of_items(work: Location) -> dict[str, float]:
+    """What each item costs, by its name."""
+    tables = [read_parquet(file, ["name", "cost"], AGAIN) for file in (work / "items").files("*.parquet")]
+    return {name: cost for table in tables for name, cost in zip(*table.to_pydict().values(), strict=True)}
 
 
 class _Writer:

@@ -82,20 +82,22 @@ class Piece:
     start: int = 0
     stop: int = 0
 
+    @property
+    def name(self) -> str:
+        """Names are in the order of the input, and the same whenever the input is the same."""
+        return f"{self.number:010d}-{self.start:08d}"
+
 
 @dataclass
 class Done:
     """What became of the pieces of a work item."""
 
-    # columns of the job, and `number` and `start` of the piece, or of the part of it; where they would fill the memory,
-    # tables one by one, in order and at least one, and what follows here is known when the last of them is written
-    rows: pa.Table | Iterator[pa.Table]
+    # columns of the job, and `number` and `start` of the piece, or of the part of it, in this order; what would fill
+    # the memory may be a table in a file (`protray.data.arrow.spooled`)
+    rows: pa.Table
     rejected: list[InputError] = field(default_factory=list)
     again: list[tuple[Piece, str]] = field(default_factory=list)  # to be tried alone, and why
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
-
-    def tables(self) -> Iterator[pa.Table]:
-        yield from [self.rows] if isinstance(self.rows, pa.Table) else self.rows
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """How fast an actor works: a job's own `work`, timed for some seconds; and the plan of a job that follows from it."""
 
 import itertools
+import logging
 import random
 import tempfile
 import time
@@ -8,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from protray.cluster.batch.items import costs_of_items
 from protray.cluster.batch.job import Amount, BatchJob, Piece, Row
-from protray.cluster.batch.results import parts_in
+from protray.cluster.batch.results import parts_in, without_part
 from protray.cluster.batch.worker import open_job
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.runtime.resources import Plan
 from protray.data.location import Location
-from protray.data.parquet import read_parquet
 from protray.seq.msa import InputError
+
+log = logging.getLogger(__name__)
 
 SOME = 512  # rows, of which a trial takes as many as there is time for
 CALL_S = 0.4  # of a call that is timed
@@ -67,13 +70,10 @@ def _share_done(run: Any) -> float:
     """Of the work that is cut into items already."""
     if not (run.work / "input.json").is_file():
         return 0.0
-    done = {part.name for part in parts_in(run.work) if part.kind == "item"}
-    total = finished = 0.0
-    for file in (run.work / "items").files("*.parquet"):
-        table = read_parquet(file, ["name", "cost"])
-        for name, cost in zip(table["name"].to_pylist(), table["cost"].to_pylist(), strict=True):
-            total, finished = total + cost, finished + cost * (name in done)
-    return finished / total if total else 1.0
+    cost = costs_of_items(run.work)
+    left = sum(cost[name] for name in without_part(cost, parts_in(run.work)))
+    total = sum(cost.values())
+    return 1 - left / total if total else 1.0
 
 
 def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
@@ -86,23 +86,23 @@ def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
 def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Timed:
     """Pieces of rows that are worked on, in calls of about `CALL_S`; of a long row the first piece."""
 
-
     def calls(opened: Any) -> Iterator[float]:
-        some, pieces, cost = (
-            itertools.cycle(rows[process.rank % len(rows) :] + rows[: process.rank % len(rows)]),
-            [],
-            0.0,
-        )
-        budget = 0.0
-        for row in some:
+        first = process.rank % len(rows)
+        pieces, cost, budget = [], 0.0, 0.0
+        for row in itertools.cycle(rows[first:] + rows[:first]):
             own = job.cost(run, row)
             spans = job.cut(run, row, max(budget, own / 64)) if job.cut else [(0, 0)]
             pieces.append(Piece(0, row, *spans[0]))
             cost += own / len(spans)
             if cost >= budget:
                 begun = time.monotonic()
-                for _ in job.work(opened, pieces).tables():
-                    pass
+                try:
+                    job.work(opened, pieces)
+                except OSError:
+                    raise
+                except Exception as error:  # of a row: the job tries its rows one by one
+                    log.warning("unexpected %s while a rate was measured: %s", type(error).__name__, error)
+                    return
                 budget = min(cost / max(time.monotonic() - begun, 1e-6) * CALL_S, 8 * max(budget, cost))
                 yield cost
                 pieces, cost = [], 0.0

@@ -4,7 +4,7 @@ Why parts are written by the actors, and Ray Data's own checkpoint is not used, 
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +13,15 @@ from ray.data.expressions import col
 
 from protray.cluster.batch.job import BatchJob
 from protray.cluster.batch.worker import Worker
-from protray.cluster.runtime.resources import Plan, Stage
+from protray.cluster.runtime.capacity import Node, cluster_nodes
+from protray.cluster.runtime.resources import Plan, Stage, fitting
 from protray.data.location import Location
 
 log = logging.getLogger(__name__)
 
 RETRIES = 2  # of an item whose process died, with a new one
 LOST = 20  # items that may be lost in a pass for a reason of their own ...
-LOST_SHARE = 0.1  # ... or this share of them; with more the machine, the model or the memory is at fault
+LOST_SHARE = 0.01  # ... or this share of them; with more the machine, the model or the memory is at fault
 LONGEST_STALL_S = 6 * 3600.0  # without any item done: one of a very large model takes a CPU hours
 
 
@@ -28,13 +29,14 @@ def work_off(
     job: BatchJob,
     run: Any,
     items: list[Location] | pa.Table,
-    missing: Collection[str],
+    missing: Collection[str] | None,
     plan: Plan,
-    prefix: str,
+    number: int,
 ) -> Iterator[dict]:
-    """Compute the items named in `missing`, out of files or a table; yields a row of ``worker.STATUS`` for each.
+    """Compute the items named in `missing`, or all, out of files; yields a row of ``worker.STATUS`` for each.
 
-    Items whose process died `RETRIES` + 1 times have none.
+    Out of a table: items of one piece each, which are tried alone.  Those whose process died `RETRIES` + 1 times have
+    no row.  `number`: how many there are.
 
     Raises
     ------
@@ -46,25 +48,32 @@ def work_off(
         job,
         run,
         run.work / "parts",
-        prefix,
+        isinstance(items, pa.Table),
         plan.threads(job.name),
         "cuda" if stage.gpus_per_worker else "cpu",
     ]
     if isinstance(items, pa.Table):
         dataset = ray.data.from_arrow(items)
     else:
-        dataset = ray.data.read_parquet([str(file) for file in items]).filter(expr=col("name").is_in(list(missing)))
+        dataset = ray.data.read_parquet([str(file) for file in items])
+    if missing is not None:
+        dataset = dataset.filter(expr=col("name").is_in(list(missing)))
     dataset = dataset.repartition(target_num_rows_per_block=1).map_batches(
         Worker,  # type: ignore[arg-type]
         fn_constructor_args=arguments,
         batch_size=None,
         batch_format="pyarrow",
         **stage.options,
-        compute=ray.data.ActorPoolStrategy(min_size=_ready(stage), max_size=stage.workers),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=ready(stage, cluster_nodes(joined=False)),
+            max_size=stage.workers,
+            max_tasks_in_flight_per_actor=1,  # others would share the fate of the first
+        ),
         max_restarts=-1,
         max_task_retries=RETRIES,
     )
-    dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * len(missing)))
+    dataset.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one more actor when all are busy
+    dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * number))
     dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     try:
         batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -75,7 +84,10 @@ def work_off(
         raise ChildProcessError(f"more than {LOST} processes died; the last: {lines[-1][:300]}") from None
 
 
-def _ready(stage: Stage) -> int:
-    """Actors that fit on the nodes that are up, at least one: the pool starts with them and grows with the cluster."""
-    up = sum(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
-    return max(1, min(stage.workers, int(up // stage.cpus_per_worker)))
+def ready(stage: Stage, up: Sequence[Node]) -> int:
+    """Actors to begin with: those that fit on the nodes that are `up`, beside the CPU that reads; at least one.
+
+    The pool grows with the cluster.  Were it of its full size at once, actors would take every CPU of the first nodes,
+    and no item would be read until the last node is there.
+    """
+    return max(1, min(stage.workers, fitting(stage, up)))

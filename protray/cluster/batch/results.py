@@ -1,15 +1,15 @@
 """From parts to the finished table: what is there, what is missing, and the files that users read.
 
-``OUT/work/parts/KIND-ROW-START.parquet``  what an actor wrote: of an ``item`` of many pieces, or of a piece that was
-                                           tried ``alone``; or that a piece is ``lost``, whose process died each time
+``OUT/work/parts/KIND-ROW-START.parquet``  what an actor wrote (`Part.kind`), with what became of the other rows
 ``OUT/work/settled.parquet``               what was found out of all rows together, such as clusters and splits
 ``OUT/TABLE/part-*.parquet``               the finished rows, in the order of the input
 """
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,20 @@ FILE_BYTES = 1 << 30  # of parts, packed, that make one finished file
 
 @dataclass(frozen=True)
 class Part:
-    """One file of parts."""
+    """One file of parts.
+
+    item: a work item, all of whose pieces are dealt with; partly: one of which some are to be tried alone; alone: a
+    piece that was; lost: a piece that is given up, such as one whose process died each time.
+    """
 
     file: Location
     kind: str
     name: str  # of the item, or the piece: number and start of its first piece
+    bytes: int
+
+    @property
+    def of_item(self) -> bool:
+        return self.kind in ("item", "partly")
 
     @property
     def first(self) -> int:
@@ -43,45 +52,52 @@ class Part:
 
 def parts_in(work: Location) -> list[Part]:
     """All parts, in the order of the input."""
-    files = (work / "parts").files("*-*-*.parquet")
-    found = [Part(file, *file.name.removesuffix(".parquet").split("-", 1)) for file in files]
-    return sorted(found, key=lambda part: (part.name, part.kind))
+    sizes = (work / "parts").sizes("*-*-*.parquet")
+    found = [Part(file, *file.name.removesuffix(".parquet").split("-", 1), size) for file, size in sizes.items()]
+    whole = {part.name for part in found if part.kind == "item"}  # may be there partly, too, if it was computed twice
+    return sorted(
+        (part for part in found if part.kind != "partly" or part.name not in whole),
+        key=lambda part: (part.name, not part.of_item),
+    )
 
 
-def name_of(piece: Piece) -> str:
-    return f"{piece.number:010d}-{piece.start:08d}"
+def without_part(names: Iterable[str], parts: Iterable[Part]) -> set[str]:
+    """Items to be computed: those that have no part, and of which no piece was tried alone."""
+    order = sorted(names)
+    left = set(order)
+    for part in parts:
+        if part.of_item:
+            left.discard(part.name)
+        elif at := bisect_right(order, part.name):
+            left.discard(order[at - 1])
+    return left
 
 
-def facts_of(part: Part) -> dict:
-    """Rejects, pieces to try again, and counts of a part."""
-    with part.file.open() as file:
-        return json.loads(pq.read_metadata(file).metadata[FACTS.encode()])
-
-
-def to_try_alone(parts: list[Part]) -> list[tuple[Piece, str]]:
-    """Pieces that their items could not do, and that were not tried alone yet, with the reason."""
-    tried = {part.name for part in parts if part.kind != "item"}
-    found = [again for part in parts if part.kind == "item" for again in facts_of(part)["again"]]
-    return [(Piece(**piece), reason) for piece, reason in found if name_of(Piece(**piece)) not in tried]
+def to_try_alone(parts: list[Part]) -> Iterator[Piece]:
+    """Pieces that their items could not do."""
+    for part in parts:
+        if part.kind == "partly":
+            yield from (Piece(**piece) for piece, _ in _facts(part)["again"])
 
 
 def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
     """Some columns of all rows, with `number` and `start`."""
     wanted = ["number", "start", *columns]
-    return pa.concat_tables(read_parquet(part.file, wanted, AGAIN).replace_schema_metadata(None) for part in parts)
+    tables = (read_parquet(part.file, remedy=AGAIN, columns=wanted) for part in parts if part.kind != "lost")
+    found = [table.replace_schema_metadata(None) for table in tables if table.num_rows]
+    return pa.concat_tables(found) if found else pa.table({name: pa.array([]) for name in wanted})
 
 
-def groups_of(parts: list[Part], most: int = FILE_BYTES) -> list[list[Part]]:
-    """Consecutive parts that make one file; the pieces of a row stay together, and so do those that have moved."""
+def groups_of(parts: Sequence[Part], most: int = FILE_BYTES) -> list[list[Part]]:
+    """Consecutive parts that make one file; the pieces of a row stay together."""
     groups: list[list[Part]] = []
     size = 0
     for part in parts:
-        own = part.file.size()
-        if not groups or (size + own > most and part.kind == "item" and not part.start):
+        if not groups or (size + part.bytes > most and _begins_a_row(part)):
             groups.append([])
             size = 0
         groups[-1].append(part)
-        size += own
+        size += part.bytes
     return groups
 
 
@@ -91,30 +107,17 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
     rows, rejected, counts = 0, [], Counter[str]()
     with out.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
         for some in _sorted_together(parts, job.merge is not None):
+            for part in some:
+                facts = _facts(part)
+                rejected += facts["rejected"]
+                rejected += [_given_up(piece, why) for piece, why in facts["again"] if part.kind == "lost"]
+                counts.update(facts["counts"])
             for found in _in_order(job, some):
                 table = _finished(job, found, settled).select(schema.names).cast(schema)
                 writer.write_table(table)
                 rows += table.num_rows
                 content += _digest_of(table) if settled else 0
-            for facts in map(facts_of, some):
-                rejected += facts["rejected"]
-                rejected += [_given_up(piece, reason) for piece, reason in facts["again"] if some[0].kind != "item"]
-                counts.update(facts["counts"])
     return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
-
-
-def _digest_of(table: pa.Table) -> int:
-    """Sum of the hashes of the rows: the same in any order."""
-    total = 0
-    for row in zip(*table.columns, strict=True):
-        content = hashlib.sha256()
-        for cell in row:
-            flat = cell.values if isinstance(cell, pa.ListScalar | pa.LargeListScalar) and cell.is_valid else None
-            numbers = flat is not None and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type))
-            plain = flat.to_numpy(zero_copy_only=False).tobytes() if numbers else repr(cell.as_py()).encode(errors="replace")
-            content.update(plain + b"\0")
-        total += int.from_bytes(content.digest()[:16], "little")
-    return total
 
 
 def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:
@@ -126,14 +129,30 @@ def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:
                 yield opened.read_row_group(group).replace_schema_metadata(None)
         return
     tables = [read_parquet(part.file, remedy=AGAIN).replace_schema_metadata(None) for part in parts]
-    table = pa.concat_tables(tables).sort_by([("number", "ascending"), ("start", "ascending")])
-    yield job.merge(table) if job.merge else table
+    if tables := [table for table in tables if table.num_rows]:
+        table = pa.concat_tables(tables).sort_by([("number", "ascending"), ("start", "ascending")])
+        yield job.merge(table) if job.merge else table
 
 
 def _finished(job: BatchJob, table: pa.Table, settled: Location | None) -> pa.Table:
     """The rows that stay, with the columns that were settled."""
     table = _settled(table, settled) if settled else table
     return job.finish(table) if job.finish else table
+
+
+def _digest_of(table: pa.Table) -> int:
+    """Sum of the hashes of the rows: the same in any order."""
+    total = 0
+    for row in zip(*table.columns, strict=True):
+        content = hashlib.sha256()
+        for cell in row:
+            numbers = cell.values if isinstance(cell, pa.ListScalar) else None
+            if numbers is not None and pa.types.is_primitive(numbers.type):
+                content.update(numbers.to_numpy(zero_copy_only=False).tobytes() + b"\n")
+            else:
+                content.update(repr(cell.as_py()).encode(errors="surrogateescape") + b"\n")
+        total += int.from_bytes(content.digest()[:16], "little")
+    return total
 
 
 def _settled(table: pa.Table, settled: Location) -> pa.Table:
@@ -152,15 +171,26 @@ def _settled(table: pa.Table, settled: Location) -> pa.Table:
 
 
 def _sorted_together(parts: Iterable[Part], merged: bool) -> Iterator[list[Part]]:
-    """Parts, together where single pieces have moved, or where the pieces of a row are merged."""
+    """Parts, together where single pieces belong to the item before, or the pieces of a row are merged."""
     held: list[Part] = []
     for part in parts:
-        if held and part.kind == "item" and not (merged and part.start):
+        if held and (_begins_a_row(part) if merged else part.of_item):
             yield held
             held = []
         held.append(part)
     if held:
         yield held
+
+
+def _begins_a_row(part: Part) -> bool:
+    """Whether no row has pieces both in this part and in those before it; single pieces belong to the item before."""
+    return part.of_item and part.start == 0
+
+
+def _facts(part: Part) -> dict:
+    """Rejects, pieces to try again, and counts of a part."""
+    with part.file.open() as file:
+        return json.loads((pq.read_schema(file).metadata or {})[FACTS])
 
 
 def _given_up(piece: dict, reason: str) -> dict:

@@ -4,7 +4,6 @@ A part appears under its name when it is whole.  Its name is that of the item, s
 actor died after the work) is there once.
 """
 
-import itertools
 import json
 import logging
 import os
@@ -25,37 +24,63 @@ from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
 
-FACTS = "protray_facts"  # metadata of a part: rejects, pieces to try again, counts
+FACTS = b"protray_facts"  # metadata of a part: rejects, pieces to try again, counts
+NO_ROWS = pa.table({"number": pa.array([], pa.int64()), "start": pa.array([], pa.int32())})
 PAUSES_S = (1.0, 5.0)  # before an OSError is tried again: a disk or an object store may come back
-STATUS = pa.schema([("name", pa.string()), ("cost", pa.float64()), ("failed", pa.string()), ("fatal", pa.string())])
+STATUS = pa.schema(
+    [("name", pa.string()), ("cost", pa.float64()), ("failed", pa.string()), ("refused", pa.string()),
+     ("fatal", pa.string())]
+)  # fmt: skip
 
 
 class Worker:
-    """Opens what the job needs once, then turns items into parts; gives one row of ``STATUS`` for each."""
+    """Opens what the job needs once, then turns items into parts; gives one row of ``STATUS`` for each.
 
-    def __init__(self, job: BatchJob, run: Any, parts: Location, prefix: str, threads: int, device: str) -> None:
-        self.job, self.run, self.parts, self.prefix = job, run, parts, prefix
-        self.threads, self.device, self.opened = threads, device, None
+    ``failed``: the piece of an item that was tried `alone` cannot be done; ``refused``: the settings are unusable;
+    ``fatal``: so is the machine, its disk or its network.
+    """
+
+    def __init__(self, job: BatchJob, run: Any, parts: Location, alone: bool, threads: int, device: str) -> None:
+        self.job, self.run, self.parts, self.alone = job, run, parts, alone
+        self.threads, self.device, self.opened, self.broken = threads, device, None, False
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        status = {"name": batch["name"][0].as_py(), "cost": batch["cost"][0].as_py(), "failed": None, "fatal": None}
+        if self.broken:
+            os._exit(1)
+        status = dict.fromkeys(STATUS.names) | {name: batch[name][0].as_py() for name in ("name", "cost")}
         try:
             if self.opened is None:
                 setup_worker_logging()
                 self.opened = (open_job(self.job, self.run, self.threads, self.device),)
-        except (ValueError, OSError) as error:
-            return pa.Table.from_pylist([status | {"fatal": str(error)}], schema=STATUS)
-        try:
-            _patient(self.job, self.opened[0], pieces_in(batch), self.parts / f"{self.prefix}-{status['name']}.parquet")
+            status["failed"] = self.make_part(self.opened[0], status["name"], pieces_in(batch))
         except OSError as error:
             status["fatal"] = f"{error.filename or ''} {error.strerror or error}".strip()
-        except Exception as error:  # a fault of ours, or a row that breaks a library: its pieces are tried alone
-            alone = self.prefix == "alone"
-            log.warning("%s: unexpected %s: %s", status["name"], type(error).__name__, error, exc_info=alone)
-            if self.device != "cpu":
-                os._exit(1)  # after an error on a GPU nothing works in this process any more
-            status["failed"] = f"unexpected {type(error).__name__}: {error}"
+        except Exception as error:  # of `open`: those of `work` are dealt with
+            if not isinstance(error, ValueError):
+                log.warning("unexpected %s: %s", type(error).__name__, error, exc_info=True)
+            status["refused"] = str(error) or type(error).__name__
         return pa.Table.from_pylist([status], schema=STATUS)
+
+    def make_part(self, opened: Any, name: str, pieces: list[Piece]) -> str | None:
+        """Write a part; gives the reason where the one piece of an item cannot be done."""
+        try:
+            done = _patient(self.job, opened, pieces)
+        except OSError:
+            raise
+        except Exception as error:  # a fault of ours, or a row that breaks a library
+            reason = f"unexpected {type(error).__name__}: {error}"
+            log.warning("%s: %s", name, reason, exc_info=self.alone)
+            self.broken = self.device != "cpu"  # after an error on a GPU nothing may work in this process any more
+            if self.alone:
+                return reason
+            done = Done(NO_ROWS, again=[(piece, reason) for piece in pieces])
+            if not self.broken:
+                done = _each(self.job, opened, pieces)
+        if self.alone and done.again:
+            return done.again[0][1]
+        kind = "alone" if self.alone else "partly" if done.again else "item"
+        write_part(done, self.parts / f"{kind}-{name}.parquet")
+        return None
 
 
 def open_job(job: BatchJob, run: Any, threads: int, device: str) -> Any:
@@ -70,30 +95,47 @@ def open_job(job: BatchJob, run: Any, threads: int, device: str) -> Any:
     return opened
 
 
-def _patient(job: BatchJob, opened: Any, pieces: Sequence[Piece], path: Location) -> None:
-    """Write what ``job.work`` gives, again after an OSError."""
+def _patient(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
+    """``job.work``, again after an OSError."""
     for pause_s in PAUSES_S:
         try:
-            return write_part(job.work(opened, list(pieces)), path)
+            return job.work(opened, list(pieces))
         except OSError as error:
             log.warning("tried again in %g s: %s", pause_s, error)
             time.sleep(pause_s)
-    return write_part(job.work(opened, list(pieces)), path)
+    return job.work(opened, list(pieces))
+
+
+def _each(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
+    """One call of ``job.work`` for each piece; those that break it are to be tried again."""
+    whole = Done(NO_ROWS)
+    for piece in pieces:
+        try:
+            done = _patient(job, opened, [piece])
+        except OSError:
+            raise
+        except Exception as error:
+            whole.again.append((piece, f"unexpected {type(error).__name__}: {error}"))
+            continue
+        whole.rows = pa.concat_tables([whole.rows, done.rows]) if len(whole.rows) else done.rows
+        whole.rejected += done.rejected
+        whole.again += done.again
+        whole.counts += done.counts
+    return whole
 
 
 def write_part(done: Done, path: Location) -> None:
     """Write rows, and in the metadata what became of the others."""
-    tables = done.tables()
-    first = next(tables)
-    with path.writing() as partial, pq.ParquetWriter(partial, first.schema, **writing(first.schema)) as writer:
-        for table in itertools.chain([first], tables):
-            writer.write_table(table)
-        facts = {
-            "rejected": [asdict_error(error) for error in done.rejected],
-            "again": [[asdict(piece), reason] for piece, reason in done.again],
-            "counts": done.counts,
-        }
-        writer.add_key_value_metadata({FACTS: json.dumps(facts)})
+    facts = {
+        "rejected": [asdict_error(error) for error in done.rejected],
+        "again": [[asdict(piece), reason] for piece, reason in done.again],
+        "counts": done.counts,
+    }
+    metadata = (done.rows.schema.metadata or {}) | {FACTS: json.dumps(facts).encode()}
+    schema = done.rows.schema.with_metadata(metadata)
+    with path.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
+        for batch in done.rows.to_batches():
+            writer.write_batch(batch.cast(schema))
 
 
 def asdict_error(error: InputError) -> dict:

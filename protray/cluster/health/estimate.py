@@ -127,7 +127,7 @@ class Trials:
             What `piece` raised: the job itself would.
         """
         import ray
-        from ray.exceptions import RayTaskError
+        from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         started, gpu = time.monotonic(), stage.gpus_per_worker > 0
@@ -159,6 +159,11 @@ class Trials:
             return ray.get(done)
         except RayTaskError as error:
             raise error.cause from None
+        except (WorkerCrashedError, OutOfMemoryError):
+            self._note(
+                f"{stage.name}: a process died (memory, or a crash in a library), so there is no estimate"
+            )
+            return []
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -182,7 +187,7 @@ def timed(pieces: Iterator[float], budget_s: float) -> Timed:
     The first warms caches up and does not count, unless it is the only one there is, or takes all the time itself.
     """
     started = time.monotonic()
-    work = next(pieces)
+    work = next(pieces, 0.0)
     warm = time.monotonic()
     if warm - started > budget_s:
         return Timed(work, warm - started)
@@ -224,7 +229,7 @@ class Ticks:
 
 def mean_rate(found: Sequence[Timed]) -> float | None:
     """Work per second of one process, in the mean over those that were timed; None if none was."""
-    if not found:
+    if not any(one.work for one in found):
         return None
     return sum(one.work / max(one.seconds, 1e-9) for one in found) / len(found)
 

@@ -151,9 +151,15 @@ def actor_pool(
         name=name, kind="map", workers=1, cpus_per_worker=each, gpus_per_worker=1.0 if gpus else 0.0,
         memory_per_worker=memory, data_cpus=1.0,
     )  # fmt: skip
-    fit = min(sum(_fit_on(node, one) for node in nodes), _times(total - one.data_cpus, each))
-    wanted = min(number for number in (fit, actors, at_most) if number is not None)
+    wanted = min(number for number in (fitting(one, nodes), actors, at_most) if number is not None)
     return replace(one, workers=max(1, wanted))
+
+
+def fitting(stage: Stage, nodes: Sequence[Node]) -> int:
+    """Processes of `stage` that fit on `nodes` beside the CPUs of its data."""
+    own = stage.nodes(nodes)
+    total = sum(int(node.cpus) for node in own)
+    return min(sum(_fit_on(node, stage) for node in own), _times(total - stage.data_cpus, stage.cpus_per_worker))
 
 
 def trainer(

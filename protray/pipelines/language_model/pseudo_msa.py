@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
+from protray.data.arrow import spooled
 from protray.data.location import Location
 from protray.data.parquet import naming, read_batches
 from protray.inference.write import file_name
@@ -169,7 +170,7 @@ def open_run(run: PseudoMsa, device: str) -> PseudoMsa:
 
 def work(run: PseudoMsa, pieces: list[Piece]) -> Done:
     rejected: list[InputError] = []
-    return Done(_tables(run, pieces, rejected), rejected)
+    return Done(spooled(_tables(run, pieces, rejected)), rejected)
 
 
 def _tables(run: PseudoMsa, pieces: list[Piece], rejected: list[InputError]) -> Iterator[pa.Table]:
