@@ -6,20 +6,19 @@ A row of the input is a chain of a dataset, or a structure file with any number 
 worked on; the driver lists files, and the ids and lengths of a dataset's chains.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
-from protray.data.embeddings import CHUNK_BYTES, FOLDER, Level, embedding_schema, rows_of_pairs
+from protray.data.embeddings import FOLDER, Level, embedding_schema
 from protray.data.location import Location
 from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed
 from protray.data.structure_rows import StructureSettings
@@ -173,44 +172,20 @@ def open_net(run: Embed, device: str) -> Opened:
 
 
 def work(opened: Opened, pieces: list[Piece]) -> Done:
-    """Embeddings, one chain in memory at a time, and of its pairs some rows; what fails of a chain is left out later.
+    """Embeddings, one chain in memory at a time, and of its pairs some rows.
 
     Running out of memory is no fault of a chain: the pieces are tried alone.
     """
     from protray.data.arrow import spooled
+    from protray.inference.embed_many import embeddings
 
     rejected: list[InputError] = []
-    return Done(spooled(_in_tables(_embedded(opened, pieces, rejected), opened)), rejected)
-
-
-def _embedded(opened: Opened, pieces: list[Piece], rejected: list[InputError]) -> Iterator[dict]:
-    """Rows; `start` counts the residues of all chains of a piece."""
-    from protray.inference.embed import check_chain
-    from protray.seq.alphabet import decode
-
-    for piece in pieces:
-        before = 0
-        for number, (chain, file) in enumerate(_chains(piece.row, rejected)):
-            length, done = len(chain.codes_L), 0
-            place = {"number": piece.number, "chain": number, "id": chain.id, "file": file}
-            try:
-                check_chain(chain)
-                for values in _values(opened, chain):
-                    count = len(values) if opened.run.level == "pair" else length
-                    yield place | {
-                        "start": before + done, "residue": done, "last": done + count == length,
-                        "sequence": decode(chain.codes_L), "embedding": values,
-                    }  # fmt: skip
-                    done += count
-            except ValueError as error:
-                rejected.append(InputError(file, None, str(error), chain.id))
-            before += length
-
-
-def _values(opened: Opened, chain: "StructureChain") -> Iterable[np.ndarray]:
-    if opened.run.level == "pair":
-        return rows_of_pairs(opened.embedder.pair(chain))
-    return [opened.embedder.residue(chain) if opened.run.level == "residue" else opened.embedder.protein(chain)]
+    found = (
+        ({"number": piece.number, "chain": number, "file": file}, chain)
+        for piece in pieces
+        for number, (chain, file) in enumerate(_chains(piece.row, rejected))
+    )
+    return Done(spooled(embeddings(opened.embedder, opened.run.level, found, rejected)), rejected)
 
 
 def _chains(row: Row, rejected: list[InputError]) -> "Iterator[tuple[StructureChain, str]]":
@@ -239,32 +214,6 @@ def _group(file: str, group: int) -> pa.Table:
     from protray.data.structures import read_group
 
     return read_group(Location(file), group)
-
-
-def _in_tables(found: Iterator[dict], opened: Opened) -> Iterator[pa.Table]:
-    """Rows as tables of about a chunk."""
-    held: list[dict] = []
-    size = 0
-    for row in found:
-        held.append(row)
-        size += row["embedding"].nbytes
-        if size > CHUNK_BYTES:
-            yield _table(held, opened)
-            held, size = [], 0
-    yield _table(held, opened)
-
-
-def _table(rows: list[dict], opened: Opened) -> pa.Table:
-    from protray.data.columns import large_lists
-
-    field = embedding_schema(opened.run.level, opened.embedder.channels).field("embedding")
-    kind = pa.large_list(field.type.value_type)
-    types = {
-        "number": pa.int64(), "start": pa.int32(), "chain": pa.int32(), "id": pa.string(), "file": pa.string(),
-        "residue": pa.int32(), "last": pa.bool_(), "sequence": pa.string(),
-    }  # fmt: skip
-    columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()}
-    return pa.table(columns | {"embedding": large_lists([row["embedding"] for row in rows], kind)})
 
 
 def settle(run: Embed, found: pa.Table) -> Settled:
