@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from protray.plm.reading import Reading
+
 LM_CHANNELS = 16
 
 
@@ -23,7 +25,7 @@ def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
     return folder
 
 
-def save_tiny_model(folder: Path, lm: Path) -> Path:
+def save_tiny_model(folder: Path, lm: Path, reading: Reading = Reading()) -> Path:
     """F_e, F_s and F_t that read X_b and the hidden state of `lm`."""
     import torch
 
@@ -36,7 +38,7 @@ def save_tiny_model(folder: Path, lm: Path) -> Path:
 
     card = ModelCard(
         lm=str(lm),
-        bf16=False,
+        reading=reading,
         features=FeatureConfig(),
         classifier=ClassifierConfig(embedding=4, hidden=8, layers=1, extra=20 + LM_CHANNELS),
         teacher=ClassifierConfig(embedding=4, hidden=8, layers=1),

@@ -4,7 +4,10 @@ The checksum is in the metadata of a last, empty record batch, so that any other
 """
 
 import os
+import tempfile
 import zlib
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,6 +50,17 @@ def map_arrow(path: Path) -> pa.Table:
         except Exception as error:  # a changed byte may come up as any
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{path} is damaged ({reason}); {AGAIN}") from None
+
+
+def spooled(tables: Iterable[pa.Table]) -> pa.Table:
+    """Tables, at least one and maybe larger than the memory, as one in a temporary file, which goes with the table."""
+    every = iter(tables)
+    first = next(every)
+    with tempfile.NamedTemporaryFile() as file:
+        with pa.ipc.new_file(file.name, first.schema) as writer:
+            for table in chain([first], every):
+                writer.write_table(table)
+        return pa.ipc.open_file(pa.memory_map(file.name)).read_all()
 
 
 class _Summed:

@@ -17,6 +17,19 @@ AGAIN = "remove it and run the same command again"  # the remedy for what jobs m
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # options of each writer
 
 
+class DamagedError(OSError, ValueError):
+    """A file whose bytes are not those that were written: no fault of a row in it."""
+
+
+def writing(schema: pa.Schema) -> dict[str, Any]:
+    """Options of a writer of tables with ragged arrays, flat lists of numbers that hardly repeat.
+
+    A dictionary of them, and the least and the greatest, would take longer to find than the numbers to write.
+    """
+    names = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    return WRITING | {"use_dictionary": names or False, "write_statistics": names or False}
+
+
 def read_parquet(path: str | Path, columns: list[str] | None = None, remedy: str = "make its folder anew") -> pa.Table:
     """Read a file; raises ValueError naming it, and the `remedy`, if its bytes are not those that were written."""
     with naming(path, remedy), Location(path).open() as file:
@@ -41,13 +54,13 @@ def naming(path: str | Path, remedy: str) -> Iterator[None]:
     """Name the file in what pyarrow raises of its bytes."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedError):
         raise
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the file cannot be opened
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is damaged ({reason}); copy it again, or {remedy}") from None
+        raise DamagedError(f"{path} is damaged ({reason}); copy it again, or {remedy}") from None
 
 
 def rows_in(path: str | Path) -> int:

@@ -6,31 +6,37 @@ import io
 import lzma
 import shutil
 import tarfile
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
 from protray.seq.msa import InputError, read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-_PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 _COPY_BYTES = 1 << 24
+BEGINNING_S, HELD = 4.0, 48  # of a packed archive: how long it is read for an estimate, and files that are kept
+BROKEN = (EOFError, lzma.LZMAError, zlib.error)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One structure file: `size` bytes of `path` from `offset` on, or all of it."""
+    """One structure file: `size` bytes of `path` from `offset` on, or all of it, or what it holds already."""
 
     name: str  # the file, or archive/member, as it was given
     path: str  # absolute: workers may have another working directory
     offset: int | None = None
     size: int | None = None
+    content: bytes | None = None  # as it lies in the archive
 
 
-def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[InputError]]:
+def find_sources(structures: Path, work: Path | None) -> tuple[list[Source], list[InputError]]:
     """List structure files in the order of their names; what is none of them is an error, and stops nothing.
 
     Parameters
@@ -38,8 +44,8 @@ def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[Input
     structures : Path
         A folder (read with its subfolders, without hidden files), a tar archive, a structure file, or a text file
         with one path a line, relative to its own folder; '#' begins a comment.
-    work : Path
-        Folder for the unpacked copy of a packed archive.
+    work : Path, optional
+        Folder for the unpacked copy of a packed archive.  Without one, files of its beginning are listed (`beginning`).
 
     Raises
     ------
@@ -51,6 +57,8 @@ def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[Input
     if not structures.is_file():
         raise ValueError(f"structures: {structures} does not exist")
     if is_archive(structures):
+        if work is None and is_packed(structures):
+            return beginning(structures)[0], []
         return _in_archive(structures, work)
     if is_structure(structures):
         return [Source(str(structures), str(structures.absolute()))], []
@@ -73,13 +81,42 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVES)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether it is an archive that has to be unpacked."""
+    return path.is_file() and is_archive(path) and _opener(path) is not None
+
+
 def read_source(source: Source) -> bytes:
     """The decompressed content of one structure file; InputError if it is damaged."""
+    if source.content is not None:
+        return unpack(io.BytesIO(source.content), source.name)
     if source.offset is None or source.size is None:
         return read_bytes(source.path)
     with open(source.path, "rb") as file:
         file.seek(source.offset)
         return unpack(io.BytesIO(file.read(source.size)), source.name)
+
+
+@cache
+def beginning(archive: Path) -> tuple[list[Source], float]:
+    """Files of the first seconds of a packed archive, in memory, and the share of it that was read, for an estimate.
+
+    Raises ValueError if it is damaged.
+    """
+    sources: list[Source] = []
+    deadline = time.monotonic() + BEGINNING_S
+    try:
+        with archive.open("rb") as packed, tarfile.open(fileobj=packed, mode="r|*") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() and is_structure(member.name) else None
+                if file:
+                    content = file.read()
+                    sources.append(Source(f"{archive}/{member.name}", str(archive), None, len(content), content))
+                if len(sources) == HELD or time.monotonic() > deadline:
+                    return sources, packed.tell() / archive.stat().st_size
+    except (tarfile.TarError, OSError, *BROKEN) as error:
+        raise InputError(archive, None, f"the archive cannot be read: {error}") from error
+    return sources, 1.0
 
 
 def listed(path: Path) -> list[tuple[str, int]]:
@@ -107,9 +144,9 @@ def _sort_out(files: Iterable[tuple[str, int | None]], given: Path) -> tuple[lis
     return sources, errors
 
 
-def _in_archive(archive: Path, work: Path) -> tuple[list[Source], list[InputError]]:
+def _in_archive(archive: Path, work: Path | None) -> tuple[list[Source], list[InputError]]:
     """Index an archive, so that each task reads its own members; nothing is extracted."""
-    plain = _unpacked(archive, work)
+    plain = _unpacked(archive, work) if work else archive
     sources, errors = [], []
     try:
         with tarfile.open(plain, mode="r:") as tar:
@@ -135,20 +172,26 @@ def _in_archive(archive: Path, work: Path) -> tuple[list[Source], list[InputErro
 
 def _unpacked(archive: Path, work: Path) -> Path:
     """The archive itself, or an unpacked copy in `work`, as packed ones cannot be read in parallel."""
-    with archive.open("rb") as file:
-        opener = _PACKED.get(file.read(2))
+    opener = _opener(archive)
     if opener is None:
         return archive
     plain = work / "archive.tar"
     if not plain.exists():
+        work.mkdir(parents=True, exist_ok=True)
         partial = work / ".archive.partial"
         try:
             with opener(archive) as packed, partial.open("wb") as copy:
                 shutil.copyfileobj(packed, copy, _COPY_BYTES)
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        except (OSError, *BROKEN) as error:
             raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
         partial.replace(plain)
     return plain
+
+
+def _opener(archive: Path) -> Callable[[Path], BinaryIO] | None:
+    """What opens a packed archive; None for one that is not."""
+    with archive.open("rb") as file:
+        return _PACKED.get(file.read(2))
 
 
 def _foreign(name: str) -> str:

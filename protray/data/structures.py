@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.parquet import read_parquet
+from protray.data.parquet import naming, read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.alphabet import encode
 
@@ -122,6 +122,24 @@ def gather(tables: Iterable[pa.Table]) -> Structures:
     return Structures([ids[m] for m in order], codes_R, index_R, ca_R3, starts)
 
 
+def read_group(file: Location, group: int) -> pa.Table:
+    """The columns of chains in a row group of a dataset, or of the sample, whose chains have no breaks."""
+    with naming(file, "make its folder anew"), file.open() as opened:
+        parquet = pq.ParquetFile(opened, page_checksum_verification=True)
+        index = ["index"] if "index" in parquet.schema_arrow.names else []
+        table = parquet.read_row_group(group, columns=["id", "sequence", "backbone_cA", *index])
+    return table if index else _with_index(table)
+
+
+def chains_in(table: pa.Table) -> list[StructureChain]:
+    """The chains of a table with the columns id, sequence, index and backbone_cA, in its order."""
+    codes_R, index_R, ca_R3 = _flat(table)
+    ends = np.cumsum([len(sequence) for sequence in table["sequence"].to_pylist()]).tolist()
+    spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    parts = zip(table["id"].to_pylist(), spans, strict=True)
+    return [StructureChain(id, codes_R[rows], index_R[rows], ca_R3[rows]) for id, rows in parts]
+
+
 def stored_backbone(values: np.ndarray) -> np.ndarray:
     """Turn the flat integers of ``backbone_cA`` into Å; float32, shape (R, 4, 3), NaN for missing atoms."""
     stored_R43 = values.reshape(-1, N_BACKBONE, 3)
@@ -130,9 +148,12 @@ def stored_backbone(values: np.ndarray) -> np.ndarray:
 
 def _sample() -> Iterator[pa.Table]:
     """The sample as tables of the columns used here; its chains have no breaks, so that `index` counts from 0."""
-    table = _read_sample(["id", "sequence", "split", "backbone_cA"])
+    yield _with_index(_read_sample(["id", "sequence", "split", "backbone_cA"]))
+
+
+def _with_index(table: pa.Table) -> pa.Table:
     index = pa.array([range(len(sequence)) for sequence in table["sequence"].to_pylist()], pa.list_(pa.int32()))
-    yield table.append_column("index", index)
+    return table.append_column("index", index)
 
 
 def _read_sample(columns: list[str]) -> pa.Table:

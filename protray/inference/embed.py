@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from protray.data.location import Location
 from protray.data.structures import StructureChain
 from protray.models.score_net import Block, ConditionalNorm, ScoreNet
 from protray.training.structure.score_export import load_score_net
@@ -43,8 +44,8 @@ class Embedder:
         self.strip_pairs = STRIP_PAIRS if self.device.type == "cpu" else STRIP_PAIRS_GPU
 
     @classmethod
-    def open(cls, folder: Path, noise: float = NOISE, device: str = "cpu") -> "Embedder":
-        """Read the folder ``model`` of jobs/score_net.py; raises ValueError if it is none."""
+    def open(cls, folder: Path | Location, noise: float = NOISE, device: str = "cpu") -> "Embedder":
+        """Read the folder ``model`` of jobs/score_net.py, at a path or an address; ValueError if it is none."""
         return cls(load_score_net(folder), noise, device)
 
     @torch.no_grad()

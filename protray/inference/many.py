@@ -3,10 +3,9 @@
 Shape key:  N aligned sequences   L residues
 """
 
-import logging
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +21,7 @@ from protray.seq.msa import InputError, read_msa
 if TYPE_CHECKING:  # torch, which the job's driver does not need to list its inputs
     from protray.inference.predict import Prediction, Predictor, Query
 
-log = logging.getLogger(__name__)
-
-HELD_BYTES = 1 << 28  # of alignments in memory, beside the one that is being read
+HELD_BYTES = 1 << 28  # of alignments and maps in memory, beside the one that is being read
 PADDED_RESIDUES = 8192  # of one batch through the networks
 BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)  # what a damaged packed file raises
 
@@ -37,6 +34,24 @@ class Source:
     file: str
     line: int | None = None
     sequence: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredMap:
+    """What a language model gave for a protein, as jobs/prob_maps.py stores it."""
+
+    sequence: str
+    prob_LA: np.ndarray
+    hidden_LC: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of some proteins, each of which is in one place."""
+
+    rows: pa.Table  # of ``write.PREDICTED``, in the order of the proteins
+    rejected: list[InputError]
+    too_large: dict[str, str]  # by id, why it did not fit into the memory
 
 
 def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
@@ -79,48 +94,73 @@ def stream_fasta(path: Path) -> Iterator[Source | InputError]:
         yield InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
 
 
-def predict_part(predictor: "Predictor", sources: list[Source], max_length: int) -> tuple[pa.Table, list[InputError]]:
-    """Predictions in the order of `sources`, and a reason for each protein that has none; no error escapes."""
+def predict_part(
+    predictor: "Predictor", sources: list[Source], max_length: int, stored: Callable[[Source], StoredMap] | None = None
+) -> Predicted:
+    """Predict proteins in batches of similar lengths.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    sources : list of Source
+        Each id once.
+    max_length : int
+        Residues; longer proteins are left out.
+    stored : callable, optional
+        Gives what the language model has told of a protein; by default it is asked.
+
+    Raises
+    ------
+    OSError
+        Of a disk or a network: no protein is to blame.
+    """
     queries: list[Query] = []
     predictions: dict[str, Prediction] = {}
     sequences: dict[str, str] = {}
     reasons: dict[str, InputError] = {}
+    too_large: dict[str, str] = {}
     by_id = {source.id: source for source in sources}
 
     def flush() -> None:
         for batch in by_length(queries):
-            done, failed = predict_batch(predictor, batch)
-            predictions.update((prediction.id, prediction) for prediction in done)
-            reasons.update((id, _error(by_id[id], error)) for id, error in failed.items())
+            done, lacking = predict_batch(predictor, batch)
+            too_large.update(lacking)
+            for prediction in done:
+                if np.isfinite(prediction.prob_L3).all():
+                    predictions[prediction.id] = prediction
+                else:
+                    reasons[prediction.id] = _error(by_id[prediction.id], "its probabilities are not finite")
         queries.clear()
 
     for source in sources:
         try:
-            query = read_query(source, max_length, predictor)
-        except Exception as error:  # a bad file, or a fault of ours or of the disk, must not stop the other proteins
+            query = read_query(source, max_length, stored)
+        except ValueError as error:
             reasons[source.id] = _error(source, error)
             continue
         sequences[source.id] = decode(query.msa_NL[0])
         queries.append(query)
-        if sum(query.msa_NL.nbytes for query in queries) > HELD_BYTES:
+        if sum(map(_bytes_of, queries)) > HELD_BYTES:
             flush()
     flush()
     done = [predictions[source.id] for source in sources if source.id in predictions]
     table = to_table((sequences[prediction.id] for prediction in done), done)
-    return table, [reasons[source.id] for source in sources if source.id in reasons]
+    return Predicted(table, [reasons[source.id] for source in sources if source.id in reasons], too_large)
 
 
-def read_query(source: Source, max_length: int, predictor: "Predictor") -> "Query":
-    """Read one protein; a FASTA record is an alignment of one row."""
+def read_query(source: Source, max_length: int, stored: Callable[[Source], StoredMap] | None = None) -> "Query":
+    """Read one protein, and put its stored map beside it; a FASTA record is an alignment of one row."""
     from protray.inference.predict import Query
-    from protray.plm.masked import tokens_of
 
     msa_NL = read_msa(source.file).codes_NL if source.sequence is None else codes_of(source.sequence)[None]
     if msa_NL.shape[1] > max_length:
         raise ValueError(f"{msa_NL.shape[1]} residues; the limit is {max_length}, see --max-length")
-    if predictor.lm is not None:
-        tokens_of(predictor.lm, msa_NL[0])  # raises where the language model has a limit of its own
-    return Query(source.id, msa_NL)
+    if stored is None:
+        return Query(source.id, msa_NL)
+    found = stored(source)
+    if found.sequence != decode(msa_NL[0]):
+        raise ValueError("its map is of another sequence")
+    return Query(source.id, msa_NL, found.prob_LA, found.hidden_LC)
 
 
 def by_length(queries: "list[Query]") -> "Iterator[list[Query]]":
@@ -135,18 +175,19 @@ def by_length(queries: "list[Query]") -> "Iterator[list[Query]]":
         yield batch
 
 
-def predict_batch(predictor: "Predictor", batch: "list[Query]") -> "tuple[list[Prediction], dict[str, Exception]]":
-    """Predict a batch; if that fails, each of its proteins alone, to find the one to blame."""
+def predict_batch(predictor: "Predictor", batch: "list[Query]") -> "tuple[list[Prediction], dict[str, str]]":
+    """Predict a batch, each protein alone where it does not fit into the memory; by id those that do not even so."""
+    from protray.plm.masked import out_of_memory
+
     try:
-        predictions = predictor.predict(batch)
+        return predictor.predict(batch), {}
     except Exception as error:
+        if not out_of_memory(error):
+            raise
         if len(batch) == 1:
-            return [], {batch[0].id: error}
-        alone = [predict_batch(predictor, [query]) for query in batch]
-        return [p for done, _ in alone for p in done], {id: e for _, failed in alone for id, e in failed.items()}
-    unusable = [prediction.id for prediction in predictions if not np.isfinite(prediction.prob_L3).all()]
-    bad: dict[str, Exception] = {id: ValueError("its probabilities are not finite") for id in unusable}
-    return [prediction for prediction in predictions if prediction.id not in bad], bad
+            return [], {batch[0].id: f"out of memory: {error}"}
+    alone = [predict_batch(predictor, [query]) for query in batch]
+    return [p for done, _ in alone for p in done], {id: why for _, lacking in alone for id, why in lacking.items()}
 
 
 def codes_of(sequence: str) -> np.ndarray:
@@ -163,10 +204,11 @@ def codes_of(sequence: str) -> np.ndarray:
     return codes_L
 
 
-def _error(source: Source, error: Exception) -> InputError:
+def _bytes_of(query: "Query") -> int:
+    return sum(array.nbytes for array in (query.msa_NL, query.prob_LA, query.hidden_LC) if array is not None)
+
+
+def _error(source: Source, error: ValueError | str) -> InputError:
     if isinstance(error, InputError):
         return InputError(error.file, error.line, error.reason, source.id)
-    if not isinstance(error, ValueError):
-        log.error("%s: unexpected %s", source.id, type(error).__name__, exc_info=error)
-    reason = str(error) if isinstance(error, ValueError) else f"unexpected {type(error).__name__}: {error}"
-    return InputError(source.file, source.line, reason, source.id)
+    return InputError(source.file, source.line, str(error), source.id)

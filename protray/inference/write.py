@@ -6,9 +6,7 @@
 """
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray import __version__
+from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.schemas import PREDICTIONS
 
@@ -30,22 +29,10 @@ ROWS_PER_GROUP = 1024  # of Parquet: about 5 MB at 350 residues, all that is in 
 LONGEST_NAME = 100  # letters of an id in a file name; file systems stop at 255 bytes
 
 
-def check_format(out: Path) -> None:
+def check_format(out: Location) -> None:
     """Raise ValueError if the extension of `out` is not one of a format that can be written."""
     if out.suffix not in _WRITERS:
         raise ValueError(f"{out}: extension {out.suffix!r} names no format; known are {', '.join(_WRITERS)}")
-
-
-def check_target(out: Path, many: bool) -> None:
-    """Raise ValueError if predictions of one protein, or of `many`, cannot be written under the name `out`."""
-    check_format(out)
-    folder = many and out.suffix == ".ss2"
-    if folder and out.exists() and not out.is_dir():
-        raise ValueError(
-            f"{out} is a file; an .ss2 file holds one protein, and several need a folder: use another name"
-        )
-    if not folder and out.is_dir():
-        raise ValueError(f"{out} is a folder, but a file is to be written; use another name")
 
 
 def to_table(sequences: Iterable[str], predictions: "Iterable[Prediction]") -> pa.Table:
@@ -63,30 +50,21 @@ def to_table(sequences: Iterable[str], predictions: "Iterable[Prediction]") -> p
     return pa.Table.from_pylist(rows, schema=PREDICTED)
 
 
-def write(tables: Iterable[pa.Table], out: Path, many: bool) -> None:
-    """Write all rows of `tables`, in order, so that a file appears under its name only when it is whole.
+def write(tables: Iterable[pa.Table], out: Location, many: bool) -> None:
+    """Write all rows of `tables`, in order, so that what appears under the name `out` is whole; it replaces what was.
 
     Parameters
     ----------
     tables : iterable of Table
         Of schema ``PREDICTED``; read once, one at a time.
-    out : Path
+    out : Location
         See the extensions above.
     many : bool
         Whether several proteins were asked for: then ``.ss2`` makes a folder, however many could be predicted.
     """
-    check_target(out, many)
-    partial = out.with_name(f".{out.name}.partial")
-    if partial.is_dir():  # of a run that was killed
-        shutil.rmtree(partial)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _WRITERS[out.suffix](tables, partial, many)
-    if partial.is_dir() and out.is_dir():
-        for file in partial.iterdir():
-            os.replace(file, out / file.name)
-        partial.rmdir()
-    else:
-        os.replace(partial, out)
+    check_format(out)
+    with out.writing() as partial:
+        _WRITERS[out.suffix](tables, partial, many)
 
 
 def three_line(row: dict) -> str:

@@ -65,11 +65,14 @@ def run_batch(job: BatchJob, run: Any) -> dict:
     """
     started = time.monotonic()
     identity = checked(job, run)
-    if summary := finished(run):
+    if summary := finished(job, run, identity):
         return summary | {"cached": True, "seconds": time.monotonic() - started}
+    if is_stale(run, identity):
+        log.info("%s have changed, and %s is made anew", " and ".join(job.grows), run.out)
+        run.start_over(job.table)
     cluster = start_ray()
     try:
-        check_shared(cluster, run.out)
+        check_shared(cluster, run.work)
         (run.work / "run.json").write_json(identity)
         summary = _compute(job, run, identity, cluster)
     finally:
@@ -81,20 +84,33 @@ def checked(job: BatchJob, run: Any) -> dict:
     """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
     run.check()
     identity = job.identity(run)
-    for record in (run.summary, run.work / "run.json"):
-        if record.is_file():
-            before = record.read_json()
-            if changed := difference(before.get("identity", before), identity):
-                raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
-            return identity
-    run.check_new()
+    before = _recorded(run)
+    if before is None:
+        run.check_new()
+    elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
+        raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
     return identity
 
 
-def finished(run: Any) -> dict | None:
+def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:
     """The summary of a run that is complete; None if something is left to do."""
-    summary = run.summary.read_json() if run.summary.is_file() else None
-    return summary if summary and not summary["n_again"] else None
+    summary = run.summary.read_json() if run.summary.is_file() and run.result(job.table).exists() else None
+    return summary if summary and not summary["n_again"] and not is_stale(run, identity) else None
+
+
+def is_stale(run: Any, identity: dict) -> bool:
+    """Whether what is there was made from inputs that have changed since, as ``job.grows`` allows."""
+    before = _recorded(run)
+    return before is not None and bool(difference(before, identity))
+
+
+def _recorded(run: Any) -> dict | None:
+    """The identity of what is there; None if nothing is."""
+    for record in (run.summary, run.work / "run.json"):
+        if record.is_file():
+            before = record.read_json()
+            return before.get("identity", before)
+    return None
 
 
 def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:
@@ -205,7 +221,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     parts = parts_in(run.work)
     rejected = [read_parquet(run.work / "unusable.parquet")]
     facts, settled = {}, None
-    if job.settle:
+    if job.settle and parts:
         settlement = job.settle(run, names_in(parts, job.names))
         settled, facts = run.work / "settled.parquet", settlement.facts
         with settled.writing() as partial:
@@ -223,9 +239,11 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
         "n_again": n_again, "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
         "digest": f"{sum(one['digest'] for one in written) % 2**128:032x}", **facts,
     }  # fmt: skip
-    total, unusable = found["rows"] + found["unusable"], found["unusable"] + len(errors)
+    # a row of the input may be a file with any number of what is counted here
+    unusable = table.num_rows - (rejected[-1].num_rows if settled else 0)
+    total = summary["n_rows"] + table.num_rows
     if not summary["n_rows"] or unusable > run.max_rejected * total:
-        share = f"{min(unusable, total)} of {total} {job.unit} in the input cannot be used"
+        share = f"{unusable} of {total} {job.unit} in the input cannot be used"
         more = f", more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else ""
         raise ValueError(f"{share}{more}; see {run.rejected}{reason_lines(reasons)}")
     if job.conclude:
@@ -242,7 +260,7 @@ def _write_groups(
     """Write the finished files, one task each; files of an earlier attempt go."""
     import ray
 
-    (run.out / job.table).remove()
+    run.folder(job.table).remove()
     write = ray.remote(num_cpus=1, label_selector=plan[job.name].labels)(write_group)
     tasks = [write.remote(job, run, parts, settled, _file(job, run, number)) for number, parts in enumerate(groups)]
     with Progress("writing") as progress:
@@ -253,7 +271,7 @@ def _write_groups(
 
 
 def _file(job: BatchJob, run: Any, number: int) -> Location:
-    return run.out / job.table / f"part-{number:05d}.parquet"
+    return run.folder(job.table) / f"part-{number:05d}.parquet"
 
 
 def _each_once(rejected: pa.Table) -> pa.Table:

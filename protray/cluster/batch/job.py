@@ -45,9 +45,18 @@ class BatchSettings:
     def rejected(self) -> Location:
         return self.out / "rejected.parquet"
 
+    def folder(self, table: str) -> Location:
+        """Of the files of finished rows."""
+        return self.out / table
+
     def result(self, table: str) -> Location:
         """What users look at."""
-        return self.out / table
+        return self.folder(table)
+
+    def start_over(self, table: str) -> None:
+        """Remove what the job has made."""
+        for place in (self.summary, self.work, self.rejected, self.folder(table)):
+            place.remove()
 
     def check_new(self) -> None:
         """Raise ValueError if the output folder holds something else."""
@@ -83,7 +92,9 @@ class Piece:
 class Done:
     """What became of the pieces of a work item."""
 
-    rows: pa.Table  # columns of the job, and `number` and `start` of the piece, or of the part of it
+    # columns of the job, and `number` and `start` of the piece, or of the part of it, in this order; what would fill
+    # the memory may be a table in a file (`protray.data.arrow.spooled`)
+    rows: pa.Table
     rejected: list[InputError] = field(default_factory=list)
     again: list[tuple[Piece, str]] = field(default_factory=list)  # to be tried alone, and why
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
@@ -117,6 +128,7 @@ class BatchJob:
     table: str  # folder of the finished rows in --out
     source: pa.StructType  # of a row
     identity: Callable[[Any], dict]  # all that the result depends on; ValueError for unusable settings
+    grows: tuple[str, ...] = ()  # names in it of inputs that may change: then the result is made anew, not refused
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
     open: Callable[[Any, str], Any]  # (run, device): what `work` needs, made once in every actor
@@ -125,6 +137,7 @@ class BatchJob:
     memory: Callable[[Any], int] = lambda run: 0  # bytes of an actor
     cut: Callable[[Any, Row, float], list[tuple[int, int]]] | None = None  # a row into pieces of at most that cost
     merge: Callable[[pa.Table], pa.Table] | None = None  # rows of pieces, in order, into finished rows
+    finish: Callable[[pa.Table], pa.Table] | None = None  # rows that stay, some at a time, in order: the last step
     names: tuple[str, ...] = ()  # columns that `settle` needs
     settle: Callable[[Any, pa.Table], Settled] | None = None
     amount: Callable[[Any], Amount] | None = None  # where counting all rows would take long

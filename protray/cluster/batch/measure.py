@@ -3,8 +3,10 @@
 import itertools
 import logging
 import random
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from protray.cluster.batch.items import costs_of_items
@@ -13,6 +15,7 @@ from protray.cluster.batch.results import parts_in, without_part
 from protray.cluster.batch.worker import open_job
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.runtime.resources import Plan
+from protray.data.location import Location
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,7 @@ LEAVES_OUT = "starting Ray and its processes (about 10 s on a free machine), wri
 
 def measured_rate(job: BatchJob, run: Any, plan: Plan) -> float | None:
     """Work that one actor does in a second, in what `job.cost` counts; None if nothing was done in time."""
-    with Trials(run.out) as trials:
+    with Trials(run.work) as trials:
         return _rate(trials, job, run, plan)
 
 
@@ -36,16 +39,16 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     ValueError
         As the job itself does.
     """
-    from protray.cluster.batch.driver import checked, finished, pool
+    from protray.cluster.batch.driver import checked, finished, is_stale, pool
 
-    checked(job, run)
-    if finished(run):
+    identity = checked(job, run)
+    if finished(job, run, identity):
         return Estimate()
     amount = job.amount(run) if job.amount else amount_of(job, run)
     if not amount.rows:
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
-    done = _share_done(run)
-    with Trials(run.out) as trials:
+    done = 0.0 if is_stale(run, identity) else _share_done(run)
+    with Trials(run.work) as trials:
         plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
         stage = plan[job.name]
         rate = _rate(trials, job, run, plan) if done < 1 else None
@@ -82,9 +85,8 @@ def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
 
 def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Timed:
     """Pieces of rows that are worked on, in calls of about `CALL_S`; of a long row the first piece."""
-    opened = open_job(job, run, process.threads, process.device)
 
-    def calls() -> Iterator[float]:
+    def calls(opened: Any) -> Iterator[float]:
         first = process.rank % len(rows)
         pieces, cost, budget = [], 0.0, 0.0
         for row in itertools.cycle(rows[first:] + rows[:first]):
@@ -105,4 +107,6 @@ def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Tim
                 yield cost
                 pieces, cost = [], 0.0
 
-    return timed(calls(), process.seconds)
+    with tempfile.TemporaryDirectory() as folder:  # for what `work` writes beside its rows
+        elsewhere = replace(run, out=Location(folder) / run.out.name)
+        return timed(calls(open_job(job, elsewhere, process.threads, process.device)), process.seconds)

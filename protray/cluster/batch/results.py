@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from protray.cluster.batch.job import BatchJob, Piece
 from protray.cluster.batch.worker import FACTS
 from protray.data.location import Location
-from protray.data.parquet import AGAIN, WRITING, read_parquet
+from protray.data.parquet import AGAIN, naming, read_parquet, writing
 
 FILE_BYTES = 1 << 30  # of parts, packed, that make one finished file
 
@@ -77,16 +77,15 @@ def to_try_alone(parts: list[Part]) -> Iterator[Piece]:
     """Pieces that their items could not do."""
     for part in parts:
         if part.kind == "partly":
-            with part.file.open() as file:
-                again = _facts(pq.read_schema(file))["again"]
-            yield from (Piece(**piece) for piece, _ in again)
+            yield from (Piece(**piece) for piece, _ in _facts(part)["again"])
 
 
 def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
     """Some columns of all rows, with `number` and `start`."""
     wanted = ["number", "start", *columns]
     tables = (read_parquet(part.file, remedy=AGAIN, columns=wanted) for part in parts if part.kind != "lost")
-    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables if table.num_rows)
+    found = [table.replace_schema_metadata(None) for table in tables if table.num_rows]
+    return pa.concat_tables(found) if found else pa.table({name: pa.array([]) for name in wanted})
 
 
 def groups_of(parts: Sequence[Part], most: int = FILE_BYTES) -> list[list[Part]]:
@@ -106,38 +105,60 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
     """Write one finished file, a few parts in memory at a time; returns what became of its rows."""
     schema, content = job.schema(run), 0
     rows, rejected, counts = 0, [], Counter[str]()
-    with out.writing() as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
-        for some in _whole_rows(parts):
-            tables = []
+    with out.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
+        for some in _sorted_together(parts, job.merge is not None):
             for part in some:
-                table = read_parquet(part.file, remedy=AGAIN)
-                facts = _facts(table.schema)
+                facts = _facts(part)
                 rejected += facts["rejected"]
                 rejected += [_given_up(piece, why) for piece, why in facts["again"] if part.kind == "lost"]
                 counts.update(facts["counts"])
-                tables += [table.replace_schema_metadata(None)] if table.num_rows else []
-            if not tables:
-                continue
-            table = _finished(job, pa.concat_tables(tables), some[0].first, settled)
-            table = table.select(schema.names).cast(schema)
-            writer.write_table(table)
-            rows += table.num_rows
-            if settled:
-                for row in table.to_pylist():
-                    text = repr(list(row.values())).encode(errors="surrogateescape")
-                    content += int.from_bytes(hashlib.sha256(text).digest()[:16], "little")  # in any order
+            for found in _in_order(job, some):
+                table = _finished(job, found, settled).select(schema.names).cast(schema)
+                writer.write_table(table)
+                rows += table.num_rows
+                content += _digest_of(table) if settled else 0
     return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
 
 
-def _finished(job: BatchJob, table: pa.Table, first: int, settled: Location | None) -> pa.Table:
-    """Rows of some parts in order, whole, with the columns that were settled, if they stay; `first`: their least."""
-    table = table.sort_by([("number", "ascending"), ("start", "ascending")])
-    table = job.merge(table) if job.merge else table
-    if settled is None:
-        return table
-    last = max((number for number in table["number"].to_pylist()), default=-1)
+def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:
+    """The rows of some parts in order: of one part as they were written, of several, and of pieces, all at once."""
+    if job.merge is None and len(parts) == 1:
+        with naming(parts[0].file, AGAIN), parts[0].file.open() as file:
+            opened = pq.ParquetFile(file, page_checksum_verification=True)
+            for group in range(opened.num_row_groups):
+                yield opened.read_row_group(group).replace_schema_metadata(None)
+        return
+    tables = [read_parquet(part.file, remedy=AGAIN).replace_schema_metadata(None) for part in parts]
+    if tables := [table for table in tables if table.num_rows]:
+        table = pa.concat_tables(tables).sort_by([("number", "ascending"), ("start", "ascending")])
+        yield job.merge(table) if job.merge else table
+
+
+def _finished(job: BatchJob, table: pa.Table, settled: Location | None) -> pa.Table:
+    """The rows that stay, with the columns that were settled."""
+    table = _settled(table, settled) if settled else table
+    return job.finish(table) if job.finish else table
+
+
+def _digest_of(table: pa.Table) -> int:
+    """Sum of the hashes of the rows: the same in any order."""
+    total = 0
+    for row in zip(*table.columns, strict=True):
+        content = hashlib.sha256()
+        for cell in row:
+            numbers = cell.values if isinstance(cell, pa.ListScalar) else None
+            if numbers is not None and pa.types.is_primitive(numbers.type):
+                content.update(numbers.to_numpy(zero_copy_only=False).tobytes() + b"\n")
+            else:
+                content.update(repr(cell.as_py()).encode(errors="surrogateescape") + b"\n")
+        total += int.from_bytes(content.digest()[:16], "little")
+    return total
+
+
+def _settled(table: pa.Table, settled: Location) -> pa.Table:
+    numbers = table["number"].to_pylist() or [-1]
     with settled.open() as file:
-        columns = pq.read_table(file, filters=[("number", ">=", first), ("number", "<=", last)])
+        columns = pq.read_table(file, filters=[("number", ">=", min(numbers)), ("number", "<=", max(numbers))])
     added = {(row.pop("number"), row.pop("start")): row for row in columns.to_pylist()}
     keys = list(zip(table["number"].to_pylist(), table["start"].to_pylist(), strict=True))
     table = table.filter(pa.array([key in added for key in keys], pa.bool_()))
@@ -149,11 +170,11 @@ def _finished(job: BatchJob, table: pa.Table, first: int, settled: Location | No
     return table
 
 
-def _whole_rows(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Parts, together where a row has pieces in several."""
+def _sorted_together(parts: Iterable[Part], merged: bool) -> Iterator[list[Part]]:
+    """Parts, together where single pieces belong to the item before, or the pieces of a row are merged."""
     held: list[Part] = []
     for part in parts:
-        if held and _begins_a_row(part):
+        if held and (_begins_a_row(part) if merged else part.of_item):
             yield held
             held = []
         held.append(part)
@@ -166,9 +187,10 @@ def _begins_a_row(part: Part) -> bool:
     return part.of_item and part.start == 0
 
 
-def _facts(schema: pa.Schema) -> dict:
+def _facts(part: Part) -> dict:
     """Rejects, pieces to try again, and counts of a part."""
-    return json.loads((schema.metadata or {})[FACTS])
+    with part.file.open() as file:
+        return json.loads((pq.read_schema(file).metadata or {})[FACTS])
 
 
 def _given_up(piece: dict, reason: str) -> dict:

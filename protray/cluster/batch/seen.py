@@ -1,9 +1,15 @@
 """Which ids came up before, of more proteins than a set of strings could hold."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
+
+from protray.cluster.batch.job import Row
+from protray.seq.msa import InputError
+
+AT_ONCE = 4096
 
 
 class SeenIds:
@@ -33,3 +39,16 @@ class SeenIds:
         new = np.zeros(len(keys), dtype=bool)
         new[first] = True
         return new
+
+
+def first_of_each_id(rows: Iterable[Row | InputError]) -> Iterator[Row | InputError]:
+    """Rows with an `id` of their own; in place of a later one with the same id an error."""
+    seen, left = SeenIds(), iter(rows)
+    while some := list(islice(left, AT_ONCE)):
+        new = iter(seen.add(row["id"] for row in some if not isinstance(row, InputError)))
+        for row in some:
+            if isinstance(row, InputError) or next(new):
+                yield row
+            else:
+                reason = f"id {row['id']!r} is also that of a protein before it, which is kept"
+                yield InputError(row["file"], row["line"], reason, row["id"])

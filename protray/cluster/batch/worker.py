@@ -19,7 +19,7 @@ from protray.cluster.batch.items import pieces_in
 from protray.cluster.batch.job import BatchJob, Done, Piece
 from protray.cluster.runtime.logs import setup_worker_logging
 from protray.data.location import Location
-from protray.data.parquet import WRITING
+from protray.data.parquet import writing
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
@@ -132,8 +132,10 @@ def write_part(done: Done, path: Location) -> None:
         "counts": done.counts,
     }
     metadata = (done.rows.schema.metadata or {}) | {FACTS: json.dumps(facts).encode()}
-    with path.writing() as partial:
-        pq.write_table(done.rows.replace_schema_metadata(metadata), partial, **WRITING)
+    schema = done.rows.schema.with_metadata(metadata)
+    with path.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
+        for batch in done.rows.to_batches():
+            writer.write_batch(batch.cast(schema))
 
 
 def asdict_error(error: InputError) -> dict:

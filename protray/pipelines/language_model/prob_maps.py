@@ -8,7 +8,6 @@ protein of 2,000 residues keeps a whole cluster busy.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -90,17 +89,9 @@ def files_of(data: Location | None) -> list[Location]:
 
 def rows(run: ProbMaps) -> Iterator[Row | InputError]:
     """Proteins in our letters, each id once; the first of several with one id is kept."""
-    from protray.cluster.batch.seen import SeenIds
+    from protray.cluster.batch.seen import first_of_each_id
 
-    seen, left = SeenIds(), iter(_cleaned(found) for found in _read(run.data))
-    while some := list(islice(left, 4096)):
-        new = iter(seen.add(row["id"] for row in some if not isinstance(row, InputError)))
-        for row in some:
-            if isinstance(row, InputError) or next(new):
-                yield row
-            else:
-                reason = f"id {row['id']!r} is also that of a protein before it, which is kept"
-                yield InputError(row["file"], row["line"], reason, row["id"])
+    yield from first_of_each_id(map(_cleaned, _read(run.data)))
 
 
 def _read(data: Location | None) -> Iterator[Row | InputError]:

@@ -22,6 +22,7 @@ from protray.evaluation.tables import to_markdown
 from protray.inference.predict import Predictor, Query
 from protray.pipelines.secondary.distil_run import DistilRun, digest
 from protray.plm.masked import has_bf16
+from protray.plm.reading import Reading
 from protray.plm.shipped import absolute
 from protray.plots.secondary.curves import curves_figure
 from protray.plots.secondary.distil_report import write_distil_report
@@ -89,7 +90,7 @@ def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
     classifier = stage.networks.classifier
     card = ModelCard(
         lm=absolute(run.lm),
-        bf16=has_bf16(),
+        reading=Reading("bfloat16" if has_bf16() else "float32"),
         features=run.features,
         classifier=classifier,
         teacher=replace(classifier, extra=0),

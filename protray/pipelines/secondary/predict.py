@@ -1,290 +1,256 @@
-"""A finished model on one protein or 100,000, with Ray Data: a pool of actors, each with the model loaded once.
+"""A finished model on one protein or 100,000: secondary structure of alignments, or of bare sequences.
 
-Inputs are cut into parts in their order.  An actor reads the proteins of a part, batches them by length, and writes
-their predictions as one Parquet file as soon as it is done, so that a killed run loses the parts in flight and no more.
-At the end the parts become the file that was asked for.  For all proteins at
-once only names, and the sequences of a FASTA file, are in memory.
-
-``OUT``                       the predictions; see ``protray.inference.write``
-``OUT stem.rejected.parquet`` ``schemas.REJECTED``; written last: with the settings in its metadata it says "finished"
-``OUT.parts``                 what is done so far, removed at the end; on several nodes it has to lie where all see it
+``OUT``                        the predictions, a file or a folder of .ss2; see ``protray.inference.write``
+``OUT stem.rejected.parquet``  what could not be used: id, file, line, reason
+``OUT stem.summary.json``      what `OUT` was made from, and counts; written last
+``OUT.parts``                  what is done so far, removed at the end
 """
 
-import json
-import logging
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from protray.cluster.health.doctor import check_shared
-from protray.cluster.runtime.progress import Progress
-from protray.cluster.runtime.resources import Plan, actor_pool, describe, make_plan
-from protray.cluster.runtime.start import setup_worker_logging, start_ray, stop_ray
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import (
-    difference,
-    group_reasons,
-    reason_lines,
-    rejected_table,
-    state_of,
-    write_json,
-    write_table,
-)
-from protray.data.inputs import files_in, find_items
-from protray.data.parquet import AGAIN, read_parquet
-from protray.inference.many import Source, predict_part, read_fasta
-from protray.inference.write import PREDICTED, check_format, check_target, write
-from protray.plm.shipped import check_present, fingerprint
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Piece, Row
+from protray.cluster.storage.identity import content_digest
+from protray.data.location import Location
+from protray.data.parquet import read_batches
+from protray.inference.write import PREDICTED, check_format, write
+from protray.plm.reading import forward_tokens
+from protray.plm.shipped import check_present, fingerprint, weight_bytes
 from protray.seq.msa import InputError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from protray.inference.predict import Predictor
+    from protray.pipelines.language_model.stored_maps import MapReader
+    from protray.training.secondary.export import ModelCard
 
-LARGEST_PART = 32  # proteins: what a crash can lose per actor
-PARTS = 64  # of a small input, so that even 40 proteins keep all actors of a laptop busy
-RECORD = b"protray_predict"  # metadata of the table of rejects
-LONGEST_STALL_S = 6 * 3600.0  # between two parts: protray's default of minutes would end a run at a few long proteins
+SOURCE = pa.struct(
+    [
+        ("id", pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("sequence", pa.string()),  # of a FASTA record; null for an alignment
+        ("map", pa.struct([("file", pa.string()), ("group", pa.int32()), ("row", pa.int64())])),
+    ]
+)
+USUAL_LENGTH = 300  # residues of a protein whose alignment was not read yet
+PER_RESIDUE_S = 1e-4  # of a core, about: the networks without the language model
+BESIDE_WEIGHTS = 1 << 30  # bytes of an actor: Python, PyTorch, alignments
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictRun:
+class Predict(BatchSettings):
     """What to predict with what; one of `msas` and `fasta`."""
 
-    model: Path
+    model: Location
     """The folder `model` of a finished jobs/distil.py run."""
-    msas: Path | None = None
+    msas: Location | None = None
     """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz."""
-    fasta: Path | None = None
+    fasta: Location | None = None
     """FASTA file, plain, .gz, .xz or .bz2: every record is a protein without homologs."""
-    out: Path
+    out: Location
     """Where to write, a path or an s3:// or gs:// address; its extension, .parquet, .3line or .ss2, is the format."""
+    maps: Location | None = None
+    """Folder of jobs/prob_maps.py with the maps of these proteins, made as those of the model's training were.
+    Default: they are computed."""
     max_length: int = 5000
-    """Longer proteins are left out: a protein costs one pass of the language model per residue."""
-    plan: bool = False
-    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
+    """Longer proteins are left out: a protein costs one pass of the language model per residue, or as many as the
+    model was trained with."""
 
     @property
-    def rejected(self) -> Path:
-        return self.out.with_suffix(".rejected.parquet")
+    def work(self) -> Location:
+        return Location(f"{self.out}.parts")
 
     @property
-    def work(self) -> Path:
-        return self.out.with_name(self.out.name + ".parts")
+    def summary(self) -> Location:
+        return self._beside("summary.json")
+
+    @property
+    def rejected(self) -> Location:
+        return self._beside("rejected.parquet")
+
+    def folder(self, table: str) -> Location:
+        return self.work / table
+
+    def result(self, table: str) -> Location:
+        return self.out
+
+    def _beside(self, ending: str) -> Location:
+        return self.out.parent / f"{self.out.name.removesuffix(self.out.suffix)}.{ending}"
 
 
-@remote.kept("model", places=lambda run: (run.out, run.rejected, run.work))
-def predict(run: PredictRun) -> dict:
-    """Predict what is missing and write the file; returns the counts and where things are.
+@dataclass(frozen=True)
+class Opened:
+    """What an actor holds."""
 
-    Raises
-    ------
-    ValueError
-        When nothing can be done: options, model, input or output are unusable, the work folder belongs to other
-        settings, or not one protein could be predicted.
-    """
-    started = time.monotonic()
-    sources, errors, settings, summary = opened(run)
-    if summary is None:
-        parts = cut(sources)
-        compute(run, parts, settings)
-        summary = _finish(run, len(parts), errors, len(sources) + len(errors) > 1, settings)
-    return summary | {"seconds": time.monotonic() - started}
+    run: Predict
+    predictor: "Predictor"
+    reader: "MapReader | None"
 
 
-def opened(run: PredictRun) -> tuple[list[Source], list[InputError], dict, dict | None]:
-    """Proteins, what cannot be used, all that the predictions depend on, and the summary of a run that is finished.
-
-    Raises ValueError if options, model, input or output are unusable.
-    """
+def identity(run: Predict) -> dict:
     if (run.msas is None) == (run.fasta is None):
         raise ValueError("give exactly one of --msas DIR and --fasta FILE")
     if run.max_length < 1:
         raise ValueError(f"--max-length is {run.max_length}; it must be at least 1")
     check_format(run.out)
-    lm = check_model(run.model)
-    sources, errors = find_sources(run)
-    settings = _settings(run, lm, sources, errors)
-    summary = _finished(run, settings)
-    if summary is None:
-        check_present(lm)
-        _check_out(run, len(sources) + len(errors) > 1, settings)
-    return sources, errors, settings, summary
+    card = _loaded(run.model)
+    if run.maps:
+        from protray.pipelines.language_model.stored_maps import check_maps
 
-
-def check_model(folder: Path) -> str:
-    """Load the networks once, here, where an error is short; returns the name of their language model."""
-    from protray.training.secondary.export import load_model
-
-    try:
-        return load_model(folder)[0].lm
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{folder}: this model cannot be loaded: {type(error).__name__}: {error}") from None
-
-
-def find_sources(run: PredictRun) -> tuple[list[Source], list[InputError]]:
-    """The proteins to predict, in input order, each id once, and what can be seen to be unusable without reading."""
-    if run.fasta is not None:
-        return read_fasta(run.fasta.resolve())
-    assert run.msas is not None
-    ours = [run.out, run.rejected]
-    for folder in (run.work, run.out):  # an --out inside --msas
-        ours += files_in(folder) if folder.is_dir() else []
-    items, errors = find_items(run.msas.resolve(), None, ignore=tuple(ours))
-    unprintable = [item for item in items if not item.id.isprintable()]
-    errors += [InputError(item.msa_file, None, "the file name is not printable text", item.id) for item in unprintable]
-    return [Source(item.id, item.msa_file) for item in items if item.id.isprintable()], errors
-
-
-def cut(sources: list[Source]) -> list[list[Source]]:
-    """Parts of equal size; the size depends on the number of proteins alone, so that a restart finds the same parts."""
-    size = min(LARGEST_PART, max(1, -(-len(sources) // PARTS)))
-    return [sources[start : start + size] for start in range(0, len(sources), size)]
-
-
-def compute(run: PredictRun, parts: list[list[Source]], settings: dict) -> None:
-    """Write the parts that are not there yet."""
-    run.work.mkdir(parents=True, exist_ok=True)
-    write_json(run.work / "settings.json", settings)
-    missing = [number for number in range(len(parts)) if not part_path(run.work, number).exists()]
-    if not missing:
-        return
-    total, done = sum(map(len, parts)), sum(map(len, parts)) - sum(len(parts[number]) for number in missing)
-    if done:
-        log.info("%d of %d proteins are done already, in %s", done, total, run.work)
-    cluster = start_ray()
-    try:
-        check_shared(cluster, run.work)
-        job_plan = make_plan([actor_pool("predict", cluster.nodes, at_most=len(missing))], cluster.nodes)
-        log.info("%s", describe(job_plan))
-        with Progress("predict") as show:
-            show(done, total)
-            for proteins in _run(run, {number: parts[number] for number in missing}, job_plan):
-                done += proteins
-                show(done, total, f"{done} of {total}")
-    finally:
-        stop_ray(cluster)
-
-
-def _run(run: PredictRun, parts: dict[int, list[Source]], job_plan: Plan) -> Iterator[int]:
-    """Let actors write `parts`; yields the number of proteins of each part that is done."""
-    import ray.data
-
-    stage = job_plan["predict"]
-    payloads = [json.dumps([asdict(source) for source in part]) for part in parts.values()]
-    table = pa.table({"part": pa.array(list(parts), pa.int64()), "payload": pa.array(payloads, pa.large_string())})
-    threads, gpu = job_plan.threads("predict"), stage.gpus_per_worker > 0
-    dataset = (
-        ray.data.from_arrow(table)
-        .repartition(target_num_rows_per_block=1)
-        .map_batches(
-            PredictActor,  # type: ignore[arg-type]
-            fn_constructor_args=[str(run.model.resolve()), str(run.work.resolve()), run.max_length, threads, gpu],
-            batch_size=1,
-            batch_format="pyarrow",
-            **stage.options,
-            compute=ray.data.ActorPoolStrategy(size=stage.workers),
-        )
-    )
-    dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
-    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    for batch in batches:
-        yield from batch["proteins"].to_pylist()
-
-
-class PredictActor:
-    """Loads the model and its language model once, then turns parts into Parquet files."""
-
-    def __init__(self, model: str, folder: str, max_length: int, threads: int, gpu: bool) -> None:
-        import torch
-
-        from protray.inference.predict import Predictor
-
-        setup_worker_logging()
-        torch.set_num_threads(threads)
-        self.predictor = Predictor.open(remote.pull(Path(model)), device="cuda" if gpu else "cpu")
-        self.folder, self.max_length = Path(folder), max_length
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        part = batch["part"][0].as_py()
-        sources = [Source(**fields) for fields in json.loads(batch["payload"][0].as_py())]
-        table, errors = predict_part(self.predictor, sources, self.max_length)
-        write_table(rejected_table(errors), part_path(self.folder, part, "rejected"))
-        write_table(table, part_path(self.folder, part))  # second: it says that the part is done
-        return pa.table({"part": [part], "proteins": [len(sources)]})
-
-
-def _settings(run: PredictRun, lm: str, sources: list[Source], errors: list[InputError]) -> dict:
-    """All that the predictions depend on."""
-    files = sorted({source.file for source in sources} | {error.file for error in errors})
+        check_maps(run.maps, card.lm, card.reading, bool(card.enhance.extra))
+    else:
+        check_present(card.lm)
     return {
-        "model": f"{remote.named(run.model.resolve())} ({fingerprint(str(run.model))})",
-        "language model": f"{lm} ({fingerprint(lm)})",
-        "inputs": str((run.msas or run.fasta or Path()).resolve()),
-        "number of inputs": len(sources) + len(errors),
-        "state of the inputs": state_of(map(Path, files))[:16],
+        "model": fingerprint(str(run.model.fetch())),
+        "language model": f"{card.lm} ({fingerprint(card.lm)})",
+        "proteins": content_digest(_input_files(run), run.msas),
+        "maps": (run.maps / "summary.json").read_json()["identity"] if run.maps else None,
         "max_length": run.max_length,
     }
 
 
-def _finished(run: PredictRun, settings: dict) -> dict | None:
-    """The summary of an earlier run that was the same and wrote everything."""
-    if not run.out.exists() or not run.rejected.is_file() or run.work.exists():
-        return None
-    metadata: dict[bytes, bytes] = pq.read_schema(run.rejected).metadata or {}
-    stored = json.loads(metadata.get(RECORD, b"{}"))
-    if stored.get("out") != run.out.name or stored.get("settings") != settings or not stored["predicted"]:
-        return None
-    return _summary(stored["predicted"], pq.read_table(run.rejected)) | {"cached": True}
+@cache
+def card_of(model: Location) -> "ModelCard":
+    """The settings of the model."""
+    from protray.training.secondary.export import read_card
+
+    return read_card(model)
 
 
-def _check_out(run: PredictRun, many: bool, settings: dict) -> None:
-    """Refuse a work folder of other settings, and a folder that holds files which are not ours to replace."""
-    check_target(run.out, many)
-    stored = run.work / "settings.json"
-    if stored.is_file():
-        if changed := difference(json.loads(stored.read_text()), settings):
-            raise ValueError(
-                f"{run.work} holds an unfinished run with other settings: {changed}. "
-                "Choose another --out, or remove that folder"
-            )
-    elif run.out.is_dir() and any(run.out.iterdir()):
-        raise ValueError(f"{run.out} is a folder with files in it; choose another --out, or remove it")
+def _loaded(model: Location) -> "ModelCard":
+    """The same, when the networks were loaded, too, once here, where an error is short."""
+    from protray.training.secondary.export import load_model
+
+    try:
+        return load_model(model)[0]
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{model}: this model cannot be loaded: {type(error).__name__}: {error}") from None
 
 
-def _finish(run: PredictRun, n_parts: int, errors: list[InputError], many: bool, settings: dict) -> dict:
-    """Write the file and the rejects from the parts, and remove the work folder."""
-    remote.pull(run.work)
-    parts = [part_path(run.work, number) for number in range(n_parts)]
-    faults = [read_parquet(part_path(run.work, number, "rejected"), remedy=AGAIN) for number in range(n_parts)]
-    rejected = pa.concat_tables([rejected_table(errors), *faults])
-    predicted = sum(pq.read_metadata(part).num_rows for part in parts)
-    if predicted:
-        write((read_parquet(part, remedy=AGAIN).cast(PREDICTED) for part in parts), run.out, many)
-    record = {"out": run.out.name, "predicted": predicted, "settings": settings}
-    rejected = rejected.replace_schema_metadata((rejected.schema.metadata or {}) | {RECORD: json.dumps(record)})
-    run.rejected.parent.mkdir(parents=True, exist_ok=True)
-    remote.push(run.out)  # before what says that it is finished
-    write_table(rejected, run.rejected)
-    remote.remove(run.work)
-    summary: dict = {**_summary(predicted, rejected), "cached": False}
-    if not predicted:
-        lines = reason_lines(summary["reasons"])
-        raise ValueError(
-            f"no usable protein among {rejected.num_rows} in {run.msas or run.fasta}; see {run.rejected}{lines}"
-        )
-    return summary
+def rows(run: Predict) -> Iterator[Row | InputError]:
+    """Proteins, each id once, with the places of their maps; what can be seen to be unusable without reading."""
+    from protray.cluster.batch.seen import first_of_each_id
+
+    found = first_of_each_id(_records(run.fasta.path) if run.fasta else _alignments(run))
+    if run.maps is None:
+        yield from found
+        return
+    from protray.pipelines.language_model.stored_maps import places
+
+    known = places(run.maps)
+    for row in found:
+        if isinstance(row, InputError):
+            yield row
+        elif row["id"] in known:
+            yield row | {"map": known[row["id"]]._asdict()}
+        else:
+            yield InputError(row["file"], row["line"], f"no map of id {row['id']!r} in {run.maps}", row["id"])
 
 
-def _summary(predicted: int, rejected: pa.Table) -> dict[str, Any]:
-    reasons = group_reasons(rejected["reason"].to_pylist())
-    return {"n_predicted": predicted, "n_rejected": rejected.num_rows, "reasons": reasons}
+def _records(fasta: Path) -> Iterator[Row | InputError]:
+    from protray.inference.many import stream_fasta
+
+    for found in stream_fasta(fasta):
+        yield found if isinstance(found, InputError) else asdict(found) | {"map": None}
 
 
-def part_path(folder: Path, number: int, kind: str = "part") -> Path:
-    return folder / f"{kind}-{number:06d}.parquet"
+def _alignments(run: Predict) -> Iterator[Row | InputError]:
+    items, errors = _find(run)
+    yield from errors
+    for item in items:
+        if item.id.isprintable():
+            yield {"id": item.id, "file": item.msa_file, "line": None, "sequence": None, "map": None}
+        else:
+            yield InputError(item.msa_file, None, "the file name is not printable text", item.id)
+
+
+def _find(run: Predict) -> tuple[list, list[InputError]]:
+    """Alignments, and what is none; not what we write ourselves, where --out lies in --msas."""
+    from protray.data.inputs import files_in, find_items
+
+    assert run.msas
+    ours = [Path(file) for file in (run.out, run.rejected, run.summary) if not run.out.is_address]
+    for folder in (run.work, run.out):
+        ours += files_in(folder.path) if not folder.is_address and folder.is_dir() else []
+    return find_items(run.msas.path, None, ignore=tuple(ours))
+
+
+def _input_files(run: Predict) -> list[Location]:
+    if run.fasta:
+        if not run.fasta.is_file():
+            hint = "is a folder; give it to --msas" if run.fasta.is_dir() else "no such file"
+            raise ValueError(f"{run.fasta} {hint}")
+        return [run.fasta]
+    items, errors = _find(run)
+    return [Location(file) for file in sorted({item.msa_file for item in items} | {error.file for error in errors})]
+
+
+def cost(run: Predict, row: Row) -> float:
+    """Of alignments the lengths are not known yet: they count alike."""
+    card, length = card_of(run.model), len(row["sequence"]) if row["sequence"] else USUAL_LENGTH
+    if run.maps:
+        return length * PER_RESIDUE_S
+    from protray.pipelines.language_model.prob_maps import seconds_per_token
+
+    return forward_tokens(length, card.reading) * seconds_per_token(card.lm) + length * PER_RESIDUE_S
+
+
+def memory(run: Predict) -> int:
+    return 2 * weight_bytes(card_of(run.model).lm) + BESIDE_WEIGHTS
+
+
+def open_model(run: Predict, device: str) -> Opened:
+    from protray.inference.predict import Predictor
+    from protray.pipelines.language_model.stored_maps import MapReader
+
+    predictor = Predictor.open(run.model, device, with_lm=run.maps is None)
+    return Opened(run, predictor, MapReader() if run.maps else None)
+
+
+def work(opened: Opened, pieces: list[Piece]) -> Done:
+    """Predictions, in the order of the proteins."""
+    from protray.inference.many import Source, StoredMap, predict_part
+    from protray.pipelines.language_model.stored_maps import Place
+
+    by_id = {piece.row["id"]: piece for piece in pieces}
+
+    def stored(source: Source) -> StoredMap:
+        assert opened.reader
+        return opened.reader(Place(**by_id[source.id].row["map"]))
+
+    in_order = sorted(pieces, key=_place) if opened.reader else pieces
+    sources = [Source(*(piece.row[name] for name in ("id", "file", "line", "sequence"))) for piece in in_order]
+    found = predict_part(opened.predictor, sources, opened.run.max_length, stored if opened.reader else None)
+    numbers = [by_id[id].number for id in found.rows["id"].to_pylist()]
+    columns = {"number": pa.array(numbers, pa.int64()), "start": pa.array([0] * len(numbers), pa.int32())}
+    table = pa.table(columns | {name: found.rows[name] for name in PREDICTED.names}).sort_by("number")
+    return Done(table, found.rejected, [(by_id[id], reason) for id, reason in found.too_large.items()])
+
+
+def _place(piece: Piece) -> tuple:
+    return tuple(piece.row["map"].values())
+
+
+def schema(run: Predict) -> pa.Schema:
+    return PREDICTED
+
+
+def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
+    """Write the one file, some predictions in memory at a time."""
+    batches = (batch for file in files for batch in read_batches(file, PREDICTED.names, 256))
+    tables = (pa.Table.from_batches([batch]).cast(PREDICTED) for batch in batches)
+    write(tables, run.out, many=summary["n_rows"] + summary["n_rejected"] > 1)
+    return {}
+
+
+JOB = BatchJob(
+    name="predict", unit="proteins", table="predictions", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_model, work=work, schema=schema, memory=memory, conclude=conclude,
+)  # fmt: skip

@@ -1,285 +1,251 @@
-"""Embeddings of many structures with a pool of actors.  Light: `--help` needs no torch and no Ray.
+"""Embeddings of many structures, by a score network.
 
-``OUT/embeddings/*.parquet``  ``schemas.EMBEDDINGS`` or ``PAIR_EMBEDDINGS``; a file appears when it is whole
-``OUT/rejected.parquet``      ``schemas.REJECTED``
-``OUT/manifest.json``         settings and, once all is done, counts
-``OUT/work``                  chains parsed from files, removed at the end
+``OUT/embeddings/*.parquet``  ``schemas.EMBEDDINGS`` or ``PAIR_EMBEDDINGS``, in the order of the input
 
-The driver holds 17 bytes per residue, and 55 while it puts the chains in order: of 100,000 chains of 300 residues 0.5
-and 1.7 GB.
+A row of the input is a chain of a dataset, or a structure file with any number of chains.  Both are read where they are
+worked on; the driver lists files, and the ids and lengths of a dataset's chains.
 """
 
-import logging
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import (
-    difference,
-    group_reasons,
-    read_json,
-    reason_lines,
-    rejected_table,
-    state_of,
-    whole,
-    write_json,
-    write_table,
-)
-from protray.data.dataset import parquet_files
-from protray.data.embeddings import FOLDER, Level, ids_in
-from protray.data.structure_files import find_sources, input_files
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.storage.identity import content_digest
+from protray.data import schemas
+from protray.data.embeddings import FOLDER, Level, embedding_schema
+from protray.data.location import Location
+from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
-from protray.data.structures import Structures, gather, read_structures
 from protray.plm.shipped import fingerprint
 from protray.seq.msa import InputError
 
 if TYPE_CHECKING:
     from protray.data.structures import StructureChain
-    from protray.inference.embed_part import Failure
+    from protray.inference.embed import Embedder
 
-log = logging.getLogger(__name__)
-
-PART_FILES = 64  # files that a task parses
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
+SOURCE = pa.struct(
+    [
+        ("id", pa.string()),  # of a chain of a dataset: row `row` of row group `group` of the table `file`
+        ("file", pa.string()),
+        ("group", pa.int32()),
+        ("row", pa.int32()),
+        ("length", pa.int32()),
+        ("path", pa.string()),  # of a file, as `data.structure_files.Source`, whose name is `file`
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("content", pa.binary()),
+    ]
+)
+EMPTY = dict.fromkeys(field.name for field in SOURCE)
+PER_PAIR_S = 2e-6  # of a core with the default network, about
+BYTES_PER_RESIDUE, PACKED = 650, 4  # of PDB and mmCIF files, which gzip makes smaller by that
+MEMORY = 1 << 30  # bytes of an actor: Python, PyTorch, the strips of a chain of some thousand residues
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedRun:
+class Embed(BatchSettings):
     """What to embed with what."""
 
-    model: Path
+    model: Location
     """The folder `model` of a finished jobs/score_net.py run, or its address."""
-    structures: tuple[Path, ...] = ()
+    structures: tuple[Location, ...] = ()
     """A dataset of jobs/prepare_structures.py; or mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of
     files.  Default: the bundled sample."""
-    out: Path
-    """An s3:// or gs:// address, or a folder to write to; on several nodes one that all of them share."""
     level: Level = "protein"
     """One vector for each protein, residue, or pair of residues."""
     noise: float = 1.0
     """Å: the network is told its noise level nearest to this; structures are read as they are."""
-    plan: bool = False
-    """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 
 
-@remote.kept("model", "structures")
-def embed(run: EmbedRun) -> dict:
-    """Embed what is missing in ``run.out``; returns the counts.
+@dataclass(frozen=True)
+class Opened:
+    """What an actor holds."""
 
-    Raises
-    ------
-    ValueError
-        When nothing can be done: model or input are unusable, the folder belongs to other settings, or not one chain
-        could be embedded.
-    """
-    started = time.monotonic()
-    run = replace(run, model=run.model.resolve(), out=run.out.resolve())  # workers may have another working directory
-    check_model(run)
-    settings = settings_of(run)
-    stored = _open(run.out, settings)
-    if stored is not None and not stored["n_again"]:
-        return stored | {"cached": True, "n_cached": stored["n_embedded"], "seconds": time.monotonic() - started}
-    from protray.cluster.health.doctor import check_shared
-    from protray.cluster.runtime.start import start_ray, stop_ray
-
-    cluster = start_ray()
-    try:
-        check_shared(cluster, run.out)
-        structures, sources, rejected = read_chains(run)
-        cached, failures = _embed_missing(run, structures, cluster)
-    finally:
-        stop_ray(cluster)
-    dataset = str(run.structures[0]) if run.structures else "the bundled sample"
-    errors = [InputError(sources.get(failure.id, dataset), None, failure.reason, failure.id) for failure in failures]
-    summary = _finish(run, settings, pa.concat_tables([rejected, rejected_table(errors)]), failures)
-    return summary | {"cached": False, "n_cached": cached, "seconds": time.monotonic() - started}
+    run: Embed
+    embedder: "Embedder"
 
 
-def check_model(run: EmbedRun) -> None:
-    """Load the network once, here, where an error is short."""
+def identity(run: Embed) -> dict:
     from protray.inference.embed import Embedder
 
-    Embedder.open(run.model, run.noise)
-
-
-def read_chains(run: EmbedRun) -> tuple[Structures, dict[str, str], pa.Table]:
-    """All chains, each id once; by id, the files that they are from; and what cannot be used of the files."""
-    given = run.structures
-    if not given or is_dataset(given[0]):
-        return read_structures(given[0] if given else None), {}, rejected_table([])
-    from protray.cluster.batch.parts import parse_parts, read_part
-    from protray.cluster.runtime.progress import Progress
-    from protray.pipelines.structure.prepare_structures import parse_part
-
-    sources, errors = [], []
-    for number, path in enumerate(given):
-        work = run.out / "work" / f"unpacked-{number}"
-        work.mkdir(parents=True, exist_ok=True)
-        found, faults = find_sources(path, work)
-        remote.push(work)  # an archive that was unpacked
-        sources += found
-        errors += [fault for fault in faults if not _is_ours(run, fault)]
-    parsed = run.out / "work" / "parsed"
-    parsed.mkdir(exist_ok=True)
-    chunks = [list(map(asdict, sources[start : start + PART_FILES])) for start in range(0, len(sources), PART_FILES)]
-    with Progress("parse") as show:
-        parse_parts(parse_part, chunks, parsed, lambda _, done, of: show(done, of), settings=ANY_CHAIN)
-    file_of: dict[str, str] = {}
-
-    def first_ones() -> Iterator[pa.Table]:
-        for part in range(len(chunks)):
-            table = read_part(parsed, part, columns=["id", "sequence", "index", "backbone_cA", "source"])
-            first = []
-            for id, source in zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True):
-                first.append(id not in file_of)
-                if id in file_of:
-                    why = f"id {id!r} is also that of a chain before it, which is kept"
-                    errors.append(InputError(source, None, why, id))
-                else:
-                    file_of[id] = source
-            yield table.filter(pa.array(first, pa.bool_()))
-
-    structures = gather(first_ones())
-    rejected = [read_part(parsed, part, "rejected") for part in range(len(chunks))]
-    return structures, file_of, pa.concat_tables([rejected_table(errors), *rejected])
-
-
-class EmbedActor:
-    """Loads the network once, then turns lists of chains into files."""
-
-    def __init__(self, run: EmbedRun, threads: int, gpu: bool) -> None:
-        self.run, self.threads, self.gpu = run, threads, gpu
-
-    def open(self) -> None:
-        import torch
-
-        from protray.cluster.runtime.start import setup_worker_logging
-        from protray.inference.embed import Embedder
-
-        setup_worker_logging()
-        torch.set_num_threads(self.threads)
-        torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-        self.embedder = Embedder.open(remote.pull(self.run.model), self.run.noise, "cuda" if self.gpu else "cpu")
-
-    def embed(self, chains: "list[StructureChain]", path: Path) -> "list[Failure]":
-        """Write the embeddings of `chains`; returns which have none."""
-        from protray.inference.embed_part import write_embeddings
-
-        with whole(path) as partial:
-            return write_embeddings(self.embedder, chains, self.run.level, partial)
-
-
-def _embed_missing(run: EmbedRun, structures: Structures, cluster: Any) -> tuple[int, "list[Failure]"]:
-    """Embed what no file holds yet; returns how many chains were there already, and which have no embedding."""
-    import ray
-
-    from protray.cluster.batch.pool import Lost, run_pool
-    from protray.cluster.runtime.progress import Progress
-    from protray.cluster.runtime.resources import actor_pool, describe, make_plan
-    from protray.pipelines.structure.embed_units import ACTOR_PAIRS, Queue
-
-    folder = run.out / FOLDER
-    folder.mkdir(exist_ok=True)
-    for partial in folder.glob(".part-*"):  # of a killed run
-        partial.unlink()
-    there = ids_in(folder)
-    missing = [m for m, id in enumerate(structures.ids) if id not in there]
-    cached = len(structures) - len(missing)
-    if not missing:
-        return cached, []
-    if cached:
-        log.info("%d of %d chains are done already, in %s", cached, len(structures), folder)
-    pairs = (structures.lengths[missing].astype(float) ** 2).sum()
-    plan = make_plan([actor_pool("embed", cluster.nodes, int(pairs / ACTOR_PAIRS))], cluster.nodes)
-    log.info("%s", describe(plan))
-    stage = plan["embed"]
-    actor = ray.remote(**stage.options)(EmbedActor)
-    queue = Queue(structures, missing, folder, run.level == "pair", stage.workers)
-    with Progress("embed") as show:
-        show(*queue.progress)
-
-        def start() -> Any:
-            return actor.remote(run, plan.threads("embed"), stage.gpus_per_worker > 0)
-
-        for unit, result in run_pool(start, stage.workers, queue.next, queue.send):
-            if isinstance(result, Lost):
-                queue.lost(unit, result)
-            else:
-                queue.done(unit, result)
-            show(*queue.progress)
-    return cached, queue.failures
-
-
-def read_manifest(out: Path, settings: dict) -> dict | None:
-    """What the folder says of itself, None if it is new; ValueError if it is of other settings, or not ours."""
-    path = out / "manifest.json"
-    if path.is_file():
-        stored = read_json(path)
-        if changed := difference(stored["settings"], settings):
-            raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
-        return stored
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists and has no manifest.json; choose another --out, or remove it")
-    return None
-
-
-def _open(out: Path, settings: dict) -> dict | None:
-    """The summary of a finished run with these settings; begins the folder where there is none."""
-    stored = read_manifest(out, settings)
-    if stored is None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "manifest.json", {"settings": settings, "summary": None})
-    return stored and stored["summary"]
-
-
-def _finish(run: EmbedRun, settings: dict, rejected: pa.Table, failures: "list[Failure]") -> dict:
-    """Write the rejects and the counts."""
-    write_table(rejected, run.out / "rejected.parquet")
-    summary = {
-        "n_embedded": len(ids_in(remote.pull(run.out / FOLDER))),
-        "n_rejected": rejected.num_rows,
-        "n_again": sum(failure.again for failure in failures),
-        "reasons": group_reasons(rejected["reason"].to_pylist()),
-    }
-    if not summary["n_embedded"]:
-        lines = reason_lines(summary["reasons"])
-        raise ValueError(f"no chain could be embedded; see {run.out / 'rejected.parquet'}{lines}")
-    write_json(run.out / "manifest.json", {"settings": settings, "summary": summary})
-    if not summary["n_again"]:
-        remote.remove(run.out / "work")
-    return summary
-
-
-def settings_of(run: EmbedRun) -> dict:
-    """All that the embeddings depend on."""
-    files = [file.resolve() for path in run.structures for file in _files(path)]
-    if len(run.structures) > 1 and any(map(is_dataset, run.structures)):
-        raise ValueError(f"--structures takes one dataset, or files; got {len(run.structures)} paths with a dataset")
+    Embedder.open(run.model, run.noise)  # once here, where an error is short
     return {
-        "model": f"{remote.named(run.model.resolve())} ({fingerprint(str(run.model))})",
-        "structures": [remote.named(path.resolve()) for path in run.structures] or "the bundled sample",
-        "state of the structures": state_of(files)[:16],
+        "model": fingerprint(str(run.model.fetch())),
+        "structures": _digests(run),
         "level": run.level,
         "noise": run.noise,
     }
 
 
-def _files(path: Path) -> list[Path]:
-    """The files that a path of --structures means."""
-    return parquet_files(path / STRUCTURES) if is_dataset(path) else input_files(path)
+def _digests(run: Embed) -> list[str]:
+    """What identifies the content of each path of --structures."""
+    if (tables := _tables_of(run)) is None:
+        return [content_digest(_files(run, path), path) for path in run.structures]
+    if run.structures:
+        facts = (run.structures[0] / "dataset.json").read_json()
+        return [facts.get("digest") or content_digest(tables, run.structures[0])]
+    return ["the bundled sample"]
 
 
-def is_dataset(path: Path) -> bool:
-    """Whether it is a folder of jobs/prepare_structures.py."""
-    return (path / "dataset.json").is_file()
+def _tables_of(run: Embed) -> list[Location] | None:
+    """The tables of a dataset; None where files are given."""
+    from protray.data.dataset import parquet_files
+    from protray.data.sample import SAMPLE
+
+    if not run.structures:
+        return [Location(SAMPLE)]
+    datasets = [path for path in run.structures if (path / "dataset.json").is_file()]
+    if datasets and len(run.structures) > 1:
+        raise ValueError(f"--structures takes one dataset, or files; got {len(run.structures)} paths with a dataset")
+    return parquet_files(datasets[0] / STRUCTURES) if datasets else None
 
 
-def _is_ours(run: EmbedRun, fault: InputError) -> bool:
-    """Whether a file that is no structure is our own, where --out lies in a folder of --structures."""
-    return run.out.resolve() in Path(fault.file).resolve().parents
+def _files(run: Embed, path: Location) -> list[Location]:
+    """The files that a path of --structures means, without our own, where --out lies in it."""
+    return [Location(file) for file in input_files(path.path) if not str(file).startswith(f"{run.out}/")]
+
+
+def rows(run: Embed) -> Iterator[Row | InputError]:
+    """Chains of a dataset, or files, with an error for each that is none; with --plan nothing is unpacked."""
+    tables = _tables_of(run)
+    for table in tables or ():
+        yield from _chains_of(table)
+    for number, path in enumerate(run.structures if tables is None else ()):
+        work = None if run.plan else (run.work / f"unpacked-{number}")
+        if is_packed(path.path) and work:
+            work.path.mkdir(parents=True, exist_ok=True)
+        sources, errors = find_sources(path.path, Path(work) if work else None)
+        ours = f"{run.out}/"
+        yield from (error for error in errors if not str(Path(error.file).absolute()).startswith(ours))
+        for source in sources:
+            if not source.path.startswith(ours) or source.offset is not None:
+                size = source.size or Path(source.path).stat().st_size
+                yield EMPTY | asdict(source) | {"file": source.name, "size": size}
+
+
+def _chains_of(table: Location) -> Iterator[Row]:
+    """Where each chain of a table is, by the columns of ids and sequences alone."""
+    with table.open() as file:
+        opened = pq.ParquetFile(file)
+        for group in range(opened.num_row_groups):
+            found = opened.read_row_group(group, columns=["id", "sequence"])
+            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
+                yield EMPTY | {"id": id, "file": str(table), "group": group, "row": row, "length": len(sequence)}
+
+
+def cost(run: Embed, row: Row) -> float:
+    """By pairs of residues; of a file, as if it were one chain."""
+    packed = PACKED if str(row["file"]).endswith(".gz") else 1
+    length = row["length"] or packed * row["size"] / BYTES_PER_RESIDUE
+    return PER_PAIR_S * max(length, 1) ** 2
+
+
+def amount(run: Embed) -> Amount:
+    """All chains, or all files; of a packed archive, as its beginning tells."""
+    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
+    if _tables_of(run) is not None:
+        return Amount(len(costs), sum(costs))
+    packed = [path.path for path in run.structures if run.plan and is_packed(path.path)]
+    share = min((beginning(path)[1] for path in packed), default=1.0)
+    return Amount(len(costs) / share, sum(costs) / share, False, "files are counted, each as if it were one chain")
+
+
+def memory(run: Embed) -> int:
+    return MEMORY
+
+
+def open_net(run: Embed, device: str) -> Opened:
+    import torch
+
+    from protray.inference.embed import Embedder
+
+    torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
+    return Opened(run, Embedder.open(run.model, run.noise, device))
+
+
+def work(opened: Opened, pieces: list[Piece]) -> Done:
+    """Embeddings, one chain in memory at a time, and of its pairs some rows.
+
+    Running out of memory is no fault of a chain: the pieces are tried alone.
+    """
+    from protray.data.arrow import spooled
+    from protray.inference.embed_many import embeddings
+
+    rejected: list[InputError] = []
+    found = (
+        ({"number": piece.number, "chain": number, "file": file}, chain)
+        for piece in pieces
+        for number, (chain, file) in enumerate(_chains(piece.row, rejected))
+    )
+    return Done(spooled(embeddings(opened.embedder, opened.run.level, found, rejected)), rejected)
+
+
+def _chains(row: Row, rejected: list[InputError]) -> "Iterator[tuple[StructureChain, str]]":
+    """The chains of a row of the input, and the file that each is from."""
+    from protray.data.structure_files import read_source
+    from protray.data.structure_rows import structure_rows
+    from protray.data.structures import chains_in
+
+    if row["path"] is None:
+        yield chains_in(_group(row["file"], row["group"]).slice(row["row"], 1))[0], row["file"]
+        return
+    source = Source(row["file"], row["path"], row["offset"], row["size"], row["content"])
+    try:
+        found, errors, _ = structure_rows(read_source(source), source.name, ANY_CHAIN)
+    except InputError as error:
+        rejected.append(error)
+        return
+    rejected += errors
+    for one in found:
+        yield chains_in(pa.Table.from_pylist([one], schema=schemas.STRUCTURES))[0], one["source"]
+
+
+@lru_cache(maxsize=1)
+def _group(file: str, group: int) -> pa.Table:
+    """A row group of a dataset, for all chains that follow in it."""
+    from protray.data.structures import read_group
+
+    return read_group(Location(file), group)
+
+
+def settle(run: Embed, found: pa.Table) -> Settled:
+    """Keep the chains that are whole, and of several with one id the first."""
+    found = found.sort_by([("number", "ascending"), ("start", "ascending")])
+    kept: dict[str, tuple[int, int]] = {}
+    rejected = []
+    keys = list(zip(found["number"].to_pylist(), found["chain"].to_pylist(), strict=True))
+    ids = found["id"].to_pylist()
+    for row, (id, last) in enumerate(zip(ids, found["last"].to_pylist(), strict=True)):
+        if last and id in kept:
+            reason = f"id {id!r} is also that of a chain before it, which is kept"
+            rejected.append(InputError(found["file"][row].as_py(), None, reason, id))
+        elif last:
+            kept[id] = keys[row]
+    stays = pa.array([kept.get(id) == key for id, key in zip(ids, keys, strict=True)], pa.bool_())
+    return Settled(found.select(["number", "start"]).filter(stays), rejected, {})
+
+
+def finish(table: pa.Table) -> pa.Table:
+    """`start` becomes the residue of the chain."""
+    return table.set_column(table.schema.get_field_index("start"), "start", table["residue"])
+
+
+def schema(run: Embed) -> pa.Schema:
+    from protray.training.structure.score_export import load_config
+
+    return embedding_schema(run.level, load_config(run.model).channels)
+
+
+JOB = BatchJob(
+    name="embed", unit="chains", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost, open=open_net,
+    work=work, schema=schema, memory=memory, finish=finish, names=("id", "file", "chain", "last"), settle=settle,
+    amount=amount,
+)  # fmt: skip

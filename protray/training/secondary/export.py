@@ -9,12 +9,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from protray.data.features import FeatureConfig
+from protray.data.location import Location
 from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.plm.reading import Reading
 from protray.training.secondary.steps import Distil
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class ModelCard:
     """What is needed beside the weights to predict."""
 
     lm: str  # Hugging Face name or folder of the language model; "shipped" is the one in the package
-    bf16: bool
+    reading: Reading  # how `lm` read the proteins of the training, and reads those to predict
     features: FeatureConfig
     classifier: ClassifierConfig  # of F_s
     teacher: ClassifierConfig  # of F_t
@@ -40,23 +42,31 @@ def save_model(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> Non
     os.replace(partial, folder / "config.json")
 
 
-def load_model(folder: Path) -> tuple[ModelCard, Distil]:
-    """Read what `save_model` wrote."""
-    path = folder / "config.json"
+def read_card(folder: Path | Location) -> ModelCard:
+    """Read the settings of a model folder, at a path or an address."""
+    path = Location(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder}: no config.json in it; give the folder `model` of a finished jobs/distil.py run")
-    stored = json.loads(path.read_text())
-    if stored.pop("format", None) != FORMAT:
+    stored = path.read_json()
+    known = stored.pop("format", None)
+    if known not in (1, FORMAT):
         raise ValueError(f"{path}: not a model of format {FORMAT}; it was written by another version of protray")
+    if known == 1:  # maps were exact then, of whole proteins
+        stored["reading"] = {"precision": "bfloat16" if stored["bf16"] else "float32"}
     enhance = stored["enhance"] | {"kernels": tuple(stored["enhance"]["kernels"])}
-    card = ModelCard(
+    return ModelCard(
         lm=stored["lm"],
-        bf16=stored["bf16"],
+        reading=Reading(**stored["reading"]),
         features=FeatureConfig(**stored["features"]),
         classifier=ClassifierConfig(**stored["classifier"]),
         teacher=ClassifierConfig(**stored["teacher"]),
         enhance=EnhanceConfig(**enhance),
     )
+
+
+def load_model(folder: Path | Location) -> tuple[ModelCard, Distil]:
+    """Read what `save_model` wrote, at a path or an address."""
+    card, folder = read_card(folder), Location(folder).fetch()
     step = Distil(EnhanceNet(card.enhance), SsClassifier(card.classifier), SsClassifier(card.teacher), DistilWeights())
     for name in ("enhancer", "student", "teacher"):
         getattr(step, name).load_state_dict(load_file(folder / f"{name}.safetensors"))

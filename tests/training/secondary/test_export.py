@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.collate import Totals, collate
 from protray.data.features import Features
+from protray.plm.reading import Reading
 from protray.training.secondary.export import ModelCard, load_model, save_model
 from protray.training.secondary.stages import build
 
@@ -18,7 +20,7 @@ def saved(folder) -> tuple:  # noqa: ANN001
     step = build(STAGES["protray"], {"teacher": build(STAGES["teacher"], {}).state_dict()})
     networks = STAGES["protray"].networks
     card = ModelCard(
-        lm="shipped", bf16=False, features=FEATURES, classifier=networks.classifier,
+        lm="shipped", reading=Reading("bfloat16", 16, 400, 100), features=FEATURES, classifier=networks.classifier,
         teacher=STAGES["teacher"].networks.classifier, enhance=networks.enhance,
     )  # fmt: skip
     save_model(folder, card, step.state_dict())
@@ -51,5 +53,15 @@ def test_what_is_no_model(tmp_path) -> None:
     saved(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"format": 99}))
-    with pytest.raises(ValueError, match="not a model of format 1"):
+    with pytest.raises(ValueError, match="not a model of format 2"):
         load_model(tmp_path)
+
+
+def test_a_model_of_format_1_says_only_whether_in_bfloat16(tmp_path) -> None:
+    """Its maps were exact, of whole proteins."""
+    card, _ = saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["reading"]
+    for bf16, precision in ((True, "bfloat16"), (False, "float32")):
+        (tmp_path / "config.json").write_text(json.dumps(config | {"format": 1, "bf16": bf16}))
+        assert load_model(tmp_path)[0] == replace(card, reading=Reading(precision, "exact", None, None))

@@ -1,0 +1,89 @@
+"""Maps of jobs/prob_maps.py as the input of another job: made by the same model in the same way, and read in place."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.storage.identity import difference
+from protray.data.location import Location
+from protray.data.parquet import naming, read_batches
+from protray.inference.many import StoredMap
+from protray.plm.reading import Reading
+from protray.plm.shipped import fingerprint
+from protray.seq.alphabet import N_AA
+
+COLUMNS = ["sequence", "prob_map", "lm_hidden"]
+AT_ONCE = 16  # maps in memory
+
+
+class Place(NamedTuple):
+    """Where a map is: a file, a row group in it, and a row in that."""
+
+    file: str
+    group: int
+    row: int
+
+
+def check_maps(maps: Location, lm: str, reading: Reading, hidden: bool) -> None:
+    """Raise ValueError unless `maps` is complete, of the language model `lm` in this `reading`, and has what is asked.
+
+    The name or place of the language model is free; its content is not.
+    """
+    if not (maps / "summary.json").is_file():
+        raise ValueError(f"{maps} holds no finished maps: it has no summary.json; run jobs/prob_maps.py to its end")
+    stored = (maps / "summary.json").read_json()["identity"]
+    wanted = {"language model": fingerprint(lm), **asdict(reading)}
+    found = {name: stored.get(name) for name in wanted}
+    found["language model"] = str(stored["language model"]).rpartition("(")[2].removesuffix(")")
+    if found != wanted:
+        raise ValueError(
+            f"{maps} was made by another reading than the model was trained with: {difference(found, wanted)}; make "
+            f"maps with the options of the second"
+        )
+    if hidden and not stored["hidden"]:
+        raise ValueError(f"{maps} has no hidden states, which the model reads; make maps with --hidden")
+
+
+def places(maps: Location) -> dict[str, Place]:
+    """Where the map of each id is, by the column of ids alone; about 250 bytes of memory for each."""
+    found: dict[str, Place] = {}
+    for file in (maps / "maps").files("*.parquet"):
+        with naming(file, "compute the maps again"), file.open() as opened:
+            groups = pq.read_metadata(opened).num_row_groups
+        for group in range(groups):
+            ids = (id for batch in read_batches(file, ["id"], 1 << 16, [group]) for id in batch["id"].to_pylist())
+            found |= {id: Place(str(file), group, row) for row, id in enumerate(ids)}
+    return found
+
+
+class MapReader:
+    """Reads maps at their places; quick where these come in order."""
+
+    def __init__(self) -> None:
+        self.group: tuple[str, int] | None = None
+        self.first, self.batch = 0, pa.RecordBatch.from_pylist([])
+        self.batches: Iterator[pa.RecordBatch] = iter(())
+
+    def __call__(self, place: Place) -> StoredMap:
+        if self.group != place[:2] or place.row < self.first:
+            self.group, self.first = place[:2], 0
+            self.batches = read_batches(place.file, COLUMNS, AT_ONCE, [place.group])
+            self.batch = next(self.batches)
+        while place.row >= self.first + self.batch.num_rows:
+            self.first += self.batch.num_rows
+            self.batch = next(self.batches)
+        sequence, prob_map, hidden = (self.batch[name][place.row - self.first] for name in COLUMNS)
+        length = len(sequence.as_py())
+        return StoredMap(
+            sequence.as_py(),
+            _numbers(prob_map).reshape(length, N_AA),
+            _numbers(hidden).reshape(length, -1) if hidden.is_valid else None,
+        )
+
+
+def _numbers(cell: pa.LargeListScalar) -> np.ndarray:
+    return cell.values.to_numpy(zero_copy_only=False).astype(np.float32)
