@@ -163,7 +163,7 @@ def sequences(folder: Path, split: str) -> list[str]:
 
 
 def words_of(inputs: Path) -> dict[str, str]:
-    from protray.plm.corpus import read_sequences
+    from protray.seq.fasta import read_sequences
 
     return dict(read_sequences([inputs / "fasta"]))
 

@@ -42,13 +42,14 @@ from protray.pipelines.language_model.pretrain_run import PretrainRun
 from protray.pipelines.language_model.prob_maps_plan import draw_by_cost, time_maps
 from protray.pipelines.secondary.distil_run import belongs
 from protray.plm.architecture import build_model
-from protray.plm.corpus import Corpus, fasta_files, pack, read_codes
+from protray.plm.corpus import Corpus, pack, read_codes
 from protray.plm.encode import Sieve, bundles_of
 from protray.plm.masked import has_bf16
 from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.reading import Reading
 from protray.plm.steps import steps, validation_batches
 from protray.seq.alphabet import N_AA
+from protray.seq.fasta import fasta_files
 from protray.training.language_model.masked_lm import fit, validate
 from protray.training.world import World
 

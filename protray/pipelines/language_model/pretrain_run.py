@@ -61,7 +61,7 @@ class PretrainRun:
 
     def corpus_digest(self) -> str:
         """Hash of all that the encoded corpus depends on, with name, size and time of every file."""
-        from protray.plm.corpus import fasta_files
+        from protray.seq.fasta import fasta_files
 
         seed = self.lm.seed if self.clusters else None  # which clusters are held out
         singles = [path for path in (self.clusters, self.exclude) if path]

@@ -37,9 +37,10 @@ from protray.cluster.storage.files import (
 )
 from protray.data.inputs import files_in, find_items
 from protray.data.parquet import AGAIN, read_parquet
-from protray.inference.many import Source, predict_part, read_fasta
+from protray.inference.many import Source, predict_part
 from protray.inference.write import PREDICTED, check_format, check_target, write
 from protray.plm.shipped import check_present, fingerprint
+from protray.seq.fasta import read_fasta
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
