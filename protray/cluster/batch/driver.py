@@ -115,6 +115,8 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
     if record.is_file():
         return record.read_json()
     (run.work / "parts").remove()
+    if job.before:
+        job.before(run)
     amount = job.amount(run) if job.amount else None
     cost = (
         amount.cost if amount else sum(job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError))
@@ -186,7 +188,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     parts = parts_in(run.work)
     rejected = [read_parquet(run.work / "unusable.parquet")]
     facts, settled = {}, None
-    if job.settle:
+    if job.settle and any(part.kind != "lost" for part in parts):
         settlement = job.settle(run, names_in(parts, job.names))
         settled, facts = run.work / "settled.parquet", settlement.facts
         with settled.writing() as partial:
@@ -194,7 +196,8 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
         rejected.append(rejected_table(settlement.rejected))
     written = _write_groups(job, run, groups_of(parts), settled, plan)
     errors = [InputError(**error) for one in written for error in one["rejected"]]
-    table = _each_once(pa.concat_tables([*rejected, rejected_table(errors)]))
+    rejected += [rejected_table(InputError(**error) for one in written for error in one["left_out"])]
+    table = _each_once(pa.concat_tables([rejected_table(errors), *rejected]))
     with run.rejected.writing() as partial:
         pq.write_table(table, partial, **WRITING)
     counts = sum((Counter(one["counts"]) for one in written), Counter[str]())
@@ -207,8 +210,9 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     total, unusable = found["rows"] + found["unusable"], found["unusable"] + len(errors)
     if not summary["n_rows"] or unusable > run.max_rejected * total:
         share = f"{min(unusable, total)} of {total} {job.unit} in the input cannot be used"
-        more = f", more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else ""
-        raise ValueError(f"{share}{more}; see {run.rejected}{reason_lines(reasons)}")
+        more = f"more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else "and nothing is left"
+        first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
+        raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(reasons)}")
     if job.conclude:
         summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
     run.summary.write_json(summary)

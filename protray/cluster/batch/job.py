@@ -82,6 +82,7 @@ class Done:
     rejected: list[InputError] = field(default_factory=list)
     again: list[tuple[Piece, str]] = field(default_factory=list)  # to be tried alone, and why
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
+    left_out: list[InputError] = field(default_factory=list)  # by choice: listed, but not counted as unusable
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,14 @@ class BatchJob:
     table: str  # folder of the finished rows in --out
     source: pa.StructType  # of a row
     identity: Callable[[Any], dict]  # all that the result depends on; ValueError for unusable settings
+    before: Callable[[Any], None] | None = None  # called once, before rows are read: what they or actors need in `work`
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
     open: Callable[[Any, str], Any]  # (run, device): what `work` needs, made once in every actor
     work: Callable[[Any, list[Piece]], Done]  # OSError: of a disk or network, never the fault of a row
     schema: Callable[[Any], pa.Schema]  # of the finished rows
     memory: Callable[[Any], int] = lambda run: 0  # bytes of an actor
+    timed: bool = True  # whether trials may call `work`; if not (it writes files), `cost` is taken at its word
     cut: Callable[[Any, Row, float], list[tuple[int, int]]] | None = None  # a row into pieces of at most that cost
     merge: Callable[[pa.Table], pa.Table] | None = None  # rows of pieces, in order, into finished rows
     names: tuple[str, ...] = ()  # columns that `settle` needs

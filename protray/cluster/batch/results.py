@@ -68,7 +68,8 @@ def to_try_alone(parts: list[Part]) -> list[tuple[Piece, str]]:
 def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
     """Some columns of all rows, with `number` and `start`."""
     wanted = ["number", "start", *columns]
-    return pa.concat_tables(read_parquet(part.file, wanted, AGAIN).replace_schema_metadata(None) for part in parts)
+    with_rows = [part for part in parts if part.kind != "lost"]
+    return pa.concat_tables(read_parquet(part.file, wanted, AGAIN).replace_schema_metadata(None) for part in with_rows)
 
 
 def groups_of(parts: list[Part], most: int = FILE_BYTES) -> list[list[Part]]:
@@ -88,21 +89,24 @@ def groups_of(parts: list[Part], most: int = FILE_BYTES) -> list[list[Part]]:
 def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | None, out: Location) -> dict:
     """Write one finished file, a few parts in memory at a time; returns what became of its rows."""
     schema, content = job.schema(run), 0
-    rows, rejected, counts = 0, [], Counter[str]()
+    rows, rejected, left_out, counts = 0, [], [], Counter[str]()
     with out.writing() as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
         for some in _whole_rows(parts):
-            table = _finished(job, some, settled).select(schema.names).cast(schema)
+            with_rows = [part for part in some if part.kind != "lost"]
+            table = _finished(job, with_rows, settled) if with_rows else schema.empty_table()
+            table = table.select(schema.names).cast(schema)
             writer.write_table(table)
             rows += table.num_rows
             for facts in map(facts_of, some):
                 rejected += facts["rejected"]
+                left_out += facts["left_out"]
                 rejected += [_given_up(piece, reason) for piece, reason in facts["again"] if some[0].kind != "item"]
                 counts.update(facts["counts"])
             if settled:
                 for row in table.to_pylist():
                     text = repr(list(row.values())).encode(errors="surrogateescape")
                     content += int.from_bytes(hashlib.sha256(text).digest()[:16], "little")  # in any order
-    return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
+    return {"rows": rows, "digest": content, "rejected": rejected, "left_out": left_out, "counts": dict(counts)}
 
 
 def _finished(job: BatchJob, parts: list[Part], settled: Location | None) -> pa.Table:
