@@ -6,18 +6,24 @@ import io
 import lzma
 import shutil
 import tarfile
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from protray.data.inputs import files_in
+from protray.data.location import Location
 from protray.seq.msa import InputError, read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 _COPY_BYTES = 1 << 24
+PLAIN = "archive.tar"  # the unpacked copy
+BEGINNING_S, HELD = 4.0, 48  # of a packed archive: how long `beginning` reads, and files that it keeps in memory
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,17 @@ class Source:
     size: int | None = None
 
 
-def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[InputError]]:
+@dataclass(frozen=True)
+class Beginning:
+    """The first structure files of a packed archive, and what they say about all."""
+
+    members: tuple[tuple[str, bytes], ...]  # name and content of some
+    files: float  # in all of the archive
+    bytes: float  # of these
+    exact: bool  # all of it was read
+
+
+def find_sources(structures: Path, work: str | Path) -> tuple[list[Source], list[InputError]]:
     """List structure files in the order of their names; what is none of them is an error, and stops nothing.
 
     Parameters
@@ -38,8 +54,8 @@ def find_sources(structures: Path, work: Path) -> tuple[list[Source], list[Input
     structures : Path
         A folder (read with its subfolders, without hidden files), a tar archive, a structure file, or a text file
         with one path a line, relative to its own folder; '#' begins a comment.
-    work : Path
-        Folder for the unpacked copy of a packed archive.
+    work : str or Path
+        Folder, or address, for the unpacked copy of a packed archive; all nodes read it there.
 
     Raises
     ------
@@ -73,11 +89,44 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVES)
 
 
+def must_be_unpacked(structures: Path, work: str | Path) -> bool:
+    """Whether it is an archive whose members cannot be found before `find_sources` has unpacked it into `work`."""
+    return (
+        structures.is_file()
+        and is_archive(structures)
+        and _opener(structures) is not None
+        and not (Location(work) / PLAIN).exists()
+    )
+
+
+@cache
+def beginning(archive: Path) -> Beginning:
+    """What the first seconds of reading an archive give; InputError if it is damaged there."""
+    members: list[tuple[str, bytes]] = []
+    sizes: list[int] = []
+    deadline, whole = time.monotonic() + BEGINNING_S, True
+    try:
+        with archive.open("rb") as packed, tarfile.open(fileobj=packed, mode="r|*") as tar:
+            for member in tar:
+                if member.isreg() and is_structure(member.name):
+                    sizes.append(member.size)
+                    file = tar.extractfile(member) if len(members) < HELD else None
+                    if file:
+                        members.append((member.name, file.read()))
+                if time.monotonic() > deadline:
+                    whole = False
+                    break
+            share = 1.0 if whole else packed.tell() / archive.stat().st_size
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(archive, None, f"the archive cannot be read: {error}") from error
+    return Beginning(tuple(members), len(sizes) / share, sum(sizes) / share, whole)
+
+
 def read_source(source: Source) -> bytes:
     """The decompressed content of one structure file; InputError if it is damaged."""
     if source.offset is None or source.size is None:
         return read_bytes(source.path)
-    with open(source.path, "rb") as file:
+    with Location(source.path).open() as file:
         file.seek(source.offset)
         return unpack(io.BytesIO(file.read(source.size)), source.name)
 
@@ -107,12 +156,12 @@ def _sort_out(files: Iterable[tuple[str, int | None]], given: Path) -> tuple[lis
     return sources, errors
 
 
-def _in_archive(archive: Path, work: Path) -> tuple[list[Source], list[InputError]]:
+def _in_archive(archive: Path, work: str | Path) -> tuple[list[Source], list[InputError]]:
     """Index an archive, so that each task reads its own members; nothing is extracted."""
-    plain = _unpacked(archive, work)
+    plain = _unpacked(archive, Location(work))
     sources, errors = [], []
     try:
-        with tarfile.open(plain, mode="r:") as tar:
+        with plain.open() as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 name, path = f"{archive}/{member.name}", PurePosixPath(member.name)
                 if member.isdir() or any(part.startswith(".") and part != ".." for part in path.parts):
@@ -124,31 +173,33 @@ def _in_archive(archive: Path, work: Path) -> tuple[list[Source], list[InputErro
                 elif not is_structure(member.name):
                     errors.append(InputError(name, None, _foreign(member.name)))
                 else:
-                    sources.append(Source(name, str(plain.absolute()), member.offset_data, member.size))
+                    sources.append(Source(name, str(plain), member.offset_data, member.size))
     except (tarfile.TarError, EOFError) as error:
         raise InputError(archive, None, f"the archive cannot be read: {error}") from error
     end = max((source.offset + source.size for source in sources if source.offset and source.size), default=0)
-    if end > plain.stat().st_size:
+    if end > plain.size():
         raise InputError(archive, None, "the archive is truncated: its last member is not whole")
     return sorted(sources, key=lambda source: source.name), errors
 
 
-def _unpacked(archive: Path, work: Path) -> Path:
+def _unpacked(archive: Path, work: Location) -> Location:
     """The archive itself, or an unpacked copy in `work`, as packed ones cannot be read in parallel."""
-    with archive.open("rb") as file:
-        opener = _PACKED.get(file.read(2))
+    opener = _opener(archive)
     if opener is None:
-        return archive
-    plain = work / "archive.tar"
+        return Location(archive)
+    plain = work / PLAIN
     if not plain.exists():
-        partial = work / ".archive.partial"
         try:
-            with opener(archive) as packed, partial.open("wb") as copy:
+            with opener(archive) as packed, plain.writing() as partial, partial.open("wb") as copy:
                 shutil.copyfileobj(packed, copy, _COPY_BYTES)
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
-        partial.replace(plain)
     return plain
+
+
+def _opener(archive: Path) -> Callable[..., Any] | None:
+    with archive.open("rb") as file:
+        return _PACKED.get(file.read(2))
 
 
 def _foreign(name: str) -> str:

@@ -115,8 +115,6 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
     if record.is_file():
         return record.read_json()
     (run.work / "parts").remove()
-    if job.before:
-        job.before(run)
     amount = job.amount(run) if job.amount else None
     cost = (
         amount.cost if amount else sum(job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError))

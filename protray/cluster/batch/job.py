@@ -113,7 +113,6 @@ class BatchJob:
     table: str  # folder of the finished rows in --out
     source: pa.StructType  # of a row
     identity: Callable[[Any], dict]  # all that the result depends on; ValueError for unusable settings
-    before: Callable[[Any], None] | None = None  # called once, before rows are read: what they or actors need in `work`
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
     open: Callable[[Any, str], Any]  # (run, device): what `work` needs, made once in every actor
