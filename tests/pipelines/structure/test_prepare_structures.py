@@ -205,12 +205,12 @@ def test_exclusion_by_id_and_by_identity(run, tmp_path, caplog) -> None:
     mutated = "".join(letter if k % 2 else "A" for k, letter in enumerate(S[0]))  # half equal and more
     fasta.write_text(f">other\n{mutated.lower()}\n")
     with caplog.at_level(logging.WARNING):
-        stay, out = settle(StructuresConfig(**vars(run) | {"exclude": (ids, fasta)}))
+        stay, out = settle(replace(run, exclude=(Location(ids), Location(fasta))))
     assert set(stay) == {"1aaa_B", "3ccc_A"}
     assert out["2bbb_A pdb"] == f"excluded: '2BBB_A' is in {ids}"
     assert out["1aaa_A pdb"] == out["2bbb_B pdb"] == f"excluded: a relative of 'other' in {fasta}"
     assert f"1 of 2 ids of {ids} are of no chain here, such as 9ZZZ" in caplog.text
-    assert set(settle(StructuresConfig(**vars(run) | {"exclude": (fasta,), "exclude_identity": 0.9}))[0]) == set(CHAINS)
+    assert set(settle(replace(run, exclude=(Location(fasta),), exclude_identity=0.9))[0]) == set(CHAINS)
 
 
 def test_a_bad_exclusion_file_stops_the_job(tmp_path) -> None:
@@ -222,18 +222,18 @@ def test_a_bad_exclusion_file_stops_the_job(tmp_path) -> None:
 
 
 def test_one_chain_of_each_sequence_or_cluster(run) -> None:
-    stay, out = settle(StructuresConfig(**vars(run) | {"keep": "sequence"}))
+    stay, out = settle(replace(run, keep="sequence"))
     assert set(stay) == {"1aaa_A", "1aaa_B", "2bbb_A", "3ccc_A"}
     assert out["2bbb_B pdb"] == "has the sequence of '1aaa_A', which is kept"  # 2.5 Å, the other has no resolution
     table = {"1aaa_A": "x", "1aaa_B": "x", "2bbb_A": "y", "2bbb_B": "x", "3ccc_A": "x"}
-    stay, out = settle(StructuresConfig(**vars(run) | {"keep": "cluster", "split_by": Path("t")}), table)
+    stay, out = settle(replace(run, keep="cluster", split_by=Location("t")), table)
     assert stay == {"2bbb_A": "y", "3ccc_A": "x"}  # 1.5 Å
     assert out["1aaa_A pdb"] == "is in the cluster of '3ccc_A', which is kept"
 
 
 def test_entities_of_an_rcsb_file(run) -> None:
     table = {"2BBB_1": "1XYZ_1", "2BBB_2": "2BBB_2", "1AAA_1": "1XYZ_1"}
-    stay, out = settle(StructuresConfig(**vars(run) | {"split_by": Path("clusters.txt")}), table)
+    stay, out = settle(replace(run, split_by=Location("clusters.txt")), table)
     assert stay == {"2bbb_A": "1XYZ_1", "2bbb_B": "2BBB_2"}
     assert "clusters.txt goes by entity, and the file has none" in out["1aaa_A pdb"]
 
