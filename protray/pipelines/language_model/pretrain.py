@@ -24,7 +24,8 @@ from protray.cluster.storage.files import finite, write_json
 from protray.cluster.tracking import run_info
 from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.train.trainer import Report, Workers, track_point, train
-from protray.pipelines.language_model.corpus import encode_corpus
+from protray.data.location import Location
+from protray.pipelines.language_model.corpus import CorpusSettings, encode_corpus
 from protray.pipelines.language_model.pretrain_run import PretrainRun
 from protray.pipelines.secondary.distil_run import check_same_settings, digest
 from protray.plm.architecture import build_model
@@ -66,13 +67,21 @@ def pretrain(run: PretrainRun) -> dict:
         job_plan = make_plan(run, cluster)
         log.info("%s", plan.describe(job_plan))
         with tracked(run) as (tracker, run_id):
-            folder = (run.out / "cache" / f"corpus-{run.corpus_digest()}").resolve()
-            with Progress("corpus") as progress:
-                corpus = encode_corpus(run, folder, progress)
+            corpus, encoded = encode_corpus(corpus_settings(run))
+            folder = encoded.path
             state = train_model(run, job_plan, folder, tracker, run_id)
             return write_results(run, job_plan, folder, corpus, state, tracker, run_id)
     finally:
         stop_ray(cluster)
+
+
+def corpus_settings(run: PretrainRun) -> CorpusSettings:
+    return CorpusSettings(
+        fasta=tuple(map(Location, run.fasta)), held_out=tuple(map(Location, run.held_out)),
+        clusters=Location(run.clusters) if run.clusters else None, held_out_share=run.held_out_share, seed=run.lm.seed,
+        exclude=Location(run.exclude) if run.exclude else None, min_length=run.min_length,
+        out=Location(run.out / "cache"),
+    )  # fmt: skip
 
 
 def check_held_out(run: PretrainRun) -> None:
