@@ -123,9 +123,9 @@ def parquet_files(folder: str | Path) -> list[Location]:
 
 
 def read_table(folder: str | Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet table (a file or a folder of parts), check its columns, and sort it by id."""
+    """Read the columns of `schema` in a Parquet table (a file or a folder of parts), check them, and sort it by id."""
     files = parquet_files(folder)
-    table = pa.concat_tables([read_parquet(file) for file in files], promote_options="permissive")
+    table = pa.concat_tables([read_parquet(file, schema.names) for file in files], promote_options="permissive")
     schemas.check(table, schema, str(folder))
     return table.sort_by("id").combine_chunks()
 

@@ -3,12 +3,16 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from protray.data.proteins import ProteinSettings, check_labels, protein_row
 from protray.seq.msa import InputError, Msa, format_of, protein_id, read_msa
 from protray.seq.secondary import NO_LABEL, Labels, read_3line, to_three
+
+if TYPE_CHECKING:
+    from protray.struct.dssp import Program
 
 LABEL_SUFFIX = ".3line"
 
@@ -92,10 +96,11 @@ def find_items(msas: Path, labels: Path | None, ignore: tuple[Path, ...] = ()) -
     return items, errors
 
 
-def make_row(item: Item, settings: ProteinSettings) -> tuple[dict, str]:
+def make_row(item: Item, settings: ProteinSettings, dssp: "Program | None" = None) -> tuple[dict, str]:
     """Read one protein's files; returns its row (cluster and split empty) and how it was labelled.
 
-    The second value is ``3line``, ``mkdssp``, ``pydssp`` or ``none``.
+    The second value is ``3line``, ``mkdssp``, ``pydssp`` or ``none``; `dssp` is the program for structures, by default
+    the one that this machine has.
 
     Raises
     ------
@@ -109,7 +114,7 @@ def make_row(item: Item, settings: ProteinSettings) -> tuple[dict, str]:
         check_labels(msa, item.label)
         ss3, ss8, labelled = item.label.ss3, item.label.ss8, "3line"
     elif item.structure:
-        states, labelled = _from_structure(msa, item.structure, item.chain)
+        states, labelled = _from_structure(msa, item.structure, item.chain, dssp)
         ss3, ss8 = to_three(states), states if labelled == "mkdssp" else None
     return protein_row(msa, ss3=ss3, ss8=ss8, cluster="", split="", settings=settings), labelled
 
@@ -150,13 +155,13 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
     return known, structures, errors
 
 
-def _from_structure(msa: Msa, path: str, chain_id: str | None) -> tuple[str, str]:
+def _from_structure(msa: Msa, path: str, chain_id: str | None, dssp: "Program | None") -> tuple[str, str]:
     """States of the query from the chain that fits it, '-' where the chain has no coordinates; and the program."""
     from protray.seq.alphabet import decode
     from protray.struct.dssp import assign
     from protray.struct.io import place
 
-    assigned, program = assign(path)
+    assigned, program = assign(path, dssp)
     candidates = [(chain, states) for chain, states in assigned if chain_id in (None, chain.id)]
     if not candidates:
         names = ", ".join(chain.id for chain, _ in assigned)

@@ -4,26 +4,21 @@ Small inputs are read whole.  Of a large plain file pieces from all over it are 
 length; a large packed one can only be read from its beginning.
 """
 
-import bz2
-import gzip
-import lzma
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from protray.data.parquet import read_batches
-from protray.inference.many import BROKEN
-from protray.plm.corpus import fasta_records
+from protray.seq.fasta import OPENERS, fasta_records
+from protray.seq.msa import InputError
 
 WHOLE_BYTES = 64 << 20  # of a file that is read to its end: a second or two
 PIECES, PIECE_BYTES = 64, 1 << 18  # of a larger plain one
 BEGINNING_S = 4.0  # spent on the beginning of a larger packed one
 ROWS_READ = 1 << 16  # of a dataset; lengths that stand in for several files
-PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
 
 @dataclass(frozen=True)
@@ -74,14 +69,14 @@ def _of_fasta(path: Path) -> Lengths:
     """Of one file; damage in it is the job's to report."""
     size = path.stat().st_size
     if size > WHOLE_BYTES:
-        return _of_beginning(path, size) if path.suffix in PACKED else _of_pieces(path, size)
+        return _of_beginning(path, size) if path.suffix in OPENERS else _of_pieces(path, size)
     found: list[int] = []
     try:
         for _, _, letters in fasta_records(path):
             found.append(len(letters))
         return Lengths(np.array(found, np.int64), len(found), True)
-    except BROKEN as error:
-        return Lengths(np.array(found, np.int64), len(found), False, f"{path} is damaged: {error}")
+    except InputError as error:
+        return Lengths(np.array(found, np.int64), len(found), False, str(error))
 
 
 def _of_pieces(path: Path, size: int) -> Lengths:
@@ -102,7 +97,7 @@ def _of_beginning(path: Path, size: int) -> Lengths:
     found: list[int] = []
     used = text = 0
     deadline = time.monotonic() + BEGINNING_S
-    with path.open("rb") as packed, PACKED[path.suffix](packed) as file:
+    with path.open("rb") as packed, OPENERS[path.suffix](packed) as file:
         while time.monotonic() < deadline and (piece := file.read(PIECE_BYTES)):
             more, length = _whole_records(piece)
             found += more

@@ -14,7 +14,7 @@ from protray.seq.downsample import LOW_QUALITY, downsample
 from protray.seq.keyed import generator, key
 from protray.seq.meff import EXACT_ROWS, meff
 from protray.seq.msa import InputError, Msa
-from protray.seq.pssm import Background, count_residues, pssm
+from protray.seq.pssm import count_residues
 from protray.seq.secondary import Labels
 
 
@@ -22,10 +22,8 @@ from protray.seq.secondary import Labels
 class ProteinSettings:
     """What the numbers of a row depend on besides its alignment."""
 
-    max_rows: int = 512  # rows of the alignment that are kept, query included; count, Meff and PSSM use all rows
+    max_rows: int = 512  # rows of the alignment that are kept, query included; counts and Meff use all rows
     meff_identity: float = 0.7  # two rows at least this similar are one effective sequence
-    background: Background = "smoothed"  # of the PSSM
-    pseudocount: float = 1.0  # of the PSSM
     seed: int = 0  # of the draw of kept rows
 
     def __post_init__(self) -> None:
@@ -36,8 +34,6 @@ class ProteinSettings:
             )
         if not 0 < self.meff_identity <= 1:
             raise ValueError(f"meff_identity is a share and must lie in (0, 1], got {self.meff_identity}")
-        if not self.pseudocount > 0:
-            raise ValueError(f"pseudocount must be positive, got {self.pseudocount}")
 
 
 def protein_schema(settings: ProteinSettings) -> pa.Schema:
@@ -69,8 +65,6 @@ def protein_row(
     for name, letters in (("ss3", ss3), ("ss8", ss8)):
         if letters is not None and len(letters) != length:
             raise ValueError(f"{msa.id}: {name} has {len(letters)} letters, the query {length} residues")
-    counts_LA = count_residues(msa.codes_NL)
-    pssm_LA = pssm(counts_LA, n_rows, settings.background, settings.pseudocount)
     kept_NL = cap_rows(msa.codes_NL, settings.max_rows, settings.seed, msa.id)
     return {
         "id": msa.id,
@@ -80,8 +74,7 @@ def protein_row(
         "n_rows": n_rows,
         "msa_count": n_rows - 1,
         "meff": meff(msa.codes_NL, settings.meff_identity, seed=key(settings.seed, "meff", msa.id)),
-        "counts": counts_LA.ravel(),
-        "pssm": pssm_LA.ravel(),
+        "counts": count_residues(msa.codes_NL).ravel(),
         "msa": np.ascontiguousarray(kept_NL).tobytes(),
         "msa_rows": len(kept_NL),
         "cluster": cluster,

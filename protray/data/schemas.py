@@ -24,7 +24,6 @@ PROTEINS = pa.schema(
             "meff", pa.float32(), nullable=False
         ),  # effective number of sequences; its identity is in the metadata
         pa.field("counts", pa.list_(pa.int32()), nullable=False),  # C, L x 20, over the whole alignment
-        pa.field("pssm", pa.list_(pa.float32()), nullable=False),  # X, L x 20; its background is in the metadata
         pa.field("msa", pa.large_binary(), nullable=False),  # codes, at most `max_rows` rows, drawn without replacement
         pa.field("msa_rows", pa.int32(), nullable=False),  # rows in `msa`
         pa.field("cluster", pa.string(), nullable=False),

@@ -1,11 +1,15 @@
 """Train, validation and test splits that never part a cluster of related proteins."""
 
-from collections.abc import Mapping
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from protray.seq.keyed import key
 from protray.seq.msa import InputError, read_bytes
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -133,6 +137,15 @@ def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> No
                 f"cluster {clusters[id]!r} is in two splits: {other!r} in {splits[other]} and {id!r} in {split}; "
                 "related proteins must not part"
             )
+
+
+def split_sizes(splits: Iterable[str], n_clusters: int) -> dict[str, int]:
+    """How many rows each split has, with a warning for one that has none."""
+    sizes = Counter(splits)
+    for split in SPLITS:
+        if not sizes[split]:
+            logger.warning("the %s split is empty: %d clusters are too few", split, n_clusters)
+    return {split: sizes[split] for split in SPLITS}
 
 
 def _first_repeat(rows: list[tuple[int, list[str]]], column: int) -> tuple[int, str] | None:

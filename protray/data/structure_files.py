@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
+from protray.data.location import Location
 from protray.seq.msa import InputError, read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
 
@@ -36,7 +37,7 @@ class Source:
     content: bytes | None = None  # as it lies in the archive
 
 
-def find_sources(structures: Path, work: Path | None) -> tuple[list[Source], list[InputError]]:
+def find_sources(structures: Path, work: Location | None) -> tuple[list[Source], list[InputError]]:
     """List structure files in the order of their names; what is none of them is an error, and stops nothing.
 
     Parameters
@@ -44,8 +45,9 @@ def find_sources(structures: Path, work: Path | None) -> tuple[list[Source], lis
     structures : Path
         A folder (read with its subfolders, without hidden files), a tar archive, a structure file, or a text file
         with one path a line, relative to its own folder; '#' begins a comment.
-    work : Path, optional
-        Folder for the unpacked copy of a packed archive.  Without one, files of its beginning are listed (`beginning`).
+    work : Location, optional
+        Folder, or address, for the unpacked copy of a packed archive; all nodes read it there.  Without one, files of
+        its beginning are listed (`beginning`).
 
     Raises
     ------
@@ -92,7 +94,7 @@ def read_source(source: Source) -> bytes:
         return unpack(io.BytesIO(source.content), source.name)
     if source.offset is None or source.size is None:
         return read_bytes(source.path)
-    with open(source.path, "rb") as file:
+    with Location(source.path).open() as file:
         file.seek(source.offset)
         return unpack(io.BytesIO(file.read(source.size)), source.name)
 
@@ -144,12 +146,12 @@ def _sort_out(files: Iterable[tuple[str, int | None]], given: Path) -> tuple[lis
     return sources, errors
 
 
-def _in_archive(archive: Path, work: Path | None) -> tuple[list[Source], list[InputError]]:
+def _in_archive(archive: Path, work: Location | None) -> tuple[list[Source], list[InputError]]:
     """Index an archive, so that each task reads its own members; nothing is extracted."""
-    plain = _unpacked(archive, work) if work else archive
+    plain = _unpacked(archive, work) if work else Location(archive)
     sources, errors = [], []
     try:
-        with tarfile.open(plain, mode="r:") as tar:
+        with plain.open() as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 name, path = f"{archive}/{member.name}", PurePosixPath(member.name)
                 if member.isdir() or any(part.startswith(".") and part != ".." for part in path.parts):
@@ -161,30 +163,27 @@ def _in_archive(archive: Path, work: Path | None) -> tuple[list[Source], list[In
                 elif not is_structure(member.name):
                     errors.append(InputError(name, None, _foreign(member.name)))
                 else:
-                    sources.append(Source(name, str(plain.absolute()), member.offset_data, member.size))
+                    sources.append(Source(name, str(plain), member.offset_data, member.size))
     except (tarfile.TarError, EOFError) as error:
         raise InputError(archive, None, f"the archive cannot be read: {error}") from error
     end = max((source.offset + source.size for source in sources if source.offset and source.size), default=0)
-    if end > plain.stat().st_size:
+    if end > plain.size():
         raise InputError(archive, None, "the archive is truncated: its last member is not whole")
     return sorted(sources, key=lambda source: source.name), errors
 
 
-def _unpacked(archive: Path, work: Path) -> Path:
+def _unpacked(archive: Path, work: Location) -> Location:
     """The archive itself, or an unpacked copy in `work`, as packed ones cannot be read in parallel."""
     opener = _opener(archive)
     if opener is None:
-        return archive
+        return Location(archive)
     plain = work / "archive.tar"
     if not plain.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        partial = work / ".archive.partial"
         try:
-            with opener(archive) as packed, partial.open("wb") as copy:
+            with opener(archive) as packed, plain.writing() as partial, partial.open("wb") as copy:
                 shutil.copyfileobj(packed, copy, _COPY_BYTES)
         except (OSError, *BROKEN) as error:
             raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
-        partial.replace(plain)
     return plain
 
 

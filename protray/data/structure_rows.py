@@ -35,6 +35,10 @@ class StructureSettings:
             raise ValueError(f"max_resolution is in Å and must be positive, got {self.max_resolution}")
 
 
+class LeftOutError(InputError):
+    """A chain that a setting leaves out: nothing is wrong with it."""
+
+
 def structure_rows(
     raw: bytes, name: str, settings: StructureSettings
 ) -> tuple[list[dict], list[InputError], Counter[str]]:
@@ -52,7 +56,7 @@ def structure_rows(
     rows : list of dict
         Of ``schemas.STRUCTURES``, `cluster` and `split` empty.
     errors : list of InputError
-        One for each chain that is not used.
+        One for each chain that is not used; `LeftOutError` where that is a setting's choice.
     counts : Counter
         How often each decision was taken.
 
@@ -79,8 +83,9 @@ def structure_rows(
 def structure_row(chain: Chain, structure: Structure, name: str, settings: StructureSettings) -> dict:
     """Fill one row, or raise InputError with the reason why the chain cannot be used."""
     id, entry = chain_id(chain, structure, structure_stem(name))
-    reason = _too_poor(chain, structure.resolution, settings) or impossible(chain)
-    if reason:
+    if reason := _too_poor(chain, structure.resolution, settings):
+        raise LeftOutError(name, None, f"chain {chain.id!r}: {reason}", id)
+    if reason := impossible(chain):
         raise InputError(name, None, f"chain {chain.id!r}: {reason}", id)
     origin_3 = chain.backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
     breaks = find_breaks(chain.backbone_L43)

@@ -1,11 +1,17 @@
 """Which chains of a structures dataset stay, and in which cluster: tables by chain or entity, lists, best of many."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from protray.data.splits import relatives
+from protray.seq.alphabet import decode
+from protray.seq.fasta import codes_of, open_text, read_fasta
 from protray.seq.msa import InputError, read_bytes
+
+logger = logging.getLogger(__name__)
 
 Keep = Literal["all", "sequence", "cluster"]
 
@@ -105,6 +111,54 @@ def not_the_best(chains: Mapping[int, ChainName], group_of: Callable[[int], str]
         group = group_of(number)
         best[group] = min(best.get(group, number), number, key=rank)
     return {number: chains[best[group_of(number)]].id for number in chains if best[group_of(number)] != number}
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A file of proteins to leave out: ids, or sequences with their relatives."""
+
+    path: Path
+    names: list[str]
+    sequences: dict[str, str]
+
+    def named(self, chains: Mapping[int, ChainName]) -> dict[int, str]:
+        """Numbers of the chains that are in the list, and why they are left out; warns of ids that are of none."""
+        found = listed_chains(chains, self.names)
+        unused = set(self.names) - set(found.values())
+        if unused:
+            logger.warning(
+                "%d of %d ids of %s are of no chain here, such as %s",
+                len(unused), len(set(self.names)), self.path, min(unused),
+            )  # fmt: skip
+        return {number: f"excluded: {name!r} is in {self.path}" for number, name in found.items()}
+
+    def related(self, chains: Mapping[int, ChainName], identity: float, cpus: int = 1) -> dict[int, str]:
+        """Numbers of the chains that are relatives (`splits.relatives`), and why they are left out."""
+        sequences = {chain.id: chain.sequence for chain in chains.values()}
+        found = relatives(sequences, self.sequences, identity, cpus)
+        return {
+            number: f"excluded: a relative of {found[chain.id]!r} in {self.path}"
+            for number, chain in chains.items()
+            if chain.id in found
+        }
+
+
+def read_exclusion(path: Path) -> Exclusion:
+    """Read ids or, where the text begins with '>', sequences; all of it, or ValueError: a lost one would be a leak."""
+    with open_text(path) as file:
+        fasta = file.read(1) == ">"
+    if not fasta:
+        return Exclusion(path, read_names(path), {})
+    records, errors = read_fasta(path)
+    if errors:
+        raise errors[0]
+    sequences = {}
+    for record in records:
+        try:
+            sequences[record.id] = decode(codes_of(record.sequence or ""))
+        except ValueError as error:
+            raise InputError(path, record.line, str(error), record.id) from None
+    return Exclusion(path, [], sequences)
 
 
 def read_names(path: Path) -> list[str]:

@@ -3,19 +3,16 @@
 Shape key:  N aligned sequences   L residues
 """
 
-import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from protray.inference.write import to_table
-from protray.plm.corpus import FOREIGN, fasta_records
-from protray.seq.alphabet import GAP, UNKNOWN, decode, encode
+from protray.seq.alphabet import decode
+from protray.seq.fasta import Source, codes_of
 from protray.seq.msa import InputError, read_msa
 
 if TYPE_CHECKING:  # torch, which the job's driver does not need to list its inputs
@@ -23,17 +20,6 @@ if TYPE_CHECKING:  # torch, which the job's driver does not need to list its inp
 
 HELD_BYTES = 1 << 28  # of alignments and maps in memory, beside the one that is being read
 PADDED_RESIDUES = 8192  # of one batch through the networks
-BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)  # what a damaged packed file raises
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a protein comes from: an alignment file, or a record of a FASTA file and the line it starts on."""
-
-    id: str
-    file: str
-    line: int | None = None
-    sequence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,46 +38,6 @@ class Predicted:
     rows: pa.Table  # of ``write.PREDICTED``, in the order of the proteins
     rejected: list[InputError]
     too_large: dict[str, str]  # by id, why it did not fit into the memory
-
-
-def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
-    """Read the records of a FASTA file, plain or packed; the id is the first word of the header.
-
-    Of records with one id the first is kept; the others are errors, and so is whatever follows damage in the file.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is a folder; give it to --msas" if path.is_dir() else f"{path}: no such file")
-    found: dict[str, Source] = {}
-    errors: list[InputError] = []
-    for source in stream_fasta(path):
-        if isinstance(source, InputError):
-            errors.append(source)
-        elif source.id in found:
-            reason = f"id {source.id!r} is also that of the record on line {found[source.id].line}, which is kept"
-            errors.append(InputError(path, source.line, reason, source.id))
-        else:
-            found[source.id] = source
-    return list(found.values()), errors
-
-
-def stream_fasta(path: Path) -> Iterator[Source | InputError]:
-    """Yield the records of a FASTA file one by one, with an error in place of each that has no usable id."""
-    line = 0
-    try:
-        for line, header, letters in fasta_records(path):
-            id = header.split(maxsplit=1)[0] if header and header.strip() else ""
-            if header is None:
-                reason = f"text in front of the first '>': {letters[:30]!r}"
-            elif not id:
-                reason = "a record without an id behind '>'"
-            elif FOREIGN in id:
-                reason = f"id {id!r} holds bytes that are not ASCII"
-            else:
-                yield Source(id, str(path), line, letters)
-                continue
-            yield InputError(path, line, reason, id or None)
-    except BROKEN as error:
-        yield InputError(path, line, f"the file is damaged behind this record, all that follows is lost: {error}")
 
 
 def predict_part(
@@ -188,20 +134,6 @@ def predict_batch(predictor: "Predictor", batch: "list[Query]") -> "tuple[list[P
             return [], {batch[0].id: f"out of memory: {error}"}
     alone = [predict_batch(predictor, [query]) for query in batch]
     return [p for done, _ in alone for p in done], {id: why for _, lacking in alone for id, why in lacking.items()}
-
-
-def codes_of(sequence: str) -> np.ndarray:
-    """Residue codes of a FASTA record; a '*' at its end is a stop codon, lower case is masked and means the same."""
-    letters = sequence.upper().removesuffix("*")
-    codes_L = encode(letters)
-    if not codes_L.size:
-        raise ValueError("the record has no residue")
-    foreign = np.flatnonzero(codes_L > UNKNOWN)
-    if foreign.size:
-        position = int(foreign[0])
-        hint = "; is this an alignment?" if codes_L[position] == GAP else ""
-        raise ValueError(f"{letters[position]!r} at position {position + 1} is no residue{hint}")
-    return codes_L
 
 
 def _bytes_of(query: "Query") -> int:

@@ -1,26 +1,20 @@
-"""Protein sequences for pre-training: FASTA files, and codes of any number of sequences on disk or in memory.
+"""Protein sequences for pre-training: codes of any number of them, on disk or in memory.
 
 Shape key:  M sequences of a part   R residues of all of them   L residues of one   P parts
 """
 
-import bz2
-import gzip
 import json
-import lzma
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from protray.seq.alphabet import INVALID, UNKNOWN, encode
+from protray.seq.fasta import plain_letters, read_sequences
 from protray.seq.keyed import key
 
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-SUFFIXES = (".fasta", ".fa", ".faa")
-FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
 
 
@@ -32,13 +26,9 @@ class Part:
     starts_M: np.ndarray  # int64, one more than there are sequences
     ids_M: np.ndarray  # uint64, hash of each id
 
-    def save(self, folder: Path, name: str) -> None:
-        """Write ``NAME.codes.npy`` and so on, each whole or not at all."""
-        for field, array in vars(self).items():
-            partial = folder / f".{name}.{field}.partial"
-            with partial.open("wb") as file:
-                np.save(file, array)
-            partial.replace(folder / f"{name}.{field}.npy")
+    def files(self, name: str) -> dict[str, np.ndarray]:
+        """The files that a part called `name` consists of: ``NAME.codes_R.npy`` and so on."""
+        return {f"{name}.{field}.npy": array for field, array in vars(self).items()}
 
     @classmethod
     def open(cls, folder: Path, name: str) -> "Part":
@@ -98,71 +88,10 @@ def open_corpus(folder: Path, split: str) -> Corpus:
     return Corpus(Part.open(folder, name) for name in parts)
 
 
-def open_text(path: Path) -> IO[str]:
-    """Open a text file that may be packed with gzip, xz or bzip2."""
-    return _OPENERS.get(path.suffix, open)(path, "rt", encoding="ascii", errors="replace")
-
-
-def fasta_files(paths: Iterable[Path]) -> list[Path]:
-    """Expand folders into the FASTA files inside them, sorted by name; each file once."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found.extend(sorted(file for file in path.rglob("*") if _is_fasta(file)))
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise ValueError(f"{path}: no such file or folder")
-    if not found:
-        raise ValueError(f"no FASTA file ({', '.join(SUFFIXES)}, plain or .gz .xz .bz2) in {[str(p) for p in paths]}")
-    return list(dict.fromkeys(found))
-
-
-def _is_fasta(path: Path) -> bool:
-    unpacked = path.stem if path.suffix in _OPENERS else path.name
-    return unpacked.endswith(SUFFIXES) and path.is_file()
-
-
-def fasta_records(path: Path) -> Iterator[tuple[int, str | None, str]]:
-    """Yield (line of the header, header, letters) of each record; the header of text in front of the first is None."""
-    first, header, letters = 1, None, []
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if number == 1:
-                line = line.lstrip(FOREIGN)  # a byte-order mark
-            if line.startswith(">"):
-                if header is not None or any(letters):
-                    yield first, header, "".join(letters)
-                first, header, letters = number, line[1:], []
-            else:
-                letters.append("".join(line.split()))
-    if header is not None or any(letters):
-        yield first, header, "".join(letters)
-
-
-def read_sequences(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence) of every record; the id is the first word of its header.
-
-    Raises ValueError for a file that is cut off, damaged, or does not begin with a record.
-    """
-    for path in fasta_files(paths):
-        line = 0
-        try:
-            for line, header, letters in fasta_records(path):
-                if header is None:
-                    raise ValueError(
-                        f"{path}, line {line}: {letters[:40]!r} is in front of the first FASTA record, which starts "
-                        "with '>'; remove it"
-                    )
-                yield header.split(maxsplit=1)[0] if header.strip() else "", letters
-        except (OSError, EOFError, lzma.LZMAError) as error:
-            raise ValueError(f"{path}: cannot be read after line {line}: {error}") from None
-
-
 def read_codes(paths: Iterable[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (id, codes) of every record; lower case and a closing star are fine."""
     for name, sequence in read_sequences(paths):
-        yield name, encode(sequence.upper().rstrip("*"))
+        yield name, encode(plain_letters(sequence))
 
 
 def why_unusable(codes_L: np.ndarray, min_length: int) -> str | None:

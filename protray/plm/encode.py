@@ -1,22 +1,22 @@
-"""FASTA files -> an encoded corpus on disk, streamed: of any input no more than one part is in memory.
+"""FASTA files -> parts of an encoded corpus, streamed: of any input no more than one part is in memory.
 
-``train-B-P.*.npy`` and ``held-out-B-P.*.npy`` are parts P of bundle B (see `protray.plm.corpus.Part`), a bundle being a
-large file or several small ones.
+``train-NAME-P.*.npy`` and ``held-out-NAME-P.*.npy`` are parts P (`protray.plm.corpus.Part`) of some files that were
+encoded together.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from protray.plm.corpus import MIN_LENGTH, open_text, pack, read_codes, why_unusable
+from protray.plm.corpus import MIN_LENGTH, Part, pack, read_codes, why_unusable
 from protray.seq.alphabet import UNKNOWN
+from protray.seq.fasta import open_text
 from protray.seq.keyed import key
 
 PART_RESIDUES = 64_000_000  # bytes of a part in memory while it is filled
-BUNDLE_BYTES = 16_000_000  # small files go together, so that 100,000 of them do not become 100,000 parts
 EXCLUDED = "excluded by its id"
 SPLITS: tuple[str, str] = ("train", "held-out")
 
@@ -98,7 +98,7 @@ class Sieve:
 class _Shelf:
     """Sequences of one split on their way to disk."""
 
-    folder: Path
+    save: Callable[[Part, str], None]
     prefix: str
     names: list[str] = field(default_factory=list)
     codes: list[np.ndarray] = field(default_factory=list)
@@ -115,25 +115,28 @@ class _Shelf:
     def flush(self) -> None:
         if self.names:
             self.parts.append(f"{self.prefix}-{len(self.parts):05d}")
-            pack(self.names, self.codes).save(self.folder, self.parts[-1])
+            self.save(pack(self.names, self.codes), self.parts[-1])
             self.names, self.codes, self.residues = [], [], 0
 
 
-def encode_files(paths: Iterable[Path], folder: Path, bundle: str, sieve: Sieve) -> dict:
-    """Stream FASTA files into parts in `folder`; returns what went where, as plain JSON."""
-    shelves = {split: _Shelf(folder, f"{split}-{bundle}") for split in SPLITS}
+def encode_files(paths: Iterable[Path], save: Callable[[Part, str], None], name: str, sieve: Sieve) -> dict:
+    """Stream FASTA files into parts that `save(part, its name)` keeps; returns what went where, as plain JSON.
+
+    Raises InputError for a file that cannot be read to its end.
+    """
+    shelves = {split: _Shelf(save, f"{split}-{name}") for split in SPLITS}
     sequences, residues = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     counts_A = np.zeros(UNKNOWN + 1, dtype=np.int64)
     for path in paths:
-        for name, codes_L in read_codes([path]):
-            where = sieve.place(name, codes_L)
+        for id, codes_L in read_codes([path]):
+            where = sieve.place(id, codes_L)
             if where not in shelves:
                 left_out[where] += 1
-                first.setdefault(where, f"{name} in {path}")
+                first.setdefault(where, f"{id} in {path}")
                 continue
-            shelves[where].add(name, codes_L)
+            shelves[where].add(id, codes_L)
             sequences[where] += 1
             residues[where] += codes_L.size
             if where == "train":
@@ -150,30 +153,16 @@ def encode_files(paths: Iterable[Path], folder: Path, bundle: str, sieve: Sieve)
     }
 
 
-def add_up(bundles: Iterable[dict]) -> dict:
+def add_up(found: Iterable[dict]) -> dict:
     """One summary of several of `encode_files`, in their order."""
     total: dict = {"parts": {split: [] for split in SPLITS}, "first_left_out": {}}
     counted = {name: Counter() for name in ("sequences", "residues", "left_out")}
     counts_A = np.zeros(UNKNOWN + 1, dtype=np.int64)
-    for bundle in bundles:
+    for one in found:
         for split in SPLITS:
-            total["parts"][split] += bundle["parts"][split]
+            total["parts"][split] += one["parts"][split]
         for name, counter in counted.items():
-            counter.update(bundle[name])
-        total["first_left_out"] = bundle["first_left_out"] | total["first_left_out"]
-        counts_A += np.array(bundle["amino_acids"])
+            counter.update(one[name])
+        total["first_left_out"] = one["first_left_out"] | total["first_left_out"]
+        counts_A += np.array(one["amino_acids"])
     return total | {name: dict(counter) for name, counter in counted.items()} | {"amino_acids": counts_A.tolist()}
-
-
-def bundles_of(files: Iterable[Path]) -> list[list[Path]]:
-    """Put neighbouring files together up to `BUNDLE_BYTES`; a larger file stays alone."""
-    bundles: list[list[Path]] = []
-    room = 0
-    for file in files:
-        size = file.stat().st_size
-        if size > room or not bundles:
-            bundles.append([])
-            room = BUNDLE_BYTES
-        bundles[-1].append(file)
-        room -= size
-    return bundles

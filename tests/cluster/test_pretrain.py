@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from protray.pipelines.language_model.pretrain_run import PretrainRun
 from tracking_store import curve
 
-from protray.pipelines.language_model.pretrain_run import PretrainRun
-from protray.plm.corpus import open_corpus
 from protray.plm.pretraining import MaskedLmConfig
-from protray.seq.alphabet import AMINO_ACIDS, decode
+from protray.seq.alphabet import AMINO_ACIDS
 
 pytestmark = pytest.mark.ray
 
@@ -132,50 +131,6 @@ def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path, mo
         assert [step for step, _ in two[name]] == [step for step, _ in one[name]], name
         expected = pytest.approx([value for _, value in one[name]], rel=2e-3 if name.startswith("maps") else 1e-4)
         assert [value for _, value in two[name]] == expected, name
-
-
-def test_whole_clusters_are_held_out_and_bundles_kept(ray_local, inputs, tmp_path, monkeypatch) -> None:
-    from protray.pipelines.language_model.corpus import encode_corpus
-
-    monkeypatch.setattr("protray.plm.encode.BUNDLE_BYTES", 1)  # each file alone
-    run = run_of(inputs, tmp_path, held_out=(), clusters=inputs / "clusters.tsv", held_out_share=0.3)
-    shown: list[float] = []
-    summary = encode_corpus(run, tmp_path, lambda done, of: shown.append(done / of))
-    assert len(shown) == 3 and shown[-1] == 1
-    assert summary["sequences"]["train"] + summary["sequences"]["held-out"] == 148
-    proteins = {split: sequences(tmp_path, split) for split in ("train", "held-out")}
-    names = {word: name for name, word in words_of(inputs).items()}
-    clusters = {split: {int(names[word][1:]) // 3 for word in words} for split, words in proteins.items()}
-    assert clusters["train"].isdisjoint(clusters["held-out"])
-    assert len(clusters["held-out"]) == pytest.approx(15, abs=13)  # of 50; four standard deviations
-
-    (tmp_path / "corpus.json").unlink()
-    (tmp_path / "bundle-00001.json").unlink()
-    before = (tmp_path / "bundle-00000.json").stat().st_mtime_ns
-    assert encode_corpus(run, tmp_path, lambda done, of: None) == summary
-    assert (tmp_path / "bundle-00000.json").stat().st_mtime_ns == before
-    assert {split: sequences(tmp_path, split) for split in proteins} == proteins
-
-
-def sequences(folder: Path, split: str) -> list[str]:
-    corpus = open_corpus(folder, split)
-    return [decode(corpus.codes(m)) for m in range(len(corpus))]
-
-
-def words_of(inputs: Path) -> dict[str, str]:
-    from protray.plm.corpus import read_sequences
-
-    return dict(read_sequences([inputs / "fasta"]))
-
-
-def test_a_damaged_file_is_named(ray_local, inputs, tmp_path) -> None:
-    from protray.pipelines.language_model.corpus import encode_corpus
-
-    whole = (inputs / "fasta" / "b.fasta.gz").read_bytes()
-    (tmp_path / "cut.fasta.gz").write_bytes(whole[: len(whole) // 2])
-    run = replace(run_of(inputs, tmp_path / "out"), fasta=(tmp_path / "cut.fasta.gz",))
-    with pytest.raises(ValueError, match=r"cut.fasta.gz: cannot be read after line \d+"):
-        encode_corpus(run, tmp_path / "out", lambda done, of: None)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from protray.pipelines.structure.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from tracking_store import curve
 
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
-from protray.pipelines.structure.score_net_run import PAPER_FIT, PAPER_NET, ScoreRun, preset
 from protray.training.structure.score_steps import ScoreFitConfig
 
 TINY = ScoreRun(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from protray.cluster.tuning.sweep_plan import trial_of
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.cluster.tuning.space import replaced
-from protray.cluster.tuning.sweep_plan import trial_of
 from protray.cluster.tuning.trial import Outcome, Record, Trial, read_record, run_trial
 from protray.data.arrow import write_arrow
 from protray.data.structures import Structures, read_structures

@@ -71,6 +71,13 @@ def test_parquet_round_trip_in_parts(tmp_path) -> None:
     assert table["id"].num_chunks == 1
 
 
+def test_older_tables_with_more_columns_are_read(tmp_path) -> None:
+    """Datasets of before had a column of PSSMs."""
+    more = PROTEINS.table.append_column("pssm", pa.array([[0.5]] * len(PROTEINS), pa.list_(pa.float32())))
+    pq.write_table(more, tmp_path / "x.parquet")
+    assert read_table(tmp_path, schemas.PROTEINS).equals(PROTEINS.table)
+
+
 def test_arrow_round_trip(tmp_path) -> None:
     assert PROTEINS.maps is not None
     write_arrow(PROTEINS.table, tmp_path / "new" / "proteins.arrow")

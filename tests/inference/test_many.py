@@ -1,8 +1,5 @@
 """Reading many proteins of which some are unusable, and finding the one that spoils a batch."""
 
-import bz2
-import gzip
-import lzma
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -11,75 +8,16 @@ import pytest
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.inference import many as module
-from protray.inference.many import Source, by_length, predict_part, read_fasta, read_query
+from protray.inference.many import Source, by_length, predict_part, read_query
 from protray.inference.predict import Prediction, Predictor, Query
 from protray.plm import masked
 from protray.seq.alphabet import decode
-
-TEXT = b">one first protein\nACD\nEF\n>two\r\nmkt w*\r\n>three\nAC"
 
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory) -> Predictor:
     folder = tmp_path_factory.mktemp("many")
     return Predictor.open(save_tiny_model(folder / "model", save_tiny_lm(folder / "lm")))
-
-
-@pytest.mark.parametrize(
-    ("name", "pack"),
-    [("p.fasta", bytes), ("p.fasta.gz", gzip.compress), ("p.fa.xz", lzma.compress), ("p.fa.bz2", bz2.compress)],
-)
-def test_fasta_plain_and_packed(tmp_path, name, pack) -> None:
-    path = tmp_path / name
-    path.write_bytes(pack(TEXT))
-    found, errors = read_fasta(path)
-    assert errors == []
-    assert found == [
-        Source("one", str(path), 1, "ACDEF"),
-        Source("two", str(path), 4, "mktw*"),
-        Source("three", str(path), 6, "AC"),
-    ]
-
-
-def test_records_that_cannot_be_told_apart(tmp_path) -> None:
-    path = tmp_path / "p.fasta"
-    path.write_bytes(b"\xef\xbb\xbf>a\nAC\n>\nAC\n> \nAC\n>b\nWW\n>a again\nWY\n>caf\xe9\nAC\n")
-    found, errors = read_fasta(path)
-    assert [(source.id, source.sequence) for source in found] == [("a", "AC"), ("b", "WW")]
-    assert [(error.id, error.line) for error in errors] == [(None, 3), (None, 5), ("a", 9), ("caf\ufffd", 11)]
-    assert [error.reason[:24] for error in errors[:2]] == ["a record without an id b"] * 2
-    assert errors[2].reason == "id 'a' is also that of the record on line 1, which is kept"
-    assert "not ASCII" in errors[3].reason
-
-
-def test_what_is_no_fasta_is_said_once(tmp_path) -> None:
-    (tmp_path / "p.fasta").write_bytes(b"\x7fELF\0\0\n\0\0")
-    found, errors = read_fasta(tmp_path / "p.fasta")
-    assert found == []
-    assert [error.line for error in errors] == [1]
-    assert "text in front of the first '>'" in errors[0].reason
-    (tmp_path / "empty.fasta").write_bytes(b"")
-    assert read_fasta(tmp_path / "empty.fasta") == ([], [])
-
-
-def test_a_truncated_file_gives_what_stands_before_the_cut(tmp_path) -> None:
-    rng = np.random.default_rng(0)
-    records = [f">p{number}\n{decode(rng.integers(0, 20, 500, dtype=np.uint8))}\n" for number in range(200)]
-    path = tmp_path / "p.fasta.gz"
-    path.write_bytes(gzip.compress("".join(records).encode())[:-20_000])
-    found, errors = read_fasta(path)
-    assert 0 < len(found) < 200
-    assert [f">{source.id}\n{source.sequence}\n" for source in found] == records[: len(found)]
-    assert len(errors) == 1
-    assert errors[0].line == found[-1].line
-    assert "damaged behind this record, all that follows is lost" in errors[0].reason
-
-
-def test_no_file_and_a_folder(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.fasta: no such file"):
-        read_fasta(tmp_path / "nowhere.fasta")
-    with pytest.raises(ValueError, match="is a folder; give it to --msas"):
-        read_fasta(tmp_path)
 
 
 @pytest.mark.parametrize(

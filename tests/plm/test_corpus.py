@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protray.plm.corpus import Corpus, Part, fasta_files, pack, read_corpus, read_sequences
+from protray.plm.corpus import Corpus, Part, pack, read_corpus
 from protray.plm.tokens import CLS, EOS, ESM_TOKENS, MASK, PADDING, TOKEN_OF_CODE, save_tokenizer
 from protray.seq.alphabet import AMINO_ACIDS, decode, encode
 from protray.seq.keyed import key
@@ -27,7 +27,6 @@ def test_what_is_kept(tmp_path) -> None:
     corpus = read_corpus([path], min_length=3)
     assert corpus.lengths(0, 2).tolist() == [7, 4]
     assert [corpus.id(m) for m in range(2)] == corpus.ids().tolist() == [key("a"), key("b")]
-    assert [name for name, _ in read_sequences([path])] == ["a", "b", "c", "d", "e"]
 
 
 @pytest.mark.parametrize(
@@ -37,21 +36,15 @@ def test_packed_files(tmp_path, suffix, pack) -> None:
     path = tmp_path / f"x.fa{suffix}"
     path.write_bytes(pack(FASTA))
     assert texts([path], min_length=3) == ["ACDEFGH", "ACDX"]
-    assert fasta_files([tmp_path]) == [path]
-
-
-def test_folders_are_searched(tmp_path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("b.faa", "sub/a.fasta", "notes.txt", "c.fasta.zip"):
-        (tmp_path / name).write_bytes(FASTA)
-    assert [path.name for path in fasta_files([tmp_path])] == ["b.faa", "a.fasta"]
 
 
 def test_parts_on_disk_are_counted_through(tmp_path) -> None:
     """Sequences of 3, 1 | none | 2, 5 residues: rows 0 to 3, read from the disk as they are asked for."""
     words = [["ACD", "E"], [], ["FG", "HIKLM"]]
     for number, part in enumerate(words):
-        pack([f"{number}{word}" for word in part], [encode(word) for word in part]).save(tmp_path, f"part-{number}")
+        packed = pack([f"{number}{word}" for word in part], [encode(word) for word in part])
+        for file, array in packed.files(f"part-{number}").items():
+            np.save(tmp_path / file, array)
     parts = [Part.open(tmp_path, f"part-{number}") for number in range(3)]
     assert isinstance(parts[0].codes_R, np.memmap)
     corpus = Corpus(parts)
@@ -62,33 +55,15 @@ def test_parts_on_disk_are_counted_through(tmp_path) -> None:
             assert corpus.lengths(first, stop).tolist() == lengths[first:stop]
     assert corpus.ids().tolist() == [key("0ACD"), key("0E"), key("2FG"), key("2HIKLM")]
     assert corpus.id(2) == key("2FG")
-    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_named_errors(tmp_path) -> None:
-    with pytest.raises(ValueError, match="gone.fasta: no such file or folder"):
-        fasta_files([tmp_path / "gone.fasta"])
-    with pytest.raises(ValueError, match="no FASTA file"):
-        fasta_files([tmp_path])
     (tmp_path / "x.fasta").write_text(">a\nACDE\n")
     with pytest.raises(ValueError, match="no usable sequence of at least 30 residues"):
         read_corpus([tmp_path])
     (tmp_path / "x.fasta").write_text("ACDE\n")
-    with pytest.raises(ValueError, match="x.fasta, line 1: .* is in front of the first FASTA record"):
+    with pytest.raises(ValueError, match="x.fasta:1: .* is in front of the first FASTA record"):
         read_corpus([tmp_path])
-
-
-def test_a_byte_order_mark_hides_no_record(tmp_path) -> None:
-    (tmp_path / "x.fasta").write_bytes(b"\xef\xbb\xbf>a\r\nACDE\r\n>b c\r\nFG\r\nHI\r\n")
-    assert list(read_sequences([tmp_path])) == [("a", "ACDE"), ("b", "FGHI")]
-
-
-@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
-def test_a_file_that_is_cut_off_is_an_error(tmp_path, suffix, pack) -> None:
-    whole = pack(b"".join(b">%d\n%s\n" % (k, b"ACDEFGHIKL" * 10) for k in range(2000)))
-    (tmp_path / f"x.fa.{suffix}").write_bytes(whole[:-20])
-    with pytest.raises(ValueError, match=rf"x.fa.{suffix}: cannot be read after line \d+: "):
-        list(read_sequences([tmp_path]))
 
 
 def test_tokens_are_those_of_esm2() -> None:

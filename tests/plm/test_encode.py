@@ -1,14 +1,24 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from protray.plm import encode as module
-from protray.plm.corpus import open_corpus
-from protray.plm.encode import IdTable, Sieve, add_up, bundles_of, draw_clusters, encode_files, read_ids
+from protray.plm.corpus import Part, open_corpus
+from protray.plm.encode import IdTable, Sieve, add_up, draw_clusters, encode_files, read_ids
 from protray.seq.alphabet import AMINO_ACIDS, decode
 
 FASTA = ">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nACWE\n>e\nAC\n>f\nYYYY\n"
+
+
+def saving(folder: Path) -> Callable[[Part, str], None]:
+    def save(part: Part, name: str) -> None:
+        for file, array in part.files(name).items():
+            np.save(folder / file, array)
+
+    return save
 
 
 def table(held_out: dict[str, bool]) -> IdTable:
@@ -34,7 +44,7 @@ def test_what_goes_where(tmp_path) -> None:
     (tmp_path / "x.fasta").write_text(FASTA)
     clusters = table({"a": False, "b": False, "d": True})
     sieve = Sieve(min_length=3, excluded=table({"b": False}), clusters=clusters)
-    found = encode_files([tmp_path / "x.fasta"], tmp_path, "0", sieve)
+    found = encode_files([tmp_path / "x.fasta"], saving(tmp_path), "0", sieve)
     assert found["sequences"] == {"train": 1, "held-out": 1}
     assert found["residues"] == {"train": 7, "held-out": 4}
     assert found["left_out"] == {
@@ -57,7 +67,7 @@ def test_a_long_file_becomes_many_parts(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "PART_RESIDUES", 10)
     words = ["ACDEF", "GHIKL", "MNPQRSTVWY", "AAAA", "CCC"]
     (tmp_path / "x.fasta").write_text("".join(f">{word}\n{word}\n" for word in words))
-    found = encode_files([tmp_path / "x.fasta"], tmp_path, "7", Sieve(min_length=1))
+    found = encode_files([tmp_path / "x.fasta"], saving(tmp_path), "7", Sieve(min_length=1))
     assert found["parts"] == {"train": ["train-7-00000", "train-7-00001", "train-7-00002"], "held-out": []}
     (tmp_path / "corpus.json").write_text(json.dumps(add_up([found])))
     corpus = open_corpus(tmp_path, "train")
@@ -65,15 +75,15 @@ def test_a_long_file_becomes_many_parts(tmp_path, monkeypatch) -> None:
     assert len(open_corpus(tmp_path, "held-out")) == 0
 
 
-def test_sums_of_bundles() -> None:
-    def bundle(name: str, left_out: dict) -> dict:
+def test_sums() -> None:
+    def counted(name: str, left_out: dict) -> dict:
         sizes = {"train": 2, "held-out": 1}
         return {
             "parts": {"train": [name], "held-out": []}, "sequences": sizes, "residues": sizes, "left_out": left_out,
             "first_left_out": dict.fromkeys(left_out, name), "amino_acids": [1] * 21,
         }  # fmt: skip
 
-    total = add_up([bundle("x", {"short": 2}), bundle("y", {"short": 1, "odd": 4})])
+    total = add_up([counted("x", {"short": 2}), counted("y", {"short": 1, "odd": 4})])
     assert total["parts"] == {"train": ["x", "y"], "held-out": []}
     assert total["sequences"] == {"train": 4, "held-out": 2}
     assert total["left_out"] == {"short": 3, "odd": 4}
@@ -101,12 +111,3 @@ def test_a_bad_line_of_the_table_is_named(tmp_path) -> None:
 def test_ids_in_any_layout(tmp_path) -> None:
     (tmp_path / "ids.txt").write_text("a b\n\n c\n")
     assert [name for name, _ in read_ids(tmp_path / "ids.txt")] == ["a", "b", "c"]
-
-
-def test_small_files_share_a_bundle(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "BUNDLE_BYTES", 10)
-    files = []
-    for name, size in {"a": 4, "b": 6, "c": 1, "d": 30, "e": 2, "f": 8}.items():
-        files.append(tmp_path / name)
-        files[-1].write_bytes(b"x" * size)
-    assert [[file.name for file in bundle] for bundle in bundles_of(files)] == [["a", "b"], ["c"], ["d"], ["e", "f"]]

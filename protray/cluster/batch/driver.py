@@ -219,17 +219,19 @@ def _pieces_of_lost_items(work: Location, parts: list[Part]) -> Iterator[Piece]:
 def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, plan: Plan) -> dict:
     """Write finished files, rejects and summary; clear up unless something is to be tried again."""
     parts = parts_in(run.work)
-    rejected = [read_parquet(run.work / "unusable.parquet")]
     facts, settled = {}, None
-    if job.settle and parts:
+    by_choice: list[InputError] = []  # left out as settings say, or as all rows together do
+    if job.settle and any(part.kind != "lost" for part in parts):
         settlement = job.settle(run, names_in(parts, job.names))
         settled, facts = run.work / "settled.parquet", settlement.facts
         with settled.writing() as partial:
             pq.write_table(settlement.columns, partial)
-        rejected.append(rejected_table(settlement.rejected))
+        by_choice += settlement.rejected
     written = _write_groups(job, run, groups_of(parts), settled, plan)
     errors = [InputError(**error) for one in written for error in one["rejected"]]
-    table = _each_once(pa.concat_tables([*rejected, rejected_table(errors)]))
+    by_choice += [InputError(**error) for one in written for error in one["left_out"]]
+    unusable = _each_once(pa.concat_tables([read_parquet(run.work / "unusable.parquet"), rejected_table(errors)]))
+    table = pa.concat_tables([unusable, rejected_table(by_choice)])
     with run.rejected.writing() as partial:
         pq.write_table(table, partial, **WRITING)
     counts = sum((Counter(one["counts"]) for one in written), Counter[str]())
@@ -239,13 +241,12 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
         "n_again": n_again, "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
         "digest": f"{sum(one['digest'] for one in written) % 2**128:032x}", **facts,
     }  # fmt: skip
-    # a row of the input may be a file with any number of what is counted here
-    unusable = table.num_rows - (rejected[-1].num_rows if settled else 0)
-    total = summary["n_rows"] + table.num_rows
-    if not summary["n_rows"] or unusable > run.max_rejected * total:
-        share = f"{unusable} of {total} {job.unit} in the input cannot be used"
-        more = f", more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else ""
-        raise ValueError(f"{share}{more}; see {run.rejected}{reason_lines(reasons)}")
+    total = summary["n_rows"] + table.num_rows  # a row of the input may be a file with any number of what is counted
+    if not summary["n_rows"] or unusable.num_rows > run.max_rejected * total:
+        share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
+        more = f"more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else "and nothing is left"
+        first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
+        raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(reasons)}")
     if job.conclude:
         summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
     run.summary.write_json(summary)

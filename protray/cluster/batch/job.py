@@ -98,6 +98,7 @@ class Done:
     rejected: list[InputError] = field(default_factory=list)
     again: list[tuple[Piece, str]] = field(default_factory=list)  # to be tried alone, and why
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
+    left_out: list[InputError] = field(default_factory=list)  # by choice: listed, but not counted as unusable
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class BatchJob:
     work: Callable[[Any, list[Piece]], Done]  # OSError: of a disk or network, never the fault of a row
     schema: Callable[[Any], pa.Schema]  # of the finished rows
     memory: Callable[[Any], int] = lambda run: 0  # bytes of an actor
+    timed: bool = True  # whether trials may call `work`; if not (it writes files), `cost` is taken at its word
     cut: Callable[[Any, Row, float], list[tuple[int, int]]] | None = None  # a row into pieces of at most that cost
     merge: Callable[[pa.Table], pa.Table] | None = None  # rows of pieces, in order, into finished rows
     finish: Callable[[pa.Table], pa.Table] | None = None  # rows that stay, some at a time, in order: the last step

@@ -77,6 +77,8 @@ def _share_done(run: Any) -> float:
 
 
 def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
+    if not job.timed:
+        return 1.0
     usable = (row for row in job.rows(run) if not isinstance(row, InputError))
     rows = list(itertools.islice(usable, SOME))
     random.Random(0).shuffle(rows)

@@ -104,12 +104,13 @@ def groups_of(parts: Sequence[Part], most: int = FILE_BYTES) -> list[list[Part]]
 def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | None, out: Location) -> dict:
     """Write one finished file, a few parts in memory at a time; returns what became of its rows."""
     schema, content = job.schema(run), 0
-    rows, rejected, counts = 0, [], Counter[str]()
+    rows, rejected, left_out, counts = 0, [], [], Counter[str]()
     with out.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
         for some in _sorted_together(parts, job.merge is not None):
             for part in some:
                 facts = _facts(part)
                 rejected += facts["rejected"]
+                left_out += facts["left_out"]
                 rejected += [_given_up(piece, why) for piece, why in facts["again"] if part.kind == "lost"]
                 counts.update(facts["counts"])
             for found in _in_order(job, some):
@@ -117,7 +118,7 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
                 writer.write_table(table)
                 rows += table.num_rows
                 content += _digest_of(table) if settled else 0
-    return {"rows": rows, "digest": content, "rejected": rejected, "counts": dict(counts)}
+    return {"rows": rows, "digest": content, "rejected": rejected, "left_out": left_out, "counts": dict(counts)}
 
 
 def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:

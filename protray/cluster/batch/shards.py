@@ -22,9 +22,8 @@ from protray.cluster.storage.files import difference, group_reasons, read_json, 
 from protray.data import schemas
 from protray.data.dataset import parquet_files
 from protray.data.parquet import read_batches
-from protray.inference.many import Source, codes_of, stream_fasta
-from protray.plm.corpus import fasta_files
 from protray.seq.alphabet import decode
+from protray.seq.fasta import Source, codes_of, fasta_files, stream_fasta
 from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)

@@ -128,6 +128,7 @@ def write_part(done: Done, path: Location) -> None:
     """Write rows, and in the metadata what became of the others."""
     facts = {
         "rejected": [asdict_error(error) for error in done.rejected],
+        "left_out": [asdict_error(error) for error in done.left_out],
         "again": [[asdict(piece), reason] for piece, reason in done.again],
         "counts": done.counts,
     }

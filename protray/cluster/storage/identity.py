@@ -49,6 +49,12 @@ def dataset_digest(data: Location | None) -> str:
     return record.read_json()["digest"]
 
 
+def contents(files: Iterable[Location], below: Location | None = None) -> str:
+    """The same for a list of settings, with the number of the files."""
+    found = list(files)
+    return f"{len(found)} file{'s' if len(found) != 1 else ''} ({content_digest(found, below)})"
+
+
 def claim(out: Location, settings: dict) -> None:
     """Write down that the folder belongs to these settings; ValueError if it belongs to others."""
     if not belongs(out, settings):

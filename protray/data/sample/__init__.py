@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
 
 
 def sample_table() -> pa.Table:
-    """The sample as a table of ``schemas.PROTEINS``, its PSSMs and Meff computed anew."""
+    """The sample as a table of ``schemas.PROTEINS``, its counts and Meff computed anew."""
     import pyarrow.parquet as pq
 
     from protray.data.proteins import ProteinSettings, protein_row, protein_schema

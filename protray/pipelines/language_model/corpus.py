@@ -1,106 +1,186 @@
-"""FASTA files -> an encoded corpus in a folder, with one Ray Data task for every bundle of files.
+"""FASTA files -> an encoded corpus, which pre-training maps into memory; `pretrain` runs it first.
 
-A bundle that is done has a ``bundle-B.json`` and is never read again; ``corpus.json``, written last, adds them up.
+``OUT/train-*.npy``, ``OUT/held-out-*.npy``  sequences end to end (`protray.plm.corpus.Part`), written by the actors
+``OUT/files/*.parquet``                      which files each of these parts is of, and what was counted in them
+``OUT/corpus.json``                          names of the parts, and counts; written last
 """
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from protray.cluster.batch.tasks import run_tasks
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import whole, write_json
-from protray.pipelines.language_model.pretrain_run import PretrainRun
-from protray.plm.corpus import fasta_files, open_corpus, read_sequences
-from protray.plm.encode import EXCLUDED, IdTable, Sieve, add_up, bundles_of, draw_clusters, encode_files, read_ids
+from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.storage.identity import contents, digest
+from protray.data.lengths import read_lengths
+from protray.data.location import Location
+from protray.plm.corpus import MIN_LENGTH, Part
+from protray.plm.encode import EXCLUDED, IdTable, Sieve, add_up, draw_clusters, encode_files, read_ids
+from protray.seq.fasta import OPENERS, fasta_files, read_sequences
+from protray.seq.msa import InputError
+
+SOURCE = pa.struct([("file", pa.string()), ("bytes", pa.int64())])
+SCHEMA = pa.schema([("files", pa.list_(pa.string())), ("counts", pa.string())])  # counts: JSON
+OWN = pa.schema([("number", pa.int64()), ("start", pa.int32()), *SCHEMA])
+BYTE_S, PACKED = 7e-8, 2  # of a core for each byte of text, about; bytes of text for one of a packed file
+ACTOR_BYTES = 1 << 29  # Python, and a part while it is filled
+TABLES = ("excluded", "clusters")  # of ids, sorted, in OUT/work
 
 log = logging.getLogger(__name__)
 
 
-def encode_corpus(run: PretrainRun, folder: Path, progress: Callable[[float, float], None]) -> dict:
-    """Write what is missing in `folder` and return the content of ``corpus.json``.
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings(BatchSettings):
+    """What to read, and what of it trains, is held out, or left out; files are such as all nodes see."""
 
-    `progress(done, of)` counts bytes of input.  Raises ValueError if a file cannot be read to its end, if nothing is
-    left to train on, or if no cluster was held out.
+    fasta: tuple[Location, ...]
+    held_out: tuple[Location, ...] = ()
+    """FASTA files of proteins whose ids never train"""
+    clusters: Location | None = None
+    """Table `representative<TAB>member` of MMseqs2; `held_out_share` of its clusters are held out"""
+    held_out_share: float = 0.01
+    seed: int = 0
+    """Of the draw of clusters"""
+    exclude: Location | None = None
+    """Text file of ids to leave out"""
+    min_length: int = MIN_LENGTH
+    max_rejected: float = 0.0
+    """No file may be damaged: what is lost of one would not be seen"""
+
+    @property
+    def summary(self) -> Location:
+        return self.out / "corpus.json"
+
+
+def encode_corpus(settings: CorpusSettings) -> tuple[dict, Location]:
+    """Do what is missing in the folder ``corpus-DIGEST`` of ``settings.out``; returns ``corpus.json`` and that folder.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read to its end, if nothing is left to train on, or if no cluster was held out.
     """
-    complete = folder / "corpus.json"
-    if complete.is_file():
-        return json.loads(complete.read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_tables(run, folder)
-    bundles = bundles_of(fasta_files(run.fasta))
-    sizes = [sum(file.stat().st_size for file in files) for files in bundles]
-    missing = [b for b in range(len(bundles)) if not _record(folder, b).is_file()]
-    done = sum(sizes) - sum(sizes[b] for b in missing)
-    pieces = [{"bundle": b, "files": [str(path.resolve()) for path in bundles[b]]} for b in missing]
-    for number, problem in run_tasks(_encode_bundle, pieces, folder=folder.resolve(), min_length=run.min_length):
-        if problem:
-            raise ValueError(problem)
-        done += sizes[missing[number]]
-        progress(done, sum(sizes))
-    remote.pull(folder)
-    summary = add_up(json.loads(_record(folder, b).read_text()) for b in range(len(bundles)))
-    _check(summary, run)
-    write_json(complete, summary)
-    _warn_of_twins(folder)
-    return summary
+    folder = corpus_folder(settings)
+    return run_batch(JOB, replace(settings, out=folder)), folder
 
 
-def _write_tables(run: PretrainRun, folder: Path) -> None:
-    """Sort the ids that do not simply train into tables on disk, which all tasks map into memory."""
+def corpus_folder(settings: CorpusSettings) -> Location:
+    """Where the corpus of these settings and files is, below ``settings.out``."""
+    return settings.out / f"corpus-{digest(identity(settings))}"
+
+
+def identity(run: CorpusSettings) -> dict:
+    def one(path: Location | None) -> str | None:
+        return contents([path]) if path else None
+
+    return {
+        "fasta": contents(files_of(run.fasta)),
+        "held_out": contents(files_of(run.held_out)) if run.held_out else None,
+        "clusters": one(run.clusters),
+        "held_out_share": run.held_out_share if run.clusters else None,
+        "seed": run.seed if run.clusters else None,
+        "exclude": one(run.exclude),
+        "min_length": run.min_length,
+    }
+
+
+def files_of(paths: Iterable[Location]) -> list[Location]:
+    return [Location(file) for file in fasta_files(path.path for path in paths)]
+
+
+def rows(run: CorpusSettings) -> Iterator[Row | InputError]:
+    """Every file; before the first, the tables that decide on ids are there."""
+    for name, ids in tables(run).items():
+        if not (run.work / f"{name}.npy").is_file():
+            with (run.work / f"{name}.npy").writing() as partial, partial.open("wb") as file:
+                np.save(file, IdTable.make(ids).entries_M)
+    for file in files_of(run.fasta):
+        yield {"file": str(file), "bytes": file.size()}
+
+
+def tables(run: CorpusSettings) -> dict[str, Iterable[tuple[str, bool]]]:
+    """Ids that do not simply train, each with a bit: whether it is held out."""
     ids: Iterable[tuple[str, bool]] = ()
     if run.held_out:
-        ids = ((name, False) for name, _ in read_sequences(run.held_out))
+        ids = ((name, False) for name, _ in read_sequences(path.path for path in run.held_out))
     if run.exclude:
-        ids = chain(ids, read_ids(run.exclude))
-    tables: dict[str, Iterable[tuple[str, bool]]] = {"excluded": ids}
+        ids = chain(ids, read_ids(run.exclude.path))
+    found: dict[str, Iterable[tuple[str, bool]]] = {"excluded": ids}
     if run.clusters:
-        tables["clusters"] = draw_clusters(run.clusters, run.held_out_share, run.lm.seed)
-    for name, entries in tables.items():
-        with whole(folder / f"{name}.npy") as partial, partial.open("wb") as file:
-            np.save(file, IdTable.make(entries).entries_M)
+        found["clusters"] = draw_clusters(run.clusters.path, run.held_out_share, run.seed)
+    return found
 
 
-def _encode_bundle(piece: dict, folder: Path, min_length: int) -> str:
-    """Ray task: stream the files of one bundle into parts; returns what is wrong with its input, if something is."""
-    excluded, clusters = (_table(remote.pull(folder / f"{name}.npy")) for name in ("excluded", "clusters"))
-    sieve = Sieve(min_length=min_length, excluded=excluded, clusters=clusters)
-    folder, bundle = remote.here(folder), f"{piece['bundle']:05d}"
-    folder.mkdir(parents=True, exist_ok=True)
+def cost(run: CorpusSettings, row: Row) -> float:
+    return BYTE_S * row["bytes"] * (PACKED if Location(row["file"]).suffix in OPENERS else 1)
+
+
+def amount(run: CorpusSettings) -> Amount:
+    """The sequences of all files, for a plan; the job itself works off files."""
+    files = files_of(run.fasta)
+    lengths = read_lengths([file.path for file in files])
+    seconds = sum(cost(run, {"file": str(file), "bytes": file.size()}) for file in files)
+    return Amount(lengths.total, seconds, lengths.exact, lengths.note)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What an actor holds: tables of ids are mapped into memory."""
+
+    run: CorpusSettings
+    sieve: Sieve
+
+
+def open_sieve(run: CorpusSettings, device: str) -> Opened:
+    found = {}
+    for name in TABLES:
+        file = run.work / f"{name}.npy"
+        found[name] = IdTable(np.load(file.fetch(), mmap_mode="r")) if file.is_file() else None
+    return Opened(run, Sieve(min_length=run.min_length, **found))
+
+
+def work(opened: Opened, pieces: list[Piece]) -> Done:
+    """Encode some files into parts of the corpus, which lie beside the finished table."""
+    files, first = [Location(piece.row["file"]) for piece in pieces], pieces[0]
+
+    def save(part: Part, name: str) -> None:
+        for file, array in part.files(name).items():
+            with (opened.run.out / file).writing() as partial, partial.open("wb") as opened_file:
+                np.save(opened_file, array)
+
     try:
-        counts = encode_files([Path(file) for file in piece["files"]], folder, bundle, sieve)
-    except ValueError as error:  # told by the driver in one line, where Ray would add a page
-        return str(error)
-    for part in folder.glob(f"*-{bundle}-*"):
-        remote.push(part)
-    write_json(_record(folder, piece["bundle"]), counts)
-    return ""
+        counts = encode_files((file.path for file in files), save, f"{first.number:08d}", opened.sieve)
+    except InputError as error:
+        return Done(OWN.empty_table(), [error])
+    row = {"number": first.number, "start": 0, "files": files, "counts": json.dumps(counts)}
+    return Done(pa.Table.from_pylist([row], schema=OWN))
 
 
-def _table(path: Path) -> IdTable | None:
-    return IdTable(np.load(path, mmap_mode="r")) if path.is_file() else None
+def settle(run: CorpusSettings, names: pa.Table) -> Settled:
+    """Add up what was counted; ValueError if too much was left out."""
+    total = add_up(map(json.loads, names["counts"].to_pylist()))
+    if len(names):
+        check(run, total)
+    return Settled(names.select(["number", "start"]), [], total)
 
 
-def _record(folder: Path, bundle: int) -> Path:
-    return folder / f"bundle-{bundle:05d}.json"
-
-
-def _check(summary: dict, run: PretrainRun) -> None:
+def check(run: CorpusSettings, total: dict) -> None:
     """Say what was left out, and stop if too much was."""
-    counted, residues = summary["sequences"], summary["residues"]
+    counted, residues = total["sequences"], total["residues"]
     log.info("corpus: %d sequences, %.1f M residues to train on", counted["train"], residues["train"] / 1e6)
     if run.clusters:
         log.info("corpus: %d sequences of whole clusters are held out", counted["held-out"])
-    for reason, count in sorted(summary["left_out"].items()):
-        log.info("corpus: %d left out: %s (first: %s)", count, reason, summary["first_left_out"][reason])
-    if run.exclude and EXCLUDED not in summary["left_out"]:
+    for reason, count in sorted(total["left_out"].items()):
+        log.info("corpus: %d left out: %s (first: %s)", count, reason, total["first_left_out"][reason])
+    if run.exclude and EXCLUDED not in total["left_out"]:
         log.warning("corpus: no sequence has an id of %s; are they spelled as in the FASTA headers?", run.exclude)
     if not counted["train"]:
-        raise ValueError(f"nothing to train on in {[str(path) for path in run.fasta]}: {summary['left_out']}")
+        raise ValueError(f"nothing to train on in {list(run.fasta)}: {total['left_out']}")
     if run.clusters and not counted["held-out"]:
         raise ValueError(
             f"no sequence belongs to a held-out cluster of {run.clusters}: raise --held-out-share, now "
@@ -108,8 +188,18 @@ def _check(summary: dict, run: PretrainRun) -> None:
         )
 
 
-def _warn_of_twins(folder: Path) -> None:
-    ids = open_corpus(folder, "train").ids()
-    twins = len(ids) - len(np.unique(ids))
-    if twins:
-        log.warning("corpus: %d sequences have the id of another; they train as often as they occur", twins)
+def conclude(run: CorpusSettings, files: list[Location], summary: dict) -> dict:
+    """Count ids that occur more than once."""
+    parts = [(run.out / f"{name}.ids_M.npy").fetch() for name in summary["parts"]["train"]]
+    ids = np.concatenate([np.load(part, mmap_mode="r") for part in parts])
+    repeated = len(ids) - len(np.unique(ids))
+    if repeated:
+        log.warning("corpus: %d sequences have the id of another; they train as often as they occur", repeated)
+    return {"repeated_ids": repeated}
+
+
+JOB = BatchJob(
+    name="corpus", unit="files", table="files", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_sieve, work=work, timed=False, schema=lambda run: SCHEMA, memory=lambda run: ACTOR_BYTES,
+    names=("counts",), settle=settle, amount=amount, conclude=conclude,
+)  # fmt: skip

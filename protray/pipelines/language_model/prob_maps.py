@@ -76,7 +76,7 @@ def files_of(data: Location | None) -> list[Location]:
     """The files that `data` means; ValueError if there are none."""
     from protray.data.dataset import parquet_files
     from protray.data.sample import SAMPLE
-    from protray.plm.corpus import fasta_files
+    from protray.seq.fasta import fasta_files
 
     if data is None:
         return [Location(SAMPLE)]
@@ -96,7 +96,7 @@ def rows(run: ProbMaps) -> Iterator[Row | InputError]:
 
 def _read(data: Location | None) -> Iterator[Row | InputError]:
     from protray.data.parquet import read_batches
-    from protray.inference.many import stream_fasta
+    from protray.seq.fasta import stream_fasta
 
     for file in files_of(data):
         if file.suffix == ".parquet":
@@ -109,8 +109,8 @@ def _read(data: Location | None) -> Iterator[Row | InputError]:
 
 
 def _cleaned(found: Row | InputError) -> Row | InputError:
-    from protray.inference.many import codes_of
     from protray.seq.alphabet import decode
+    from protray.seq.fasta import codes_of
 
     if isinstance(found, InputError):
         return found

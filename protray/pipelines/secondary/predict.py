@@ -155,7 +155,7 @@ def rows(run: Predict) -> Iterator[Row | InputError]:
 
 
 def _records(fasta: Path) -> Iterator[Row | InputError]:
-    from protray.inference.many import stream_fasta
+    from protray.seq.fasta import stream_fasta
 
     for found in stream_fasta(fasta):
         yield found if isinstance(found, InputError) else asdict(found) | {"map": None}
@@ -216,8 +216,8 @@ def open_model(run: Predict, device: str) -> Opened:
 
 def work(opened: Opened, pieces: list[Piece]) -> Done:
     """Predictions, in the order of the proteins."""
-    from protray.inference.many import Source, StoredMap, predict_part
     from protray.pipelines.language_model.stored_maps import Place
+    from protray.seq.fasta import Source, StoredMap, predict_part
 
     by_id = {piece.row["id"]: piece for piece in pieces}
 

@@ -1,159 +1,180 @@
-"""Turn a folder of alignments and labels into a prepared dataset, in parallel with Ray Data.
+"""Alignments and labels -> a prepared dataset.
 
-Two passes over parts of ``PART_ROWS`` proteins (``cluster/batch/parts.py``).  Written at the end:
+``OUT/proteins/*.parquet``  one row per usable protein, ``schemas.PROTEINS``, sorted by id
+``OUT/rejected.parquet``    one row per unusable one: id, file, line, reason
+``OUT/dataset.json``        settings, counts, digest; written last
 
-``proteins/*.parquet``   one row per usable protein, ``schemas.PROTEINS``
-``rejected.parquet``     one row per unusable one: id, file, line, reason
-``dataset.json``         settings, counts, digest; its presence says that the dataset is complete
-
-`OUT` has to lie where every node sees it; so do the inputs.
+Proteins are read in parallel.  Clusters and splits, which depend on all of them, are settled by the driver at the end.
 """
 
 import logging
 import os
+import shutil
+import socket
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import tyro
 
-from protray.cluster.batch.parts import (
-    Progress,
-    add_counts,
-    finish_parts,
-    parse_parts,
-    read_part,
-    split_sizes,
-    stored_summary,
-    write_part,
-)
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
-from protray.data import schemas
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.storage.identity import contents
 from protray.data.inputs import Item, files_in, find_items, make_row
+from protray.data.location import Location
 from protray.data.proteins import ProteinSettings, protein_schema
-from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters
+from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
 from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
-FOLDER = "proteins"  # of the finished parts
-PART_ROWS = 32  # proteins a task parses: 5 MB of rows at 300 residues, seconds of work
+if TYPE_CHECKING:
+    from protray.struct.dssp import Program
+
 COUNT_BINS = (0, 10, 30, 60, 1000)  # the paper's bins of homologs, and one more for the deep end
+TEXT = pa.string()
+LABEL = pa.struct([(name, TEXT) for name in ("id", "sequence", "ss3", "ss8", "file")] + [("line", pa.int64())])
+SOURCE = pa.struct(
+    [("id", TEXT), ("file", TEXT), ("bytes", pa.int64()), ("label", LABEL), ("structure", TEXT), ("chain", TEXT)]
+)
+ROW_S, BYTE_S, DSSP_S = 2e-3, 4e-8, 0.1  # of a core, about: any alignment, each byte of it, a structure to assign
+ACTOR_BYTES = 1 << 29  # Python, a deep alignment, and the rows of an item
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
-    """What to read, where to write, and the settings that the numbers depend on."""
+class Prepare(BatchSettings):
+    """What to read, and the settings that the numbers depend on; files are such as all nodes see."""
 
-    msas: Path  # folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz
-    out: Path  # folder of the dataset, or its s3:// or gs:// address
-    labels: Path | None = None  # 3-line file, structure file, or a folder of these; without: for prediction only
-    split_by: Path | None = None  # table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here
-    identity: float = 0.25  # of the clustering; not used with split_by
-    proteins: ProteinSettings = field(default_factory=ProteinSettings)
-    plan: bool = False  # print stages, resources, estimated rows/s and hours, and stop; nothing is written
+    msas: Location
+    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz"""
+    labels: Location | None = None
+    """3-line file, structure file, or a folder of these; without: for prediction only"""
+    split_by: Location | None = None
+    """Table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here"""
+    identity: float = 0.25
+    """Of the clustering; not used with --split-by"""
+    dssp: Literal["auto", "mkdssp", "pydssp"] = "auto"
+    """Program for labels from structures, on all nodes; auto: mkdssp (eight states) if here, else pydssp (three)"""
+    proteins: tyro.conf.OmitArgPrefixes[ProteinSettings] = ProteinSettings()
 
-
-@remote.kept(skip=FOLDER)
-def finished(config: PrepareConfig) -> dict | None:
-    """Return the summary of a complete dataset with the same settings and inputs; needs no Ray.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds a dataset, complete or not, of other settings or inputs: which, before and now.
-    """
-    return stored_summary(config.out, _settings(config))
+    @property
+    def summary(self) -> Location:
+        return self.out / "dataset.json"
 
 
-@remote.kept(skip=FOLDER)
-def prepare(config: PrepareConfig, progress: Progress | None = None) -> dict:
-    """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
+@dataclass(frozen=True)
+class Opened:
+    """What an actor holds."""
 
-    Parameters
-    ----------
-    config : PrepareConfig
-    progress : callable, optional
-        Called with (stage, parts done, parts in all).
+    run: Prepare
+    dssp: "Program"
 
-    Returns
-    -------
-    summary : dict
-        The content of ``dataset.json``, and ``cached``: whether it stood there before.
 
-    Raises
-    ------
-    ValueError
-        When the folder holds a dataset of other settings, or no protein is usable.
-    """
-    report = progress or (lambda stage, done, total: None)
-    before = finished(config)
-    if before:
-        return before
-    settings = _settings(config)
-    items, errors, given = items_of(config)
-    parsed = config.out / "parsed"
-    parsed.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / "settings.json", settings)
-    chunks = [[asdict(item) for item in items[start : start + PART_ROWS]] for start in range(0, len(items), PART_ROWS)]
-    parse_parts(parse_part, chunks, parsed, report, settings=config.proteins)
-    n_parts = len(chunks)
+def identity(run: Prepare) -> dict:
+    labels = label_files(run)
+    return {
+        "alignments": contents(map(Location, files_in(run.msas.path)), run.msas),
+        "labels": contents(labels, run.labels) if run.labels else None,
+        "split_by": contents([run.split_by]) if run.split_by else None,
+        "identity of clusters": None if run.split_by else run.identity,
+        "dssp": program_of(run) if any(map(_is_structure, labels)) else None,
+        **asdict(run.proteins),
+    }
 
-    rejected = pa.concat_tables(
-        [rejected_table(errors), *(read_part(parsed, part, "rejected") for part in range(n_parts))]
-    )
-    write_table(rejected, config.out / "rejected.parquet")
-    names = pa.concat_tables(
-        [schemas.PROTEINS.empty_table().select(["id", "sequence", "msa_count"])]
-        + [read_part(parsed, part, columns=["id", "sequence", "msa_count"]) for part in range(n_parts)]
-    )
-    reasons = group_reasons(rejected["reason"].to_pylist())
-    if not names.num_rows:
-        lines = reason_lines(reasons)
+
+def label_files(run: Prepare) -> list[Location]:
+    if run.labels is None:
+        return []
+    return [run.labels] if run.labels.is_file() else [Location(file) for file in files_in(run.labels.path)]
+
+
+def program_of(run: Prepare) -> "Program":
+    """The program for structures.  What ``auto`` means is decided once, by the driver, for all nodes and later runs."""
+    from protray.struct.dssp import program
+
+    if run.dssp != "auto":
+        return run.dssp
+    for record in (run.summary, run.work / "run.json"):
+        before = record.read_json() if record.is_file() else {}
+        if found := before.get("identity", before).get("dssp"):
+            return found
+    return program()
+
+
+def rows(run: Prepare) -> Iterator[Row | InputError]:
+    """Every alignment, with where its label comes from."""
+    given = read_clusters(run.split_by.path) if run.split_by else None
+    labels, ignore = run.labels.path if run.labels else None, (run.split_by.path,) if run.split_by else ()
+    items, errors = find_items(run.msas.path, labels, ignore)
+    yield from errors
+    for item in items:
+        if given is not None and item.id not in given:
+            reason = f"id {item.id!r} is not in the cluster table {run.split_by}"
+            yield InputError(item.msa_file, None, reason, item.id)
+            continue
+        row = asdict(item)
+        yield {"file": row.pop("msa_file"), "bytes": os.stat(item.msa_file).st_size} | row
+
+
+def cost(run: Prepare, row: Row) -> float:
+    return ROW_S + BYTE_S * row["bytes"] * (4 if row["file"].endswith(".gz") else 1) + DSSP_S * bool(row["structure"])
+
+
+def open_programs(run: Prepare, device: str) -> Opened:
+    """ValueError on a node without the program that the dataset is labelled with."""
+    dssp = program_of(run)
+    if dssp == "mkdssp" and not shutil.which(dssp):
         raise ValueError(
-            f"no usable protein among {len(rejected)} in {config.msas}; see {config.out / 'rejected.parquet'}{lines}"
+            f"node {socket.gethostname()} has no mkdssp, which labels this dataset: install it on all nodes, or use "
+            "--dssp pydssp"
         )
-    sequences = dict(zip(names["id"].to_pylist(), names["sequence"].to_pylist(), strict=True))
-    if given is None:
-        logger.info("clustering %d sequences at %.0f %% identity", len(sequences), 100 * config.identity)
-        clusters = cluster_by_identity(sequences, config.identity, cpus=os.cpu_count() or 1)
+    return Opened(run, dssp)
+
+
+def work(opened: Opened, pieces: list[Piece]) -> Done:
+    """A row for each alignment, or why it cannot be used."""
+    made, rejected = [], []
+    for piece in pieces:
+        row = piece.row
+        label = Labels(**row["label"]) if row["label"] else None
+        item = Item(row["id"], row["file"], label, row["structure"], row["chain"])
+        try:
+            found, labelled = make_row(item, opened.run.proteins, opened.dssp)
+        except InputError as error:
+            rejected.append(InputError(error.file, error.line, error.reason, item.id))
+            continue
+        made.append(found | {"number": piece.number, "start": 0, "labelled": labelled})
+    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), pa.field("labelled", pa.string())]
+    return Done(pa.Table.from_pylist(made, schema=pa.schema([*own, *schema(opened.run)])), rejected)
+
+
+def settle(run: Prepare, names: pa.Table) -> Settled:
+    """Clusters of related proteins, and the split of each."""
+    ids = names["id"].to_pylist()
+    if run.split_by:
+        given = read_clusters(run.split_by.path)
+        clusters = {id: given[id] for id in ids}
     else:
-        clusters = {id: given[id] for id in sequences}
-    splits = assign_splits(clusters, seed=config.proteins.seed)
+        logger.info("clustering %d sequences at %.0f %% identity", len(ids), 100 * run.identity)
+        sequences = dict(zip(ids, names["sequence"].to_pylist(), strict=True))
+        clusters = cluster_by_identity(sequences, run.identity, cpus=os.cpu_count() or 1)
+    splits = assign_splits(clusters, seed=run.proteins.seed)
     check_disjoint(clusters, splits)
-    columns = []
-    for part in range(n_parts):
-        ids = read_part(parsed, part, columns=["id"])["id"].to_pylist()
-        columns.append({"cluster": [clusters[id] for id in ids], "split": [splits[id] for id in ids]})
-    digest = finish_parts(columns, parsed, config.out / FOLDER, protein_schema(config.proteins), report)
+    columns = names.select(["number", "start"])
+    columns = columns.append_column("cluster", pa.array([clusters[id] for id in ids], pa.string()))
+    columns = columns.append_column("split", pa.array([splits[id] for id in ids], pa.string()))
     n_clusters = len(set(clusters.values()))
-    summary = {
-        "settings": settings,
-        "n_proteins": len(sequences),
-        "n_rejected": rejected.num_rows,
-        "reasons": reasons,
-        "labelled_by": dict(add_counts(parsed, n_parts)),
-        "splits": split_sizes(list(splits.values()), n_clusters),
+    facts = {
+        "settings": {"msas": run.msas, "labels": run.labels, "split_by": run.split_by, **identity(run)},
+        "n_proteins": len(ids),
+        "labelled_by": dict(Counter(names["labelled"].to_pylist())),
+        "splits": split_sizes(splits.values(), n_clusters),
         "n_clusters": n_clusters,
         "msa_count_histogram": count_histogram(names["msa_count"].to_pylist()),
-        "digest": digest,
-        "schema_version": schemas.VERSION,
     }
-    write_json(config.out / "dataset.json", summary)
-    remote.remove(parsed)
-    return summary | {"cached": False}
-
-
-def items_of(config: PrepareConfig) -> tuple[list[Item], list[InputError], dict[str, str] | None]:
-    """The proteins to prepare, those that cannot be, and the clusters that were given."""
-    given = read_clusters(config.split_by) if config.split_by else None
-    items, errors = find_items(config.msas, config.labels, ignore=(config.split_by,) if config.split_by else ())
-    if given is not None:
-        errors += [_no_cluster(item, config.split_by) for item in items if item.id not in given]
-        items = [item for item in items if item.id in given]
-    return items, errors, given
+    return Settled(columns, [], facts)
 
 
 def count_histogram(counts: list[int]) -> dict[str, int]:
@@ -166,39 +187,25 @@ def count_histogram(counts: list[int]) -> dict[str, int]:
     return histogram | {f">{COUNT_BINS[-1]}": sum(count > COUNT_BINS[-1] for count in counts)}
 
 
-def _settings(config: PrepareConfig) -> dict:
-    """Everything the dataset depends on, flat: options, paths, and the state of every input file."""
-    files = files_in(config.msas)
-    if config.labels:
-        files += [config.labels] if config.labels.is_file() else files_in(config.labels)
-    if config.split_by:
-        files.append(config.split_by)
-    paths = {name: getattr(config, name) for name in ("msas", "labels", "split_by")}
-    return {
-        **{name: str(path.resolve()) if path else None for name, path in paths.items()},
-        "identity": None if config.split_by else config.identity,
-        **asdict(config.proteins),
-        "input_files": len(files),
-        "input_state": state_of(files),
-    }
+def schema(run: Prepare) -> pa.Schema:
+    return protein_schema(run.proteins)
 
 
-def parse_part(piece: dict, folder: Path, settings: ProteinSettings) -> None:
-    """Ray task: parse the proteins of one part and write its rows and its rejects."""
-    rows, errors, labelled = [], [], Counter()
-    for fields in piece["items"]:
-        item = Item(**fields | {"label": Labels(**fields["label"]) if fields["label"] else None})
-        try:
-            row, how = make_row(item, settings)
-            rows.append(row)
-            labelled[how] += 1
-        except InputError as error:
-            errors.append(InputError(error.file, error.line, error.reason, item.id))
-        except Exception as error:  # a fault of ours or of the disk must not stop the other proteins
-            logger.exception("%s", item.msa_file)
-            errors.append(InputError(item.msa_file, None, f"unexpected {type(error).__name__}: {error}", item.id))
-    write_part(folder, piece["part"], rows, errors, protein_schema(settings), labelled)
+def shown(run: Prepare, summary: dict) -> dict[str, object]:
+    counts = {name: summary[name] for name in ("msa_count_histogram", "splits", "labelled_by")}
+    homologs, splits, labels = ("   ".join(f"{bin}: {n}" for bin, n in one.items()) for one in counts.values())
+    splits += f"   ({summary['n_clusters']} clusters)"
+    return {"homologs": homologs, "splits": splits, "labels": labels, "digest": summary["digest"][:12]}
 
 
-def _no_cluster(item: Item, table: Path | None) -> InputError:
-    return InputError(item.msa_file, None, f"id {item.id!r} is not in the cluster table {table}", item.id)
+def _is_structure(file: Location) -> bool:
+    from protray.struct.io import is_structure
+
+    return is_structure(file)
+
+
+JOB = BatchJob(
+    name="proteins", unit="proteins", table="proteins", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_programs, work=work, schema=schema, memory=lambda run: ACTOR_BYTES,
+    names=("id", "sequence", "msa_count", "labelled"), settle=settle, shown=shown,
+)  # fmt: skip

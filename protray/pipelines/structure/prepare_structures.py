@@ -1,183 +1,185 @@
-"""Turn structure files into a prepared dataset of chains, in parallel with Ray Data.
+"""Structure files -> a prepared dataset of protein chains.
 
-Two passes over parts of ``PART_FILES`` files (`batch.parts`); between them, once all chains are known, it is
-settled which of them stay, and in which cluster and split.  Written at the end:
+``OUT/structures/*.parquet``  one row per usable chain, ``schemas.STRUCTURES``
+``OUT/rejected.parquet``      one row per file or chain that is left out: id, file, line, reason
+``OUT/dataset.json``          settings, counts of every decision, digest; written last
 
-``structures/*.parquet``  one row per usable chain, ``schemas.STRUCTURES``
-``rejected.parquet``      one row per file or chain that is left out: id, file, line, reason
-``dataset.json``          settings, counts of every decision, digest
-
-`OUT` has to lie where every node sees it; so do the inputs.
+Files are read in parallel.  Which chains stay, and in which cluster and split, is settled by the driver at the end.
 """
 
 import logging
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import tyro
 
-from protray.cluster.batch.parts import (
-    Progress,
-    add_counts,
-    finish_parts,
-    parse_parts,
-    read_part,
-    split_sizes,
-    stored_summary,
-    write_part,
-)
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import group_reasons, reason_lines, rejected_table, state_of, write_json, write_table
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.storage.identity import contents
 from protray.data import schemas
-from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, relatives
-from protray.data.structure_files import Source, find_sources, input_files, read_source
-from protray.data.structure_rows import StructureSettings, structure_rows
+from protray.data.location import Location
+from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
+from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed, read_source
+from protray.data.structure_rows import LeftOutError, StructureSettings, structure_rows
 from protray.data.structure_splits import (
     ChainName,
+    Exclusion,
     Keep,
     clusters_of,
-    listed_chains,
     not_the_best,
-    read_names,
+    read_exclusion,
     repeated,
 )
 from protray.data.structures import FOLDER
-from protray.inference.many import codes_of, read_fasta
-from protray.plm.corpus import open_text
-from protray.seq.alphabet import decode
 from protray.seq.msa import InputError
 
-PART_FILES = 64  # files a task parses: a second or so of work, some MB of rows
 MAX_CLUSTERED = 10_000  # sequences; the time grows with their square, some minutes at this number
-NAMES = ["id", "entry", "entity", "sequence", "resolution", "source"]
+FILE_S, BYTE_S = 5e-3, 2.5e-7  # of a core, about: any file, and each byte of it
+PACKED = 4  # bytes of text for one of gzip
+ACTOR_BYTES = 1 << 29  # Python, a large structure, and the rows of an item
+TEXT = pa.string()
+SOURCE = pa.struct(
+    [("file", TEXT), ("path", TEXT), ("offset", pa.int64()), ("bytes", pa.int64()), ("content", pa.binary())]
+)
+NAMES = ("id", "entry", "entity", "sequence", "resolution", "source")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StructuresConfig:
-    """What to read, where to write, and which chains to keep."""
+class PrepareStructures(BatchSettings):
+    """What to read, and which chains to keep; files are such as all nodes see."""
 
-    structures: Path  # folder, tar archive or text list of mmCIF/PDB files, plain or .gz
-    out: Path  # folder of the dataset, or its s3:// or gs:// address
-    split_by: Path | None = None  # RCSB's cluster file, or a table of id<TAB>cluster; default: cluster here
-    identity: float = 0.25  # of the clustering; not used with split_by
-    exclude: tuple[Path, ...] = ()  # test sets: text lists of ids, or FASTA files, whose relatives are left out too
-    exclude_identity: float = 0.3  # over half of either sequence: what makes a relative of a FASTA record
-    keep: Keep = "all"  # all chains, the best resolved one of each distinct sequence, or that of each cluster
-    seed: int = 0  # of the splits
-    chains: StructureSettings = field(default_factory=StructureSettings)
-    plan: bool = False  # print stages, resources, estimated rows/s and hours, and stop; nothing is written
+    structures: Location
+    """Folder, tar archive or text list of mmCIF/PDB files, plain or .gz"""
+    split_by: Location | None = None
+    """RCSB's cluster file, or a table of id<TAB>cluster; default: cluster here"""
+    identity: float = 0.25
+    """Of the clustering; not used with --split-by"""
+    exclude: tuple[Location, ...] = ()
+    """Test sets: text lists of ids, or FASTA files, whose relatives are left out too"""
+    exclude_identity: float = 0.3
+    """Over half of either sequence: what makes a relative of a FASTA record"""
+    keep: Keep = "all"
+    """All chains, the best resolved one of each distinct sequence, or that of each cluster"""
+    seed: int = 0
+    """Of the splits"""
+    chains: tyro.conf.OmitArgPrefixes[StructureSettings] = StructureSettings()
 
-
-@remote.kept(skip=FOLDER)
-def finished(config: StructuresConfig) -> dict | None:
-    """Return the summary of a complete dataset with the same settings and inputs; needs no Ray.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds a dataset, complete or not, of other settings or inputs: which, before and now.
-    """
-    return stored_summary(config.out, _settings(config))
+    @property
+    def summary(self) -> Location:
+        return self.out / "dataset.json"
 
 
-@remote.kept(skip=FOLDER)
-def prepare_structures(config: StructuresConfig, progress: Progress | None = None) -> dict:
-    """Prepare the dataset, or return what stands in a complete one with the same settings and inputs.
-
-    Parameters
-    ----------
-    config : StructuresConfig
-    progress : callable, optional
-        Called with (stage, parts done, parts in all).
-
-    Returns
-    -------
-    summary : dict
-        The content of ``dataset.json``, and ``cached``: whether it stood there before.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds a dataset of other settings, a file of clusters or exclusions cannot be used, or no chain
-        is usable.
-    """
-    report = progress or (lambda stage, done, total: None)
-    config = replace(config, out=config.out.resolve())  # workers may have another working directory
-    settings = _settings(config)
-    before = stored_summary(config.out, settings)
-    if before:
-        return before
-    table = read_clusters(config.split_by) if config.split_by else None
-    exclusions = [read_exclusions(path) for path in config.exclude]
-    parsed = config.out / "parsed"
-    parsed.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / "settings.json", settings)
-    sources, errors = find_sources(config.structures, parsed)
-    remote.push(parsed)  # an archive that was unpacked
-    chunks = [[asdict(source) for source in sources[k : k + PART_FILES]] for k in range(0, len(sources), PART_FILES)]
-    parse_parts(parse_part, chunks, parsed, report, settings=config.chains)
-
-    chains, lengths = _read_names(parsed, len(chunks))
-    settled = _settle(chains, table, exclusions, config)
-    errors += [InputError(chains[n].source, None, why, chains[n].id) for n, why in sorted(settled.left_out.items())]
-    rejected = pa.concat_tables(
-        [rejected_table(errors), *(read_part(parsed, p, "rejected") for p in range(len(chunks)))]
-    )
-    write_table(rejected, config.out / "rejected.parquet")
-    reasons = group_reasons(rejected["reason"].to_pylist())
-    if not settled.splits:
-        lines = reason_lines(reasons)
-        raise ValueError(
-            f"no usable chain in {config.structures}, {rejected.num_rows} files or chains are left out; "
-            f"see {config.out / 'rejected.parquet'}{lines}"
-        )
-    columns, start = [], 0
-    for length in lengths:
-        rows = range(start, start + length)
-        columns.append({"cluster": list(map(settled.clusters.get, rows)), "split": list(map(settled.splits.get, rows))})
-        start += length
-    digest = finish_parts(columns, parsed, config.out / FOLDER, schemas.STRUCTURES, report)
-    n_clusters = len({settled.clusters[number] for number in settled.splits})
-    summary = {
-        "settings": settings,
-        "n_files": len(sources),
-        "n_chains": len(settled.splits),
-        "n_residues": sum(len(chains[number].sequence) for number in settled.splits),
-        "n_rejected": rejected.num_rows,
-        "reasons": reasons,
-        "decisions": dict(add_counts(parsed, len(chunks)) + settled.counts),
-        "splits": split_sizes(list(settled.splits.values()), n_clusters),
-        "n_clusters": n_clusters,
-        "digest": digest,
-        "schema_version": schemas.VERSION,
+def identity(run: PrepareStructures) -> dict:
+    for path in run.exclude:
+        read_exclusion(path.path)  # an error now, and not after hours
+    files = map(Location, input_files(run.structures.path))
+    return {
+        "structures": contents(files, run.structures),
+        "split_by": contents([run.split_by]) if run.split_by else None,
+        "identity of clusters": None if run.split_by else run.identity,
+        "exclude": [contents([path]) for path in run.exclude],
+        "exclude_identity": run.exclude_identity if run.exclude else None,
+        "keep": run.keep,
+        "seed": run.seed,
+        **asdict(run.chains),
     }
-    write_json(config.out / "dataset.json", summary)
-    remote.remove(parsed)
-    return summary | {"cached": False}
 
 
-@dataclass(frozen=True)
-class _Settled:
-    """By number of the chain: cluster and split, or why it is left out; and how often which decision was taken."""
+def rows(run: PrepareStructures) -> Iterator[Row | InputError]:
+    """Every file; for a plan, of a packed archive, those of its beginning."""
+    sources, errors = find_sources(run.structures.path, None if run.plan else run.work)
+    yield from errors
+    for source in sources:
+        size = os.stat(source.path).st_size if source.size is None else source.size
+        yield {
+            "file": source.name,
+            "path": source.path,
+            "offset": source.offset,
+            "bytes": size,
+            "content": source.content,
+        }
 
-    clusters: dict[int, str]
-    splits: dict[int, str]
-    left_out: dict[int, str]
-    counts: Counter[str]
+
+def cost(run: PrepareStructures, row: Row) -> float:
+    return FILE_S + BYTE_S * row["bytes"] * (PACKED if row["file"].endswith(".gz") else 1)
 
 
-def _settle(
-    chains: list[ChainName], table: dict[str, str] | None, exclusions: list["_Exclusions"], config: StructuresConfig
-) -> _Settled:
+def amount(run: PrepareStructures) -> Amount:
+    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
+    packed = run.plan and is_packed(run.structures.path)
+    share = beginning(run.structures.path)[1] if packed else 1.0
+    return Amount(
+        len(costs) / share, sum(costs) / share, share == 1, "unpacking the archive is left out" if packed else ""
+    )
+
+
+def work(run: PrepareStructures, pieces: list[Piece]) -> Done:
+    """A row for each usable chain.  A file is unusable if it has none, unless settings have left them all out."""
+    made: list[dict] = []
+    done = Done(pa.table({}))
+    for piece in pieces:
+        row = piece.row
+        done.counts["files"] += 1
+        try:
+            found, refused, decisions = structure_rows(read_row(row), row["file"], run.chains)
+        except InputError as error:
+            done.rejected.append(error)
+            continue
+        made += [chain | {"number": piece.number, "start": start} for start, chain in enumerate(found)]
+        broken = [error for error in refused if not isinstance(error, LeftOutError)]
+        unusable = [] if found else broken[:1]  # a file counts once
+        done.rejected += unusable
+        done.left_out += [error for error in refused if error not in unusable]
+        done.counts += decisions
+    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
+    done.rows = pa.Table.from_pylist(made, schema=pa.schema([*own, *schemas.STRUCTURES]))
+    return done
+
+
+def read_row(row: Row) -> bytes:
+    """The decompressed content of a file."""
+    size = None if row["offset"] is None else row["bytes"]
+    return read_source(Source(row["file"], row["path"], row["offset"], size, row["content"]))
+
+
+def settle(run: PrepareStructures, names: pa.Table) -> Settled:
     """Leave out repeated ids, excluded proteins and lesser copies; give the rest clusters and splits."""
-    left_out, counts, staying = {}, Counter(), dict(enumerate(chains))
+    chains = [ChainName(**row) for row in names.select(NAMES).to_pylist()]
+    table = read_clusters(run.split_by.path) if run.split_by else None
+    exclusions = [read_exclusion(path.path) for path in run.exclude]
+    clusters, left_out, decisions = choose(run, chains, table, exclusions)
+    by_id = {chains[n].id: cluster for n, cluster in clusters.items()}
+    split_of = assign_splits(by_id, seed=run.seed)
+    check_disjoint(by_id, split_of)
+    columns = names.select(["number", "start"]).take(pa.array(list(clusters), pa.int64()))
+    columns = columns.append_column("cluster", pa.array(list(clusters.values()), pa.string()))
+    splits = [split_of[chains[n].id] for n in clusters]
+    n_clusters = len(set(clusters.values()))
+    facts = {
+        "settings": {"structures": run.structures, "split_by": run.split_by, "exclude": list(run.exclude)},
+        "n_chains": len(clusters),
+        "n_residues": sum(len(chains[n].sequence) for n in clusters),
+        "decisions": dict(decisions),
+        "splits": split_sizes(splits, n_clusters),
+        "n_clusters": n_clusters,
+    }
+    errors = [InputError(chains[n].source, None, why, chains[n].id) for n, why in sorted(left_out.items())]
+    return Settled(columns.append_column("split", pa.array(splits, pa.string())), errors, facts)
+
+
+def choose(
+    run: PrepareStructures, chains: list[ChainName], table: dict[str, str] | None, exclusions: list[Exclusion]
+) -> tuple[dict[int, str], dict[int, str], Counter[str]]:
+    """By number of the chain: its cluster if it stays, why it is left out if not; and how often what was decided."""
+    cpus = os.cpu_count() or 1
+    left_out, decisions, staying = {}, Counter[str](), dict(enumerate(chains))
 
     def leave_out(decision: str, reasons: dict[int, str]) -> None:
-        counts[decision] += len(reasons)
+        decisions[decision] += len(reasons)
         left_out.update(reasons)
         for number in reasons:
             del staying[number]
@@ -185,116 +187,50 @@ def _settle(
     leave_out("repeated_ids", repeated(chains))
     for exclusion in exclusions:
         leave_out("excluded_by_id", exclusion.named(staying))
-        leave_out("excluded_by_identity", exclusion.related(staying, config.exclude_identity))
-    if config.keep == "sequence":
+        leave_out("excluded_by_identity", exclusion.related(staying, run.exclude_identity, cpus))
+    if run.keep == "sequence":
         better = not_the_best(staying, lambda number: chains[number].sequence)
         leave_out("copies", {n: f"has the sequence of {id!r}, which is kept" for n, id in better.items()})
-    if table is not None:
-        clusters, missing = clusters_of(staying, table, config.split_by or Path())
+    if table is not None and run.split_by:
+        clusters, missing = clusters_of(staying, table, run.split_by.path)
         leave_out("without_a_cluster", missing)
     else:
         sequences = {chain.id: chain.sequence for chain in staying.values()}
         distinct = len(set(sequences.values()))
-        logger.info("clustering %d distinct sequences at %.0f %% identity", distinct, 100 * config.identity)
+        logger.info("clustering %d distinct sequences at %.0f %% identity", distinct, 100 * run.identity)
         if distinct > MAX_CLUSTERED:
             logger.warning("all against all takes long; --split-by takes clusters of RCSB or MMseqs2, which are fast")
-        by_id = cluster_by_identity(sequences, config.identity, cpus=os.cpu_count() or 1)
+        by_id = cluster_by_identity(sequences, run.identity, cpus=cpus)
         clusters = {number: by_id[chain.id] for number, chain in staying.items()}
-    if config.keep == "cluster":
+    if run.keep == "cluster":
         better = not_the_best(staying, clusters.__getitem__)
         leave_out("copies", {n: f"is in the cluster of {id!r}, which is kept" for n, id in better.items()})
-    by_id = {chain.id: clusters[number] for number, chain in staying.items()}
-    split_of = assign_splits(by_id, seed=config.seed)
-    check_disjoint(by_id, split_of)
-    return _Settled(clusters, {number: split_of[chain.id] for number, chain in staying.items()}, left_out, +counts)
+    return {number: clusters[number] for number in staying}, left_out, +decisions
 
 
-@dataclass(frozen=True)
-class _Exclusions:
-    """A file of proteins to leave out: ids, or sequences with their relatives."""
-
-    path: Path
-    names: list[str]
-    sequences: dict[str, str]
-
-    def named(self, chains: dict[int, ChainName]) -> dict[int, str]:
-        found = listed_chains(chains, self.names)
-        unused = set(self.names) - set(found.values())
-        if unused:
-            logger.warning(
-                "%d of %d ids of %s are of no chain here, such as %s",
-                len(unused), len(set(self.names)), self.path, min(unused),
-            )  # fmt: skip
-        return {number: f"excluded: {name!r} is in {self.path}" for number, name in found.items()}
-
-    def related(self, chains: dict[int, ChainName], identity: float) -> dict[int, str]:
-        sequences = {chain.id: chain.sequence for chain in chains.values()}
-        found = relatives(sequences, self.sequences, identity, cpus=os.cpu_count() or 1)
-        return {
-            number: f"excluded: a relative of {found[chain.id]!r} in {self.path}"
-            for number, chain in chains.items()
-            if chain.id in found
-        }
-
-
-def read_exclusions(path: Path) -> _Exclusions:
-    """Read ids or, where the text begins with '>', sequences; all of it, or ValueError: a lost one would be a leak."""
-    with open_text(path) as file:
-        fasta = file.read(1) == ">"
-    if not fasta:
-        return _Exclusions(path, read_names(path), {})
-    records, errors = read_fasta(path)
-    if errors:
-        raise errors[0]
-    sequences = {}
-    for record in records:
-        try:
-            sequences[record.id] = decode(codes_of(record.sequence or ""))
-        except ValueError as error:
-            raise InputError(path, record.line, str(error), record.id) from None
-    return _Exclusions(path, [], sequences)
-
-
-def _settings(config: StructuresConfig) -> dict:
-    """Everything the dataset depends on, flat: options, paths, and the state of every input file."""
-    files = input_files(config.structures)
-    files += [path for path in (config.split_by, *config.exclude) if path]
+def conclude(run: PrepareStructures, files: list[Location], summary: dict) -> dict:
+    """Decisions on chains of files, and on all of them together."""
+    decisions = Counter(summary["counts"])
+    n_files = decisions.pop("files", 0)
     return {
-        "structures": str(config.structures.resolve()),
-        "split_by": str(config.split_by.resolve()) if config.split_by else None,
-        "identity": None if config.split_by else config.identity,
-        "exclude": [str(path.resolve()) for path in config.exclude],
-        "exclude_identity": config.exclude_identity if config.exclude else None,
-        "keep": config.keep,
-        "seed": config.seed,
-        **asdict(config.chains),
-        "input_files": len(files),
-        "input_state": state_of(file.resolve() for file in files),
+        "settings": summary["settings"] | summary["identity"],
+        "n_files": n_files,
+        "decisions": dict(decisions + Counter(summary["decisions"])),
     }
 
 
-def parse_part(piece: dict, folder: Path, settings: StructureSettings) -> None:
-    """Ray task: parse the files of one part and write its rows and its rejects."""
-    rows, errors, counts = [], [], Counter()
-    for fields in piece["items"]:
-        source = Source(**fields | {"path": str(remote.pull(Path(fields["path"])))})
-        try:
-            more, refused, decisions = structure_rows(read_source(source), source.name, settings)
-        except InputError as error:
-            errors.append(error)
-        except OSError as error:
-            errors.append(InputError(source.name, None, f"cannot be read: {error.strerror or error}"))
-        except Exception as error:  # a fault of ours must not stop the other files
-            logger.exception("%s", source.name)
-            errors.append(InputError(source.name, None, f"unexpected {type(error).__name__}: {error}"))
-        else:
-            rows += more
-            errors += refused
-            counts += decisions
-    write_part(folder, piece["part"], rows, errors, schemas.STRUCTURES, counts)
+def shown(run: PrepareStructures, summary: dict) -> dict[str, object]:
+    splits, decisions = ("   ".join(f"{k}: {n}" for k, n in summary[name].items()) for name in ("splits", "decisions"))
+    return {
+        "chains": f"{summary['n_chains']} ({summary['n_residues']} residues), from {summary['n_files']} files",
+        "splits": f"{splits}   ({summary['n_clusters']} clusters)",
+        "decisions": decisions,
+        "digest": summary["digest"][:12],
+    }
 
 
-def _read_names(folder: Path, n_parts: int) -> tuple[list[ChainName], list[int]]:
-    """Names of all parsed chains, and how many each part has."""
-    tables = [read_part(folder, part, columns=NAMES) for part in range(n_parts)]
-    return [ChainName(**row) for table in tables for row in table.to_pylist()], [table.num_rows for table in tables]
+JOB = BatchJob(
+    name="structures", unit="files", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=lambda run, device: run, work=work, schema=lambda run: schemas.STRUCTURES, memory=lambda run: ACTOR_BYTES,
+    names=NAMES, settle=settle, amount=amount, conclude=conclude, shown=shown,
+)  # fmt: skip

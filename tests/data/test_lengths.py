@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from protray.cluster.health import lengths as module
+from protray.data import lengths as module
 from protray.data.lengths import Lengths, read_lengths
 
 # sorted by length, as UniRef's files are: 4,000 proteins of 400 down to 1 residue

@@ -1,0 +1,148 @@
+"""FASTA files in every form: plain, packed, damaged, or no FASTA at all."""
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+
+import numpy as np
+import pytest
+
+from protray.seq import fasta as module
+from protray.seq.alphabet import decode
+from protray.seq.fasta import Source, codes_of, fasta_files, read_fasta, read_sequences, stream_fasta
+
+FASTA = b">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nAC1E\n>e\nAC\n"
+TEXT = b">one first protein\nACD\nEF\n>two\r\nmkt w*\r\n>three\nAC"
+PACKERS = {".fasta": bytes, ".fasta.gz": gzip.compress, ".fa.xz": lzma.compress, ".fa.bz2": bz2.compress}
+
+
+def test_folders_are_searched(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.faa", "sub/a.fasta", "notes.txt", "c.fasta.zip"):
+        (tmp_path / name).write_bytes(FASTA)
+    assert [path.name for path in fasta_files([tmp_path])] == ["b.faa", "a.fasta"]
+
+
+def test_no_file_is_an_error_that_names_it(tmp_path) -> None:
+    with pytest.raises(ValueError, match="gone.fasta: no such file or folder"):
+        fasta_files([tmp_path / "gone.fasta"])
+    with pytest.raises(ValueError, match="no FASTA file"):
+        fasta_files([tmp_path])
+
+
+def test_ids_are_the_first_words(tmp_path) -> None:
+    (tmp_path / "x.fasta").write_bytes(FASTA)
+    assert [name for name, _ in read_sequences([tmp_path])] == ["a", "b", "c", "d", "e"]
+
+
+def test_a_byte_order_mark_hides_no_record(tmp_path) -> None:
+    (tmp_path / "x.fasta").write_bytes(b"\xef\xbb\xbf>a\r\nACDE\r\n>b c\r\nFG\r\nHI\r\n")
+    assert list(read_sequences([tmp_path])) == [("a", "ACDE"), ("b", "FGHI")]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
+def test_a_file_that_is_cut_off_is_an_error(tmp_path, suffix, pack) -> None:
+    whole = pack(b"".join(b">%d\n%s\n" % (k, b"ACDEFGHIKL" * 10) for k in range(2000)))
+    (tmp_path / f"x.fa.{suffix}").write_bytes(whole[:-20])
+    damage = r"(:\d+)?: the file is damaged (behind this|in its first) record"
+    with pytest.raises(ValueError, match=f"x.fa.{suffix}{damage}"):
+        list(read_sequences([tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("p.fasta", bytes), ("p.fasta.gz", gzip.compress), ("p.fa.xz", lzma.compress), ("p.fa.bz2", bz2.compress)],
+)
+def test_fasta_plain_and_packed(tmp_path, name, pack) -> None:
+    path = tmp_path / name
+    path.write_bytes(pack(TEXT))
+    found, errors = read_fasta(path)
+    assert errors == []
+    assert found == [
+        Source("one", str(path), 1, "ACDEF"),
+        Source("two", str(path), 4, "mktw*"),
+        Source("three", str(path), 6, "AC"),
+    ]
+
+
+def test_records_that_cannot_be_told_apart(tmp_path) -> None:
+    path = tmp_path / "p.fasta"
+    path.write_bytes(b"\xef\xbb\xbf>a\nAC\n>\nAC\n> \nAC\n>b\nWW\n>a again\nWY\n>caf\xe9\nAC\n")
+    found, errors = read_fasta(path)
+    assert [(source.id, source.sequence) for source in found] == [("a", "AC"), ("b", "WW")]
+    assert [(error.id, error.line) for error in errors] == [(None, 3), (None, 5), ("a", 9), ("caf\ufffd", 11)]
+    assert [error.reason[:24] for error in errors[:2]] == ["a record without an id b"] * 2
+    assert errors[2].reason == "id 'a' is also that of the record on line 1, which is kept"
+    assert "not ASCII" in errors[3].reason
+
+
+def test_what_is_no_fasta_is_said_once(tmp_path) -> None:
+    (tmp_path / "p.fasta").write_bytes(b"\x7fELF\0\0\n\0\0")
+    found, errors = read_fasta(tmp_path / "p.fasta")
+    assert found == []
+    assert [error.line for error in errors] == [1]
+    assert "text in front of the first '>'" in errors[0].reason
+    (tmp_path / "empty.fasta").write_bytes(b"")
+    assert read_fasta(tmp_path / "empty.fasta") == ([], [])
+
+
+def test_a_truncated_file_gives_what_stands_before_the_cut(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    records = [f">p{number}\n{decode(rng.integers(0, 20, 500, dtype=np.uint8))}\n" for number in range(200)]
+    path = tmp_path / "p.fasta.gz"
+    path.write_bytes(gzip.compress("".join(records).encode())[:-20_000])
+    found, errors = read_fasta(path)
+    assert 0 < len(found) < 200
+    assert [f">{source.id}\n{source.sequence}\n" for source in found] == records[: len(found)]
+    assert len(errors) == 1
+    assert errors[0].line == found[-1].line
+    assert "damaged behind this record, all that follows is lost" in errors[0].reason
+
+
+def test_no_file_and_a_folder(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.fasta: no such file"):
+        read_fasta(tmp_path / "nowhere.fasta")
+    with pytest.raises(ValueError, match="is a folder; give it to --msas"):
+        read_fasta(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_an_error_of_the_disk_is_no_fault_of_the_file(tmp_path, monkeypatch, suffix) -> None:
+    """The reader gives the first 100 bytes, then what a failing disk gives: an error with a number."""
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(PACKERS[suffix](b"".join(b">%d\nACDEFGHIKL\n" % k for k in range(2000))))
+
+    class Failing(io.RawIOBase):
+        def __init__(self) -> None:
+            self.left = 100
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer) -> int:  # noqa: ANN001
+            if not self.left:
+                raise OSError(errno.EIO, "Input/output error")
+            self.left, size = 0, min(self.left, len(buffer))
+            buffer[:size] = path.read_bytes()[:size]
+            return size
+
+    opener = module.OPENERS.get(path.suffix)
+    reader = opener(Failing(), "rb") if opener else Failing()
+    monkeypatch.setattr(module, "open_text", lambda path: io.TextIOWrapper(io.BufferedReader(reader), "ascii"))
+    with pytest.raises(OSError, match="Input/output error"):
+        list(stream_fasta(path))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason"),
+    [("", "no residue"), ("*", "no residue"), ("AC-D", "'-' at position 3 .*alignment"), ("AC1", "'1' at position 3")],
+)
+def test_what_is_no_residue_is_named(sequence, reason) -> None:
+    with pytest.raises(ValueError, match=reason):
+        codes_of(sequence)
+
+
+def test_lower_case_a_stop_codon_and_letters_of_several_residues() -> None:
+    assert decode(codes_of("mkBJOUXZw*")) == "MKXXXXXXW"
