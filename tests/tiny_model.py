@@ -31,12 +31,13 @@ def save_tiny_model(folder: Path, lm: Path) -> Path:
     from protray.losses.distil import DistilWeights
     from protray.models.enhance_net import EnhanceConfig, EnhanceNet
     from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+    from protray.plm.reading import Reading
     from protray.training.secondary.export import ModelCard, save_model
     from protray.training.secondary.steps import Distil
 
     card = ModelCard(
         lm=str(lm),
-        bf16=False,
+        reading=Reading(),
         features=FeatureConfig(),
         classifier=ClassifierConfig(embedding=4, hidden=8, layers=1, extra=20 + LM_CHANNELS),
         teacher=ClassifierConfig(embedding=4, hidden=8, layers=1),

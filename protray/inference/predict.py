@@ -13,7 +13,6 @@ import torch
 from protray.data.collate import Example, Totals, collate
 from protray.models.ss_classifier import three_states
 from protray.plm.masked import LanguageModel, hidden_rows, load, probability_map
-from protray.plm.reading import Reading
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.pseudo_msa import pseudo_pssm
 from protray.seq.pssm import count_residues, pssm
@@ -88,7 +87,7 @@ class Predictor:
         config, codes_L = self.card.features, query.msa_NL[0]
         prob_LA = query.prob_LA
         if prob_LA is None:
-            prob_LA = probability_map(self._lm, codes_L, Reading("bfloat16" if self.card.bf16 else "float32"))
+            prob_LA = probability_map(self._lm, codes_L, self.card.reading)
         key = (config.seed, query.id)
         return pseudo_pssm(prob_LA, codes_L, key, config.drawing, config.background, config.pseudocount)
 
@@ -96,7 +95,7 @@ class Predictor:
         if query.hidden_LC is not None:
             return query.hidden_LC
         # as stored in training: rounded to half precision
-        return hidden_rows(self._lm, query.msa_NL[0]).astype(np.float16).astype(np.float32)
+        return hidden_rows(self._lm, query.msa_NL[0], self.card.reading).astype(np.float16).astype(np.float32)
 
     @property
     def _lm(self) -> LanguageModel:

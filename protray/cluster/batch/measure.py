@@ -33,7 +33,7 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     ValueError
         As the job itself does.
     """
-    from protray.cluster.batch.driver import checked, finished, pool
+    from protray.cluster.batch.driver import checked, finished
 
     checked(job, run)
     if finished(run):
@@ -41,17 +41,23 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     amount = job.amount(run) if job.amount else amount_of(job, run)
     if not amount.rows:
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
-    done = _share_done(run)
     with Trials(run.out) as trials:
-        plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
-        stage = plan[job.name]
-        rate = _rate(trials, job, run, plan) if done < 1 else None
-        line = Line(
-            name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact,
-            stage=stage,
-            seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
-        )  # fmt: skip
+        line = line_of(job, run, amount, trials)
         return trials.estimate([line], LEAVES_OUT + (f"; {amount.note}" if amount.note else ""))
+
+
+def line_of(job: BatchJob, run: Any, amount: Amount, trials: Trials) -> Line:
+    """The line of a job's plan, for a job that is one stage of another, too."""
+    from protray.cluster.batch.driver import pool
+
+    done = _share_done(run)
+    plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
+    stage = plan[job.name]
+    rate = _rate(trials, job, run, plan) if done < 1 else None
+    return Line(
+        name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact, stage=stage,
+        seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
+    )  # fmt: skip
 
 
 def amount_of(job: BatchJob, run: Any) -> Amount:

@@ -12,6 +12,7 @@ from protray.data.features import FeatureConfig
 from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.plm.reading import Reading
 from protray.training.secondary.steps import Distil
 
 FORMAT = 1
@@ -22,7 +23,7 @@ class ModelCard:
     """What is needed beside the weights to predict."""
 
     lm: str  # Hugging Face name or folder of the language model; "shipped" is the one in the package
-    bf16: bool
+    reading: Reading  # of the maps that it was trained on
     features: FeatureConfig
     classifier: ClassifierConfig  # of F_s
     teacher: ClassifierConfig  # of F_t
@@ -51,7 +52,7 @@ def load_model(folder: Path) -> tuple[ModelCard, Distil]:
     enhance = stored["enhance"] | {"kernels": tuple(stored["enhance"]["kernels"])}
     card = ModelCard(
         lm=stored["lm"],
-        bf16=stored["bf16"],
+        reading=_reading(stored),
         features=FeatureConfig(**stored["features"]),
         classifier=ClassifierConfig(**stored["classifier"]),
         teacher=ClassifierConfig(**stored["teacher"]),
@@ -61,3 +62,10 @@ def load_model(folder: Path) -> tuple[ModelCard, Distil]:
     for name in ("enhancer", "student", "teacher"):
         getattr(step, name).load_state_dict(load_file(folder / f"{name}.safetensors"))
     return card, step.eval()
+
+
+def _reading(stored: dict) -> Reading:
+    """How maps are read for this model; older ones knew their precision alone, and exact passes."""
+    if "reading" in stored:
+        return Reading(**stored["reading"])
+    return Reading("bfloat16" if stored["bf16"] else "float32")

@@ -7,6 +7,7 @@ from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.collate import Totals, collate
 from protray.data.features import Features
+from protray.plm.reading import Reading
 from protray.training.secondary.export import ModelCard, load_model, save_model
 from protray.training.secondary.stages import build
 
@@ -18,7 +19,7 @@ def saved(folder) -> tuple:  # noqa: ANN001
     step = build(STAGES["protray"], {"teacher": build(STAGES["teacher"], {}).state_dict()})
     networks = STAGES["protray"].networks
     card = ModelCard(
-        lm="shipped", bf16=False, features=FEATURES, classifier=networks.classifier,
+        lm="shipped", reading=Reading(), features=FEATURES, classifier=networks.classifier,
         teacher=STAGES["teacher"].networks.classifier, enhance=networks.enhance,
     )  # fmt: skip
     save_model(folder, card, step.state_dict())
@@ -33,6 +34,14 @@ def test_model_comes_back_with_the_same_predictions(tmp_path) -> None:
     batch = collate([Features(tiny_proteins(), FEATURES).example(0)], Totals())
     assert torch.equal(found.logits(batch), step.logits(batch))
     assert not found.training
+
+
+def test_a_model_of_before_had_exact_maps_of_one_precision(tmp_path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("reading") == {"precision": "float32", "passes": "exact", "window": None, "overlap": None}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"bf16": True}))
+    assert load_model(tmp_path)[0].reading == Reading("bfloat16")
 
 
 def test_files(tmp_path) -> None:
