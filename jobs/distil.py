@@ -2,36 +2,17 @@
 
     python jobs/distil.py                                    # the bundled sample, on this machine
     python jobs/distil.py --data DATASET --out runs/mine     # your proteins, prepared with jobs/prepare.py
+    python jobs/distil.py --data DATASET --maps MAPS         # with the maps of jobs/prob_maps.py
     ray job submit --working-dir . -- python jobs/distil.py --data DATASET --workers 4 --out /shared/runs/mine
 
-The same command again continues where it was stopped, and costs nothing once it has finished.
+The same command again continues where it was stopped, and costs nothing once it has finished.  Other settings in the
+same --out keep the maps and trainings that they share with those before; tables and report are made anew.
 """
 
 import sys
 
-
-def main() -> int:
-    import tyro
-
-    from protray.pipelines.secondary.distil_run import DistilRun
-
-    run = tyro.cli(DistilRun, description=__doc__)
-
-    from protray.cluster.runtime.job import run_job
-    from protray.cluster.runtime.start import prepare_environment, setup_logging
-
-    setup_logging()
-    prepare_environment()
-    if run.plan:
-        from protray.cluster.health.plan_table import print_estimate
-        from protray.pipelines.secondary.distil_plan import stages
-
-        return run_job(lambda: print_estimate(run.out, stages(run)), run.out)
-    from protray.pipelines.secondary.distil import distil
-    from protray.pipelines.secondary.distil_summary import print_summary
-
-    return run_job(lambda: print_summary(run, distil(run)), run.out, alone=True)
-
+from protray.cluster.train.command import training_command
+from protray.pipelines.secondary.distil import JOB, DistilRun
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(training_command(JOB, DistilRun, __doc__))

@@ -39,7 +39,7 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     ValueError
         As the job itself does.
     """
-    from protray.cluster.batch.driver import checked, finished, is_stale, pool
+    from protray.cluster.batch.driver import checked, finished, is_stale
 
     identity = checked(job, run)
     if finished(job, run, identity):
@@ -47,17 +47,22 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     amount = job.amount(run) if job.amount else amount_of(job, run)
     if not amount.rows:
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
-    done = 0.0 if is_stale(run, identity) else _share_done(run)
     with Trials(run.work) as trials:
-        plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
-        stage = plan[job.name]
-        rate = _rate(trials, job, run, plan) if done < 1 else None
-        line = Line(
-            name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact,
-            stage=stage,
-            seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
-        )  # fmt: skip
+        line = line_of(job, run, amount, trials, 0.0 if is_stale(run, identity) else share_done(run))
         return trials.estimate([line], LEAVES_OUT + (f"; {amount.note}" if amount.note else ""))
+
+
+def line_of(job: BatchJob, run: Any, amount: Amount, trials: Trials, done: float) -> Line:
+    """The line of a job's plan, of which the share `done` is there; also for a job that is a part of another."""
+    from protray.cluster.batch.driver import pool
+
+    plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
+    stage = plan[job.name]
+    rate = _rate(trials, job, run, plan) if done < 1 else None
+    return Line(
+        name=job.name, unit=job.unit, rows=amount.rows, done=done * amount.rows, about=not amount.exact, stage=stage,
+        seconds=seconds_for(amount.cost * (1 - done), rate, stage.workers),
+    )  # fmt: skip
 
 
 def amount_of(job: BatchJob, run: Any) -> Amount:
@@ -66,7 +71,7 @@ def amount_of(job: BatchJob, run: Any) -> Amount:
     return Amount(len(costs), sum(costs))
 
 
-def _share_done(run: Any) -> float:
+def share_done(run: Any) -> float:
     """Of the work that is cut into items already."""
     if not (run.work / "input.json").is_file():
         return 0.0

@@ -61,6 +61,13 @@ def claim(out: Location, settings: dict) -> None:
         (out / "run.json").write_json(settings)
 
 
+def check_same_job(out: Location, settings: dict) -> None:
+    """ValueError if the folder holds something else than results of such a job, whatever its settings were."""
+    before = _settings_of(out)
+    if before is not None and (foreign := sorted(before.keys() ^ settings.keys())):
+        raise ValueError(f"{out} belongs to another job ({foreign[0]!r} is no setting of both); choose another --out")
+
+
 def belongs(out: Location, settings: dict) -> bool:
     """Whether the folder belongs to these settings already; False if it is new.
 
@@ -69,14 +76,22 @@ def belongs(out: Location, settings: dict) -> bool:
     ValueError
         If it belongs to other settings, which are named with both values, or holds files of something else.
     """
-    record = out / "run.json"
-    if not record.is_file():
-        if out.is_file() or (out.is_dir() and out.files()):
-            raise ValueError(f"{out} exists and is no folder of such a job (it has no run.json); choose another --out")
+    before = _settings_of(out)
+    if before is None:
         return False
-    if changed := difference(record.read_json(), settings):
+    if changed := difference(before, settings):
         raise ValueError(f"{out} was made differently: {changed}. Choose another --out, or remove it")
     return True
+
+
+def _settings_of(out: Location) -> dict | None:
+    """What the folder belongs to; None if it is new, ValueError if it holds files of something else."""
+    record = out / "run.json"
+    if record.is_file():
+        return record.read_json()
+    if out.is_file() or (out.is_dir() and out.files()):
+        raise ValueError(f"{out} exists and is no folder of such a job (it has no run.json); choose another --out")
+    return None
 
 
 def difference(before: dict, now: dict) -> str:

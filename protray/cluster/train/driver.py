@@ -7,13 +7,14 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from protray.cluster.health.doctor import check_shared
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, describe, make_plan, trainer
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
-from protray.cluster.storage.identity import belongs, claim, digest
+from protray.cluster.storage.identity import belongs, check_same_job, claim, difference, digest
 from protray.cluster.tracking import run_info
 from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.train.job import Context, Stage, TrainingJob
@@ -35,6 +36,7 @@ def run_training(job: TrainingJob, run: Any) -> dict:
         Tracker.catch_up(run.mlflow, f"protray-{job.name}", run.out)
         return facts
     if job.reuses:
+        run.metrics.remove()  # of other settings
         (run.out / "run.json").write_json(identity)
     else:
         claim(run.out, identity)
@@ -49,8 +51,11 @@ def run_training(job: TrainingJob, run: Any) -> dict:
         ) as (tracker, run_id):  # fmt: skip
             context = Context(plan, tracker, run_id)
             inputs = job.prepare(run, context)
+            context = replace(context, runs=start_runs(job, job.stages(run, inputs), context))
             state = train_stages(job, run, inputs, context)
             facts = job.finish(run, inputs, state, context) | {"asked": identity, "mlflow_ui": tracker.ui()}
+            for own in context.runs.values():
+                tracker.finish(own)
         run.metrics.write_json(run_info.finite(facts))
         (run.out / "cache" / training_name(job, job.stages(run, inputs))).remove()  # checkpoints of what is finished
         return facts
@@ -62,15 +67,14 @@ def checked(job: TrainingJob, run: Any) -> dict:
     """The settings that the folder keeps; ValueError for unusable ones, or a folder of others."""
     run.check()
     identity = job.identity(run)
-    if not job.reuses:
-        belongs(run.out, identity)
+    (check_same_job if job.reuses else belongs)(run.out, identity)
     return identity
 
 
 def finished(job: TrainingJob, run: Any, identity: dict) -> dict | None:
     """What a finished run wrote; None if there is something to do."""
     facts = run.metrics.read_json() if run.metrics.is_file() else None
-    return facts if facts and facts["asked"] == identity else None
+    return facts if facts and not difference(facts["asked"], identity) else None
 
 
 def resources(job: TrainingJob, run: Any, cluster: Cluster) -> Plan:
@@ -84,27 +88,32 @@ def training_name(job: TrainingJob, stages: Sequence[Stage]) -> str:
     return f"{job.name.replace(' ', '-')}-{digest([stage.key for stage in stages])}"
 
 
+def start_runs(job: TrainingJob, stages: Sequence[Stage], context: Context) -> dict[str, str]:
+    """Start the run in MLflow of every stage, or go on with it; a stage named as its job has the job's."""
+    return {
+        stage.name: context.tracker.start_run(
+            key=stage.key, name=stage.name, parent=context.run_id, params=stage.params, tags={"stage": stage.name}
+        )
+        for stage in stages
+        if stage.name != job.name
+    }
+
+
 def train_stages(job: TrainingJob, run: Any, inputs: Any, context: Context) -> dict:
-    """Train the stages that are missing in one group of workers; each has its run in MLflow.
+    """Train the stages that are missing in one group of workers; each point of a curve goes to the run of its stage.
 
     Returns the last state; an empty one where nothing was left to train.
     """
     from protray.cluster.train.fit import Workers, train
 
     stages = job.stages(run, inputs)
-    tracker, runs = context.tracker, {"": context.run_id}
-    if len(stages) > 1:
-        for stage in stages:
-            runs[stage.name] = tracker.start_run(
-                key=stage.key, name=stage.name, parent=context.run_id, params=stage.params, tags={"stage": stage.name}
-            )
     state: dict = {}
     if any(stage.done < stage.of for stage in stages):
         with _Bars(job, len(stages) == 1) as show:
 
             def on_report(metrics: dict) -> None:
                 show(metrics)
-                track_point(tracker, runs[metrics.get("stage", "")], metrics)
+                track_point(context.tracker, context.runs.get(metrics.get("stage", ""), context.run_id), metrics)
 
             state = train(
                 job.loop, job.settings(run, inputs), name=training_name(job, stages), storage=run.out / "cache",
@@ -114,10 +123,13 @@ def train_stages(job: TrainingJob, run: Any, inputs: Any, context: Context) -> d
 
 
 def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:
-    """Log a point of a training's curve, if it is one; steps that are there stay as they are."""
+    """Log a point of a training's curve, if it is one; steps that are there stay as they are.
+
+    MLflow's step is the epoch, where the point has one.
+    """
     values = {name: value for name, value in metrics.items() if "/" in name}
     if values:
-        tracker.log(run_id, values, step=metrics["step"])
+        tracker.log(run_id, values, step=metrics.get("epoch", metrics["step"]))
 
 
 class _Bars:

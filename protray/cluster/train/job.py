@@ -54,7 +54,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Stage:
-    """A training inside a job; its reports have ``stage`` (if the job has several), ``step`` and ``of``."""
+    """A training inside a job; its reports have ``step`` and ``of``, and ``stage`` unless it is named as its job."""
 
     name: str
     key: str  # of all that its result depends on: the name of its run in MLflow
@@ -73,6 +73,7 @@ class Context:
     plan: "Plan"
     tracker: "Tracker"
     run_id: str
+    runs: Mapping[str, str] = field(default_factory=dict)  # of the stages that have their own, by name
 
 
 @dataclass(frozen=True, kw_only=True)

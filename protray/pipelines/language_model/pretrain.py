@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from protray.cluster.storage.identity import content_digest, digest
+from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
 from protray.plm.pretraining import MaskedLmConfig
@@ -19,6 +19,7 @@ from protray.plm.pretraining import MaskedLmConfig
 if TYPE_CHECKING:
     import numpy as np
 
+    from protray.pipelines.language_model.corpus import CorpusSettings
     from protray.plm.corpus import Corpus
     from protray.training.world import World
 
@@ -86,13 +87,18 @@ def identity(run: PretrainRun) -> dict:
 
 def corpus_digest(run: PretrainRun) -> str:
     """Of all that the encoded corpus and the validation set depend on: the content of every file."""
-    from protray.seq.fasta import fasta_files
+    from protray.pipelines.language_model.corpus import identity as identity_of_corpus
 
-    folders = [[place.path for place in places] for places in (run.fasta, run.held_out) if places]
-    groups = [[Location(file) for file in fasta_files(paths)] for paths in folders]
-    groups += [[place] for place in (run.clusters, run.exclude) if place]
-    share = (run.held_out_share, run.lm.seed) if run.clusters else None  # which clusters are held out
-    return digest([[content_digest(files) for files in groups], run.min_length, share])
+    return digest(identity_of_corpus(corpus_settings(run)))
+
+
+def corpus_settings(run: PretrainRun) -> "CorpusSettings":
+    from protray.pipelines.language_model.corpus import CorpusSettings
+
+    return CorpusSettings(
+        fasta=run.fasta, held_out=run.held_out, clusters=run.clusters, held_out_share=run.held_out_share,
+        seed=run.lm.seed, exclude=run.exclude, min_length=run.min_length, out=run.out / "cache",
+    )  # fmt: skip
 
 
 def read_held_out(place: Location, min_length: int) -> "Corpus":
@@ -105,7 +111,8 @@ def prepare(run: PretrainRun, context: Context) -> Inputs:
     """Encode the corpus, where that is not done."""
     from protray.pipelines.language_model.corpus import encode_corpus
 
-    return Inputs(*encode_corpus(run, run.out / "cache" / f"corpus-{corpus_digest(run)}"))
+    summary, folder = encode_corpus(corpus_settings(run))
+    return Inputs(folder, summary)
 
 
 def stages(run: PretrainRun, inputs: Inputs | None) -> list[Stage]:

@@ -1,280 +1,232 @@
-"""PSSM-Distil end to end: dataset, probability maps, trainings, tables and report, each kept and never done twice.
+"""PSSM-Distil end to end: probability maps, one training after another, tables, model, predictions and report.
 
-What is kept lies in ``out/cache``: the dataset and the maps as Arrow files, and a folder for every finished training,
-named by the hash of all that its result depends on.
+``OUT/model``                the networks for jobs/predict.py
+``OUT/predictions.parquet``  of the test split: ``schemas.PREDICTIONS``
+``OUT/report.html``          tables, figures, curves;  ``OUT/tables.md``  Tables 2 and 3
+``OUT/metrics.json``         all numbers
+``OUT/cache``                maps, and a folder of every finished training, named by the hash of all that it depends on:
+                             other settings in the same --out compute what they change, and no more
 """
 
-import json
-import logging
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
-
-from protray.cluster.batch.shards import SHARD_PROTEINS, Manifest
-from protray.cluster.health.doctor import check_shared
-from protray.cluster.runtime import resources as plan
-from protray.cluster.runtime.progress import Progress
-from protray.cluster.runtime.start import Cluster, setup_worker_logging, start_ray, stop_ray
-from protray.cluster.storage import remote
-from protray.cluster.storage.files import write_json, write_table
-from protray.cluster.tracking import run_info
-from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.train.trainer import Report, Workers, train
-from protray.data import schemas
-from protray.data.arrow import map_arrow, write_arrow
-from protray.data.dataset import Proteins, joined, parquet_files, read_table
-from protray.data.lengths import read_lengths
-from protray.data.sample import SAMPLE, sample_table
-from protray.inference.many import Source
-from protray.pipelines.language_model import maps
-from protray.pipelines.language_model.map_units import ACTOR_TOKENS, MapConfig
-from protray.pipelines.secondary.distil_run import (
+from protray.cluster.storage.identity import dataset_digest, digest
+from protray.cluster.train.job import Context, Report, Stage, TrainingJob
+from protray.data.location import Location
+from protray.pipelines.language_model import prob_maps
+from protray.pipelines.language_model.made_with import MadeWith
+from protray.pipelines.secondary.distil_inputs import (
     DistilRun,
-    check_elastic,
-    check_same_settings,
-    data_digest,
-    digest,
-    stored_metrics,
+    Inputs,
+    folder_of,
+    is_prepared,
+    maps_of,
+    maps_run,
+    prepare_inputs,
+    read_inputs,
 )
-from protray.plm.masked import has_bf16
-from protray.plm.reading import Reading
-from protray.plm.shipped import absolute, check_present, fingerprint
-from protray.training.secondary.session import is_finished, run_stages, stage_keys
-from protray.training.secondary.stages import Stage, check_splits
-from protray.training.world import World
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from protray.cluster.health.estimate import Line, Trials
+    from protray.training.secondary.stages import Stage as Training
+    from protray.training.world import World
 
-PREPARED = "proteins.arrow", "maps.arrow"
+ENDLESS = 10**6  # epochs of a training that is timed
 
 
-@remote.kept("data")
-def distil(run: DistilRun) -> dict:
-    """Run whatever is missing in ``run.out`` and return the content of ``metrics.json``."""
-    check_elastic(run.workers, run.min_workers)
-    check_present(run.lm)
-    inputs = {"data": data_digest(run.data), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    check_same_settings(run)
-    metrics = stored_metrics(run, inputs)
-    if metrics:
-        if set(run.ablate) <= set(metrics["ablations"]):
-            log.info("everything is cached in %s; nothing to compute", run.out)
-            Tracker.catch_up(run.mlflow, run.experiment, run.out)
-            return metrics
-        run = replace(run, ablate=tuple(dict.fromkeys([*metrics["ablations"], *run.ablate])))  # keep earlier ones
-    cluster = start_ray()
-    try:
-        check_shared(cluster, run.out)
-        job_plan = make_plan(run, cluster)
-        log.info("%s", plan.describe(job_plan))
-        with tracked(run, inputs) as (tracker, parent):
-            cache = (run.out / "cache").resolve()
-            proteins = prepare_inputs(run, job_plan, cache / digest(inputs))
-            channels = len(proteins.lm_hidden(0)[0]) if run.features.lm_hidden else 0
-            stages = run.stages(channels)
-            keys = stage_keys(stages, digest(inputs))
-            folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in stages}
-            train_all(run, job_plan, stages, folders, cache / digest(inputs), tracker, parent)
-            from protray.pipelines.secondary.distil_results import write_results  # draws: matplotlib is slow to import
-
-            return write_results(run, inputs, stages, folders, proteins, tracker, parent)
-    finally:
-        stop_ray(cluster)
+def identity(run: DistilRun) -> dict:
+    made = maps_of(run)
+    return {
+        "digest of the data": made.proteins,
+        "fingerprint of the language model": made.fingerprint,
+        **asdict(made.reading),
+        "float16": made.float16,
+        "model": run.model,
+        "train_on": run.train_on,
+        "lm_features": run.lm_features,
+        "background": run.background,
+        "drawing": run.drawing,
+        "weights": asdict(run.weights),
+        "epochs": run.networks.fit.epochs,
+        "seed": run.seed,
+        "ablate": run.ablate,
+    }
 
 
-def make_plan(run: DistilRun, cluster: Cluster) -> plan.Plan:
-    """Share the cluster out: first an actor pool for the maps, then the trainers."""
-    trainers = plan.trainer("train", run.workers, run.gpus_per_worker, cluster.nodes, run.min_workers)
-    lengths = read_lengths(parquet_files(run.data / "proteins") if run.data else [SAMPLE])
-    most = int(MapConfig(lm=run.lm).total(lengths) / ACTOR_TOKENS)
-    return plan.make_plan([plan.actor_pool("maps", cluster.nodes, most), trainers], cluster.nodes)
+def prepare(run: DistilRun, context: Context) -> Inputs:
+    return prepare_inputs(run)
 
 
-def prepare_inputs(run: DistilRun, job_plan: plan.Plan, folder: Path) -> Proteins:
-    """Dataset and maps as Arrow files in `folder`, aligned row by row; computes what is not there."""
-    if not prepared(folder):
-        table = _dataset(run)
-        check_splits(Proteins(table))
-        manifest = _compute_maps(run, job_plan, table, folder / "maps")
-        table = _without(table, manifest, run.out)
-        write_json(folder / "left_out.json", {name: manifest.summary()[name] for name in ("n_rejected", "reasons")})
-        computed = read_table(remote.pull(folder / "maps" / "maps"), schemas.MAPS)
-        for content, name in zip((table, computed), PREPARED, strict=True):
-            write_arrow(content, folder / name)
-        remote.push(folder)
-    proteins = read_prepared(folder)
-    check_splits(proteins)  # again: the language model may have left some out
-    return proteins
+def trainings_of(run: DistilRun) -> "list[Training]":
+    """All trainings of a run, each after the one whose network it takes."""
+    from protray.training.secondary.stages import plan_stages
+
+    channels = hidden_width(run) if run.hidden else 0
+    return plan_stages(run.networks, run.weights, run.train_on, channels, run.ablate)
 
 
-def prepared(folder: Path) -> bool:
-    """Whether dataset and maps are in `folder`."""
-    return all((folder / name).is_file() for name in PREPARED)
+def hidden_width(run: DistilRun) -> int:
+    """Channels of the language model's hidden state."""
+    if run.maps is not None:
+        from protray.data.dataset import parquet_files
+        from protray.data.parquet import read_batches
+
+        columns = ["sequence", "lm_hidden"]
+        row = next(read_batches(parquet_files(run.maps / "maps")[0], columns, 1)).to_pylist()[0]
+        return len(row["lm_hidden"]) // len(row["sequence"])
+    from transformers import AutoConfig
+
+    from protray.plm.shipped import resolve
+
+    return int(AutoConfig.from_pretrained(resolve(run.lm), trust_remote_code=False).hidden_size)
 
 
-def read_prepared(folder: Path) -> Proteins:
-    """Dataset and maps, mapped into memory, on any node."""
-    return joined(*(map_arrow(remote.pull(folder / name)) for name in PREPARED))
+def folders_of(run: DistilRun, trainings: "Sequence[Training]", made: MadeWith) -> dict[str, Location]:
+    """Where each training is kept when it is finished."""
+    from protray.training.secondary.session import stage_keys
 
-
-def _dataset(run: DistilRun) -> pa.Table:
-    if run.data:
-        return read_table(run.data / "proteins", schemas.PROTEINS)
-    log.info("no --data: using the bundled sample of real PDB chains")
-    sample = ray.remote(sample_table).remote()  # in a worker, whose linear algebra keeps to one thread
-    return ray.get(sample).sort_by("id").combine_chunks()
-
-
-def _compute_maps(run: DistilRun, job_plan: plan.Plan, table: pa.Table, out: Path) -> Manifest:
-    """Compute what is missing of the maps in `out`, a folder as jobs/prob_maps.py leaves it."""
-    reading = Reading("bfloat16" if has_bf16() else "float32")
-    config = MapConfig(lm=absolute(run.lm), reading=reading, hidden=run.features.lm_hidden)
-    manifest = Manifest.open(out, {"language model": fingerprint(run.lm), "hidden": config.hidden})
-    if manifest.shards is None:
-        rows = zip(table["id"].to_pylist(), table["sequence"].to_pylist(), strict=True)
-        manifest.stage((Source(name, "", None, sequence) for name, sequence in rows), SHARD_PROTEINS, config.tokens)
-    if not manifest.complete:
-        with Progress("probability maps") as progress:
-            maps.compute_maps(manifest, config, job_plan["maps"], job_plan.threads("maps"), progress)
-    return manifest
-
-
-def _without(table: pa.Table, manifest: Manifest, out: Path) -> pa.Table:
-    """Leave proteins out that have no map, and say so."""
-    rejected = pq.read_table(manifest.out / "rejected.parquet")
-    if not rejected.num_rows:
-        return table
-    write_table(rejected, out / "rejected.parquet")
-    reasons = ", ".join(f"{count} x {reason}" for reason, count in manifest.summary()["reasons"].items())
-    if rejected.num_rows == table.num_rows:
-        raise ValueError(f"the language model can read none of the {table.num_rows} proteins: {reasons}")
-    log.warning(
-        "%d of %d proteins have no map and are left out: %s; see %s",
-        rejected.num_rows,
-        table.num_rows,
-        reasons,
-        out / "rejected.parquet",
-    )
-    names = set(rejected["id"].to_pylist())
-    return table.filter(pa.array([name not in names for name in table["id"].to_pylist()]))
-
-
-def train_all(
-    run: DistilRun,
-    job_plan: plan.Plan,
-    stages: list[Stage],
-    folders: dict[str, Path],
-    inputs: Path,
-    tracker: Tracker,
-    parent: str,
-) -> None:
-    """Train the stages that are not finished, in one group of workers; log every epoch to the stage's own run."""
-    for stage in stages:
-        if is_finished(folders[stage.name]):
-            log.info("%s: cached", stage.name)
-    runs = {stage.name: start_stage_run(tracker, stage, folders[stage.name], parent) for stage in stages}
-
-    def log_epoch(letter: dict) -> None:
-        if "epoch" in letter:
-            values = {name: value for name, value in letter.items() if "/" in name}
-            tracker.log(runs[letter["stage"]], values, step=letter["epoch"])
-
-    if not all(is_finished(folder) for folder in folders.values()):
-        settings = {"stages": stages, "folders": folders, "inputs": inputs.resolve(), "features": run.features}
-        planned = job_plan["train"]
-        workers = Workers.of(planned, job_plan.threads("train"))
-        name = "train-" + digest([folders[stage.name].name for stage in stages])
-        with StageBars() as bars:
-
-            def on_report(letter: dict) -> None:
-                bars(letter)
-                log_epoch(letter)
-
-            train(_loop, settings, name=name, storage=run.out / "cache", workers=workers, on_report=on_report)
-            for folder in folders.values():
-                remote.pull(folder)
-        remote.remove(run.out / "cache" / name)  # checkpoints of finished trainings
-    for stage in stages:  # what a dead driver may have missed; steps that are there stay as they are
-        for epoch in json.loads((folders[stage.name] / "stage.json").read_text())["history"]:
-            log_epoch({"stage": stage.name} | epoch)
-        tracker.finish(runs[stage.name])
-
-
-def _loop(settings: dict, report: Report, resume: dict | None, world: World) -> None:
-    setup_worker_logging()
-    proteins = read_prepared(settings["inputs"])
-    folders = {name: remote.pull(folder, exact=True) for name, folder in settings["folders"].items()}
-    world.sum([0.0])  # a barrier: nobody writes a stage while another worker still looks which are finished
-    for stage in settings["stages"]:
-        run_stages([stage], folders, proteins, settings["features"], report, resume, world)
-        publish(folders[stage.name], world)
-
-
-def publish(folder: Path, world: World) -> None:
-    """Give a finished stage to the workers of other nodes, where they share a bucket; each has its own predictions."""
-    if remote.uri_of(folder) is None:
-        return
-    finished = folder / "stage.json"
-    for file in folder.glob("*"):
-        if file != finished:
-            remote.push(file)
-    world.sum([0.0])  # a barrier: what says "finished" comes last
-    if world.rank == 0:
-        remote.push(finished)
-    world.sum([0.0])
-    remote.pull(folder)
-
-
-class StageBars:
-    """One progress bar after another, as reports of the stages arrive."""
-
-    def __init__(self) -> None:
-        self.stage: str | None = None
-        self.bar: Progress | None = None
-
-    def __call__(self, letter: dict) -> None:
-        if letter["stage"] != self.stage:
-            self.__exit__()
-            self.stage, self.bar = letter["stage"], Progress(letter["stage"])
-            self.bar.__enter__()
-        assert self.bar is not None
-        if "epoch" in letter:
-            score = letter.get("validation/q3")
-            self.bar(letter["epoch"], letter["epochs"], f"validation Q3 {score:.3f}" if score else "")
-        else:
-            self.bar(letter["done"], letter["of"])
-
-    def __enter__(self) -> "StageBars":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar:
-            self.bar.__exit__(error[0] if error else None)  # type: ignore[arg-type]
-            self.bar = None
-
-
-def start_stage_run(tracker: Tracker, stage: Stage, folder: Path, parent: str) -> str:
-    params = asdict(stage)
-    return tracker.start_run(key=folder.name, name=stage.name, parent=parent, params=params, tags={"stage": stage.name})
-
-
-def tracked(run: DistilRun, inputs: dict) -> AbstractContextManager[tuple[Tracker, str]]:
-    """MLflow with the parent run of all trainings."""
-    return Tracker.job(
-        run.mlflow,
-        run.experiment,
-        run.out,
-        key="distil-" + digest(run.fixed()),
-        name=f"distil {run.model}",
-        params=run.fixed(),
-        tags=run_info.common_tags(run.seed, inputs["data"], run.workers),
-    )
+    keys = stage_keys(list(trainings), digest([made.key, asdict(run.features)]))
+    return {one.name: run.out / "cache" / f"{slug(one.name)}-{keys[one.name]}" for one in trainings}
 
 
 def slug(name: str) -> str:
-    """A stage's name as part of a file name."""
+    """A training's name as part of a file name."""
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+
+
+def stages(run: DistilRun, inputs: Inputs | None) -> list[Stage]:
+    return stages_of(run, trainings_of(run), inputs)
+
+
+def stages_of(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | None) -> list[Stage]:
+    """What the driver knows of some trainings."""
+    from protray.data.collate import order
+    from protray.pipelines.secondary.distil_few import counted
+    from protray.training.secondary.session import is_finished
+    from protray.training.secondary.stages import check_splits, training_rows
+
+    proteins = inputs.proteins if inputs else counted(run.data)
+    check_splits(proteins)
+    folders = folders_of(run, trainings, inputs.made if inputs else maps_of(run))
+    mean = proteins.lengths[training_rows(proteins, "all")].mean()
+    found = []
+    for one, folder in zip(trainings, folders.values(), strict=True):
+        lengths, fit = proteins.lengths[training_rows(proteins, one.train_on)], one.networks.fit
+        steps = fit.epochs * len(order(lengths, fit.per_batch, fit.seed, 0))
+        unit = f"steps of {fit.per_batch} proteins, {fit.epochs} epochs of {len(lengths)}"
+        found.append(
+            Stage(
+                one.name, folder.name, steps, unit,
+                done=steps if is_finished(folder) else 0, alike=digest(asdict(_alike(one))),
+                cost=float(lengths.mean() / mean), params=asdict(one),
+            )
+        )  # fmt: skip
+    return found
+
+
+def settings(run: DistilRun, inputs: Inputs) -> dict:
+    return settings_of(run, trainings_of(run), inputs)
+
+
+def settings_of(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs) -> dict:
+    folders = folders_of(run, trainings, inputs.made)
+    return {"stages": list(trainings), "folders": folders, "inputs": inputs.folder, "features": run.features}
+
+
+def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    """Train what is not finished; `known` has weights of trainings that have no folder."""
+    from protray.training.secondary.session import run_stages
+
+    inputs = settings["inputs"]
+    proteins = read_inputs(inputs) if isinstance(inputs, Location) else inputs
+    run_stages(
+        settings["stages"], settings["folders"], proteins, settings["features"], report, resume, world,
+        settings.get("known"),
+    )  # fmt: skip
+
+
+def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, context: Context) -> None:
+    """Train some of a run's trainings, where they are not finished, each in a run of its own in MLflow."""
+    from protray.cluster.train.driver import start_runs, train_stages
+
+    job = replace(
+        JOB,
+        stages=lambda run, inputs: stages_of(run, trainings, inputs),
+        settings=lambda run, inputs: settings_of(run, trainings, inputs),
+    )
+    context = replace(context, runs=start_runs(job, job.stages(run, inputs), context))
+    train_stages(job, run, inputs, context)
+    log_histories(folders_of(run, trainings, inputs.made), context)
+    for own in context.runs.values():
+        context.tracker.finish(own)
+
+
+def log_histories(folders: dict[str, Location], context: Context) -> None:
+    """Log what MLflow may have missed when a driver died; steps that are there stay as they are."""
+    from protray.cluster.train.driver import track_point
+    from protray.training.secondary.session import read_history
+
+    for name, folder in folders.items():
+        for point in read_history(folder):
+            track_point(context.tracker, context.runs[name], point)
+
+
+def finish(run: DistilRun, inputs: Inputs, state: dict, context: Context) -> dict:
+    from protray.pipelines.secondary.distil_results import write_results  # draws: matplotlib is slow to import
+
+    trainings = trainings_of(run)
+    folders = folders_of(run, trainings, inputs.made)
+    log_histories(folders, context)
+    return write_results(run, inputs, trainings, folders, context)
+
+
+def show(run: DistilRun, facts: dict) -> None:
+    from protray.pipelines.secondary.distil_results import print_summary
+
+    print_summary(run, facts)
+
+
+def note(metrics: dict) -> str:
+    score = metrics.get("validation/q3")
+    return "" if score is None else f"validation Q3 {score:.3f}"
+
+
+def before(run: DistilRun, trials: "Trials") -> "list[Line]":
+    """The maps, in a plan."""
+    from protray.cluster.batch.measure import line_of, share_done
+
+    made = maps_of(run)
+    if run.maps is not None or is_prepared(folder_of(run, made)):
+        return []
+    of_maps = maps_run(run, made)
+    return [line_of(prob_maps.JOB, of_maps, prob_maps.amount(of_maps), trials, share_done(of_maps))]
+
+
+def trial(run: DistilRun, stage: Stage) -> dict:
+    """A training without end on few proteins, with made-up maps, and beside a teacher that has learnt nothing."""
+    from protray.pipelines.secondary.distil_few import few_proteins
+    from protray.training.secondary.stages import build
+
+    trainings = {one.name: one for one in trainings_of(run)}
+    one = trainings[stage.name]
+    known = {one.after: build(trainings[one.after], {}).state_dict()} if one.after else {}
+    endless = replace(one.networks, fit=replace(one.networks.fit, epochs=ENDLESS))
+    return {
+        "stages": [replace(one, networks=endless, train_on="all")], "folders": {one.name: run.out / "cache" / "none"},
+        "inputs": few_proteins(run.data, one.networks.fit.per_batch, hidden_width(run) if run.hidden else 0),
+        "features": run.features, "known": known,
+    }  # fmt: skip
+
+
+def _alike(one: "Training") -> "Training":
+    """The same for trainings whose steps take equally long for each residue."""
+    return replace(one, name="", train_on="all", after=one.after and "")
+
+
+JOB = TrainingJob(
+    name="distil", seed=lambda run: run.seed, digest=lambda run: dataset_digest(run.data), identity=identity,
+    prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["fit"]["history"][-1]["step"], before=before, reuses=True,
+)  # fmt: skip

@@ -1,10 +1,10 @@
 """The end of a distillation run: model folder, predictions, metrics, report, and the same in MLflow."""
 
 import json
-import logging
 import os
 import platform
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,45 +12,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
-from protray.cluster.storage.files import write_json
 from protray.cluster.tracking import run_info
-from protray.cluster.tracking.tracker import Tracker
+from protray.cluster.train.job import Context
 from protray.data import schemas
 from protray.data.dataset import Proteins
+from protray.data.location import Location
 from protray.evaluation.distil import OURS, Evaluation, evaluate, three_of
-from protray.evaluation.tables import to_markdown
+from protray.evaluation.tables import to_markdown, to_rich
 from protray.inference.predict import Predictor, Query
-from protray.pipelines.secondary.distil_run import DistilRun, digest
-from protray.plm.masked import has_bf16
-from protray.plm.reading import Reading
-from protray.plm.shipped import absolute
+from protray.pipelines.language_model.made_with import MadeWith
+from protray.pipelines.secondary.distil_inputs import DistilRun, Inputs
 from protray.plots.secondary.curves import curves_figure
-from protray.plots.secondary.distil_report import write_distil_report
+from protray.plots.secondary.distil_report import headline, write_distil_report
 from protray.plots.secondary.logo import LogoRow, logo_figure
 from protray.seq.downsample import LOW_QUALITY, Prior, downsample
 from protray.seq.keyed import generator
 from protray.seq.pssm import background, count_residues, pssm
 from protray.seq.secondary import STATES
 from protray.training.secondary.export import ModelCard, save_model
-from protray.training.secondary.session import read_probabilities
+from protray.training.secondary.session import read_history, read_probabilities
 from protray.training.secondary.stages import Stage
 
-log = logging.getLogger(__name__)
-
 N_LOGOS = 2  # proteins shown in the report
+TABLE_WIDTH = 110
 
 
 def write_results(
-    run: DistilRun,
-    inputs: dict,
-    stages: list[Stage],
-    folders: dict[str, Path],
-    proteins: Proteins,
-    tracker: Tracker,
-    parent: str,
+    run: DistilRun, inputs: Inputs, stages: Sequence[Stage], folders: Mapping[str, Location], context: Context
 ) -> dict:
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
-    by_name = {stage.name: stage for stage in stages}
+    proteins = inputs.proteins
     outputs = {
         stage.name: read_probabilities(folders[stage.name], stage.networks.classifier.states)
         for stage in stages
@@ -59,25 +50,24 @@ def write_results(
     probabilities = {name: prob for name, (prob, _) in outputs.items()}
     test, validation = (evaluate(proteins, split, probabilities) for split in ("test", "validation"))
 
-    save_results_model(run, by_name[OURS], folders[OURS])
-    write_predictions(run.out / "predictions.parquet", proteins, *outputs[OURS])
-    metrics = {
-        "table": test.table,
-        "bins": test.bins,
-        "gains": test.gains,
-        "validation_table": validation.table,
-        "ablations": list(run.ablate),
-        "inputs": inputs,
-        "left_out": left_out(run, inputs),
-        "facts": facts(run, inputs, proteins, parent),
-        "mlflow_ui": tracker.ui(),
-    }
-    report(run, stages, folders, proteins, outputs[OURS], test, metrics["facts"])
+    ours = next(stage for stage in stages if stage.name == OURS)
+    save_model_of(run, inputs.made, ours, folders[OURS], run.out / "model")
+    with (run.out / "predictions.parquet").writing() as partial:
+        write_predictions(partial, proteins, *outputs[OURS])
+    histories = {stage.name: read_history(folders[stage.name]) for stage in stages}
+    found = facts(run, inputs, histories, context)
+    with (run.out / "report.html").writing() as partial:
+        write_distil_report(
+            partial, test.table, test.bins, test.gains, test.bin_gains, logos=logos(run, proteins),
+            curves=curves_figure({name: curve(history) for name, history in histories.items()}), facts=found,
+            confusion_SS=test.confusion_SS,
+        )  # fmt: skip
     (run.out / "tables.md").write_text(markdown(test))
-    write_json(run.out / "cache" / "metrics.json", metrics)
-    track(run, test, tracker, parent)
-    os.replace(run.out / "cache" / "metrics.json", run.out / "metrics.json")  # last: it says that the run is complete
-    return metrics
+    track(run, test, context)
+    return {
+        "table": test.table, "bins": test.bins, "gains": test.gains, "validation_table": validation.table,
+        "ablations": list(run.ablate), "left_out": inputs.left_out, "facts": found,
+    }  # fmt: skip
 
 
 def markdown(test: Evaluation) -> str:
@@ -86,17 +76,15 @@ def markdown(test: Evaluation) -> str:
     return to_markdown([*test.table, *deep]) + "\n" + to_markdown(test.gains, "gain")
 
 
-def save_results_model(run: DistilRun, stage: Stage, folder: Path) -> None:
+def save_model_of(run: DistilRun, made: MadeWith, stage: Stage, folder: Location, out: Location) -> None:
+    """Write the model folder `out` from the folder of a finished training."""
     classifier = stage.networks.classifier
     card = ModelCard(
-        lm=absolute(run.lm),
-        reading=Reading("bfloat16" if has_bf16() else "float32"),
-        features=run.features,
-        classifier=classifier,
-        teacher=replace(classifier, extra=0),
-        enhance=stage.networks.enhance,
-    )
-    save_model(run.out / "model", card, load_file(folder / "model.safetensors"))
+        lm=made.lm, reading=made.reading, features=run.features, classifier=classifier,
+        teacher=replace(classifier, extra=0), enhance=stage.networks.enhance,
+    )  # fmt: skip
+    with out.writing() as partial:
+        save_model(partial, card, load_file((folder / "model.safetensors").fetch()))
 
 
 def write_predictions(path: Path, proteins: Proteins, prob: dict, enhanced: dict) -> None:
@@ -122,55 +110,40 @@ def letters(prob_L3: np.ndarray) -> str:
     return "".join(STATES[state] for state in prob_L3.argmax(axis=1))
 
 
-def left_out(run: DistilRun, inputs: dict) -> dict:
-    """How many proteins the language model gave no map, and why."""
-    path = run.out / "cache" / digest(inputs) / "left_out.json"
-    return json.loads(path.read_text()) if path.is_file() else {"n_rejected": 0, "reasons": {}}
-
-
-def facts(run: DistilRun, inputs: dict, proteins: Proteins, parent: str) -> dict[str, str]:
+def facts(run: DistilRun, inputs: Inputs, histories: Mapping[str, list[dict]], context: Context) -> dict[str, str]:
     """Where the numbers come from, for the report and for ``metrics.json``."""
+    proteins, made = inputs.proteins, inputs.made
     splits = {split: len(proteins.of_split(split)) for split in ("train", "validation", "test")}
     deep = {split: int(proteins.deep[proteins.of_split(split)].sum()) for split in splits}
+    workers = sorted({int(point["train/world_size"]) for history in histories.values() for point in history})
+    settings = {"model": run.model, "train_on": run.train_on, "lm_features": run.lm_features, "seed": run.seed}
+    settings |= {"background": run.background, "drawing": run.drawing, "epochs": run.networks.fit.epochs}
     return {
         "proteins": ", ".join(f"{n} {split} ({deep[split]} of them deep)" for split, n in splits.items())
         + f"; deep: more than {LOW_QUALITY} homologs",
-        "left out": f"{left_out(run, inputs)['n_rejected']} proteins without a map",
-        "dataset": f"{run.data or 'bundled sample'}, digest {inputs['data']}",
-        "language model": f"{run.lm}, fingerprint {inputs['lm']}",
-        "settings": json.dumps(run.fixed()),
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores, bfloat16 {'yes' if has_bf16() else 'no'}",
-        "mlflow run": parent,
-    } | {name: str(value) for name, value in run_info.common_tags(run.seed, inputs["data"], run.workers).items()}
+        "left out": f"{inputs.left_out['n_rejected']} proteins without a map",
+        "dataset": f"{run.data or 'bundled sample'}, digest {made.proteins}",
+        "probability maps": f"{made}{f'; from {run.maps}' if run.maps else ''}",
+        "settings": json.dumps(settings),
+        "weights": json.dumps(asdict(run.weights)),
+        "workers of the trainings": ", ".join(map(str, workers)),
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "mlflow run": context.run_id,
+    } | {name: str(value) for name, value in run_info.common_tags(run.seed, made.proteins, run.workers).items()}
 
 
-def report(
-    run: DistilRun,
-    stages: list[Stage],
-    folders: dict[str, Path],
-    proteins: Proteins,
-    ours: tuple[dict, dict],
-    test: Evaluation,
-    facts_: dict[str, str],
-) -> None:
-    history = {}
-    for stage in stages:
-        epochs = json.loads((folders[stage.name] / "stage.json").read_text())["history"]
-        history[stage.name] = [
-            {"epoch": epoch["epoch"], "train_loss": epoch["train/loss"]}
-            | ({"val_q3": epoch["validation/q3"]} if "validation/q3" in epoch else {})
-            for epoch in epochs
-        ]
-    write_distil_report(
-        run.out / "report.html", test.table, test.bins, test.gains, test.bin_gains,
-        logos=logos(run, proteins, folders, stages), curves=curves_figure(history), facts=facts_,
-        confusion_SS=test.confusion_SS,
-    )  # fmt: skip
+def curve(history: list[dict]) -> list[dict]:
+    """What is drawn of a training's epochs."""
+    return [
+        {"epoch": epoch["epoch"], "train_loss": epoch["train/loss"]}
+        | ({"val_q3": epoch["validation/q3"]} if "validation/q3" in epoch else {})
+        for epoch in history
+    ]
 
 
-def logos(run: DistilRun, proteins: Proteins, folders: dict[str, Path], stages: list[Stage]) -> dict:
+def logos(run: DistilRun, proteins: Proteins) -> dict:
     """Fig. 4: deep test proteins lowered to a shallow alignment, enhanced, and as they are."""
-    predictor = Predictor.open(run.out / "model", with_lm=False)
+    predictor = Predictor.open((run.out / "model").fetch(), with_lm=False)
     shown = {}
     deep = [row for row in proteins.of_split("test") if proteins.deep[row]]
     prior = Prior.of(proteins.msa_counts[proteins.of_split("train")])
@@ -201,18 +174,33 @@ def logos(run: DistilRun, proteins: Proteins, folders: dict[str, Path], stages: 
 
 
 def _hidden(run: DistilRun, proteins: Proteins, row: int) -> np.ndarray | None:
-    return proteins.lm_hidden(row) if run.features.lm_hidden else None
+    return proteins.lm_hidden(row) if run.hidden else None
 
 
-def track(run: DistilRun, test: Evaluation, tracker: Tracker, parent: str) -> None:
-    """Log the table's numbers and the files with the parent run."""
+def track(run: DistilRun, test: Evaluation, context: Context) -> None:
+    """Log the table's numbers and the files with the run of the job."""
     values = {}
     for row in test.table:
         if row["q3"] is not None:
             depth = "all" if row["max"] is None else f"{row['by']}_{row['max']}"
             values[f"test/{row['method']}/q3_{depth}"] = row["q3"]
-    tracker.log(parent, values, step=0)
-    for name in ("cache/metrics.json", "predictions.parquet", "report.html", "tables.md"):
-        tracker.artifact(parent, run.out / name)
-    tracker.artifact(parent, run.out / "model", "model")
-    tracker.finish(parent)
+    context.tracker.log(context.run_id, values, step=0)
+    for name in ("predictions.parquet", "report.html", "tables.md"):
+        context.tracker.artifact(context.run_id, run.out / name)
+    context.tracker.artifact(context.run_id, run.out / "model", "model")
+
+
+def print_summary(run: DistilRun, metrics: dict) -> None:
+    """Print the test split's tables to the terminal, and where everything lies."""
+    from rich.console import Console
+
+    console = Console()
+    if console.width < TABLE_WIDTH:
+        console = Console(width=TABLE_WIDTH)  # of a pipe or a narrow window; cut-off names help nobody
+    for table in to_rich(metrics["table"]):
+        console.print(table)
+    for sentence in headline(metrics["gains"]):
+        console.print(sentence)
+    places = {"report": "report.html", "predictions": "predictions.parquet", "model": "model"}
+    lines = [f"{what:<12} {run.out / name}" for what, name in places.items()] + [f"MLflow       {metrics['mlflow_ui']}"]
+    console.print("\n" + "\n".join(lines), soft_wrap=True, highlight=False)

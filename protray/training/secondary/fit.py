@@ -63,7 +63,7 @@ def fit(
         on every worker.
     report : callable
         Called with the metrics of each epoch and the state that `resume` takes to continue after it; between epochs
-        with ``{"done": batches, "of": batches}`` and no state.
+        without a state.  All have ``step``, the batches that are done, and ``of``, those there are.
     """
     model = world.wrap(step)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -80,7 +80,8 @@ def fit(
         metrics |= score()
         if metrics["validation/score"] > best_score:
             best_score, best = metrics["validation/score"], _copy(step)
-        history = [*history, metrics | {"epoch": epoch + 1, "epochs": config.epochs}]
+        places = {"step": (epoch + 1) * n_batches, "of": config.epochs * n_batches}
+        history = [*history, metrics | {"epoch": epoch + 1} | places]
         state = {
             "weights": step.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -115,7 +116,7 @@ def _epoch(
         totals["gradient_norm"] = totals.get("gradient_norm", 0.0) + norm.item() / world.size
         if time.monotonic() - shown > 1.0:
             shown = time.monotonic()
-            report({"done": epoch * n_batches + number + 1, "of": config.epochs * n_batches}, None)
+            report({"step": epoch * n_batches + number + 1, "of": config.epochs * n_batches}, None)
     names = sorted(totals)
     summed = world.sum([totals[name] for name in names])
     means = {f"train/{name}": value / n_batches for name, value in zip(names, summed, strict=True)}

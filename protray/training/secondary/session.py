@@ -8,10 +8,8 @@ import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from protray.data.collate import Batch, Totals, collate, in_order, order
 from protray.data.dataset import Proteins
 from protray.data.features import FeatureConfig, Features
+from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.models.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
@@ -50,33 +49,39 @@ def stage_keys(stages: list[Stage], inputs: str) -> dict[str, str]:
     """Name -> hash of all that its result depends on: settings, the stage before, and the digest of the inputs."""
     keys: dict[str, str] = {}
     for stage in stages:
-        content = json.dumps([asdict(stage), inputs, keys.get(stage.after or "")], sort_keys=True)
+        used = {"classify": {}, "reconstruct": {"l2": stage.weights.l2}, "distil": asdict(stage.weights)}[stage.kind]
+        content = json.dumps([asdict(stage) | {"weights": used}, inputs, keys.get(stage.after or "")], sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:12]
     return keys
 
 
-def is_finished(folder: Path) -> bool:
+def is_finished(folder: Location) -> bool:
     return (folder / "stage.json").is_file()
 
 
 def run_stages(
     stages: list[Stage],
-    folders: dict[str, Path],
+    folders: dict[str, Location],
     proteins: Proteins,
     features: FeatureConfig,
     report: Callable[[dict, dict | None], None],
     resume: dict | None = None,
     world: World = World(),  # noqa: B008  (frozen)
+    known: dict[str, dict[str, Tensor]] | None = None,
 ) -> None:
     """Train every stage whose folder is not finished, then predict the validation and test splits with it.
 
     `report` gets the metrics with the name of their ``stage``; the state has it too, so that `resume` finds its stage.
+    `known` has weights of stages that are not in their folder.
     """
     for stage in stages:
-        if is_finished(folders[stage.name]):
+        # of all workers: a file that one node wrote a moment ago may not be seen on another one yet
+        if world.sum([float(is_finished(folders[stage.name]))])[0]:
             continue
         state = resume["fit"] if resume and resume["stage"] == stage.name else None
-        earlier = {stage.after: load_file(folders[stage.after] / "model.safetensors")} if stage.after else {}
+        earlier = known or {}
+        if stage.after and stage.after not in earlier:
+            earlier = {stage.after: load_file((folders[stage.after] / "model.safetensors").fetch())}
 
         def staged(metrics: dict[str, float], state: dict | None, name: str = stage.name) -> None:
             report({"stage": name} | metrics, state and {"stage": name, "fit": state})
@@ -188,11 +193,10 @@ def predict_batches(step: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple
 
 
 def finish(
-    stage: Stage, step: nn.Module, history: list[dict[str, float]], folder: Path, proteins: Proteins,
+    stage: Stage, step: nn.Module, history: list[dict[str, float]], folder: Location, proteins: Proteins,
     config: FeatureConfig, world: World,
 ) -> None:  # fmt: skip
     """Predict the validation and test splits (each worker its share) and write the stage's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     if stage.predicts:
         features = stage_features(stage, proteins, config)
         rows = np.concatenate([proteins.of_split("validation"), proteins.of_split("test")])
@@ -200,21 +204,25 @@ def finish(
             {"id": name, "prob": prob_LS.ravel(), "pssm_enhanced": enhanced_LA.ravel()}
             for name, prob_LS, enhanced_LA in predict_batches(step, evaluation_batches(features, rows, world))
         ]
-        path = folder / f"predictions-{world.rank}-of-{world.size}.parquet"
-        pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), path, **WRITING)
+        with (folder / f"predictions-{world.rank}-of-{world.size}.parquet").writing() as partial:
+            pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), partial, **WRITING)
     world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
     if world.rank == 0:
         weights = {name: weight.contiguous() for name, weight in step.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
-        partial = folder / ".stage.json.partial"
-        partial.write_text(json.dumps({"stage": asdict(stage), "workers": world.size, "history": history}, indent=1))
-        os.replace(partial, folder / "stage.json")
+        with (folder / "model.safetensors").writing() as partial:
+            save_file(weights, partial)
+        (folder / "stage.json").write_json({"stage": asdict(stage), "workers": world.size, "history": history})
     world.sum([0.0])
 
 
-def read_probabilities(folder: Path, states: int) -> tuple[dict, dict]:
+def read_history(folder: Location) -> list[dict[str, float]]:
+    """The metrics of a finished stage's epochs."""
+    return (folder / "stage.json").read_json()["history"]
+
+
+def read_probabilities(folder: Location, states: int) -> tuple[dict, dict]:
     """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
-    workers = json.loads((folder / "stage.json").read_text())["workers"]
+    workers = (folder / "stage.json").read_json()["workers"]
     files = [folder / f"predictions-{rank}-of-{workers}.parquet" for rank in range(workers)]
     parts = [read_parquet(file, remedy=f"remove {folder} and run the same command again") for file in files]
     table = pa.concat_tables(parts)

@@ -37,6 +37,14 @@ def test_model_comes_back_with_the_same_predictions(tmp_path) -> None:
     assert not found.training
 
 
+def test_a_model_of_before_had_exact_maps_of_one_precision(tmp_path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("reading") == {"precision": "float32", "passes": "exact", "window": None, "overlap": None}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"bf16": True}))
+    assert load_model(tmp_path)[0].reading == Reading("bfloat16")
+
+
 def test_files(tmp_path) -> None:
     saved(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -1,6 +1,5 @@
 """Whole runs of tiny stages: one process, and two that talk over gloo."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from processes import leave
 from safetensors.torch import load_file
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
+from protray.data.location import Location
 from protray.training.secondary.session import is_finished, run_stages, stage_keys
 from protray.training.secondary.stages import Stage
 from protray.training.world import World
@@ -25,8 +25,8 @@ def stages() -> list[Stage]:
     return [stage for name, stage in tiny_stages().items() if name in NAMES]
 
 
-def folders(out: Path) -> dict[str, Path]:
-    return {name: out / name.replace(" ", "-") for name in NAMES}
+def folders(out: Path) -> dict[str, Location]:
+    return {name: Location(out) / name.replace(" ", "-") for name in NAMES}
 
 
 def run_alone(out: Path) -> None:
@@ -53,9 +53,9 @@ def outs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return one, two / "out"
 
 
-def predictions(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def predictions(folder: Location) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found = {}
-    for path in sorted(folder.glob("predictions-*.parquet")):
+    for path in folder.files("predictions-*.parquet"):
         for row in pq.read_table(path).to_pylist():
             assert row["id"] not in found
             found[row["id"]] = np.array(row["prob"]), np.array(row["pssm_enhanced"])
@@ -64,7 +64,7 @@ def predictions(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_workers_report_what_one_reports(outs, name) -> None:
-    one, two = (json.loads((folders(out)[name] / "stage.json").read_text()) for out in outs)
+    one, two = ((folders(out)[name] / "stage.json").read_json() for out in outs)
     assert (one["workers"], two["workers"]) == (1, 2)
     assert len(one["history"]) == 2
     for alone, together in zip(one["history"], two["history"], strict=True):
@@ -88,7 +88,7 @@ def test_two_workers_predict_what_one_predicts(outs, name) -> None:
     proteins = tiny_proteins()
     wanted = [proteins.ids[row] for split in ("validation", "test") for row in proteins.of_split(split)]
     assert sorted(one) == sorted(two) == sorted(wanted)
-    assert len(list(folders(outs[1])[name].glob("predictions-?-of-2.parquet"))) == 2
+    assert len(list(folders(outs[1])[name].files("predictions-?-of-2.parquet"))) == 2
     for protein, (prob, enhanced) in one.items():
         length = proteins.lengths[proteins.ids.index(protein)]
         assert prob.reshape(length, 8).sum(axis=1) == pytest.approx(1, abs=1e-5)

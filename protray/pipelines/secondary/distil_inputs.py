@@ -1,0 +1,223 @@
+"""What PSSM-Distil is trained on: the settings of a run, and the dataset beside its probability maps.
+
+``OUT/cache/maps-KEY``     a finished folder of jobs/prob_maps.py, unless --maps gives one
+``OUT/cache/inputs-KEY``   proteins.arrow and maps.arrow, aligned row by row; the key holds all that they depend on
+``OUT/rejected.parquet``   proteins that have no map, and are left out
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tyro
+
+from protray.cluster.storage.identity import dataset_digest
+from protray.cluster.train.job import TrainingSettings
+from protray.data.location import Location
+from protray.losses.weights import TUNED, DistilWeights
+from protray.pipelines.language_model import prob_maps
+from protray.pipelines.language_model.made_with import MadeWith, asked, described
+from protray.plm.reading import Reading
+from protray.plm.shipped import SHIPPED, check_present, fingerprint
+from protray.seq.pseudo_msa import Drawing
+from protray.seq.pssm import Background
+
+if TYPE_CHECKING:
+    from protray.data.dataset import Proteins
+    from protray.data.features import FeatureConfig
+    from protray.training.secondary.stages import Networks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilRun(TrainingSettings):
+    """What to train on, what to train, and where to write."""
+
+    data: Location | None = None
+    """Folder written by jobs/prepare.py.  Without it: the bundled sample of 1,000 PDB chains."""
+    out: Location = Location("runs/distil")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    model: Literal["small", "paper"] = "small"
+    """small: for CPUs, with weights that we tuned.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs,
+    the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
+    train_on: Literal["deep", "all"] = "all"
+    """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels."""
+    maps: Location | None = None
+    """Finished --out of jobs/prob_maps.py for the same proteins; without it the maps are computed."""
+    lm: str = SHIPPED
+    """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = Reading(passes=16)
+    lm_features: Literal["hidden", "none"] = "none"
+    """Whether its hidden state goes beside X_b, and both to the student; `none` is the paper's."""
+    background: Background = "smoothed"
+    """B of every PSSM; `paper` scores an amino acid that never occurs +12.8."""
+    drawing: Drawing = "multinomial"
+    """How 2,000 pseudo-sequences are drawn; `expected` leaves their sampling noise out."""
+    weights: DistilWeights = TUNED
+    epochs: int | None = None
+    """Of every training; by model if not given."""
+    seed: int = 0
+    ablate: tuple[Literal["bert", "cl", "mse"], ...] = ()
+    """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
+
+    @classmethod
+    def preset(cls, model: str = "small") -> "DistilRun":
+        """The settings of a model, from which single ones may then depart."""
+        if model == "paper":
+            return cls(model="paper", train_on="deep", weights=DistilWeights(), reading=Reading())
+        return cls()
+
+    @property
+    def hidden(self) -> bool:
+        return self.lm_features == "hidden"
+
+    @property
+    def networks(self) -> "Networks":
+        from protray.training.secondary import stages
+
+        networks = stages.PAPER if self.model == "paper" else stages.SMALL
+        fit = replace(networks.fit, seed=self.seed, **({} if self.epochs is None else {"epochs": self.epochs}))
+        return replace(networks, fit=fit)
+
+    @property
+    def features(self) -> "FeatureConfig":
+        from protray.data.features import FeatureConfig
+
+        kept = {"small": FeatureConfig().kept_deep, "paper": 0.0}[self.model]
+        return FeatureConfig(
+            background=self.background, drawing=self.drawing, lm_hidden=self.hidden, kept_deep=kept, seed=self.seed
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What all trainings read."""
+
+    folder: Location
+    proteins: "Proteins"
+    made: MadeWith
+    left_out: dict  # n_rejected, and how often each reason
+
+
+def maps_of(run: DistilRun) -> MadeWith:
+    """What the maps of a run are, or will be, made with.
+
+    Raises
+    ------
+    ValueError
+        If there is no such language model, or if --maps was made with other things than were asked for.
+    """
+    proteins = dataset_digest(run.data)
+    if run.maps is None:
+        check_present(run.lm)
+        return asked(proteins, run.lm, run.reading, run.hidden)
+    found = MadeWith.of(run.maps)
+    problems = []
+    if found.proteins != proteins:
+        problems.append(
+            f"they are of the proteins {found.proteins}, and --data {run.data or 'the sample'} is {proteins}"
+        )
+    if run.lm != SHIPPED and fingerprint(run.lm) != found.fingerprint:
+        problems.append(f"they are of the language model {found.lm} ({found.fingerprint}), and --lm is {run.lm}")
+    if run.reading not in (found.reading, type(run).preset(run.model).reading):
+        given, wanted = described(found.reading), described(run.reading)
+        problems.append(f"they were read in {given}; asked for were {wanted}")
+    if run.hidden and not found.hidden:
+        problems.append("they have no hidden state (--hidden), and --lm-features hidden needs it")
+    if problems:
+        raise ValueError(f"--maps {run.maps} does not fit: {'; '.join(problems)}")
+    return replace(found, hidden=run.hidden)
+
+
+def folder_of(run: DistilRun, made: MadeWith) -> Location:
+    """Where dataset and maps are kept."""
+    return run.out / "cache" / f"inputs-{made.key}"
+
+
+def is_prepared(folder: Location) -> bool:
+    return (folder / "inputs.json").is_file()
+
+
+def maps_run(run: DistilRun, made: MadeWith) -> prob_maps.ProbMaps:
+    """The settings of jobs/prob_maps.py for the maps of a run."""
+    return prob_maps.ProbMaps(
+        data=run.data, out=run.out / "cache" / f"maps-{made.key}", lm=run.lm, reading=run.reading, hidden=run.hidden,
+        max_rejected=1.0,  # proteins without a map are left out
+    )  # fmt: skip
+
+
+def prepare_inputs(run: DistilRun) -> Inputs:
+    """Dataset and maps as Arrow files; computes what is not there, and names the proteins that are left out."""
+    from protray.cluster.batch.driver import run_batch
+    from protray.training.secondary.stages import check_splits
+
+    made = maps_of(run)
+    folder = folder_of(run, made)
+    if not is_prepared(folder):
+        maps = run.maps
+        if maps is None:
+            run_batch(prob_maps.JOB, settings := maps_run(run, made))
+            maps = settings.out
+        _align(run, maps, made, folder)
+    facts = (folder / "inputs.json").read_json()
+    rejected = run.out / "rejected.parquet"
+    if facts["n_rejected"]:
+        rejected.write_bytes((folder / "rejected.parquet").read_bytes())
+        log.warning("%d proteins have no map and are left out, see %s", facts["n_rejected"], rejected)
+    else:
+        rejected.remove()  # of other settings
+    proteins = read_inputs(folder)
+    check_splits(proteins)  # again: the language model may have left some out
+    return Inputs(folder, proteins, made, facts)
+
+
+def read_inputs(folder: Location) -> "Proteins":
+    """Dataset and maps, mapped into memory, on any node."""
+    from protray.data.arrow import map_arrow
+    from protray.data.dataset import joined
+
+    return joined(*(map_arrow((folder / name).fetch()) for name in ("proteins.arrow", "maps.arrow")))
+
+
+def _align(run: DistilRun, maps: Location, made: MadeWith, folder: Location) -> None:
+    """Write the proteins that have a map, their maps, and the reasons of the others."""
+    from protray.cluster.storage.rejects import group_reasons
+    from protray.data import schemas
+    from protray.data.arrow import write_arrow
+    from protray.data.dataset import Proteins, read_table
+    from protray.data.parquet import read_parquet
+    from protray.training.secondary.stages import check_splits
+
+    table = dataset(run.data)
+    check_splits(Proteins(table))
+    found = read_table(maps / "maps", schemas.MAPS_FLOAT16 if made.float16 else schemas.MAPS).cast(schemas.MAPS)
+    if not made.hidden:
+        found = found.set_column(3, schemas.MAPS.field(3), pa.nulls(len(found), schemas.MAPS.field(3).type))
+    table = table.filter(pc.is_in(table["id"], value_set=found["id"].combine_chunks()))
+    rejected = read_parquet(maps / "rejected.parquet")
+    with folder.writing() as partial:
+        partial.mkdir()
+        write_arrow(table, partial / "proteins.arrow")
+        write_arrow(found, partial / "maps.arrow")
+        pq.write_table(rejected, partial / "rejected.parquet")
+        reasons = dict(group_reasons(rejected["reason"].to_pylist()).most_common())
+        Location(partial / "inputs.json").write_json({"n_rejected": rejected.num_rows, "reasons": reasons})
+
+
+def dataset(data: Location | None) -> pa.Table:
+    """All proteins, in the order of their ids."""
+    import ray
+
+    from protray.data import schemas
+    from protray.data.dataset import read_table
+    from protray.data.sample import sample_table
+
+    if data:
+        return read_table(data / "proteins", schemas.PROTEINS)
+    log.info("no --data: using the bundled sample of real PDB chains")
+    sample = ray.remote(sample_table).remote()  # in a worker, whose linear algebra keeps to one thread
+    return ray.get(sample).sort_by("id").combine_chunks()

@@ -1,0 +1,353 @@
+"""jobs/distil.py's pipeline on fourteen real chains with a tiny, random language model; its accuracies mean nothing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tiny import tiny_networks, tiny_proteins
+from tiny_model import save_tiny_lm
+
+from protray.cluster.runtime.command import parse
+from protray.cluster.train import driver
+from protray.data.location import Location
+from protray.losses.weights import TUNED, DistilWeights
+from protray.pipelines.language_model import prob_maps
+from protray.pipelines.language_model.made_with import MadeWith
+from protray.pipelines.secondary import distil
+from protray.pipelines.secondary.distil import JOB, DistilRun
+from protray.plm.reading import Reading
+
+Inputs = tuple[Location, str]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Inputs:
+    """A prepared dataset and a language model."""
+    folder = Location(tmp_path_factory.mktemp("inputs"))
+    with (folder / "data" / "proteins" / "part-0.parquet").writing() as partial:
+        pq.write_table(tiny_proteins().table, partial)
+    (folder / "data" / "dataset.json").write_json({"digest": "tiny"})
+    return folder / "data", str(save_tiny_lm((folder / "lm").path))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch) -> None:
+    monkeypatch.setattr("protray.training.secondary.stages.SMALL", tiny_networks())
+
+
+def run_of(inputs: Inputs, out: Location, **settings: object) -> DistilRun:
+    return DistilRun(**({"data": inputs[0], "lm": inputs[1], "out": out, "lm_features": "hidden"} | settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, inputs, tmp_path_factory) -> Location:
+    """The output folder of a run with one worker."""
+    out = Location(tmp_path_factory.mktemp("runs")) / "one"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("protray.training.secondary.stages.SMALL", tiny_networks())
+        driver.run_training(JOB, run_of(inputs, out))
+    return out
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "reading", "train_on"),
+    [
+        ([], TUNED, Reading(passes=16), "all"),
+        (["--model", "paper"], DistilWeights(), Reading(), "deep"),
+        (["--model", "paper", "--weights.alpha", "0.88"], DistilWeights(alpha=0.88), Reading(), "deep"),
+        (["--passes", "exact", "--model=paper", "--train-on", "all", "--weights.gamma", "0.1"],
+         DistilWeights(gamma=0.1), Reading(), "all"),
+        (["--passes", "4", "--precision", "bfloat16"], TUNED, Reading("bfloat16", 4), "all"),
+    ],
+)  # fmt: skip
+def test_a_preset_first_then_the_command_line(words, weights, reading, train_on) -> None:
+    run = parse(DistilRun, "", words)
+    assert (run.weights, run.reading, run.train_on) == (weights, reading, train_on)
+    assert run.features.kept_deep == (0.0 if run.model == "paper" else 0.3)
+
+
+def test_the_paper_s_networks() -> None:
+    from protray.training.secondary.stages import PAPER
+
+    assert DistilRun.preset("paper").networks == PAPER
+    assert replace(DistilRun.preset("paper"), epochs=7).networks.fit.epochs == 7
+
+
+# ---- keys
+
+
+def keys_of(run: DistilRun) -> tuple[str, dict[str, str]]:
+    made = distil.maps_of(run)
+    return made.key, {
+        name: folder.name for name, folder in distil.folders_of(run, distil.trainings_of(run), made).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reading": Reading("bfloat16", 16)},
+        {"reading": Reading(passes=8)},
+        {"reading": Reading(passes=16, window=40)},
+        {"reading": Reading(passes=16, window=40, overlap=10)},
+        {"lm_features": "none"},
+    ],
+)
+def test_the_key_of_the_inputs_holds_how_the_maps_are_read(inputs, tmp_path, change) -> None:
+    run = run_of(inputs, Location(tmp_path))
+    (one, stages), (other, changed) = keys_of(run), keys_of(replace(run, **change))
+    assert one != other
+    assert all(stages[name] != changed[name] for name in stages.keys() & changed.keys())
+
+
+def test_a_language_model_is_known_by_its_content(inputs, tmp_path) -> None:
+    import shutil
+
+    copied = str(shutil.copytree(inputs[1], tmp_path / "copied"))
+    run = run_of(inputs, Location(tmp_path))
+    assert keys_of(run) == keys_of(replace(run, lm=copied))
+    assert distil.identity(run) == distil.identity(replace(run, lm=copied))
+
+
+def test_what_the_maps_do_not_depend_on_is_in_the_keys_of_the_trainings(inputs, tmp_path) -> None:
+    run = run_of(inputs, Location(tmp_path))
+    made, stages = keys_of(run)
+    for change in ({"background": "paper"}, {"seed": 1}, {"epochs": 9}):
+        same, others = keys_of(replace(run, **change))
+        assert same == made
+        assert all(stages[name] != others[name] for name in stages)
+
+
+def test_weights_change_what_they_enter(inputs, tmp_path) -> None:
+    run = run_of(inputs, Location(tmp_path), ablate=("cl",))
+    (made, stages), (same, others) = keys_of(run), keys_of(replace(run, weights=replace(TUNED, alpha=0.5)))
+    assert made == same
+    assert {name for name in stages if stages[name] != others[name]} == {"protray", "w/o CL"}
+
+
+# ---- a run
+
+
+def test_writes_what_it_promises(finished) -> None:
+    metrics = (finished / "metrics.json").read_json()
+    row = metrics["table"][0]
+    assert {"by", "max", "n", "method", "q3", "ci95"} <= row.keys()
+    methods = {row["method"] for row in metrics["table"]}
+    assert {"protray", "Real", "Real (shallow only)", "Real + LM", "Bagging", "teacher"} <= methods
+    predictions = pq.read_table(finished / "predictions.parquet")
+    assert predictions.num_rows == 3  # the test split
+    for row in predictions.to_pylist():
+        assert len(row["ss3"]) == len(row["sequence"]) == len(row["prob"]) // 3 == len(row["pssm_enhanced"]) // 20
+    report = (finished / "report.html").read_bytes().decode()
+    assert "<html" in report and "float32, 16 passes for a protein" in report
+    assert {path.name for path in (finished / "model").files()} == {
+        "config.json", "enhancer.safetensors", "student.safetensors", "teacher.safetensors",
+    }  # fmt: skip
+    card = (finished / "model" / "config.json").read_json()
+    assert Reading(**card["reading"]) == Reading(passes=16)
+
+
+def test_the_model_reads_maps_as_it_was_trained_on_them(finished) -> None:
+    """Predicted from the bare alignments, a test protein comes out as in the predictions of the run."""
+    from protray.inference.predict import Predictor, Query
+
+    proteins = distil.read_inputs(distil.folder_of(run := run_like(finished), distil.maps_of(run)))
+    row = proteins.of_split("test")[0]
+    [found] = Predictor.open((finished / "model").path).predict([Query(proteins.ids[row], proteins.msa(row))])
+    written = {each["id"]: each for each in pq.read_table(finished / "predictions.parquet").to_pylist()}[found.id]
+    np.testing.assert_allclose(found.prob_L3.ravel(), written["prob"], atol=1e-4)
+
+
+def run_like(out: Location) -> DistilRun:
+    """The settings of `finished`, read back from where its model says that it came from."""
+    lm = (out / "model" / "config.json").read_json()["lm"]
+    return run_of((Location(lm).parent / "data", lm), out)
+
+
+def test_tracks_parent_and_stages(finished) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    [experiment] = [found for found in client.search_experiments() if found.name == "protray-distil"]
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(parents) == 1
+    assert {run.data.tags["stage"] for run in children} >= {"teacher", "protray", "Real", "Bagging"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for child in children:
+        steps = [point.step for point in client.get_metric_history(child.info.run_id, "train/loss")]
+        assert steps == [1, 2]
+    assert {file.path for file in client.list_artifacts(parents[0].info.run_id)} >= {"report.html", "model"}
+
+
+def test_second_run_computes_nothing(finished, inputs, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
+    assert driver.run_training(JOB, run_of(inputs, finished)) == (finished / "metrics.json").read_json()
+
+
+def test_a_plan_takes_off_what_is_there(finished, inputs) -> None:
+    """14 proteins, of which 7 train in batches of 3: 3 steps an epoch, 2 epochs; 4 of them are deep, 3 shallow."""
+    run = replace(run_of(inputs, finished), ablate=("mse",))
+    found = {stage.name: stage for stage in distil.stages(run, None)}
+    assert {name: (stage.of, stage.of - stage.done) for name, stage in found.items()} == {
+        "teacher": (4, 0), "protray": (6, 0), "Real": (6, 0), "Real (shallow only)": (2, 0), "Real + LM": (6, 0),
+        "Bagging enhancer": (4, 0), "Bagging": (6, 0), "w/o MSE": (6, 6),
+    }  # fmt: skip
+    assert found["Real"].alike == found["teacher"].alike == found["Real (shallow only)"].alike
+    assert len({stage.alike for stage in found.values()}) == 6
+    assert distil.before(run, None) == []  # type: ignore[arg-type]
+
+
+def test_a_trial_ends_before_it_writes(finished, inputs, tmp_path) -> None:
+    from protray.cluster.health.estimate import Process
+    from protray.cluster.train.measure import time_loop
+
+    run = run_of(inputs, Location(tmp_path) / "out")
+    stages = {stage.name: stage for stage in distil.stages(run, None)}
+    for name in ("teacher", "protray", "Real + LM", "Bagging enhancer", "Bagging"):
+        timed = time_loop(Process(seconds=0.02), distil.loop, distil.trial(run, stages[name]))
+        assert timed.work > 0 and timed.seconds > 0
+    assert not run.out.exists()
+
+
+def test_other_weights_train_what_they_enter_and_no_more(finished, inputs, tmp_path, monkeypatch) -> None:
+    """Maps, teacher and rivals stay as they are; tables, model and report are made anew, and so on the way back."""
+    import shutil
+
+    out = Location(shutil.copytree(finished, tmp_path / "out"))
+    before = {path: path.stamp() for path in (out / "cache").files()}
+    trained: list[str] = []
+    train_stages = driver.train_stages
+
+    def heard(job, run, inputs, context):  # noqa: ANN001, ANN202
+        trained.extend(stage.name for stage in job.stages(run, inputs) if stage.done < stage.of)
+        return train_stages(job, run, inputs, context)
+
+    monkeypatch.setattr(driver, "train_stages", heard)
+    monkeypatch.setattr("protray.cluster.batch.driver.run_batch", lambda *_: pytest.fail("maps were computed again"))
+    run = run_of(inputs, out, weights=replace(TUNED, alpha=0.5), mlflow=f"sqlite:///{tmp_path / 'other.db'}")
+    metrics = driver.run_training(JOB, run)
+    assert trained == ["protray"]
+    assert {path: path.stamp() for path in before} == before
+    assert json.loads(metrics["facts"]["weights"])["alpha"] == 0.5
+    first = (finished / "metrics.json").read_json()
+    assert rows(metrics, "Real") == rows(first, "Real")
+    trained.clear()
+    again = driver.run_training(JOB, replace(run, weights=TUNED))
+    assert trained == [] and rows(again, "protray") == rows(first, "protray")
+
+
+def rows(metrics: dict, method: str) -> list[dict]:
+    return [row for row in metrics["table"] if row["method"] == method]
+
+
+def test_a_folder_of_something_else_is_refused(inputs, tmp_path) -> None:
+    out = Location(tmp_path) / "out"
+    (out / "run.json").write_json({"net": {}, "fit": {}})
+    with pytest.raises(ValueError, match="belongs to another job"):
+        driver.run_training(JOB, run_of(inputs, out))
+    (out / "run.json").remove()
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no folder of such a job"):
+        driver.run_training(JOB, run_of(inputs, out))
+
+
+def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path, monkeypatch) -> None:
+    """The driver dies when the second stage begins; the same command then ends with the numbers of the other run."""
+    run = run_of(inputs, Location(tmp_path) / "two", workers=2)
+    from protray.cluster.train import fit
+
+    train = fit.train
+
+    def interrupted(loop, config, **settings):  # noqa: ANN001, ANN003, ANN202
+        train(loop, config | {"stages": config["stages"][:1]}, **settings | {"name": "cut"})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            driver.run_training(JOB, run)
+    assert not (run.out / "metrics.json").exists()
+    found = driver.run_training(JOB, run)
+    expected = (finished / "metrics.json").read_json()
+    assert found["facts"]["workers of the trainings"] == "2"
+    for one, two in zip(expected["table"], found["table"], strict=True):
+        assert (one["method"], one["by"], one["max"], one["n"]) == (two["method"], two["by"], two["max"], two["n"])
+        assert one["q3"] == two["q3"] if one["q3"] is None else two["q3"] == pytest.approx(one["q3"], abs=1e-6)
+    one, two = (pq.read_table(out / "predictions.parquet").to_pylist() for out in (finished, run.out))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a["prob"], b["prob"], atol=1e-4)
+
+
+# ---- maps that are there
+
+
+def test_maps_that_are_there_are_read(finished, inputs, tmp_path, monkeypatch) -> None:
+    """Made by jobs/prob_maps.py with a hidden state; no language model is opened, and none need be there."""
+    maps = next(Location(path.parent) for path in (finished / "cache").path.glob("maps-*/summary.json"))
+    made = MadeWith.of(maps)
+    assert made == distil.maps_of(run_of(inputs, finished))
+    monkeypatch.setattr("protray.cluster.batch.driver.run_batch", lambda *_: pytest.fail("maps were computed"))
+    run = DistilRun(data=inputs[0], maps=maps, out=Location(tmp_path) / "out", lm_features="hidden")
+    assert distil.identity(run) == distil.identity(run_of(inputs, finished))
+    assert distil.hidden_width(run) == distil.hidden_width(run_of(inputs, finished)) == 16
+    found = distil.prepare_inputs(run)
+    own = distil.read_inputs(distil.folder_of(run_like(finished), made))
+    assert found.proteins.maps == own.maps and found.proteins.table == own.table
+    bare = distil.prepare_inputs(replace(run, lm_features="none"))
+    assert bare.folder != found.folder and bare.proteins.maps["lm_hidden"].null_count == 14  # type: ignore[index]
+
+
+def test_maps_that_do_not_fit_are_refused(inputs, tmp_path) -> None:
+    maps = Location(tmp_path) / "maps"
+    run = DistilRun(data=inputs[0], maps=maps, out=Location(tmp_path) / "out")
+    with pytest.raises(ValueError, match=r"no finished --out of jobs/prob_maps\.py"):
+        distil.identity(run)
+    identity = prob_maps.identity(prob_maps.ProbMaps(data=inputs[0], lm=inputs[1], out=maps, reading=Reading(passes=8)))
+    (maps / "summary.json").write_json({"identity": identity, "n_again": 2})
+    with pytest.raises(ValueError, match="2 proteins are to be tried again"):
+        distil.identity(run)
+    (maps / "summary.json").write_json({"identity": identity, "n_again": 0})
+    assert distil.identity(run)["passes"] == 8  # what was not asked for is as the maps are
+    assert distil.identity(replace(run, reading=Reading(passes=8), lm=inputs[1]))["passes"] == 8
+    for change, both in (
+        ({"reading": Reading(passes=4)}, "float32, 8 passes for a protein.*float32, 4 passes"),
+        ({"data": None}, "digest tiny, and the sample has [0-9a-f]{16}"),
+        ({"lm_features": "hidden"}, "no hidden state"),
+    ):
+        with pytest.raises(ValueError, match=both):
+            distil.identity(replace(run, **change))
+    other = save_tiny_lm(tmp_path / "lm", "absolute")
+    with pytest.raises(ValueError, match=f"{inputs[1]} .*, and --lm is {other}"):
+        distil.identity(replace(run, lm=str(other)))
+
+
+def test_proteins_without_a_map_are_left_out_and_named(ray_local, inputs, tmp_path) -> None:
+    """Of fourteen maps one is missing, a training protein's."""
+    import pyarrow as pa
+
+    from protray.cluster.storage.rejects import rejected_table
+    from protray.seq.msa import InputError
+
+    proteins, maps = tiny_proteins(), Location(tmp_path) / "maps"
+    lost = proteins.ids[proteins.of_split("train")[0]]
+    kept = proteins.maps.filter(pa.array([name != lost for name in proteins.ids]))  # type: ignore[union-attr]
+    for name, table in (
+        ("maps/part-0.parquet", kept),
+        ("rejected.parquet", rejected_table([InputError("f", 3, "too long", lost)])),
+    ):
+        with (maps / name).writing() as partial:
+            pq.write_table(table, partial)
+    identity = prob_maps.identity(prob_maps.ProbMaps(data=inputs[0], lm=inputs[1], out=maps, hidden=True))
+    (maps / "summary.json").write_json({"identity": identity, "n_again": 0})
+    run = DistilRun(data=inputs[0], maps=maps, out=Location(tmp_path) / "out", lm_features="hidden")
+    found = distil.prepare_inputs(run)
+    assert found.left_out == {"n_rejected": 1, "reasons": {"too long": 1}}
+    assert found.proteins.ids == [name for name in proteins.ids if name != lost]
+    assert pq.read_table(run.out / "rejected.parquet")["id"].to_pylist() == [lost]
