@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.health import checks as verdicts
+from protray.cluster.health import checks
 from protray.cluster.health.doctor import DoctorRun, Mark, examine
 from protray.cluster.health.probe import Facts, Node, installed, name_for, write_beside
 from protray.cluster.health.upload import upload_sizes
@@ -31,7 +31,7 @@ GPU_NODE = Node(id="b" * 56, name="10.0.0.2:7000", gpus=4, object_store_bytes=80
 GPUS = replace(HEAD, node=GPU_NODE, torch_gpus=4, cuda="12.8", shm_bytes=900 * MIB)
 
 
-def state(verdict: verdicts.Verdict, *words: str) -> str:
+def state(verdict: checks.Check, *words: str) -> str:
     """The state, once the text was seen to name what is wrong; what is wrong comes with a way to mend it."""
     assert all(word in verdict.found for word in words), verdict.found
     assert verdict.state == "ok" or verdict.fix
@@ -43,33 +43,33 @@ def test_a_cluster_in_order() -> None:
     assert [
         state(verdict)
         for verdict in (
-            verdicts.judge_nodes(2, 0, {}),
-            verdicts.judge_versions(SAME, both),
-            verdicts.judge_token(False, "token", "10.0.0.1:8265", 401),
-            verdicts.judge_storage("/shared", "", both, {"10.0.0.1:7000", "10.0.0.2:7000"}),
-            verdicts.judge_mlflow("http://mlflow:5000", "", 2),
-            verdicts.judge_upload({"protray": 8 * MIB}),
-            verdicts.judge_gpus(both),
-            verdicts.judge_shared_memory(both),
-            verdicts.judge_open_files(both),
-            verdicts.judge_clocks(both),
+            checks.judge_nodes(2, 0, {}),
+            checks.judge_versions(SAME, both),
+            checks.judge_token(False, "token", "10.0.0.1:8265", 401),
+            checks.judge_storage("/shared", "", both, {"10.0.0.1:7000", "10.0.0.2:7000"}),
+            checks.judge_mlflow("http://mlflow:5000", "", 2),
+            checks.judge_upload({"protray": 8 * MIB}),
+            checks.judge_gpus(both),
+            checks.judge_shared_memory(both),
+            checks.judge_open_files(both),
+            checks.judge_clocks(both),
         )
     ] == ["ok"] * 10
 
 
 def test_nodes() -> None:
-    assert state(verdicts.judge_nodes(2, 0, {"10.0.0.2:7000": "no module protray"}), "1 of 2", "no module") == "fail"
-    assert state(verdicts.judge_nodes(1, 12, {}), "12 that the autoscaler may add") == "warn"
+    assert state(checks.judge_nodes(2, 0, {"10.0.0.2:7000": "no module protray"}), "1 of 2", "no module") == "fail"
+    assert state(checks.judge_nodes(1, 12, {}), "12 that the autoscaler may add") == "warn"
 
 
 def test_versions() -> None:
     other = replace(GPUS, versions=SAME | {"torch": "2.8.0", "mlflow": "missing"})
-    verdict = verdicts.judge_versions(SAME, [HEAD, other])
+    verdict = checks.judge_versions(SAME, [HEAD, other])
     words = ("10.0.0.2:7000 has torch 2.8.0, the driver 2.9.0", "has mlflow missing, the driver 3.17.2")
     assert state(verdict, *words) == "fail"
     assert "10.0.0.1" not in verdict.found
     gone = SAME | {"torch": "missing"}  # on all nodes alike
-    assert state(verdicts.judge_versions(gone, [replace(HEAD, versions=gone)]), "torch missing") == "fail"
+    assert state(checks.judge_versions(gone, [replace(HEAD, versions=gone)]), "torch missing") == "fail"
 
 
 @pytest.mark.parametrize(
@@ -83,60 +83,60 @@ def test_versions() -> None:
     ],
 )
 def test_tokens(local: bool, mode: str, dashboard: str, status: int | None, expected: str) -> None:
-    verdict = verdicts.judge_token(local, mode, dashboard, status)
+    verdict = checks.judge_token(local, mode, dashboard, status)
     assert state(verdict) == expected
     assert expected == "ok" or "can run code here" in verdict.found
 
 
 def test_storage() -> None:
     other = replace(GPUS, sees_mark=False)
-    local = verdicts.judge_storage("/data/out", "", [HEAD, other], {"10.0.0.1:7000"})
+    local = checks.judge_storage("/data/out", "", [HEAD, other], {"10.0.0.1:7000"})
     words = ("/data/out is another folder on 10.0.0.2:7000", "workers there would write what nobody finds")
     assert state(local, *words) == "fail"
     locked = replace(GPUS, write_error="Permission denied")
-    refused = verdicts.judge_storage("/nfs", "", [HEAD, locked], {"10.0.0.1:7000"})
+    refused = checks.judge_storage("/nfs", "", [HEAD, locked], {"10.0.0.1:7000"})
     assert state(refused, "10.0.0.2:7000: Permission denied") == "fail"
-    late = verdicts.judge_storage("/nfs", "", [HEAD, GPUS], {"10.0.0.1:7000"})
+    late = checks.judge_storage("/nfs", "", [HEAD, GPUS], {"10.0.0.1:7000"})
     assert state(late, "from 10.0.0.2:7000 were not seen by the driver") == "fail"
-    assert state(verdicts.judge_storage("/nfs", "No space left", [], set()), "/nfs: No space left") == "fail"
+    assert state(checks.judge_storage("/nfs", "No space left", [], set()), "/nfs: No space left") == "fail"
 
 
 def test_mlflow() -> None:
     file, server = "sqlite:////out/mlflow.db", "http://mlflow:5000"
-    assert state(verdicts.judge_mlflow(file, "", 1), file) == "ok"
-    assert state(verdicts.judge_mlflow(file, "", 2), "network folder") == "warn"
-    assert state(verdicts.judge_mlflow(server, "403 Forbidden", 1), "403 Forbidden") == "fail"
-    assert state(verdicts.judge_mlflow(server, "", 1, password=True), "password") == "warn"
+    assert state(checks.judge_mlflow(file, "", 1), file) == "ok"
+    assert state(checks.judge_mlflow(file, "", 2), "network folder") == "warn"
+    assert state(checks.judge_mlflow(server, "403 Forbidden", 1), "403 Forbidden") == "fail"
+    assert state(checks.judge_mlflow(server, "", 1, password=True), "password") == "warn"
 
 
 def test_uploads() -> None:
-    assert state(verdicts.judge_upload({"protray": 8 * MIB, "maps": 92 * MIB}), "100.0 MiB", "maps 92.0") == "fail"
-    assert state(verdicts.judge_upload({"protray": 8 * MIB, "maps": 50 * MIB}), "58.0 MiB") == "warn"
-    assert verdicts.judge_upload(None).state == "warn"
+    assert state(checks.judge_upload({"protray": 8 * MIB, "maps": 92 * MIB}), "100.0 MiB", "maps 92.0") == "fail"
+    assert state(checks.judge_upload({"protray": 8 * MIB, "maps": 50 * MIB}), "58.0 MiB") == "warn"
+    assert checks.judge_upload(None).state == "warn"
 
 
 def test_gpus() -> None:
     cpu_torch = replace(GPUS, torch_gpus=0, cuda="None")
-    assert state(verdicts.judge_gpus([HEAD, cpu_torch]), "Ray has 4, torch (CUDA None) sees 0") == "fail"
+    assert state(checks.judge_gpus([HEAD, cpu_torch]), "Ray has 4, torch (CUDA None) sees 0") == "fail"
     forgotten = replace(GPUS, node=replace(GPU_NODE, gpus=0))
-    assert state(verdicts.judge_gpus([HEAD, forgotten]), "10.0.0.2:7000") == "warn"
+    assert state(checks.judge_gpus([HEAD, forgotten]), "10.0.0.2:7000") == "warn"
 
 
 def test_shared_memory_and_open_files() -> None:
     small = replace(GPUS, shm_bytes=64 * MIB)
     words = ("10.0.0.2:7000: 64 MiB for an object store of 800",)
-    assert state(verdicts.judge_shared_memory([HEAD, small]), *words) == "warn"
-    assert state(verdicts.judge_open_files([HEAD, replace(GPUS, open_files=1024)]), "10.0.0.2:7000: 1024") == "fail"
+    assert state(checks.judge_shared_memory([HEAD, small]), *words) == "warn"
+    assert state(checks.judge_open_files([HEAD, replace(GPUS, open_files=1024)]), "10.0.0.2:7000: 1024") == "fail"
     unlimited = replace(GPUS, open_files=-1)
-    assert state(verdicts.judge_open_files([HEAD, unlimited])) == "ok"
+    assert state(checks.judge_open_files([HEAD, unlimited])) == "ok"
     few = replace(GPUS, open_files=20_000)  # enough for 99 nodes
-    assert [state(verdicts.judge_open_files([few] * n)) for n in (99, 100)] == ["ok", "fail"]
+    assert [state(checks.judge_open_files([few] * n)) for n in (99, 100)] == ["ok", "fail"]
 
 
 def test_clocks_are_apart_beyond_what_the_reading_can_explain() -> None:
     for ahead, error, expected in ((2.5, 0.01, "fail"), (-2.5, 0.01, "fail"), (2.5, 0.6, "ok"), (1.9, 0.0, "ok")):
         off = replace(GPUS, clock_ahead_s=ahead, clock_error_s=error)
-        assert state(verdicts.judge_clocks([HEAD, off])) == expected
+        assert state(checks.judge_clocks([HEAD, off])) == expected
 
 
 def test_the_mark_leaves_nothing(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from protray.cluster.health import checks as verdicts
-from protray.cluster.health.checks import Verdict
+from protray.cluster.health import checks
+from protray.cluster.health.checks import Check
 from protray.cluster.health.probe import Facts, Node, installed, name_for, visit
 from protray.cluster.health.upload import upload_sizes
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
@@ -31,8 +31,13 @@ class DoctorRun:
     working_dir: Path = Path(".")
     """What `ray job submit --working-dir` will upload."""
 
+    @property
+    def plan(self) -> bool:
+        """It only looks: a job may be at work in `out`."""
+        return True
 
-def examine(run: DoctorRun) -> list[Verdict]:
+
+def examine(run: DoctorRun) -> list[Check]:
     """Start or join Ray, visit every node, and judge what was found there.
 
     Raises
@@ -47,16 +52,16 @@ def examine(run: DoctorRun) -> list[Verdict]:
         nodes = nodes_up()
         found, silent, storage = look_around(nodes, out)
         return [
-            verdicts.judge_nodes(len(nodes), max(0, len(cluster.nodes) - len(nodes)), silent),
-            verdicts.judge_versions(installed(), found),
+            checks.judge_nodes(len(nodes), max(0, len(cluster.nodes) - len(nodes)), silent),
+            checks.judge_versions(installed(), found),
             judge_access(cluster),
             storage,
-            verdicts.judge_mlflow(redact(uri), server_error(uri), len(nodes), password=redact(given) != given),
-            verdicts.judge_upload(upload_sizes(run.working_dir)),
-            verdicts.judge_gpus(found),
-            verdicts.judge_shared_memory(found),
-            verdicts.judge_open_files(found),
-            verdicts.judge_clocks(found),
+            checks.judge_mlflow(redact(uri), server_error(uri), len(nodes), password=redact(given) != given),
+            checks.judge_upload(upload_sizes(run.working_dir)),
+            checks.judge_gpus(found),
+            checks.judge_shared_memory(found),
+            checks.judge_open_files(found),
+            checks.judge_clocks(found),
         ]
     finally:
         stop_ray(cluster)
@@ -75,12 +80,12 @@ def check_shared(cluster: Cluster, out: Location) -> None:
         log.info("nodes that join later must see %s, too; with an s3:// address as --out no folder is shared", out)
 
 
-def look_around(nodes: list[Node], out: Location) -> tuple[list[Facts], dict[str, str], Verdict]:
+def look_around(nodes: list[Node], out: Location) -> tuple[list[Facts], dict[str, str], Check]:
     """What a visitor finds on each node, which nodes do not answer, and whether `out` is the same for those that do."""
     with Mark(out) as mark:
         found, silent = visit(nodes, mark.file)
         arrived = {facts.node.name for facts in found if mark.file and name_for(mark.file, facts.node).is_file()}
-    return found, silent, verdicts.judge_storage(str(out), mark.error, found, arrived)
+    return found, silent, checks.judge_storage(str(out), mark.error, found, arrived)
 
 
 def nodes_up() -> list[Node]:
@@ -127,11 +132,11 @@ class Mark:
                 folder.rmdir()
 
 
-def judge_access(cluster: Cluster) -> Verdict:
+def judge_access(cluster: Cluster) -> Check:
     """Ask the dashboard for its jobs without a token, where there is one."""
     address = dashboard()
     mode = os.environ.get("RAY_AUTH_MODE", "unset")
-    return verdicts.judge_token(cluster.local, mode, address, answer_without_token(address) if address else None)
+    return checks.judge_token(cluster.local, mode, address, answer_without_token(address) if address else None)
 
 
 def dashboard() -> str:

@@ -45,13 +45,14 @@ def parse(settings: type[Settings], description: str, argv: list[str] | None = N
     return tyro.cli(settings, args=argv, description=description, registry=_registry, **more)
 
 
-def run_command(settings: type, work: Callable[[Any], None], description: str, argv: list[str] | None = None) -> int:
-    """Parse `settings`, call `work(run)`, and return the exit status.
+def run_command(
+    settings: type, work: Callable[[Any], int | None], description: str, argv: list[str] | None = None
+) -> int:
+    """Parse `settings`, call `work(run)`, and return the exit status: that of `work`, if it gives one.
 
     Where there are presets, the option `--model` chooses the defaults of all others.  ValueError and OSError (files,
     and clusters that cannot be reached) are the user's to mend, and told in one line; any other error is ours, and
-    shows where it came from.  A second job in ``run.out`` is refused meanwhile, unless ``run.plan``, which writes
-    nothing.
+    shows where it came from.  A second job in ``run.out`` is refused meanwhile, unless it only looks: ``run.plan``.
     """
     try:
         run = parse(settings, description, argv)
@@ -62,7 +63,7 @@ def run_command(settings: type, work: Callable[[Any], None], description: str, a
     prepare_environment()
     try:
         with nullcontext() if getattr(run, "plan", False) else alone_in(run.out):
-            work(run)
+            return work(run) or 0
     except (ValueError, OSError) as error:
         error = getattr(error, "cause", error)  # Ray's errors of tasks are of the type of their cause, with a traceback
         print(f"error: {_sentence(error)}", file=sys.stderr)
@@ -70,7 +71,6 @@ def run_command(settings: type, work: Callable[[Any], None], description: str, a
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on with what is done in {run.out}", file=sys.stderr)
         return 130
-    return 0
 
 
 def _sentence(error: ValueError | OSError) -> str:

@@ -1,20 +1,21 @@
 """What a trial of PSSM-Distil trains: F_e and F_s, Eq. 9, on the maps and beside the teacher that all trials share."""
 
 import functools
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from protray.cluster.runtime.resources import Plan
 from protray.cluster.runtime.start import Cluster
-from protray.cluster.storage import remote
-from protray.cluster.tracking.tracker import Tracker
-from protray.cluster.tuning.sweep_run import SweepRun
-from protray.cluster.tuning.trial import Outcome, Report
+from protray.cluster.train.driver import resources
+from protray.cluster.train.job import Context
+from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.settings import SweepRun
 from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
+from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.sample import SAMPLE
 from protray.evaluation.bins import Bin
@@ -24,12 +25,12 @@ from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.losses.weights import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import SsClassifier
+from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import distil
-from protray.pipelines.secondary.distil_run import digest
-from protray.plm.shipped import check_present, fingerprint
+from protray.pipelines.secondary.distil_inputs import DistilRun, maps_of, prepare_inputs, read_inputs
 from protray.seq.downsample import LOW_QUALITY
 from protray.training.secondary.fit import FitConfig
-from protray.training.secondary.session import read_probabilities, run_stages, stage_keys, validation_rows
+from protray.training.secondary.session import read_history, read_probabilities, run_stages, validation_rows
 from protray.training.secondary.stages import Stage
 from protray.training.world import World
 
@@ -56,8 +57,9 @@ class Shared:
 
     teacher: Stage
     ours: Stage
-    teacher_folder: Path
-    inputs: Path  # folder of proteins.arrow and maps.arrow
+    teacher_folder: Location
+    inputs: Location  # folder of proteins.arrow and maps.arrow
+    made: MadeWith
     features: FeatureConfig
 
     @property
@@ -66,9 +68,22 @@ class Shared:
         return self.ours.networks.fit.epochs
 
 
+def run_of(run: SweepRun) -> DistilRun:
+    """The run whose training `protray` is done once per trial."""
+    one = DistilRun.preset(run.model)
+    return replace(
+        one, data=run.data, out=run.out, lm=run.lm, maps=run.maps, epochs=run.epochs, seed=run.seed, mlflow=run.mlflow
+    )
+
+
+def identity(run: SweepRun) -> dict:
+    made = maps_of(run_of(run))
+    return {"digest of the data": made.proteins, "maps": made.key}
+
+
 def base(run: SweepRun) -> DistilSettings:
     """The settings that a study starts from."""
-    ours = _ours(run.distil_run().stages(0))
+    ours = _named(distil.trainings_of(run_of(run)), OURS)
     return DistilSettings(weights=ours.weights, fit=ours.networks.fit, enhance=ours.networks.enhance)
 
 
@@ -77,38 +92,38 @@ def params(settings: DistilSettings, shared: Shared) -> dict:
     return asdict(_stage(settings, shared))
 
 
-def prepare(run: SweepRun, cluster: Cluster, tracker: Tracker, parent: str) -> Shared:
+def plan(run: SweepRun, cluster: Cluster) -> Plan:
+    """The teacher's worker."""
+    return resources(distil.JOB, run_of(run), cluster)
+
+
+def prepare(run: SweepRun, context: Context) -> Shared:
     """Compute dataset, maps and teacher, where they are missing."""
-    one = run.distil_run()
-    check_present(one.lm)
-    inputs = {"data": run.fixed()["digest of the data"], "lm": fingerprint(one.lm), "features": asdict(one.features)}
-    job_plan = distil.make_plan(one, cluster)
-    cache = (run.out / "cache").resolve()
-    folder = cache / digest(inputs)
-    distil.prepare_inputs(one, job_plan, folder)
-    teacher = next(stage for stage in one.stages(0) if stage.name == "teacher")
-    place = cache / f"teacher-{stage_keys([teacher], digest(inputs))['teacher']}"
-    distil.train_all(one, job_plan, [teacher], {"teacher": place}, folder, tracker, parent)
-    return Shared(teacher, _ours(one.stages(0)), place, folder, one.features)
+    one = run_of(run)
+    inputs, trainings = prepare_inputs(one), distil.trainings_of(one)
+    teacher = _named(trainings, "teacher")
+    distil.train_some(one, [teacher], inputs, context)
+    folder = distil.folders_of(one, [teacher], inputs.made)["teacher"]
+    return Shared(teacher, _named(trainings, OURS), folder, inputs.folder, inputs.made, one.features)
 
 
 def train(
-    settings: DistilSettings, shared: Shared, folder: Path, report: Report, resume: dict | None, device: str
+    settings: DistilSettings, shared: Shared, folder: Path, report: TrialReport, resume: dict | None, device: str
 ) -> Outcome:
     """Train in this process, with the choosing half as validation split, and score both halves."""
     proteins = _proteins(shared.inputs)
     stage = _stage(settings, shared)
-    folders = {"teacher": remote.pull(shared.teacher_folder), OURS: folder}
+    place = Location(folder)
     run_stages(
-        [shared.teacher, stage], folders, proteins, shared.features,
-        lambda letter, state: report(letter.get("epoch"), letter, state), resume, World(device=device),
+        [shared.teacher, stage], {"teacher": shared.teacher_folder, OURS: place}, proteins, shared.features,
+        lambda metrics, state: report(metrics.get("epoch"), metrics, state), resume, World(device=device),
     )  # fmt: skip
     halves = np.concatenate([validation_rows(proteins), proteins.of_split(CONFIRMING)])
-    values = _accuracies(folder, stage, proteins, halves)
+    values = _accuracies(place, stage, proteins, halves)
     rows = validation_rows(proteins)
     known = np.array([values[proteins.ids[row]] for row in rows])
     inside = {name: known[found.select(proteins.msa_counts[rows])] for name, found in OBJECTIVES.items()}
-    history = json.loads((folder / "stage.json").read_text())["history"]
+    history = read_history(place)
     return Outcome(
         values=values,
         scores={"validation/q3": float(known.mean())},
@@ -118,15 +133,15 @@ def train(
     )
 
 
-def save_model(run: SweepRun, settings: DistilSettings, shared: Shared, folder: Path) -> None:
-    """Write ``run.out/model``, for jobs/predict.py, from a finished trial's folder."""
-    from protray.pipelines.secondary.distil_results import save_results_model  # draws: matplotlib is slow to import
+def save_model(run: SweepRun, settings: DistilSettings, shared: Shared, folder: Path, target: Path) -> None:
+    """Write the model, for jobs/predict.py, from a finished trial's folder."""
+    from protray.pipelines.secondary.distil_results import save_model_of  # draws: matplotlib is slow to import
 
-    save_results_model(run.distil_run(), _stage(settings, shared), folder)
+    save_model_of(run_of(run), shared.made, _stage(settings, shared), Location(folder), Location(target))
 
 
-def _ours(stages: list[Stage]) -> Stage:
-    return next(stage for stage in stages if stage.name == OURS)
+def _named(trainings: list[Stage], name: str) -> Stage:
+    return next(one for one in trainings if one.name == name)
 
 
 def _stage(settings: DistilSettings, shared: Shared) -> Stage:
@@ -135,9 +150,9 @@ def _stage(settings: DistilSettings, shared: Shared) -> Stage:
 
 
 @functools.lru_cache(maxsize=1)
-def _proteins(inputs: Path) -> Proteins:
+def _proteins(inputs: Location) -> Proteins:
     """Mapped into memory once per process, and shared by all processes of a machine."""
-    return split_by_halves(distil.read_prepared(inputs))
+    return split_by_halves(read_inputs(inputs))
 
 
 def split_by_halves(proteins: Proteins) -> Proteins:
@@ -159,7 +174,7 @@ def split_by_halves(proteins: Proteins) -> Proteins:
     return replace(proteins, table=proteins.table.set_column(place, field, pa.array(splits)))
 
 
-def _accuracies(folder: Path, stage: Stage, proteins: Proteins, rows: np.ndarray) -> dict[str, float]:
+def _accuracies(folder: Location, stage: Stage, proteins: Proteins, rows: np.ndarray) -> dict[str, float]:
     """Q3 of the proteins in `rows`."""
     prob, _ = read_probabilities(folder, stage.networks.classifier.states)
     found = {}
@@ -172,7 +187,7 @@ def _accuracies(folder: Path, stage: Stage, proteins: Proteins, rows: np.ndarray
 
 def guess_seconds(run: SweepRun) -> float:
     """Seconds of one CPU core that a trial will take, from weights, training residues and epochs."""
-    ours = _ours(run.distil_run().stages(0))
+    ours = _named(distil.trainings_of(run_of(run)), OURS)
     networks = EnhanceNet(ours.networks.enhance), SsClassifier(ours.networks.classifier)
     weights = sum(weight.numel() for network in networks for weight in network.parameters())
     source = run.data / "proteins" if run.data else SAMPLE
@@ -182,3 +197,9 @@ def guess_seconds(run: SweepRun) -> float:
         texts, splits = table.columns[0].to_pylist(), table["split"].to_pylist()
         residues += sum(len(text) for text, split in zip(texts, splits, strict=True) if split == "train")
     return SECONDS_PER_WEIGHT_AND_RESIDUE * weights * residues * ours.networks.fit.epochs
+
+
+SWEEP = Sweepable(
+    identity=identity, base=base, params=params, prepare=prepare, train=train, save_model=save_model,
+    guess_seconds=guess_seconds, plan=plan,
+)  # fmt: skip
