@@ -72,7 +72,7 @@ def distil(run: DistilRun) -> dict:
             proteins = prepare_inputs(run, job_plan, cache / digest(inputs))
             channels = len(proteins.lm_hidden(0)[0]) if run.features.lm_hidden else 0
             stages = run.stages(channels)
-            keys = stage_keys(stages, digest(inputs))
+            keys = stage_keys(stages, inputs["data"], inputs["lm"], run.features)
             folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in stages}
             train_all(run, job_plan, stages, folders, cache / digest(inputs), tracker, parent)
             from protray.cluster.distil_results import write_results  # draws: matplotlib is slow to import

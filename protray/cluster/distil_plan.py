@@ -64,7 +64,7 @@ def stages(run: DistilRun) -> Estimate:
     check_splits(proteins)
     channels = hidden_width(run.lm) if run.features.lm_hidden else 0
     trainings = run.stages(channels)
-    keys, cache = stage_keys(trainings, digest(inputs)), run.out / "cache"
+    keys, cache = stage_keys(trainings, inputs["data"], inputs["lm"], run.features), run.out / "cache"
     folders = {stage.name: cache / f"{slug(stage.name)}-{keys[stage.name]}" for stage in trainings}
     with Trials(run.out) as trials:
         plan = make_plan(run, trials.cluster)

@@ -83,7 +83,8 @@ def prepare(run: SweepRun, cluster: Cluster, tracker: Tracker, parent: str) -> S
     folder = cache / digest(inputs)
     distil.prepare_inputs(one, job_plan, folder)
     teacher = next(stage for stage in one.stages(0) if stage.name == "teacher")
-    place = cache / f"teacher-{stage_keys([teacher], digest(inputs))['teacher']}"
+    keys = stage_keys([teacher], inputs["data"], inputs["lm"], one.features)
+    place = cache / f"teacher-{keys['teacher']}"
     distil.train_all(one, job_plan, [teacher], {"teacher": place}, folder, tracker, parent)
     return Shared(teacher, _ours(one.stages(0)), place, folder, one.features)
 

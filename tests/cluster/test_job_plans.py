@@ -160,7 +160,7 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
 
     run = DistilRun(out=tmp_path / "out")
     inputs = {"data": data_digest(None), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    keys = stage_keys(run.stages(0), digest(inputs))
+    keys = stage_keys(run.stages(0), inputs["data"], inputs["lm"], run.features)
     check_same_settings(run)
     cache = run.out / "cache"
     known, teacher = cache / digest(inputs), cache / f"{slug('teacher')}-{keys['teacher']}"
