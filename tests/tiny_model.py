@@ -25,7 +25,10 @@ def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
     return folder
 
 
-def save_tiny_model(folder: Path, lm: Path, reading: Reading = Reading()) -> Path:
+EXACT = Reading()
+
+
+def save_tiny_model(folder: Path, lm: Path, reading: Reading = EXACT) -> Path:
     """F_e, F_s and F_t that read X_b and the hidden state of `lm`."""
     import torch
 

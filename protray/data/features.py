@@ -78,7 +78,8 @@ class Features:
         if lowering == "prior" and self.config.kept_deep and rng.random() < self.config.kept_deep:
             return self.high(row)
         if lowering == "fixed-ratio":
-            homologs = round(self.config.fixed_ratio * (len(msa_NL) - 1))
+            depth = self.proteins.n_rows(row) - 1  # of the alignment itself; a deep one is stored with fewer rows
+            homologs = min(round(self.config.fixed_ratio * depth), len(msa_NL) - 1)
         elif self.prior is None:
             raise ValueError("lowering 'prior' needs the histogram of homolog counts of the training set")
         else:

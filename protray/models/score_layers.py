@@ -83,8 +83,8 @@ class _Dilated(torch.autograd.Function):
         x_BCLL, weight = ctx.saved_tensors
         dilation = ctx.dilation
         dx_BCLL, _, _ = _gradients(dy_BCLL, x_BCLL, weight, dilation, (True, False, False))
-        thinned = [_thinned(map_BCLL, dilation) for map_BCLL in (dy_BCLL, x_BCLL)]
-        _, dweight, _ = _gradients(*thinned, weight, 1, (False, True, False))
+        thin_dy_BCLL, thin_x_BCLL = _thinned(dy_BCLL, dilation), _thinned(x_BCLL, dilation)
+        _, dweight, _ = _gradients(thin_dy_BCLL, thin_x_BCLL, weight, 1, (False, True, False))
         return dx_BCLL, dweight, None
 
 
@@ -103,9 +103,8 @@ def dilated(x_BCLL: Tensor, weight: Tensor, dilation: int) -> Tensor:
 
 def _gradients(dy_BCLL: Tensor, x_BCLL: Tensor, weight: Tensor, dilation: int, wanted: tuple[bool, bool, bool]) -> Any:
     apart = (dilation, dilation)
-    return torch.ops.aten.convolution_backward(
-        dy_BCLL, x_BCLL, weight, None, (1, 1), apart, apart, False, (0, 0), 1, wanted
-    )
+    backward: Any = torch.ops.aten.convolution_backward
+    return backward(dy_BCLL, x_BCLL, weight, None, (1, 1), apart, apart, False, (0, 0), 1, wanted)
 
 
 def _thinned(x_BCLL: Tensor, dilation: int) -> Tensor:

@@ -10,6 +10,11 @@ import torch
 Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 
 
+def threads(device: str) -> int:
+    """How many of them there are to work side by side; one on a GPU."""
+    return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+
+
 @contextmanager
 def side_by_side(device: str) -> Iterator[Map]:
     """Give a `map` whose calls run at the same time, as many as torch has threads, each with one of them.
@@ -18,13 +23,13 @@ def side_by_side(device: str) -> Iterator[Map]:
     another process used one, a step of the score network took 15 s in place of 0.5 s.  Batches side by side meet once a
     step.  Results come in order, so sums over them do not depend on which was ready first.  On a GPU it is `map`.
     """
-    threads = torch.get_num_threads()
-    if threads == 1 or torch.device(device).type != "cpu":
+    count = threads(device)
+    if count == 1:
         yield map
         return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         torch.set_num_threads(1)  # and this one, whose own work is short
         try:
             yield pool.map
         finally:
-            torch.set_num_threads(threads)  # of new threads, and of MKL
+            torch.set_num_threads(count)  # of new threads, and of MKL

@@ -37,8 +37,3 @@ class World:
         torch.distributed.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view(tensor.shape))
-
-
-def bare(model: nn.Module) -> nn.Module:
-    """Unwrap DDP."""
-    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model

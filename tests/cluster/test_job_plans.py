@@ -15,13 +15,13 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from protray.cluster.batch.shards import Manifest
 from protray.pipelines.language_model.map_parts import Rows, Span, write_part
 from protray.pipelines.language_model.map_units import MapConfig
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
 
-from protray.cluster.batch.shards import Manifest
 from protray.cluster.health import estimate
 from protray.cluster.health.estimate import Line, Process, Timed, Trials
 from protray.cluster.runtime.capacity import Node
@@ -152,15 +152,16 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     """15 epochs: a first of 2 and fourteen of 1 microsecond per residue; the teacher is finished, maps are there."""
     from dataclasses import asdict
 
+    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
+
     from protray.pipelines.secondary import distil_plan
     from protray.pipelines.secondary.distil import slug
-    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
     from protray.plm.shipped import fingerprint
     from protray.training.secondary.session import stage_keys
 
     run = DistilRun(out=tmp_path / "out")
     inputs = {"data": data_digest(None), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    keys = stage_keys(run.stages(0), digest(inputs))
+    keys = stage_keys(run.stages(0), inputs["data"], inputs["lm"], run.features)
     check_same_settings(run)
     cache = run.out / "cache"
     known, teacher = cache / digest(inputs), cache / f"{slug('teacher')}-{keys['teacher']}"
@@ -181,8 +182,9 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
 
 
 def test_distil_times_every_kind_of_training_once(here, monkeypatch, tmp_path) -> None:
-    from protray.pipelines.secondary import distil_plan
     from protray.pipelines.secondary.distil_run import DistilRun
+
+    from protray.pipelines.secondary import distil_plan
 
     monkeypatch.setattr(distil_plan, "BATCHES", 1)
     timed = []
@@ -238,8 +240,9 @@ def test_pretrain(here, fasta, tmp_path) -> None:
 
 def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
     """12 proteins are 12 parts; with the first three there, what the other nine cost is left."""
-    from protray.pipelines.secondary.predict import PredictRun
     from protray.pipelines.secondary.predict_plan import stages
+
+    from protray.pipelines.secondary.predict import PredictRun
 
     model = save_tiny_model(tmp_path / "model", lm)
     run = PredictRun(model=model, fasta=fasta, out=tmp_path / "p.parquet")
@@ -262,8 +265,9 @@ def test_alignments_count_alike_and_records_by_their_squares() -> None:
 
 
 def test_embed(here, tmp_path) -> None:
-    from protray.pipelines.structure.embed import EmbedRun
     from protray.pipelines.structure.embed_plan import stages
+
+    from protray.pipelines.structure.embed import EmbedRun
 
     run = EmbedRun(model=save_random_net(tmp_path / "net"), out=tmp_path / "out")
     (line,) = stages(run).lines
@@ -284,8 +288,9 @@ def structures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_prepare_structures(here, tmp_path, packed) -> None:
-    from protray.pipelines.structure.prepare_structures import StructuresConfig
     from protray.pipelines.structure.prepare_structures_plan import stages
+
+    from protray.pipelines.structure.prepare_structures import StructuresConfig
 
     where = structures(tmp_path)
     if packed:
@@ -304,8 +309,9 @@ def test_prepare_structures(here, tmp_path, packed) -> None:
 
 def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
     """64 alignments are two parts; with the first there, half of the parsing is left."""
-    from protray.pipelines.secondary.prepare import PrepareConfig
     from protray.pipelines.secondary.prepare_plan import stages
+
+    from protray.pipelines.secondary.prepare import PrepareConfig
 
     msas = tmp_path / "msas"
     msas.mkdir()
@@ -323,12 +329,12 @@ def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
 
 def test_pseudo_msa(here, tmp_path) -> None:
     import pyarrow as pa
-
     from protray.cluster.storage.files import write_json
+    from protray.pipelines.language_model.pseudo_msa_plan import stages
+
     from protray.data import schemas
     from protray.pipelines.language_model import pseudo_msa
     from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_unit, opened
-    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
     rows = [{"id": f"p{n}", "sequence": "ACDEF", "prob_map": [0.05] * 100, "lm_hidden": None} for n in range(40)]
     (tmp_path / "maps").mkdir()

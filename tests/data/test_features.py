@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tiny import FEATURES, tiny_proteins
 
+from protray.data.dataset import Proteins
 from protray.data.features import Features
 from protray.seq.downsample import Prior
 from protray.seq.pseudo_msa import pseudo_pssm
@@ -89,3 +91,24 @@ def test_what_is_not_asked_for_is_not_there() -> None:
 def test_prior_is_needed() -> None:
     with pytest.raises(ValueError, match="needs the histogram of homolog counts"):
         Features(PROTEINS, FEATURES).low(DEEP, "prior", 0)
+
+
+def test_fixed_ratio_is_of_the_alignment_not_of_its_stored_rows() -> None:
+    """64 of 301 rows are kept: a tenth of 300 homologs is 30, not 6; half of them is more than 63."""
+    kept = 64
+    msa_NL = PROTEINS.msa(DEEP)[:kept]
+    assert len(msa_NL) == kept
+    row = PROTEINS.table.slice(DEEP, 1).to_pylist()[0]
+    row |= {"n_rows": 301, "msa_count": 300, "msa_rows": kept, "msa": msa_NL.tobytes()}
+    proteins = Proteins(pa.Table.from_pylist([row], schema=PROTEINS.table.schema))
+    rows = []
+
+    def counted(self: Features, counts_LA: np.ndarray, n_rows: int) -> np.ndarray:
+        rows.append(n_rows)
+        return counts_LA
+
+    for ratio in (0.1, 0.5, 1.0):
+        features = Features(proteins, replace(FEATURES, fixed_ratio=ratio, bert=False))
+        features._pssm = counted.__get__(features)  # type: ignore[method-assign]
+        features.low(0, "fixed-ratio", 0)
+    assert rows == [31, 64, 64]  # with the query

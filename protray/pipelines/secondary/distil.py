@@ -87,7 +87,7 @@ def folders_of(run: DistilRun, trainings: "Sequence[Training]", made: MadeWith) 
     """Where each training is kept when it is finished."""
     from protray.training.secondary.session import stage_keys
 
-    keys = stage_keys(list(trainings), digest([made.key, asdict(run.features)]))
+    keys = stage_keys(list(trainings), made.proteins, made.key, run.features)
     return {one.name: run.out / "cache" / f"{slug(one.name)}-{keys[one.name]}" for one in trainings}
 
 

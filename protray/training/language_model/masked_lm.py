@@ -20,6 +20,7 @@ from protray.plm.masking import MaskedBatch
 from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.steps import Step
 from protray.plm.tokens import CLS, EOS, MASK, PADDING
+from protray.training.errors import NonFiniteLossError
 from protray.training.world import World
 
 MOST_NONFINITE = 10  # steps in a row without a usable gradient; then it is no accident any more
@@ -84,7 +85,7 @@ def fit(
 
     Raises
     ------
-    FloatingPointError
+    NonFiniteLossError
         After `MOST_NONFINITE` steps in a row whose loss or gradient is not finite; each of them changes nothing.
     """
     model = build_model(config)
@@ -101,7 +102,7 @@ def fit(
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         at = Position(**copy.deepcopy(resume["position"]))
-    skipped, clock, residues_then = 0, time.monotonic(), at.residues
+    skipped, last, clock, residues_then = 0, math.nan, time.monotonic(), at.residues
     for share in steps(at.epoch, at.index):
         if at.step >= config.steps:
             break
@@ -109,12 +110,15 @@ def fit(
             group["lr"] = learning_rate(at.step, config)
         found, residues = _update(loss_of, optimizer, weights, share.batches, config.clip, bf16, world)
         if found:
+            last = found[0] / max(found[1], 1)
             at.sums = [total + value for total, value in zip(at.sums, found, strict=True)]
         skipped = 0 if found else skipped + 1
         if skipped == MOST_NONFINITE:
-            raise FloatingPointError(
-                f"the loss or its gradient was not finite in {skipped} steps in a row, up to step {at.step + 1}; "
-                "lower the learning rate, lengthen the warm-up, or switch bf16 off"
+            raise NonFiniteLossError.at(
+                f"step {at.step + 1} of {config.steps}",
+                f"the loss or its gradient was not finite in {skipped} steps in a row; lower the learning rate, "
+                "lengthen the warm-up, or switch bf16 off",
+                last,
             )
         at.step, at.epoch, at.index = at.step + 1, share.epoch, share.index + 1
         at.residues, at.nonfinite = at.residues + residues, at.nonfinite + (not found)

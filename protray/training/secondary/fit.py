@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from protray.data.collate import Batch
+from protray.data.collate import Batch, Totals
 from protray.training.errors import NonFiniteLossError
-from protray.training.world import World, bare
+from protray.training.secondary.steps import Count
+from protray.training.threads import Map, side_by_side
+from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
 
@@ -40,11 +42,19 @@ class FitConfig:
         return self.learning_rate * self.decay ** (epoch // self.decay_every)
 
 
+@dataclass(frozen=True)
+class Share:
+    """One worker's part of a global batch, cut so that each part is prepared and computed by a thread."""
+
+    parts: Sequence[Callable[[], Batch]]  # none where there are more workers than proteins
+    totals: Totals  # of the whole batch
+
+
 def fit(
     step: nn.Module,
-    batches: Callable[[int], Iterable[Batch]],
+    batches: Callable[[int], Iterable[Share]],
     n_batches: int,
-    score: Callable[[], dict[str, float]],
+    score: Callable[[Map], dict[str, float]],
     config: FitConfig,
     report: Report,
     resume: dict | None = None,
@@ -55,72 +65,110 @@ def fit(
     Parameters
     ----------
     step : Module
-        ``step(batch, world_size) -> (loss, parts)``, with losses over the global batch.
+        ``step(batch) -> (loss, parts)``, shares of means over the global batch; ``step.per`` names the total that
+        each of them, the loss included, is a mean over.
     batches : callable
         Epoch -> this worker's share of that epoch's `n_batches` global batches.
     score : callable
         Metrics of `step` on the validation split, among them ``validation/score``, of which more is better; the same
-        on every worker.
+        on every worker.  It is given the map that works on batches side by side.
     report : callable
         Called with the metrics of each epoch and the state that `resume` takes to continue after it; between epochs
         without a state.  All have ``step``, the batches that are done, and ``of``, those there are.
+
+    Raises
+    ------
+    NonFiniteLossError
+        As soon as a loss is NaN or infinite, with the proteins of its batch.
     """
-    model = world.wrap(step)
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=config.learning_rate)
+    step = step.to(world.device)
+    optimizer = torch.optim.Adam([w for w in step.parameters() if w.requires_grad], lr=config.learning_rate, fused=True)
     first, best_score, best = 0, -math.inf, _copy(step)
     history: list[dict[str, float]] = []
     if resume:
         step.load_state_dict(resume["weights"])
         optimizer.load_state_dict(resume["optimizer"])
         first, best_score, best, history = (resume[name] for name in ("epoch", "best_score", "best", "history"))
-    for epoch in range(first, config.epochs):
-        metrics = _epoch(model, optimizer, trained, batches(epoch), n_batches, epoch, config, report, world)
-        step.eval()
-        metrics |= score()
-        if metrics["validation/score"] > best_score:
-            best_score, best = metrics["validation/score"], _copy(step)
-        places = {"step": (epoch + 1) * n_batches, "of": config.epochs * n_batches}
-        history = [*history, metrics | {"epoch": epoch + 1} | places]
-        state = {
-            "weights": step.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "epoch": epoch + 1,
-            "best_score": best_score,
-            "best": best,
-            "history": history,
-        }
-        report(history[-1], state)
+    with side_by_side(world.device) as at_once:
+        for epoch in range(first, config.epochs):
+            metrics = _epoch(step, optimizer, batches(epoch), n_batches, epoch, config, report, world, at_once)
+            step.eval()
+            metrics |= score(at_once)
+            if metrics["validation/score"] > best_score:
+                best_score, best = metrics["validation/score"], _copy(step)
+            places = {"step": (epoch + 1) * n_batches, "of": config.epochs * n_batches}
+            history = [*history, metrics | {"epoch": epoch + 1} | places]
+            state = {
+                "weights": step.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "epoch": epoch + 1,
+                "best_score": best_score,
+                "best": best,
+                "history": history,
+            }
+            report(history[-1], state)
     return best, history
 
 
 def _epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], batches: Iterable[Batch],
-    n_batches: int, epoch: int, config: FitConfig, report: Report, world: World,
+    step: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Share], n_batches: int, epoch: int,
+    config: FitConfig, report: Report, world: World, at_once: Map,
 ) -> dict[str, float]:  # fmt: skip
-    bare(model).train()
-    totals: dict[str, float] = {}
-    shown = time.monotonic()
-    for number, batch in enumerate(batches):
+    """Train on an epoch's batches; the metrics are sums over all their residues, divided by the number of these."""
+    step.train()
+    per: dict[str, Count] = step.per  # type: ignore[assignment]
+    sums, counts = dict.fromkeys(per, 0.0), dict.fromkeys(per, 0.0)
+    norms, last, shown = 0.0, math.nan, time.monotonic()
+    for number, share in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate_at(epoch + number / n_batches)
-        loss, parts = model(batch.to(world.device), world.size)
-        if not torch.isfinite(loss):
-            raise NonFiniteLossError(f"loss is {loss.item()} in epoch {epoch + 1}, batch {number} with {batch.ids}")
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(trained, config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        for name, value in ({"loss": loss.detach()} | parts).items():
-            totals[name] = totals.get(name, 0.0) + value.item() / world.size
-        totals["gradient_norm"] = totals.get("gradient_norm", 0.0) + norm.item() / world.size
+        try:
+            found, norm = _update(step, optimizer, share, config, world, at_once)
+        except NonFiniteLossError as error:
+            where = f"epoch {epoch + 1}, batch {number + 1} of {n_batches}"
+            raise NonFiniteLossError.at(where, str(error), last) from None
+        for name, count in per.items():
+            sums[name] += found[name] * getattr(share.totals, count)
+            counts[name] += getattr(share.totals, count)
+        norms += norm
+        last = found["loss"]
         if time.monotonic() - shown > 1.0:
             shown = time.monotonic()
             report({"step": epoch * n_batches + number + 1, "of": config.epochs * n_batches}, None)
-    names = sorted(totals)
-    summed = world.sum([totals[name] for name in names])
-    means = {f"train/{name}": value / n_batches for name, value in zip(names, summed, strict=True)}
-    return means | {"train/world_size": world.size}
+    summed = world.sum(list(sums.values()))
+    means = {f"train/{name}": value / max(counts[name], 1.0) for name, value in zip(sums, summed, strict=True)}
+    return means | {"train/gradient_norm": norms / n_batches, "train/world_size": world.size}
+
+
+def _update(
+    step: nn.Module, optimizer: torch.optim.Optimizer, share: Share, config: FitConfig, world: World, at_once: Map,
+) -> tuple[dict[str, float], float]:  # fmt: skip
+    """Take one step; returns this worker's share of the means over the batch, and the norm of the gradient."""
+    weights = [weight for weight in step.parameters() if weight.requires_grad]
+
+    def gradient(part: Callable[[], Batch]) -> tuple[list[str], list[Tensor], dict[str, float]]:
+        batch = part().to(world.device)
+        loss, parts = step(batch)
+        found = {name: value.item() for name, value in ({"loss": loss.detach()} | parts).items()}
+        return batch.ids, list(torch.autograd.grad(loss, weights)), found
+
+    total, ids = [torch.zeros_like(weight) for weight in weights], []
+    means = dict.fromkeys(step.per, 0.0)  # type: ignore[arg-type]
+    for own, gradients, found in at_once(gradient, share.parts):
+        if not math.isfinite(found["loss"]):
+            raise NonFiniteLossError(f"the loss is {found['loss']} with {own}")
+        ids += own
+        for sum_, gradient_ in zip(total, gradients, strict=True):
+            sum_.add_(gradient_)
+        means = {name: mean + found[name] for name, mean in means.items()}
+    world.add(total)
+    for weight, sum_ in zip(weights, total, strict=True):
+        weight.grad = sum_
+    norm = nn.utils.clip_grad_norm_(weights, config.clip).item()
+    if not math.isfinite(norm):  # on every worker
+        raise NonFiniteLossError(f"the gradient is not finite with {ids}")
+    optimizer.step()
+    return means, norm
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 
@@ -27,9 +26,10 @@ from protray.models.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
-from protray.training.secondary.fit import Report, fit
+from protray.training.secondary.fit import Report, Share, fit
 from protray.training.secondary.stages import Stage, build, training_rows
 from protray.training.secondary.steps import Distil, Reconstruct
+from protray.training.threads import Map, threads
 from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,38 @@ RAW = pa.schema(
 )
 
 
-def stage_keys(stages: list[Stage], inputs: str) -> dict[str, str]:
-    """Name -> hash of all that its result depends on: settings, the stage before, and the digest of the inputs."""
+def stage_keys(stages: list[Stage], data: str, lm: str, features: FeatureConfig) -> dict[str, str]:
+    """Name -> hash of all that its result depends on, and of nothing else.
+
+    `data` and `lm` are digests of the dataset and of the language model with the settings of its maps.
+    """
     keys: dict[str, str] = {}
     for stage in stages:
-        used = {"classify": {}, "reconstruct": {"l2": stage.weights.l2}, "distil": asdict(stage.weights)}[stage.kind]
-        content = json.dumps([asdict(stage) | {"weights": used}, inputs, keys.get(stage.after or "")], sort_keys=True)
-        keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:12]
+        content = [depends_on(stage, lm, features), data, keys.get(stage.after or "")]
+        keys[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return keys
+
+
+def depends_on(stage: Stage, lm: str, features: FeatureConfig) -> dict:
+    """What of its own settings, of the features and of the language model enters a stage's result."""
+    networks, asked = stage.networks, stage_config(stage, features)
+    found = {"kind": stage.kind, "train_on": stage.train_on, "lowering": stage.lowering, "fit": asdict(networks.fit)}
+    found |= {"background": asked.background, "pseudocount": asked.pseudocount, "seed": asked.seed}
+    if stage.kind != "reconstruct":
+        found["classifier"] = asdict(networks.classifier)
+    if stage.kind != "classify":
+        found["enhance"] = asdict(networks.enhance)
+    if stage.kind == "reconstruct":
+        found["weights"] = {"l2": stage.weights.l2}
+    if stage.kind == "distil":
+        found["weights"] = asdict(stage.weights)
+    if stage.lowering == "fixed-ratio":
+        found["fixed_ratio"] = asked.fixed_ratio
+    if stage.lowering == "prior":
+        found["kept_deep"] = asked.kept_deep
+    if asked.bert or asked.lm_hidden:
+        found |= {"lm": lm, "drawing": asked.drawing, "lm_hidden": asked.lm_hidden}
+    return found
 
 
 def is_finished(folder: Location) -> bool:
@@ -105,15 +129,14 @@ def train_stage(
     settings = stage.networks.fit
     lengths = proteins.lengths[rows]
 
-    def batches(epoch: int) -> Iterator[Batch]:
+    parts = threads(world.device)
+
+    def batches(epoch: int) -> Iterator[Share]:
         for chosen in order(lengths, settings.per_batch, settings.seed, epoch):
             global_rows = rows[chosen]
-            mine = global_rows[world.rank :: world.size]
-            if not len(mine):  # fewer proteins than workers: join in with one that counts for nothing
-                mine = global_rows[:1]
-                yield without_weight(_batch(features, mine, global_rows, stage, epoch))
-                continue
-            yield _batch(features, mine, global_rows, stage, epoch)
+            totals, mine = Totals.of(proteins, global_rows), global_rows[world.rank :: world.size]
+            each = [mine[n::parts] for n in range(min(parts, len(mine)))]
+            yield Share([functools.partial(_batch, features, own, totals, stage, epoch) for own in each], totals)
 
     n_batches = len(order(lengths, settings.per_batch, settings.seed, 0))
     score = functools.partial(validate, step, stage, features, world)
@@ -122,28 +145,31 @@ def train_stage(
 
 def stage_features(stage: Stage, proteins: Proteins, config: FeatureConfig, prior: Prior | None = None) -> Features:
     """The features that this stage's networks read, and no more."""
+    return Features(proteins, stage_config(stage, config), prior)
+
+
+def stage_config(stage: Stage, config: FeatureConfig) -> FeatureConfig:
+    """The settings of the features, without what this stage's networks do not read."""
     networks = stage.networks
     needs_hidden = networks.enhance.extra > 0 or networks.classifier.extra > 0
-    asked = replace(config, bert=networks.enhance.bert, lm_hidden=config.lm_hidden and needs_hidden)
-    return Features(proteins, asked, prior)
+    return replace(config, bert=networks.enhance.bert, lm_hidden=config.lm_hidden and needs_hidden)
 
 
-def _batch(features: Features, mine: np.ndarray, global_rows: np.ndarray, stage: Stage, epoch: int) -> Batch:
+def _batch(features: Features, mine: np.ndarray, totals: Totals, stage: Stage, epoch: int) -> Batch:
     examples = [features.example(int(row), stage.lowering, epoch) for row in mine]
     keys = [key(stage.networks.fit.seed, "dropout", epoch, example.id) for example in examples]
-    return collate(examples, Totals.of(features.proteins, global_rows), keys)
-
-
-def without_weight(batch: Batch) -> Batch:
-    """The same batch, with sums that vanish: it keeps a worker in step and changes no gradient."""
-    return replace(batch, totals=Totals(math.inf, math.inf, math.inf))
+    return collate(examples, totals, keys)
 
 
 def evaluation_batches(features: Features, rows: np.ndarray, world: World) -> Iterable[Batch]:
     """This worker's proteins with their natural PSSM, each exactly once; nothing is dropped or padded in."""
     for chosen in in_order(rows[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
-        examples = [features.example(int(row)) for row in chosen]
-        yield collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
+        yield _evaluated(features, chosen, world)
+
+
+def _evaluated(features: Features, chosen: np.ndarray, world: World) -> Batch:
+    examples = [features.example(int(row)) for row in chosen]
+    return collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
 
 
 def validation_rows(proteins: Proteins) -> np.ndarray:
@@ -155,29 +181,44 @@ def validation_rows(proteins: Proteins) -> np.ndarray:
     return labelled
 
 
-@torch.no_grad()
-def validate(step: nn.Module, stage: Stage, features: Features, world: World) -> dict[str, float]:
+def validate(step: nn.Module, stage: Stage, features: Features, world: World, at_once: Map = map) -> dict[str, float]:
     """Score on the validation split: mean per-protein Q3, or minus the reconstruction error of Eq. 8."""
     rows = validation_rows(features.proteins)
-    sums = [0.0, 0.0]
     if isinstance(step, Reconstruct):
         deep = rows[features.proteins.deep[rows]]
         if not len(deep):  # nothing to rebuild in a shallow validation split; what it learnt from has to do
             deep = training_rows(features.proteins, "deep")
-        for chosen in in_order(deep[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
+
+        @torch.no_grad()
+        def errors(chosen: np.ndarray) -> tuple[float, float]:
             examples = [features.example(int(row), stage.lowering, epoch=-1) for row in chosen]
             batch = collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
-            _, parts = step(batch, 1)
-            sums = [sums[0] + parts["loss_m"].item() * batch.totals.residues, sums[1] + batch.totals.residues]
-        total, n = world.sum(sums)
-        return {"validation/loss_m": total / n, "validation/score": -total / n}
-    for batch in evaluation_batches(features, rows, world):
+            _, parts = step(batch)
+            return parts["loss_m"].item() * batch.totals.residues, batch.totals.residues
+
+        mean = _mean(errors, deep, features, world, at_once)
+        return {"validation/loss_m": mean, "validation/score": -mean}
+
+    @torch.no_grad()
+    def right(chosen: np.ndarray) -> tuple[float, float]:
+        batch = _evaluated(features, chosen, world)
         predicted_BL = three_states(step.logits(batch)).argmax(dim=-1)  # type: ignore[operator]
         known_BL = batch.ss3_BL >= 0
         right_B = ((predicted_BL == batch.ss3_BL) & known_BL).sum(1) / known_BL.sum(1)
-        sums = [sums[0] + right_B.sum().item(), sums[1] + len(batch.ids)]
-    total, n = world.sum(sums)
-    return {"validation/q3": total / n, "validation/score": total / n}
+        return right_B.sum().item(), float(len(batch.ids))
+
+    mean = _mean(right, rows, features, world, at_once)
+    return {"validation/q3": mean, "validation/score": mean}
+
+
+def _mean(
+    sums: Callable[[np.ndarray], tuple[float, float]], rows: np.ndarray, features: Features, world: World, at_once: Map
+) -> float:
+    """Sum over the batches of all workers of what `sums` gives first, divided by that of what it gives second."""
+    chosen = in_order(rows[world.rank :: world.size], PER_BATCH, features.proteins.lengths)
+    found = list(at_once(sums, chosen))
+    total, n = world.sum([sum(column) for column in zip(*found, strict=True)] if found else [0.0, 0.0])
+    return total / n
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ PAPER = Networks(
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One training; everything here enters the key under which its result is kept."""
+    """One training; `session.depends_on` says what of it enters the key under which its result is kept."""
 
     name: str
     kind: Literal["classify", "reconstruct", "distil"]

@@ -1,12 +1,12 @@
 """What one training step computes, for each network of PSSM-Distil and of its rivals: batch -> loss and its parts.
 
-Every loss is the mean over the global batch: sums over this worker's residues divided by the whole batch's number of
-residues, times the number of workers, which DDP's averaging takes back out.
+Every loss is a share of the mean over the global batch: the sum over the residues at hand, divided by the number in the
+whole batch.  The shares of all workers and threads add up to the mean, and their gradients to its gradient.
 
 Shape key:  B proteins   L residues   A amino-acid types (20)   S states   C channels
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceNet
 from protray.models.ss_classifier import SsClassifier, three_states
 
+Count = Literal["residues", "labels", "deep_residues"]  # of `Totals`
 View = Literal["high", "low", "bert"]  # which PSSM a classifier reads: X_h, X_l or X_b
 
 
@@ -54,6 +55,8 @@ def label_loss(logits_BLS: Tensor, batch: Batch) -> Tensor:
 class Classify(nn.Module):
     """Train a classifier on labels alone, its input optionally enhanced by a frozen F_e."""
 
+    per: ClassVar[dict[str, Count]] = {"loss": "labels", "loss_ce": "labels"}  # what each reported mean is over
+
     def __init__(self, classifier: SsClassifier, view: View, enhancer: EnhanceNet | None = None) -> None:
         super().__init__()
         self.classifier = classifier
@@ -68,24 +71,26 @@ class Classify(nn.Module):
         extra_BLC = extra_features(batch, self.classifier.config.extra)
         return self.classifier(batch.codes_BL, pssm_BLA, batch.lengths_B, extra_BLC, batch.noise)
 
-    def forward(self, batch: Batch, world_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         loss_BL = label_loss(self.logits(batch), batch)
-        loss = distil.mean(loss_BL, batch.mask_BL, batch.totals.labels / world_size)
+        loss = distil.mean(loss_BL, batch.mask_BL, batch.totals.labels)
         return loss, {"loss_ce": loss.detach()}
 
 
 class Reconstruct(nn.Module):
     """Train F_e to give X_h back from X_l by Eq. 8 alone: the `Bagging` baseline (Guo et al. 2020)."""
 
+    per: ClassVar[dict[str, Count]] = {"loss": "residues", "loss_m": "residues"}
+
     def __init__(self, enhancer: EnhanceNet, weights: DistilWeights) -> None:
         super().__init__()
         self.enhancer = enhancer
         self.weights = weights
 
-    def forward(self, batch: Batch, world_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         enhanced_BLA = self.enhancer(batch.codes_BL, batch.low_BLA, batch.bert_BLA, batch.lengths_B, noise=batch.noise)
         loss_BL = distil.reconstruction(enhanced_BLA, batch.high_BLA, self.weights)
-        loss = distil.mean(loss_BL, batch.mask_BL, batch.totals.residues / world_size)
+        loss = distil.mean(loss_BL, batch.mask_BL, batch.totals.residues)
         return loss, {"loss_m": loss.detach()}
 
 
@@ -95,6 +100,14 @@ class Distil(nn.Module):
     A shallow protein has no high-quality PSSM, so Eq. 2, 7 and 8 say nothing about it: it enters by its labels alone,
     as the whole of L_d.
     """
+
+    per: ClassVar[dict[str, Count]] = {
+        "loss": "residues",
+        "loss_d": "residues",
+        "loss_m": "residues",
+        "loss_t": "residues",
+        "active_hinges": "deep_residues",
+    }
 
     def __init__(
         self, enhancer: EnhanceNet, student: SsClassifier, teacher: SsClassifier, weights: DistilWeights
@@ -117,10 +130,10 @@ class Distil(nn.Module):
         extra_BLC = extra_features(batch, self.student.config.extra)
         return self.student(batch.codes_BL, enhanced_BLA, batch.lengths_B, extra_BLC, batch.noise, "student")
 
-    def forward(self, batch: Batch, world_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         weights, mask_BL = self.weights, batch.mask_BL
         deep_BL = mask_BL & batch.deep_B[:, None]
-        residues = max(batch.totals.residues, 1.0) / world_size
+        residues = max(batch.totals.residues, 1.0)
 
         enhanced_BLA = self.enhance(batch)
         logits_BLS = self.logits(batch, enhanced_BLA)
@@ -142,7 +155,7 @@ class Distil(nn.Module):
                 enhanced_BLS.log_softmax(-1), high_BLS.log_softmax(-1), distil.negative(low_BLS, bert_BLS), weights
             )
             loss_t = distil.mean(hinge_BL, deep_BL, residues)
-            active = distil.mean((hinge_BL > 0).float(), deep_BL, max(batch.totals.deep_residues, 1.0) / world_size)
+            active = distil.mean((hinge_BL > 0).float(), deep_BL, max(batch.totals.deep_residues, 1.0))
         loss = distil.total(loss_d, loss_m, loss_t, weights)
         parts = {"loss_d": loss_d, "loss_m": loss_m, "loss_t": loss_t, "active_hinges": active}
         return loss, {name: part.detach() for name, part in parts.items()}

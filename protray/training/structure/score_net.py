@@ -159,15 +159,20 @@ def _update(
         return list(torch.autograd.grad(relative, weights)), found_4B
 
     gradients, found = zip(*at_once(gradient, share.batches), strict=True)
-    sums = [sum(parts[1:], parts[0]) for parts in zip(*gradients, strict=True)]
+    sums = [
+        torch.zeros_like(weight) for weight in weights
+    ]  # in the order of its memory, as fused Adam takes for granted
+    for own in gradients:
+        for total, part in zip(sums, own, strict=True):
+            total.add_(part)
     world.add(sums)
     found_4S = torch.cat(found, dim=1)
     ids = [id for crops in share.batches for id in crops.ids]
     broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)]
     if broken:
         raise NonFiniteLossError(_not_finite("loss", broken))
-    for weight, gradient_ in zip(weights, sums, strict=True):
-        weight.grad = gradient_
+    for weight, total in zip(weights, sums, strict=True):
+        weight.grad = total
     norm = nn.utils.clip_grad_norm_(weights, config.clip).item()
     if not math.isfinite(norm):
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard

@@ -19,6 +19,7 @@ from protray.plm.masking import MaskedBatch, masked_batch
 from protray.plm.pretraining import SIZES, MaskedLmConfig
 from protray.plm.steps import Step, steps, validation_batches
 from protray.plm.tokens import MASK, PADDING
+from protray.training.errors import NonFiniteLossError
 from protray.training.language_model import masked_lm as module
 from protray.training.language_model.masked_lm import MaskedLoss, fit, learning_rate, perplexity, validate
 from protray.training.world import World
@@ -189,7 +190,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch) -> None:
 def test_a_loss_that_stays_infinite_is_an_error(monkeypatch) -> None:
     spoil(monkeypatch, lambda forward: True)
     monkeypatch.setattr(module, "MOST_NONFINITE", 4)
-    with pytest.raises(FloatingPointError, match="not finite in 4 steps in a row, up to step 4; lower the learning"):
+    with pytest.raises(NonFiniteLossError, match="step 4 of .*not finite in 4 steps in a row; lower the learning"):
         fit(config(), stream(config()), validation(), Record())
 
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import torch
 from tiny import FEATURES, HIDDEN, tiny_proteins, tiny_stages
 from torch import nn
 
+from protray.data.collate import Totals
 from protray.data.dataset import Proteins
 from protray.losses.weights import DistilWeights
 from protray.models.enhance_net import EnhanceConfig
 from protray.models.ss_classifier import ClassifierConfig
 from protray.training.checkpoint import load_state, save_state
-from protray.training.secondary.fit import FitConfig, NonFiniteLossError, fit
+from protray.training.errors import NonFiniteLossError
+from protray.training.secondary.fit import FitConfig, Share, fit
 from protray.training.secondary.session import train_stage
 from protray.training.secondary.stages import Networks, build, plan_stages
 from protray.training.world import World
@@ -72,6 +75,21 @@ def test_resume_is_exact(name, tmp_path) -> None:
     assert [metrics["epoch"] for metrics in history] == [1, 2, 3]
 
 
+def test_two_threads_train_what_one_trains() -> None:
+    """Each has a part of every batch; sums over them are the same but for rounding."""
+    _, one, curve = run("protray")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _, two, curve_of_two = run("protray")
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(curve, curve_of_two, strict=True):
+        assert b == pytest.approx(a, rel=1e-4, abs=1e-6)
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
+
+
 def test_same_seed_same_weights_other_seed_others() -> None:
     first, second = run("protray")[0].state_dict(), run("protray")[0].state_dict()
     assert same(first, second)
@@ -123,19 +141,22 @@ def test_nan_in_an_input_names_the_proteins(name, monkeypatch) -> None:
         return pssm_LA * math.nan if row == sick else pssm_LA
 
     monkeypatch.setattr(Features, "high", with_nan)
-    with pytest.raises(NonFiniteLossError, match=rf"loss is nan in epoch 1, batch \d with \[.*'{PROTEINS.ids[sick]}'"):
+    message = rf"epoch 1, batch \d of \d: the loss is nan with \[.*'{PROTEINS.ids[sick]}'.*; (no|the last finite) loss"
+    with pytest.raises(NonFiniteLossError, match=message):
         run(name)
 
 
 class Counter(nn.Module):
     """Its loss is -slope x weight; Adam answers a constant slope with a step of exactly the learning rate."""
 
+    per: ClassVar = {"loss": "residues"}
+
     def __init__(self, *slopes: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.slopes = iter(slopes)
 
-    def forward(self, batch: object, world_size: int) -> tuple[torch.Tensor, dict]:
+    def forward(self, batch: object) -> tuple[torch.Tensor, dict]:
         return -next(self.slopes, 1.0) * self.weight, {}
 
 
@@ -146,16 +167,20 @@ class OneBatch:
         return self
 
 
+def share(residues: float = 1.0) -> Share:
+    return Share([OneBatch], Totals(residues=residues))  # type: ignore[list-item]
+
+
 def test_the_best_epoch_is_kept_not_the_last() -> None:
     """Scores .1 .5 .3 .5: the second epoch is best, and the fourth does not beat it."""
     step, scores, weights = Counter(), iter([0.1, 0.5, 0.3, 0.5]), []
 
-    def score() -> dict[str, float]:
+    def score(at_once) -> dict[str, float]:  # noqa: ANN001
         weights.append(step.weight.item())
         assert not step.training
         return {"validation/score": next(scores)}
 
-    best, history = fit(step, lambda epoch: [OneBatch()], 1, score, FitConfig(epochs=4), lambda *_: None)  # type: ignore
+    best, history = fit(step, lambda epoch: [share()], 1, score, FitConfig(epochs=4), lambda *_: None)  # type: ignore
     assert best["weight"].item() == weights[1] != weights[3]
     assert [metrics["validation/score"] for metrics in history] == [0.1, 0.5, 0.3, 0.5]
     assert history[0]["train/gradient_norm"] == 1.0
@@ -164,16 +189,16 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
 def one_epoch(step: Counter, n_batches: int, **settings: object) -> dict[str, float]:
     config = FitConfig(epochs=1, learning_rate=1.0, **settings)  # type: ignore[arg-type]
     score = {"validation/score": 0.0}
-    batches = [OneBatch()] * n_batches
-    return fit(step, lambda epoch: batches, n_batches, lambda: score, config, lambda *_: None)[1][0]  # type: ignore
+    batches = [share(number + 1) for number in range(n_batches)]
+    return fit(step, lambda epoch: batches, n_batches, lambda at_once: score, config, lambda *_: None)[1][0]  # type: ignore
 
 
-def test_metrics_are_means_over_the_batches_of_an_epoch() -> None:
-    """Losses 0, -1, -2 in three batches: the weight moves by 1, the learning rate, after each."""
+def test_metrics_are_means_over_the_residues_of_an_epoch_not_over_its_batches() -> None:
+    """Losses 0, -1, -2 in batches of 1, 2, 3 residues: the weight moves by 1, the learning rate, after each."""
     step = Counter()
     metrics = one_epoch(step, 3, anneal=False)
     assert step.weight.item() == pytest.approx(3)
-    assert metrics["train/loss"] == pytest.approx((0 - 1 - 2) / 3)
+    assert metrics["train/loss"] == pytest.approx((1 * 0 - 2 * 1 - 3 * 2) / 6)
 
 
 def test_learning_rate_falls_from_batch_to_batch() -> None:

@@ -68,7 +68,7 @@ def test_distil_is_the_equations() -> None:
     hinge_BL = F.relu(kl(high.log_softmax(-1), f_x) - kl(f_n, f_x) + 0.6)
     loss_t = mean(hinge_BL, deep_BL)
 
-    loss, parts = step(batch, 1)
+    loss, parts = step(batch)
     assert float(parts["loss_d"]) == pytest.approx(loss_d, rel=1e-5)
     assert float(parts["loss_m"]) == pytest.approx(loss_m, rel=1e-5)
     assert float(parts["loss_t"]) == pytest.approx(loss_t, rel=1e-5)
@@ -78,7 +78,7 @@ def test_distil_is_the_equations() -> None:
 
 def test_triplet_gives_the_student_no_gradient() -> None:
     step = distil_step(alpha=0.0, beta=0.0, gamma=1.0)
-    step(batch_of(DEEP[:2]), 1)[0].backward()
+    step(batch_of(DEEP[:2]))[0].backward()
     assert gradient(step.student) == 0
     assert gradient(step.enhancer) > 0  # through the frozen teacher
 
@@ -96,7 +96,7 @@ def test_a_step_leaves_the_teacher_as_it_is_and_moves_the_others() -> None:
     before = {name: weight.clone() for name, weight in step.state_dict().items()}
     optimizer = torch.optim.Adam([weight for weight in step.parameters() if weight.requires_grad], lr=0.1)
     step.train()
-    step(batch_of(DEEP[:2], noise=True), 1)[0].backward()
+    step(batch_of(DEEP[:2], noise=True))[0].backward()
     optimizer.step()
     for name, weight in step.state_dict().items():
         if name.startswith("teacher."):
@@ -116,7 +116,7 @@ def test_teacher_has_no_dropout_while_the_others_train() -> None:
 
 def test_a_shallow_protein_enters_by_its_labels_alone() -> None:
     step, batch = distil_step(), batch_of(SHALLOW[:2])
-    loss, parts = step(batch, 1)
+    loss, parts = step(batch)
     assert parts["loss_m"] == parts["loss_t"] == parts["active_hinges"] == 0
     ce = F.cross_entropy(step.logits(batch).transpose(1, 2)[..., :], batch.ss8_BL, ignore_index=-100)
     assert loss.item() == pytest.approx(0.16 * ce.item(), rel=1e-5)
@@ -124,16 +124,16 @@ def test_a_shallow_protein_enters_by_its_labels_alone() -> None:
 
 @pytest.mark.parametrize("name", ["protray", "teacher", "Real", "Real + LM", "Bagging enhancer", "w/o BERT", "w/o CL"])
 def test_loss_of_a_batch_is_the_sum_of_its_shares(name) -> None:
-    """Two workers see a protein each; DDP takes the mean of their losses, which is the loss of the whole batch."""
+    """Two workers, or threads, see a protein each; their losses add up to the loss of the whole batch."""
     torch.manual_seed(0)
     stages = tiny_stages()
     step = build(stages[name], {"teacher": build(stages["teacher"], {}).state_dict()})
     rows = [DEEP[0], SHALLOW[0]] if stages[name].train_on == "all" else list(DEEP[:2])
-    whole, parts = step(batch_of(rows), 1)
-    shares = [step(replace(batch_of([row]), totals=Totals.of(PROTEINS, rows)), 2) for row in rows]  # type: ignore
-    assert whole.item() == pytest.approx(sum(loss.item() for loss, _ in shares) / 2, rel=1e-5)
+    whole, parts = step(batch_of(rows))
+    shares = [step(replace(batch_of([row]), totals=Totals.of(PROTEINS, rows))) for row in rows]  # type: ignore
+    assert whole.item() == pytest.approx(sum(loss.item() for loss, _ in shares), rel=1e-5)
     for part_name, value in parts.items():
-        assert float(value) == pytest.approx(float(sum(own[part_name] for _, own in shares)) / 2, rel=1e-4)
+        assert float(value) == pytest.approx(float(sum(own[part_name] for _, own in shares)), rel=1e-4)
 
 
 @pytest.mark.parametrize("states", [3, 8])
@@ -170,9 +170,9 @@ def test_reconstruct_and_classify_by_hand() -> None:
     assert isinstance(reconstruct, Reconstruct) and isinstance(classify, Classify)
     enhanced_BLA = reconstruct.enhancer(batch.codes_BL, batch.low_BLA, None, batch.lengths_B)
     loss_m = F.mse_loss(enhanced_BLA[batch.mask_BL], batch.high_BLA[batch.mask_BL])
-    assert reconstruct(batch, 1)[0].item() == pytest.approx(loss_m.item(), rel=1e-5)
+    assert reconstruct(batch)[0].item() == pytest.approx(loss_m.item(), rel=1e-5)
     loss_ce = F.cross_entropy(classify.logits(batch)[batch.mask_BL], batch.ss8_BL[batch.mask_BL])
-    assert classify(batch, 1)[0].item() == pytest.approx(loss_ce.item(), rel=1e-5)
+    assert classify(batch)[0].item() == pytest.approx(loss_ce.item(), rel=1e-5)
 
 
 def test_bagging_enhancer_is_frozen_in_its_classifier() -> None:
@@ -180,7 +180,7 @@ def test_bagging_enhancer_is_frozen_in_its_classifier() -> None:
     earlier = {"Bagging enhancer": build(stages["Bagging enhancer"], {}).state_dict()}
     step = build(stages["Bagging"], earlier)
     assert isinstance(step, Classify) and step.enhancer is not None
-    step(batch_of(DEEP[:2]), 1)[0].backward()
+    step(batch_of(DEEP[:2]))[0].backward()
     assert gradient(step.enhancer) == 0
     assert gradient(step.classifier) > 0
 

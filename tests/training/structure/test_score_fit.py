@@ -197,6 +197,22 @@ def test_statistics_are_those_of_the_calibration_batches() -> None:
     torch.testing.assert_close(fixed, own, rtol=1e-3, atol=1e-3)
 
 
+def test_gradients_have_the_layout_of_their_weights(monkeypatch) -> None:
+    """Fused Adam goes through both in the order of memory: with another layout it would mix up the weights."""
+    c, data, strides = config(), chains(), []
+    plain = torch.optim.Adam.step
+
+    def looked_at(self, *arguments):  # noqa: ANN001, ANN002, ANN202
+        strides.extend(
+            (weight.stride(), weight.grad.stride()) for group in self.param_groups for weight in group["params"]
+        )
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", looked_at)
+    run(c, 1, data)
+    assert strides and all(of_weight == of_gradient for of_weight, of_gradient in strides)
+
+
 def test_accumulation_and_order_of_micro_batches_do_not_change_a_step() -> None:
     c, data = config(), chains()
     [share] = [share for share, _ in zip(stream(c, data)(0), range(1), strict=False)]
