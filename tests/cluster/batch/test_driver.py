@@ -68,7 +68,9 @@ def test_a_second_run_costs_nothing_and_other_settings_are_refused(ray_local, tm
         with pytest.raises(ValueError, match="upper was False, is True. Choose another --out"):
             run_batch(JOB, replace(run, upper=True))
     assert again["cached"] and not summary["cached"]
-    assert {name: again[name] for name in ("n_rows", "identity")} == {name: summary[name] for name in ("n_rows", "identity")}
+    assert {name: again[name] for name in ("n_rows", "identity")} == {
+        name: summary[name] for name in ("n_rows", "identity")
+    }
     assert {path: path.stat().st_mtime_ns for path in run.out.path.rglob("*")} == stamps
 
 
