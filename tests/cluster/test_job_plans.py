@@ -1,11 +1,10 @@
 """``--plan`` of every job: what it shows, what it takes off for what is done, and that it leaves no trace.
 
-Pieces of work run in this process and for a moment only; one test goes through Ray.
+Pieces of work run in this process and for a moment only.
 """
 
 import importlib.util
 import io
-import json
 import random
 import tarfile
 from collections.abc import Callable
@@ -15,17 +14,14 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from protray.cluster.batch.shards import Manifest
-from protray.pipelines.language_model.map_parts import Rows, Span, write_part
-from protray.pipelines.language_model.map_units import MapConfig
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster.health import estimate
-from protray.cluster.health.estimate import Line, Process, Timed, Trials
+from protray.cluster.health.estimate import Line, Process, Trials
 from protray.cluster.runtime.capacity import Node
-from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
+from protray.cluster.runtime.resources import Stage
 from protray.cluster.runtime.start import Cluster
 from protray.data.sample import SAMPLE
 from protray.inference.many import Source
@@ -75,21 +71,7 @@ def by_name(lines: tuple[Line, ...]) -> dict[str, Line]:
     return {line.name: line for line in lines}
 
 
-@pytest.mark.ray
-def test_a_command_prints_the_table_and_leaves_no_trace(ray_local, fasta, lm, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(estimate, "TRIAL_S", 0.1)
-    monkeypatch.setattr(estimate, "LIMIT_S", 600.0)  # of a busy machine
-    out = tmp_path / "out"
-    assert job("prob_maps").main(["--data", str(fasta), "--lm", str(lm), "--out", str(out), "--plan"]) == 0
-    shown = capsys.readouterr().out
-    assert "maps   12 proteins" in shown and "in all     about" in shown and "nothing was written there" in shown
-    assert not out.exists()
-
-
 BAD = [
-    ("prob_maps", ["--data", "{folder}/nowhere.fasta"]),
-    ("prob_maps", ["--data", "{fasta}", "--window", "1"]),
-    ("prob_maps", ["--data", "{fasta}", "--lm", "/no/model"]),
     ("prepare", ["--msas", "{folder}/nowhere"]),
     ("prepare_structures", ["--structures", "{folder}/nowhere"]),
     ("pseudo_msa", ["--maps", "{folder}/nowhere"]),
@@ -114,54 +96,19 @@ def test_what_stops_the_job_stops_its_plan_with_the_same_words(name, options, fa
     assert planned.startswith("error: ") and capsys.readouterr().err.splitlines()[-1] == planned
 
 
-def test_a_folder_of_other_settings_is_refused(here, fasta, lm, tmp_path, capsys) -> None:
-    given = ["--data", str(fasta), "--lm", str(lm), "--out", str(tmp_path / "out")]
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps({"settings": {"float16": True}, "shards": None}))
-    assert job("prob_maps").main([*given, "--plan"]) == 1
-    assert "was made differently" in capsys.readouterr().err
-
-
-def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
-    """Proteins of 8, 8 and 18 residues cost 80, 80 and 360 tokens.  One of two shards is finished, half of the last is
-    there: 180 are left.  Two processes of 45 tokens a second take 2 s for the last protein."""
-    from protray.data.lengths import Lengths
-    from protray.pipelines.language_model import prob_maps_plan
-
-    config = MapConfig(lm=str(lm))
-    manifest = Manifest.open(tmp_path / "out", {})
-    lengths = [8, 8, 18]
-    sources = [Source(f"p{n}", "f", n, "A" * length) for n, length in enumerate(lengths)]
-    manifest.stage(sources, 2, config.tokens)
-    assert manifest.shards is not None and [shard.tokens for shard in manifest.shards] == [160, 360]
-    manifest.shards[0].finished = True
-    parts = manifest.work / "parts-00001"
-    parts.mkdir()
-    write_part([Rows(Span(0, 0, 9), np.zeros((9, 20), np.float32), None)], parts / "a.arrow", config.schema)
-    monkeypatch.setattr(Trials, "run", lambda *_: [Timed(90, 2), Timed(90, 2)])
-    trials = Trials(tmp_path)
-    plan = make_plan([actor_pool("maps", TWO.nodes)], TWO.nodes)
-    line = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), manifest)
-    assert (line.rows, line.done, line.parts) == (3, 2, "1 of 2 shards")
-    assert line.seconds == pytest.approx(180 / (2 * 45))
-    fresh = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), None)
-    assert (fresh.rows, fresh.done, fresh.seconds) == (3, 0, pytest.approx(520 / (2 * 45)))
-
-
 def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     """15 epochs: a first of 2 and fourteen of 1 microsecond per residue; the teacher is finished, maps are there."""
     from dataclasses import asdict
 
-    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
-
     from protray.pipelines.secondary import distil_plan
     from protray.pipelines.secondary.distil import slug
+    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
     from protray.plm.shipped import fingerprint
     from protray.training.secondary.session import stage_keys
 
     run = DistilRun(out=tmp_path / "out")
     inputs = {"data": data_digest(None), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    keys = stage_keys(run.stages(0), inputs["data"], inputs["lm"], run.features)
+    keys = stage_keys(run.stages(0), digest(inputs))
     check_same_settings(run)
     cache = run.out / "cache"
     known, teacher = cache / digest(inputs), cache / f"{slug('teacher')}-{keys['teacher']}"
@@ -182,9 +129,8 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
 
 
 def test_distil_times_every_kind_of_training_once(here, monkeypatch, tmp_path) -> None:
-    from protray.pipelines.secondary.distil_run import DistilRun
-
     from protray.pipelines.secondary import distil_plan
+    from protray.pipelines.secondary.distil_run import DistilRun
 
     monkeypatch.setattr(distil_plan, "BATCHES", 1)
     timed = []
@@ -204,8 +150,9 @@ def test_score_net(here, tmp_path) -> None:
     """10 steps with a point of the curve at each fifth, which scores 120 chains at one level and 32 crops of 16."""
     from dataclasses import replace
 
-    from protray.pipelines.structure.score_net_plan import evaluations, stages
     from test_score_net_job import TINY
+
+    from protray.pipelines.structure.score_net_plan import evaluations, stages
 
     run = replace(TINY, out=tmp_path / "out")
     lines = by_name(stages(run).lines)
@@ -223,7 +170,6 @@ def test_score_net(here, tmp_path) -> None:
 def test_pretrain(here, fasta, tmp_path) -> None:
     from protray.pipelines.language_model.pretrain_plan import stages
     from protray.pipelines.language_model.pretrain_run import PretrainRun
-
     from protray.plm.pretraining import MaskedLmConfig
 
     held_out = tmp_path / "held.fasta"
@@ -240,9 +186,8 @@ def test_pretrain(here, fasta, tmp_path) -> None:
 
 def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
     """12 proteins are 12 parts; with the first three there, what the other nine cost is left."""
-    from protray.pipelines.secondary.predict_plan import stages
-
     from protray.pipelines.secondary.predict import PredictRun
+    from protray.pipelines.secondary.predict_plan import stages
 
     model = save_tiny_model(tmp_path / "model", lm)
     run = PredictRun(model=model, fasta=fasta, out=tmp_path / "p.parquet")
@@ -265,9 +210,8 @@ def test_alignments_count_alike_and_records_by_their_squares() -> None:
 
 
 def test_embed(here, tmp_path) -> None:
-    from protray.pipelines.structure.embed_plan import stages
-
     from protray.pipelines.structure.embed import EmbedRun
+    from protray.pipelines.structure.embed_plan import stages
 
     run = EmbedRun(model=save_random_net(tmp_path / "net"), out=tmp_path / "out")
     (line,) = stages(run).lines
@@ -288,9 +232,8 @@ def structures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_prepare_structures(here, tmp_path, packed) -> None:
-    from protray.pipelines.structure.prepare_structures_plan import stages
-
     from protray.pipelines.structure.prepare_structures import StructuresConfig
+    from protray.pipelines.structure.prepare_structures_plan import stages
 
     where = structures(tmp_path)
     if packed:
@@ -309,9 +252,8 @@ def test_prepare_structures(here, tmp_path, packed) -> None:
 
 def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
     """64 alignments are two parts; with the first there, half of the parsing is left."""
-    from protray.pipelines.secondary.prepare_plan import stages
-
     from protray.pipelines.secondary.prepare import PrepareConfig
+    from protray.pipelines.secondary.prepare_plan import stages
 
     msas = tmp_path / "msas"
     msas.mkdir()
@@ -329,12 +271,12 @@ def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
 
 def test_pseudo_msa(here, tmp_path) -> None:
     import pyarrow as pa
-    from protray.cluster.storage.files import write_json
-    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
+    from protray.cluster.storage.files import write_json
     from protray.data import schemas
     from protray.pipelines.language_model import pseudo_msa
     from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_unit, opened
+    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
     rows = [{"id": f"p{n}", "sequence": "ACDEF", "prob_map": [0.05] * 100, "lm_hidden": None} for n in range(40)]
     (tmp_path / "maps").mkdir()

@@ -69,7 +69,8 @@ def work_off(
             max_size=stage.workers,
             max_tasks_in_flight_per_actor=1,  # others would share the fate of the first
         ),
-        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
+        max_restarts=-1,
+        max_task_retries=RETRIES,
     )
     dataset.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one more actor when all are busy
     dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * number))
