@@ -1,0 +1,40 @@
+"""`run_batch` without Ray: the items are worked off in this process."""
+
+from collections.abc import Callable, Collection, Iterator
+
+import pyarrow as pa
+import pytest
+
+from protray.cluster.batch import driver, passes
+from protray.cluster.batch.results import write_group
+from protray.cluster.batch.worker import Worker
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.start import Cluster
+from protray.data.parquet import read_parquet
+
+TWO = Cluster((Node({"CPU": 2.0}),), local=True, ours=False)
+
+
+def use_no_ray(monkeypatch: pytest.MonkeyPatch, seen: Callable[[str], None] = lambda name: None) -> None:
+    """From here on `run_batch` works in this process, and `seen` hears of the name of every item."""
+
+    def work_off(job, run, items, missing: Collection[str] | None, plan, *_) -> Iterator[dict]:  # noqa: ANN001
+        alone = isinstance(items, pa.Table)
+        worker = Worker(job, run, run.work / "parts", alone, 1, "cpu")
+        for table in [items] if alone else map(read_parquet, items):
+            for row in range(table.num_rows):
+                name = table["name"][row].as_py()
+                if missing is None or name in missing:
+                    seen(name)
+                    yield from worker(table.slice(row, 1)).to_pylist()
+
+    def write_groups(job, run, groups, settled, plan) -> list[dict]:  # noqa: ANN001
+        run.folder(job.table).remove()
+        return [
+            write_group(job, run, parts, settled, driver._file(job, run, number)) for number, parts in enumerate(groups)
+        ]
+
+    monkeypatch.setattr(driver, "start_ray", lambda: TWO)
+    monkeypatch.setattr(driver, "stop_ray", lambda cluster: None)
+    monkeypatch.setattr(driver, "_write_groups", write_groups)
+    monkeypatch.setattr(passes, "work_off", work_off)
