@@ -12,7 +12,7 @@ from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.start import Cluster
 from protray.data.parquet import read_parquet
 
-TWO = Cluster((Node({"CPU": 2.0}),), local=True, ours=False)
+TWO = Cluster((Node({"CPU": 2.0, "memory": 8e9}),), local=True, ours=False)
 
 
 def use_no_ray(monkeypatch: pytest.MonkeyPatch, seen: Callable[[str], None] = lambda name: None) -> None:
