@@ -5,6 +5,7 @@ from pathlib import Path
 from protray.plm.reading import Reading
 
 LM_CHANNELS = 16
+WHOLE = Reading()
 
 
 def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
@@ -25,7 +26,7 @@ def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
     return folder
 
 
-def save_tiny_model(folder: Path, lm: Path, reading: Reading = Reading()) -> Path:
+def save_tiny_model(folder: Path, lm: Path, reading: Reading = WHOLE) -> Path:
     """F_e, F_s and F_t that read X_b and the hidden state of `lm`."""
     import torch
 

@@ -238,8 +238,9 @@ def test_pretrain(here, fasta, tmp_path) -> None:
 
 def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
     """12 proteins are 12 parts; with the first three there, what the other nine cost is left."""
-    from protray.pipelines.secondary.predict import PredictRun
     from protray.pipelines.secondary.predict_plan import stages
+
+    from protray.pipelines.secondary.predict import PredictRun
 
     model = save_tiny_model(tmp_path / "model", lm)
     run = PredictRun(model=model, fasta=fasta, out=tmp_path / "p.parquet")
@@ -262,8 +263,9 @@ def test_alignments_count_alike_and_records_by_their_squares() -> None:
 
 
 def test_embed(here, tmp_path) -> None:
-    from protray.pipelines.structure.embed import EmbedRun
     from protray.pipelines.structure.embed_plan import stages
+
+    from protray.pipelines.structure.embed import EmbedRun
 
     run = EmbedRun(model=save_random_net(tmp_path / "net"), out=tmp_path / "out")
     (line,) = stages(run).lines
@@ -323,12 +325,12 @@ def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
 
 def test_pseudo_msa(here, tmp_path) -> None:
     import pyarrow as pa
+    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
     from protray.cluster.storage.files import write_json
     from protray.data import schemas
     from protray.pipelines.language_model import pseudo_msa
     from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_unit, opened
-    from protray.pipelines.language_model.pseudo_msa_plan import stages
 
     rows = [{"id": f"p{n}", "sequence": "ACDEF", "prob_map": [0.05] * 100, "lm_hidden": None} for n in range(40)]
     (tmp_path / "maps").mkdir()

@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from protray.pipelines.language_model.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
+from protray.pipelines.language_model.map_units import MapConfig, Unit, cut
 
 from protray.cluster.batch.shards import Manifest, read_sources
 from protray.data import schemas
 from protray.inference.many import Source
 from protray.pipelines.language_model import map_parts
-from protray.pipelines.language_model.map_parts import Rows, Span, merge_parts, missing_spans, spans_in, write_part
-from protray.pipelines.language_model.map_units import MapConfig, Unit, cut
 from protray.plm import masked
 from protray.plm.reading import Reading
 from protray.seq.msa import InputError

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from protray.pipelines.language_model.map_parts import Rows
+from protray.pipelines.language_model.map_units import MapConfig
+from protray.pipelines.language_model.maps import MapActor, compute_maps
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
 from protray.cluster.batch import pool
@@ -19,9 +22,6 @@ from protray.data.dataset import read_table
 from protray.inference.many import Source
 from protray.pipelines.language_model import map_queue, maps
 from protray.pipelines.language_model import prob_maps as module
-from protray.pipelines.language_model.map_parts import Rows
-from protray.pipelines.language_model.map_units import MapConfig
-from protray.pipelines.language_model.maps import MapActor, compute_maps
 from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 from protray.plm import masked
 from protray.plm.masked import hidden_rows, map_rows

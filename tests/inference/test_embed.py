@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from protray.inference.embed_part import write_embeddings
 from score_nets import CONFIG, random_chain, random_net, save_random_net
 
 from protray.data import embeddings as tables
@@ -14,7 +15,6 @@ from protray.data.embeddings import read_embeddings
 from protray.data.structures import StructureChain
 from protray.inference import embed_part
 from protray.inference.embed import Embedder
-from protray.inference.embed_part import write_embeddings
 from protray.models.score_net import ScoreNet
 from protray.seq.alphabet import decode
 from protray.struct.geometry import distances

@@ -1,25 +1,29 @@
-"""jobs/embed.py on an untrained network: files good and bad, restarts, chains that cost their process, refusals."""
+"""jobs/embed.py on an untrained network: files good and bad, datasets, restarts, chains that fail, refusals."""
 
-import json
-import os
-import signal
+import io
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batch_here import use_no_ray
 from score_nets import CONFIG, random_chain, save_random_net
 
-from protray.cluster.batch.pool import Lost
+from protray.cluster.batch import driver, items
+from protray.cluster.batch.driver import run_batch
+from protray.data import embeddings as tables
+from protray.data import schemas
 from protray.data.embeddings import read_embeddings
-from protray.data.structures import StructureChain, Structures, read_structures
+from protray.data.location import Location
+from protray.data.sample import SAMPLE
+from protray.data.structures import StructureChain, chains_in, read_group
 from protray.inference.embed import Embedder
-from protray.inference.embed_part import Failure
 from protray.pipelines.structure import embed as module
-from protray.pipelines.structure.embed import EmbedRun, embed
-from protray.pipelines.structure.embed_units import LEAST_PAIRS, Queue
+from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode
 
 RESIDUES = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()  # as AMINO_ACIDS
@@ -40,7 +44,7 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path, model) -> EmbedRun:
+def run(tmp_path, model) -> Embed:
     """Six good chains in files, one in the same file name elsewhere, and three files that are bad."""
     folder = tmp_path / "pdb"
     (folder / "again").mkdir(parents=True)
@@ -51,11 +55,34 @@ def run(tmp_path, model) -> EmbedRun:
     (folder / "point.pdb").write_text(pdb(replace(chain, ca_L3=np.zeros_like(chain.ca_L3))))
     (folder / "one.pdb").write_text(pdb(random_chain(1)))
     (folder / "notes.txt").write_text("none\n")
-    return EmbedRun(model=model, structures=(folder,), out=tmp_path / "out", level="residue")
+    return Embed(
+        model=Location(model), structures=(Location(folder),), out=Location(tmp_path / "out"), level="residue",
+        max_rejected=0.5,
+    )  # fmt: skip
 
 
-def relative(run: EmbedRun, folder: Path) -> EmbedRun:
-    return replace(run, structures=(run.structures[0].relative_to(folder),), out=run.out.relative_to(folder))
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Names of the items that are worked on, in this process."""
+    found: list[str] = []
+    use_no_ray(monkeypatch, found.append)
+    return found
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Location:
+    """Ten chains of the sample in two row groups, as jobs/prepare_structures.py leaves them."""
+    rows = read_group(Location(SAMPLE), 0).slice(0, 10).to_pylist()
+    empty = {"origin": [0.0] * 3, "breaks": [], "source": "s", "entry": "e", "cluster": "", "split": "train"}
+    table = schemas_table([row | empty for row in rows])
+    (tmp_path / "data" / "structures").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "data" / "structures" / "part-00000.parquet", row_group_size=6)
+    (tmp_path / "data" / "dataset.json").write_text('{"digest": "d"}')
+    return Location(tmp_path / "data")
+
+
+def schemas_table(rows: list[dict]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=schemas.STRUCTURES)
 
 
 REASONS = {
@@ -65,10 +92,14 @@ REASONS = {
 }
 
 
+def found_in(run: Embed) -> dict[str, np.ndarray]:
+    return {id: values for id, _, values in read_embeddings(run.out)}
+
+
 @pytest.mark.ray
 def test_files_good_and_bad(ray_local, run, tmp_path, monkeypatch) -> None:
-    summary = embed(run)
-    assert (summary["n_embedded"], summary["n_rejected"], summary["cached"]) == (6, 4, False)
+    summary = run_batch(JOB, run)
+    assert (summary["n_rows"], summary["n_rejected"], summary["cached"]) == (6, 4, False)
     found = {id: (sequence, values) for id, sequence, values in read_embeddings(run.out)}
     assert set(found) == {f"p{length}_A" for length in (5, 8, 40, 41, 60, 90)}
     for length in (8, 40, 90):
@@ -82,158 +113,202 @@ def test_files_good_and_bad(ray_local, run, tmp_path, monkeypatch) -> None:
     assert "is also that of a chain before it, which is kept" in rejected["p5.pdb"]
     for name, reason in REASONS.items():
         assert reason in rejected[name]
-    assert sorted(path.name for path in run.out.iterdir()) == ["embeddings", "manifest.json", "rejected.parquet"]
+    assert sorted(path.name for path in run.out.path.iterdir()) == ["embeddings", "rejected.parquet", "summary.json"]
 
-    times = {path: path.stat().st_mtime_ns for path in run.out.rglob("*.parquet")}
+    times = {path: path.stamp() for path in run.out.files("*.parquet")}
     monkeypatch.chdir(tmp_path)
-    again = embed(relative(run, tmp_path))
+    again = run_batch(JOB, replace(run, structures=(Location("pdb"),), out=Location("out")))
     assert again["cached"] and again["reasons"] == summary["reasons"]
-    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert {path: path.stamp() for path in times} == times
     with pytest.raises(ValueError, match="was made differently: level was 'residue', is 'pair'. Choose another"):
-        embed(replace(run, level="pair"))
+        run_batch(JOB, replace(run, level="pair"))
 
 
-@pytest.mark.ray
-def test_the_sample_whatever_it_is_computed_with(ray_local, model, tmp_path, monkeypatch) -> None:
-    """A run that was stopped goes on; the result is that of each chain alone."""
-    whole = read_structures()
-    chains = [0, 1, 2, 500, 999]
-    few = Structures(
-        [whole.ids[m] for m in chains],
-        *(np.concatenate([getattr(whole.chain(m), name) for m in chains]) for name in ("codes_L", "index_L", "ca_L3")),
-        starts=np.concatenate([[0], np.cumsum(whole.lengths[chains])]),
-    )
-    monkeypatch.setattr(module, "read_structures", lambda path: few)
-    monkeypatch.setattr("protray.pipelines.structure.embed_units.LEAST_PAIRS", 1)
-    run = EmbedRun(model=model, out=tmp_path / "out", level="pair")
+@pytest.mark.parametrize("chunk", [1, 40_000, 1 << 25])
+def test_pairs_of_a_dataset_in_rows_of_any_size(asked, model, dataset, tmp_path, monkeypatch, chunk) -> None:
+    """A run that was stopped goes on; the result is that of each chain alone, in the order of the dataset."""
+    monkeypatch.setattr(items, "MOST_ROWS", 4)
+    monkeypatch.setattr(tables, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr("protray.inference.embed_many.CHUNK_BYTES", chunk)
+    run = Embed(model=Location(model), structures=(dataset,), out=Location(tmp_path / "out"), level="pair")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_finish", stop)
+        patch.setattr(driver, "_finish", stop)
         with pytest.raises(KeyboardInterrupt):
-            embed(run)
-    parts = sorted((run.out / "embeddings").glob("*.parquet"))
-    assert len(parts) == 5
-    longest = max(chains, key=lambda m: whole.lengths[m])
-    assert pq.read_table(parts[0])["id"].to_pylist() == [whole.ids[longest]]
-    parts[1].unlink()
-    kept = {path: path.stat().st_mtime_ns for path in parts if path != parts[1]}
-    summary = embed(run)
-    assert (summary["n_embedded"], summary["n_cached"]) == (5, 4)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+            run_batch(JOB, run)
+    parts = (run.work / "parts").files()
+    assert len(parts) == len(asked) >= 3
+    parts[1].remove()
+    asked.clear()
+    assert run_batch(JOB, run)["n_rows"] >= 10
+    assert [f"item-{name}.parquet" for name in asked] == [parts[1].name]
 
-    found = {id: values for id, _, values in read_embeddings(run.out)}
-    embedder = Embedder.open(model)
-    assert set(found) == set(few.ids)
-    for m in range(len(few)):
-        expected_LLC = np.concatenate(list(embedder.pair(few.chain(m))))
-        np.testing.assert_allclose(found[few.ids[m]], expected_LLC, rtol=2e-3, atol=1e-4)
+    chains = chains_in(read_group(Location(SAMPLE), 0).slice(0, 10))
+    found, embedder = found_in(run), Embedder.open(model)
+    assert list(found) == [chain.id for chain in chains]
+    for chain in chains:
+        expected_LLC = np.concatenate(list(embedder.pair(chain)))
+        np.testing.assert_allclose(found[chain.id], expected_LLC, rtol=2e-3, atol=1e-4)
+    table = pq.read_table(run.out / "embeddings" / "part-00000.parquet")
+    assert table.schema.equals(schemas.PAIR_EMBEDDINGS)
+    most = max(1, chunk // (2 * len(chains[0].codes_L) * CONFIG.channels))
+    first = table.filter(pa.array([id == chains[0].id for id in table["id"].to_pylist()]))
+    assert first["start"].to_pylist() == list(range(0, len(chains[0].codes_L), most))
 
 
-@pytest.mark.ray
-def test_a_chain_that_costs_its_process_is_given_up(ray_local, run, tmp_path, monkeypatch) -> None:
-    """With relative paths, and workers whose working directory is another."""
+@pytest.mark.parametrize("level", ["protein", "residue"])
+def test_levels_of_the_bundled_sample(asked, model, tmp_path, monkeypatch, level) -> None:
+    ten = list(module._chains_of(Location(SAMPLE)))[:10]
+    monkeypatch.setattr(module, "_chains_of", lambda table: iter(ten))
+    run = Embed(model=Location(model), out=Location(tmp_path / "out"), level=level)
+    assert run_batch(JOB, run)["n_rows"] == 10
+    embedder, found = Embedder.open(model), found_in(run)
+    for chain in chains_in(read_group(Location(SAMPLE), 0).slice(0, 10)):
+        np.testing.assert_allclose(found[chain.id], getattr(embedder, level)(chain), rtol=1e-6)
 
-    class Fragile(module.EmbedActor):
-        def embed(self, chains: list[StructureChain], path: Path) -> list:
-            if any(chain.id == "p41_A" for chain in chains):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().embed(chains, path)
+
+def test_pairs_of_files_with_several_chains(asked, run, monkeypatch) -> None:
+    """Two chains of one file; `start` counts from 0 in each of them."""
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 500)  # 4 rows of 7 pairs of 8 numbers, or 3 rows of 9
+    two = pdb(random_chain(7, seed=1), "A").replace("END\n", "") + pdb(random_chain(9, seed=2), "B")
+    file = Path(run.structures[0]) / "two.pdb"
+    file.write_text(two)
+    run = replace(run, structures=(Location(file),), level="pair")
+    run_batch(JOB, run)
+    table = pq.read_table(run.out / "embeddings" / "part-00000.parquet")
+    assert list(zip(table["id"].to_pylist(), table["start"].to_pylist(), strict=True)) == [
+        ("two_A", 0), ("two_A", 4), ("two_B", 0), ("two_B", 3), ("two_B", 6),
+    ]  # fmt: skip
+    shapes = {id: values.shape for id, values in found_in(run).items()}
+    assert shapes == {"two_A": (7, 7, CONFIG.channels), "two_B": (9, 9, CONFIG.channels)}
+
+
+def test_half_a_chain_is_left_out(asked, run, monkeypatch) -> None:
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 1)
+    pair = Embedder.pair
+
+    def broken(self: Embedder, chain: StructureChain) -> object:
+        for strip_ILC in pair(self, chain):
+            if chain.id == "p40_A":
+                yield strip_ILC[:10]
+                raise ValueError("not finite")
+            yield strip_ILC
+
+    monkeypatch.setattr(Embedder, "pair", broken)
+    run_batch(JOB, replace(run, level="pair"))
+    assert set(found_in(run)) == {f"p{length}_A" for length in (5, 8, 41, 60, 90)}
+    reasons = {row["id"]: row["reason"] for row in pq.read_table(run.rejected).to_pylist()}
+    assert reasons["p40_A"] == "not finite"
+
+
+def test_a_chain_that_runs_out_of_memory_is_tried_again_by_the_next_run(asked, run, monkeypatch) -> None:
+    residue = Embedder.residue
+
+    def large(self: Embedder, chain: StructureChain) -> np.ndarray:
+        if chain.id == "p41_A":
+            raise MemoryError("no more")
+        return residue(self, chain)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "EmbedActor", Fragile)
-        patch.chdir(tmp_path)
-        summary = embed(relative(run, tmp_path))
-    assert (summary["n_embedded"], summary["n_rejected"], summary["n_again"]) == (5, 5, 1)
-    rejected = {row["id"]: row for row in pq.read_table(run.out / "rejected.parquet").to_pylist()}
-    assert "its process died" in rejected["p41_A"]["reason"]
-    assert rejected["p41_A"]["file"] == "pdb/p41.pdb"
-    summary = embed(run)  # with processes that live
-    assert (summary["n_embedded"], summary["n_cached"], summary["n_again"]) == (6, 5, 0)
-    assert embed(run)["cached"]
+        patch.setattr(Embedder, "residue", large)
+        summary = run_batch(JOB, run)
+    assert (summary["n_rows"], summary["n_rejected"], summary["n_again"]) == (5, 5, 1)
+    (row,) = [row for row in pq.read_table(run.rejected).to_pylist() if "MemoryError: no more" in row["reason"]]
+    assert row["file"].endswith("p41.pdb")
+    summary = run_batch(JOB, run)
+    assert (summary["n_rows"], summary["n_again"]) == (6, 0)
+    assert run_batch(JOB, run)["cached"]
 
 
-@pytest.mark.ray
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
+def test_archives(asked, run, tmp_path, ending) -> None:
+    """A packed one is unpacked into the folder of unfinished work; a plan leaves no trace of it."""
+    (Path(run.structures[0]) / "again" / "p5.pdb").unlink()
+    archive = tmp_path / f"all{ending}"
+    with tarfile.open(archive, f"w:{ending[5:]}") as tar:
+        for path in sorted(Path(run.structures[0]).glob("p[0-9]*.pdb")):
+            member = tarfile.TarInfo(path.name)
+            member.size = path.stat().st_size
+            tar.addfile(member, io.BytesIO(path.read_bytes()))
+    packed = replace(run, structures=(Location(archive),))
+    before = sorted(tmp_path.rglob("*"))
+    planned = module.amount(replace(packed, plan=True))
+    assert planned.rows == 6 and sorted(tmp_path.rglob("*")) == before
+    rows = list(module.rows(replace(packed, plan=True)))
+    opened = module.open_net(packed, "cpu")
+    assert module.work(opened, [module.Piece(n, row) for n, row in enumerate(rows)]).rows.num_rows == 6
+    assert run_batch(JOB, packed)["n_rows"] == 6
+    found = found_in(packed)
+    run_batch(JOB, replace(run, out=Location(tmp_path / "other")))
+    other = {id: values for id, _, values in read_embeddings(tmp_path / "other")}
+    assert set(found) == set(other)
+    for id, values in found.items():
+        np.testing.assert_array_equal(values, other[id])
+
+
 @pytest.mark.parametrize("names", [["notes.txt"], ["notes.txt", "one.pdb", "point.pdb"]])
-def test_files_without_a_usable_chain_are_named(ray_local, run, names) -> None:
-    files = tuple(run.structures[0] / name for name in names)
-    listing = run.structures[0].parent / "list.txt"
-    listing.write_text("\n".join(map(str, files)))
-    with pytest.raises(ValueError, match=r"no chain could be embedded; see .*rejected.parquet"):
-        embed(replace(run, structures=(listing,)))
-    reasons = pq.read_table(run.out / "rejected.parquet")["reason"].to_pylist()
-    assert len(reasons) == len(names)
+def test_files_without_a_usable_chain_are_named(asked, run, names) -> None:
+    listing = Path(run.structures[0]).parent / "list.txt"
+    listing.write_text("\n".join(str(run.structures[0] / name) for name in names))
+    count = len(names)
+    with pytest.raises(ValueError, match=rf"{count} of {count} chains in the input cannot be used; see .*rejected"):
+        run_batch(JOB, replace(run, structures=(Location(listing),)))
+    reasons = pq.read_table(run.rejected)["reason"].to_pylist()
+    assert len(reasons) == count
     assert all(any(REASONS[name] in reason for reason in reasons) for name in names)
 
 
-def structures(*lengths: int) -> Structures:
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    zeros_R = np.zeros(starts[-1])
-    return Structures([f"c{m}" for m in range(len(lengths))], zeros_R, zeros_R, zeros_R, starts)
-
-
-def test_units_are_cut_by_pairs_the_longest_first(tmp_path) -> None:
-    lengths = [300, 2000, 600, 300, 200]
-    queue = Queue(structures(*lengths), [0, 1, 2, 3, 4], tmp_path, False, workers=1)
-    total = sum(length**2 for length in lengths)
-    assert queue.progress == (0, total)
-    assert LEAST_PAIRS < total / 8 < 600**2 + 300**2 * 2 + 200**2
-    units = [queue.next() for _ in range(3)]
-    assert [unit.chains for unit in units if unit] == [(1,), (2, 0, 3), (4,)]
-    assert [queue.path(unit).name for unit in units if unit] == [f"part-{n:06d}.parquet" for n in range(3)]
-    assert queue.next() is None
-    for unit in units:
-        assert unit is not None
-        queue.done(unit, [])
-    assert queue.progress == (total, total)
-
-
-def test_a_lost_unit_is_tried_chain_by_chain(tmp_path) -> None:
-    (tmp_path / "part-000007.parquet").touch()
-    queue = Queue(structures(10, 20), [0, 1], tmp_path, False, workers=1)
-    unit = queue.next()
-    assert unit is not None and unit.chains == (1, 0) and unit.part == 8
-    queue.lost(unit, Lost("its process died"))
-    first, second = queue.next(), queue.next()
-    assert first is not None and second is not None and (first.chains, second.chains) == ((1,), (0,))
-    queue.path(first).touch()
-    queue.lost(first, Lost("its process died"))  # after its work
-    for preempted in (False, True, False, False):
-        queue.lost(second, Lost("its process died", preempted))
-        second = queue.next() or second
-    assert queue.failures == [Failure("c0", "its process died", again=True)]
-    assert queue.progress == (500, 500)
+def test_cost_is_that_of_pairs(run) -> None:
+    chain = module.EMPTY | {"file": "part.parquet", "length": 100}
+    assert JOB.cost(run, chain) == pytest.approx(1e4 * module.PER_PAIR_S)
+    file = module.EMPTY | {"file": "a.pdb", "size": 65_000}
+    assert JOB.cost(run, file) == pytest.approx(1e4 * module.PER_PAIR_S)
+    assert JOB.cost(run, file | {"file": "a.pdb.gz"}) == pytest.approx(16e4 * module.PER_PAIR_S)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda run, tmp: {"model": tmp}, "holds no score_net.json"),
-        (lambda run, tmp: {"structures": (tmp / "none.pdb",)}, "none.pdb does not exist"),
+        (lambda run, tmp: {"model": Location(tmp)}, "holds no score_net.json"),
+        (lambda run, tmp: {"structures": (Location(tmp / "none.pdb"),)}, "none.pdb does not exist"),
         (lambda run, tmp: {"noise": 0.0}, "noise must be above 0 Å, got 0.0"),
-        (lambda run, tmp: {"out": tmp}, "exists and has no manifest.json"),
+        (lambda run, tmp: {"out": Location(tmp)}, "exists, and no such job has made it"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(run, tmp_path, change: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        embed(replace(run, **change(run, tmp_path)))
+        run_batch(JOB, replace(run, **change(run, tmp_path)))
     assert not run.out.exists()
 
 
-def test_a_folder_named_structures_is_no_dataset(tmp_path) -> None:
-    (tmp_path / "structures").mkdir()
-    file = tmp_path / "structures" / "p.pdb"
-    file.write_text(pdb(random_chain(5)))
-    assert module._files(tmp_path) == [file]
-    (tmp_path / "dataset.json").write_text("{}")
+def test_a_folder_named_structures_is_no_dataset(run, tmp_path) -> None:
+    (tmp_path / "d" / "structures").mkdir(parents=True)
+    (tmp_path / "d" / "structures" / "p.pdb").write_text(pdb(random_chain(5)))
+    run = replace(run, structures=(Location(tmp_path / "d"),))
+    assert [row["path"] for row in module.rows(run)] == [str(tmp_path / "d" / "structures" / "p.pdb")]
+    (tmp_path / "d" / "dataset.json").write_text("{}")
     with pytest.raises(ValueError, match=r"no .parquet file in it"):
-        module._files(tmp_path)
+        module.identity(run)
+    with pytest.raises(ValueError, match="takes one dataset, or files; got 2 paths with a dataset"):
+        module.identity(replace(run, structures=(Location(tmp_path / "d"), Location(tmp_path / "pdb"))))
 
 
-def test_settings_name_the_inputs(run) -> None:
-    settings = module.settings_of(run)
-    assert json.loads(json.dumps(settings))["structures"] == [str(run.structures[0])]
-    (run.structures[0] / "p8.pdb").write_text(pdb(random_chain(9)))
-    assert module.settings_of(run)["state of the structures"] != settings["state of the structures"]
+def test_copied_inputs_are_the_same_and_changed_ones_are_not(run, tmp_path) -> None:
+    before = module.identity(run)
+    moved = Path(run.structures[0]).rename(tmp_path / "moved")
+    run = replace(run, structures=(Location(moved),))
+    assert module.identity(run) == before
+    (moved / "p8.pdb").write_text(pdb(random_chain(9)))
+    assert module.identity(run)["structures"] != before["structures"]
+
+
+def test_what_we_write_among_the_structures_is_not_read(run) -> None:
+    inside = replace(run, out=run.structures[0] / "out")
+    before, found = module.identity(inside), list(map(str, module.rows(inside)))
+    (inside.out / "a.pdb").write_text(pdb(random_chain(5)))
+    (inside.out / "summary").write_text("{}")
+    assert module.identity(inside) == before
+    assert list(map(str, module.rows(inside))) == found
