@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,21 @@ def serve() -> Iterator[str]:
 def serve_gs(folder: Path) -> Iterator[dict[str, str]]:
     """A server of Google's API with the bucket ``bucket``; gives the environment in which its clients find it.
 
+    It has a process of its own: Arrow holds Python's lock while it reads from gs://, and a server beside it would wait.
+    """
+    command = [sys.executable, __file__, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin and server.stdout
+        try:
+            yield json.loads(server.stdout.readline())
+        finally:
+            server.stdin.close()  # its end
+            server.wait(30)
+
+
+def run_gs(folder: Path) -> None:
+    """Serve until the other end of stdin is closed.
+
     `folder` gets the key of a service account: the client signs its requests, the server asks for nothing.
     """
     from http.server import ThreadingHTTPServer
@@ -50,10 +67,12 @@ def serve_gs(folder: Path) -> Iterator[dict[str, str]]:
     emulator.server.HTTPServer = ThreadingHTTPServer  # Google's client opens a connection while it reads from another
     server = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
     with server:
-        yield {
+        environment = {
             "CLOUD_STORAGE_EMULATOR_ENDPOINT": f"http://127.0.0.1:{server._api._httpd.server_port}",
             "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "account.json"),
         }
+        print(json.dumps(environment), flush=True)
+        sys.stdin.read()
 
 
 def keys(out: Path) -> set[str]:
@@ -74,3 +93,7 @@ def _keys_gs(prefix: str) -> set[str]:
     with urlopen(f"{host}/storage/v1/b/bucket/o?prefix={quote(prefix, safe='')}", timeout=10) as answer:
         names = [entry["name"].removeprefix(prefix) for entry in json.load(answer).get("items", ())]
     return {name for name in names if name and not name.endswith("/")}
+
+
+if __name__ == "__main__":
+    run_gs(Path(sys.argv[1]))

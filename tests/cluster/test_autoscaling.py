@@ -17,7 +17,7 @@ from protray.seq.alphabet import AMINO_ACIDS
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
-N, LENGTH, SHARD = 90, 115, 30  # some 20 s of a core with the packaged model
+N, LENGTH = 90, 115  # some 20 s of a core with the packaged model
 
 
 def test_nodes_come_for_the_work_and_go_after_it(tmp_path: Path) -> None:
@@ -51,14 +51,14 @@ def submit(cloud: FakeCloud, fasta: Path, out: Path) -> float:
     from ray.job_submission import JobStatus
 
     client, deadline = wait_for_client(cloud), time.monotonic() + 900
-    command = f"{sys.executable} jobs/prob_maps.py --data {fasta} --out {out} --shard {SHARD}"
+    command = f"{sys.executable} jobs/prob_maps.py --data {fasta} --out {out}"
     job = client.submit_job(entrypoint=command, runtime_env={"working_dir": str(ROOT)})
     while not (status := client.get_job_status(job)).is_terminal():
         assert time.monotonic() < deadline, client.get_job_logs(job)
         time.sleep(0.5)
     logs = client.get_job_logs(job)
     assert status == JobStatus.SUCCEEDED, logs
-    assert f"{N} computed, 0 cached, 0 rejected" in logs
+    assert f"proteins   {N} done, 0 rejected" in logs
     return float(logs.partition("\ntime ")[2].split()[0])
 
 

@@ -7,13 +7,11 @@ import sweep_job
 from faults import SETTINGS, Letters, faulty, note_node
 from ray import cloudpickle
 from sweep_job import STUDY, ParabolaJob
-from tiny_model import save_tiny_lm
 from tracking_store import forget
 
 from protray.cluster.runtime.capacity import POOL, cluster_nodes
 from protray.cluster.runtime.resources import make_plan, trainer
 from protray.cluster.tuning.sweep_run import SweepRun
-from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
 
 pytestmark = pytest.mark.cluster
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
@@ -52,19 +50,3 @@ def test_a_sweep(ours, database, tmp_path: Path, monkeypatch) -> None:
         )
     )  # fmt: skip
     assert {path.name for path in (tmp_path / "out").glob("node-*")} == {f"node-{ours}"}
-
-
-def test_maps(ours, tmp_path: Path, monkeypatch) -> None:
-    from protray.pipelines.language_model import maps
-
-    class Noting(maps.MapActor):
-        def open(self) -> None:
-            import ray
-
-            (tmp_path / f"node-{ray.get_runtime_context().get_node_id()}").touch()
-            super().open()
-
-    monkeypatch.setattr(maps, "MapActor", Noting)
-    (tmp_path / "p.fasta").write_text("".join(f">p{n}\n{'MKTAYIAKQR' * 5}\n" for n in range(120)))
-    prob_maps(ProbMapsRun(data=tmp_path / "p.fasta", lm=str(save_tiny_lm(tmp_path / "lm")), out=tmp_path / "out"))
-    assert {path.name for path in tmp_path.glob("node-*")} == {f"node-{ours}"}

@@ -124,6 +124,35 @@ def test_actor_pool_by_hand(nodes, at_most, workers, each) -> None:
 
 
 @pytest.mark.parametrize(
+    ("nodes", "asked", "workers", "each"),
+    [
+        ([Node({"CPU": 8.0})], {"actors": 3}, 3, 1.0),
+        ([Node({"CPU": 8.0})], {"actors": 30}, 7, 1.0),  # at most
+        ([Node({"CPU": 8.0})], {"cpus": 2.0}, 3, 2.0),  # 3 x 2 + 1
+        ([Node({"CPU": 8.0})], {"cpus": 0.5}, 14, 0.5),
+        (LAPTOP, {"cpus": 1.0}, 1, 1.0),  # 1 + 1
+        (LAPTOP, {"memory": int(1.5e9)}, 2, 0.5),
+        (LAPTOP, {"memory": int(3e9)}, 1, 0.5),  # 4 GB hold one
+        ([Node({"CPU": 8.0, "memory": 16e9}), Node({"CPU": 8.0, "memory": 7e9})], {"memory": int(4e9)}, 5, 1.0),
+        ([Node({"CPU": 16.0, "GPU": 4.0})], {"cpus": 4.0}, 3, 4.0),  # 3 x 4 + 1
+    ],
+)
+def test_actors_that_are_asked_for(nodes, asked, workers, each) -> None:
+    stage = actor_pool("maps", nodes, **asked)
+    assert (stage.workers, stage.cpus_per_worker) == (workers, each)
+    make_plan([stage], nodes)
+
+
+def test_actors_that_can_never_start() -> None:
+    with pytest.raises(ValueError, match="a process needs 5.0 GB of memory, and the largest node has 4.0 GB"):
+        make_plan([actor_pool("maps", LAPTOP, memory=int(5e9))], LAPTOP)
+    with pytest.raises(ValueError, match="1 x 4 CPUs . 1 for data = 5, but the cluster has 2; use fewer CPUs per work"):
+        make_plan([actor_pool("maps", LAPTOP, cpus=4)], LAPTOP)
+    with pytest.raises(ValueError, match="cpus_per_worker=1.5; above 1, Ray takes whole numbers only"):
+        actor_pool("maps", LAPTOP, cpus=1.5)
+
+
+@pytest.mark.parametrize(
     ("stage", "pool"),
     [
         (a_trainer(4, 1), "cpu"),
