@@ -1,4 +1,4 @@
-"""`run_batch` without Ray: the items are worked off in this process."""
+"""Jobs and their plans without Ray: the items are worked off, or timed, in this process."""
 
 from collections.abc import Callable, Collection, Iterator
 
@@ -8,7 +8,10 @@ import pytest
 from protray.cluster.batch import driver, passes
 from protray.cluster.batch.results import write_group
 from protray.cluster.batch.worker import Worker
+from protray.cluster.health import estimate as health
+from protray.cluster.health.estimate import Process, Trials
 from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.resources import Stage
 from protray.cluster.runtime.start import Cluster
 from protray.data.parquet import read_parquet
 
@@ -38,3 +41,14 @@ def use_no_ray(monkeypatch: pytest.MonkeyPatch, seen: Callable[[str], None] = la
     monkeypatch.setattr(driver, "stop_ray", lambda cluster: None)
     monkeypatch.setattr(driver, "_write_groups", write_groups)
     monkeypatch.setattr(passes, "work_off", work_off)
+
+
+def plan_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on `estimate` times one process of a stage, which is this one, for 20 ms."""
+
+    def run(self: Trials, stage: Stage, threads: int, piece: Callable, *args: object, env: object = None) -> list:
+        return [piece(Process(0, stage.workers, 1, "cpu", 0.02), *args)]
+
+    monkeypatch.setattr(health, "start_ray", lambda: TWO)
+    monkeypatch.setattr(health, "stop_ray", lambda cluster: None)
+    monkeypatch.setattr(Trials, "run", run)

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_here import use_no_ray
+from batch_here import plan_here, use_no_ray
 
 from protray.cluster.batch import driver, items, worker
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.measure import estimate
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING
@@ -202,6 +203,15 @@ def test_a_plan_counts_by_the_footers(run, monkeypatch) -> None:
     assert cut(run, row, 1e-9) == [(n, n + 1) for n in range(10)]
 
 
+def test_a_plan_leaves_no_trace(run, monkeypatch, tmp_path) -> None:
+    """Also not of alignments, which are written while it is timed."""
+    before = sorted(tmp_path.rglob("*"))
+    plan_here(monkeypatch)
+    (line,) = estimate(JOB, replace(run, write_msa=True)).lines
+    assert (line.name, line.rows, line.done) == ("pseudo-PSSMs", 5, 0) and line.seconds
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -215,6 +225,8 @@ def test_refused_before_anything_starts(run, monkeypatch, change, message) -> No
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
     with pytest.raises(ValueError, match=message):
         run_batch(JOB, replace(run, **change))
+    with pytest.raises(ValueError, match=message):
+        estimate(JOB, replace(run, **change))
     assert not run.out.exists()
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from batch_here import use_no_ray
+from batch_here import plan_here, use_no_ray
 from tiny_model import LM_CHANNELS, save_tiny_lm, save_tiny_model
 
 from protray.cluster.batch import driver, items
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.measure import estimate
 from protray.data import schemas
 from protray.data.location import Location
 from protray.inference.predict import Predictor, Query
@@ -278,7 +279,26 @@ def test_refused_before_anything_starts(run, monkeypatch, change, message) -> No
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
     with pytest.raises(ValueError, match=message):
         run_batch(JOB, replace(run, **change))
+    with pytest.raises(ValueError, match=message):
+        estimate(JOB, replace(run, **change))
     assert not run.work.exists()
+
+
+def test_a_plan_takes_off_what_is_done_and_leaves_no_trace(asked, model, tmp_path, monkeypatch) -> None:
+    """Eight items of one protein each; three of them are there."""
+    monkeypatch.setattr(items, "MOST_ROWS", 1)
+    run = Predict(model=model, fasta=fasta(tmp_path, PROTEINS), out=Location(tmp_path / "p.parquet"))
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_finish", lambda *_: {})
+        run_batch(JOB, run)
+    for part in (run.work / "parts").files()[3:]:
+        part.remove()
+    plan_here(monkeypatch)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (line,) = estimate(JOB, run).lines
+    cost = [JOB.cost(run, {"sequence": letters}) for letters in PROTEINS.values()]
+    assert line.rows == 8 and line.done == pytest.approx(8 * sum(cost[:3]) / sum(cost)) and line.seconds
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_here import use_no_ray
+from batch_here import plan_here, use_no_ray
 from score_nets import CONFIG, random_chain, save_random_net
 
 from protray.cluster.batch import driver, items
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.measure import estimate
 from protray.data import embeddings as tables
 from protray.data import schemas
 from protray.data.embeddings import read_embeddings
@@ -224,7 +225,7 @@ def test_a_chain_that_runs_out_of_memory_is_tried_again_by_the_next_run(asked, r
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
-def test_archives(asked, run, tmp_path, ending) -> None:
+def test_archives(asked, run, tmp_path, monkeypatch, ending) -> None:
     """A packed one is unpacked into the folder of unfinished work; a plan leaves no trace of it."""
     (Path(run.structures[0]) / "again" / "p5.pdb").unlink()
     archive = tmp_path / f"all{ending}"
@@ -235,11 +236,11 @@ def test_archives(asked, run, tmp_path, ending) -> None:
             tar.addfile(member, io.BytesIO(path.read_bytes()))
     packed = replace(run, structures=(Location(archive),))
     before = sorted(tmp_path.rglob("*"))
-    planned = module.amount(replace(packed, plan=True))
-    assert planned.rows == 6 and sorted(tmp_path.rglob("*")) == before
-    rows = list(module.rows(replace(packed, plan=True)))
-    opened = module.open_net(packed, "cpu")
-    assert module.work(opened, [module.Piece(n, row) for n, row in enumerate(rows)]).rows.num_rows == 6
+    with monkeypatch.context() as patch:
+        plan_here(patch)
+        (line,) = estimate(JOB, replace(packed, plan=True)).lines
+    assert (line.name, line.rows, line.about) == ("embed", 6, True) and line.seconds
+    assert sorted(tmp_path.rglob("*")) == before
     assert run_batch(JOB, packed)["n_rows"] == 6
     found = found_in(packed)
     run_batch(JOB, replace(run, out=Location(tmp_path / "other")))
@@ -281,6 +282,8 @@ def test_cost_is_that_of_pairs(run) -> None:
 def test_what_cannot_work_is_refused_before_anything_starts(run, tmp_path, change: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run_batch(JOB, replace(run, **change(run, tmp_path)))
+    with pytest.raises(ValueError, match=message):
+        estimate(JOB, replace(run, **change(run, tmp_path)))
     assert not run.out.exists()
 
 
