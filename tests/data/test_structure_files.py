@@ -145,6 +145,6 @@ def test_the_beginning_of_a_packed_archive(tmp_path, monkeypatch) -> None:
     sources, share = beginning(other)
     assert [source.name for source in sources] == [f"{other}/b/2xyz.cif.gz"] and 0 < share <= 1
     assert {path.name for path in tmp_path.iterdir()} == {"x.tar.gz", "x.tar", "y.tar.gz"}
-    (tmp_path / "z.tar.gz").write_bytes(archive.read_bytes()[:-30])
+    (tmp_path / "z.tar.gz").write_bytes(archive.read_bytes()[:20])
     with pytest.raises(InputError, match="the archive cannot be read"):
         beginning(tmp_path / "z.tar.gz")
