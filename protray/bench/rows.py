@@ -109,8 +109,8 @@ def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     cases.append(
         case(
             "two minutes of work",
-            f"{LONG_ROWS:,} proteins, {PAUSE_S:g} s of waiting each, in items of {LONG_ITEM}; one actor, from the first "
-            "item on, against a loop that reads, waits and writes parts, without Ray; once each",
+            f"{LONG_ROWS:,} proteins, {PAUSE_S:g} s of waiting each, in items of {LONG_ITEM}; one actor, from the "
+            "first item on, against a loop that reads, waits and writes parts, without Ray; once each",
             [LONG_ROWS * loop_s],
             [LONG_ROWS * long.mapping_s],
         )

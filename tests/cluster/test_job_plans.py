@@ -1,11 +1,10 @@
 """``--plan`` of every job: what it shows, what it takes off for what is done, and that it leaves no trace.
 
-Pieces of work run in this process and for a moment only; one test goes through Ray.
+Pieces of work run in this process and for a moment only.
 """
 
 import importlib.util
 import io
-import json
 import random
 import tarfile
 from collections.abc import Callable
@@ -15,17 +14,14 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from protray.pipelines.language_model.map_parts import Rows, Span, write_part
-from protray.pipelines.language_model.map_units import MapConfig
 from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
 from tiny_model import save_tiny_lm, save_tiny_model
 
-from protray.cluster.batch.shards import Manifest
 from protray.cluster.health import estimate
-from protray.cluster.health.estimate import Line, Process, Timed, Trials
+from protray.cluster.health.estimate import Line, Process, Trials
 from protray.cluster.runtime.capacity import Node
-from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
+from protray.cluster.runtime.resources import Stage
 from protray.cluster.runtime.start import Cluster
 from protray.data.sample import SAMPLE
 from protray.inference.many import Source
@@ -75,21 +71,7 @@ def by_name(lines: tuple[Line, ...]) -> dict[str, Line]:
     return {line.name: line for line in lines}
 
 
-@pytest.mark.ray
-def test_a_command_prints_the_table_and_leaves_no_trace(ray_local, fasta, lm, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(estimate, "TRIAL_S", 0.1)
-    monkeypatch.setattr(estimate, "LIMIT_S", 600.0)  # of a busy machine
-    out = tmp_path / "out"
-    assert job("prob_maps").main(["--data", str(fasta), "--lm", str(lm), "--out", str(out), "--plan"]) == 0
-    shown = capsys.readouterr().out
-    assert "maps   12 proteins" in shown and "in all     about" in shown and "nothing was written there" in shown
-    assert not out.exists()
-
-
 BAD = [
-    ("prob_maps", ["--data", "{folder}/nowhere.fasta"]),
-    ("prob_maps", ["--data", "{fasta}", "--window", "1"]),
-    ("prob_maps", ["--data", "{fasta}", "--lm", "/no/model"]),
     ("prepare", ["--msas", "{folder}/nowhere"]),
     ("prepare_structures", ["--structures", "{folder}/nowhere"]),
     ("pseudo_msa", ["--maps", "{folder}/nowhere"]),
@@ -112,40 +94,6 @@ def test_what_stops_the_job_stops_its_plan_with_the_same_words(name, options, fa
     planned = capsys.readouterr().err.splitlines()[-1]
     assert module.main(given) == 1
     assert planned.startswith("error: ") and capsys.readouterr().err.splitlines()[-1] == planned
-
-
-def test_a_folder_of_other_settings_is_refused(here, fasta, lm, tmp_path, capsys) -> None:
-    given = ["--data", str(fasta), "--lm", str(lm), "--out", str(tmp_path / "out")]
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps({"settings": {"float16": True}, "shards": None}))
-    assert job("prob_maps").main([*given, "--plan"]) == 1
-    assert "was made differently" in capsys.readouterr().err
-
-
-def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
-    """Proteins of 8, 8 and 18 residues cost 80, 80 and 360 tokens.  One of two shards is finished, half of the last is
-    there: 180 are left.  Two processes of 45 tokens a second take 2 s for the last protein."""
-    from protray.data.lengths import Lengths
-    from protray.pipelines.language_model import prob_maps_plan
-
-    config = MapConfig(lm=str(lm))
-    manifest = Manifest.open(tmp_path / "out", {})
-    lengths = [8, 8, 18]
-    sources = [Source(f"p{n}", "f", n, "A" * length) for n, length in enumerate(lengths)]
-    manifest.stage(sources, 2, config.tokens)
-    assert manifest.shards is not None and [shard.tokens for shard in manifest.shards] == [160, 360]
-    manifest.shards[0].finished = True
-    parts = manifest.work / "parts-00001"
-    parts.mkdir()
-    write_part([Rows(Span(0, 0, 9), np.zeros((9, 20), np.float32), None)], parts / "a.arrow", config.schema)
-    monkeypatch.setattr(Trials, "run", lambda *_: [Timed(90, 2), Timed(90, 2)])
-    trials = Trials(tmp_path)
-    plan = make_plan([actor_pool("maps", TWO.nodes)], TWO.nodes)
-    line = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), manifest)
-    assert (line.rows, line.done, line.parts) == (3, 2, "1 of 2 shards")
-    assert line.seconds == pytest.approx(180 / (2 * 45))
-    fresh = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), None)
-    assert (fresh.rows, fresh.done, fresh.seconds) == (3, 0, pytest.approx(520 / (2 * 45)))
 
 
 def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:

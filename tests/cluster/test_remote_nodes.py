@@ -115,7 +115,9 @@ def mirrored(folder: Path, out: str, name: str) -> bool:
 
 
 def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes: Nodes, small) -> None:
-    from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
+    from protray.cluster.batch.driver import run_batch
+    from protray.data.location import Location
+    from protray.pipelines.language_model.prob_maps import JOB, ProbMaps
     from protray.pipelines.secondary.distil import distil
     from protray.pipelines.secondary.distil_run import DistilRun
     from protray.pipelines.structure.score_net import score_net
@@ -125,7 +127,9 @@ def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes
     jobs = {
         "distil": lambda: distil(DistilRun(data=nodes.folder / "data", lm=lm, out=out / "a")),
         "score_net": lambda: score_net(ScoreRun(out=out / "b", net=NET, fit=FIT)),
-        "prob_maps": lambda: prob_maps(ProbMapsRun(data=nodes.folder / "data", lm=lm, out=out / "c")),
+        "prob_maps": lambda: run_batch(
+            JOB, ProbMaps(data=Location(nodes.folder / "data"), lm=lm, out=Location(out / "c"))
+        ),
     }
     for name, job in jobs.items():
         with pytest.raises(ValueError) as raised:
@@ -196,33 +200,22 @@ def test_distil_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes, small, monk
     assert module.distil(run) == json.loads(json.dumps(metrics))
 
 
-def test_maps_and_what_is_drawn_from_them(nodes: Nodes) -> None:
-    from protray.pipelines.language_model.prob_maps import ProbMapsRun, prob_maps
-    from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_pseudo
+def test_maps_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes) -> None:
+    from protray.cluster.batch.driver import run_batch
+    from protray.data.location import Location
+    from protray.pipelines.language_model.prob_maps import JOB, ProbMaps
 
     nodes.new_mirror()
-    here = nodes.folder / "maps"
-    run = ProbMapsRun(data=nodes.folder / "data", lm=str(nodes.folder / "lm"), out=Path("s3:/bucket/maps"), shard=5)
-    shutil.rmtree(here, ignore_errors=True)
-    summary = prob_maps(run)
-    assert (summary["n_computed"], summary["n_rejected"]) == (14, 0)
-    tables = {f"maps/maps-{number:05d}.parquet" for number in range(3)}
-    assert keys(run.out) == tables | {"manifest.json", "rejected.parquet"}
-    plain = prob_maps(replace(run, out=nodes.folder / "shared-maps"))  # the same by way of a folder that both see
-    assert plain["n_computed"] == 14
-    copies = remote.pull(remote.located(run.out))
-    for name in tables:
-        one, other = (pq.read_table(folder / name) for folder in (copies, nodes.folder / "shared-maps"))
-        assert one.equals(other)
-    nodes.new_mirror()
-    assert prob_maps(run)["cached"]
-    pseudo = PseudoRun(maps=run.out, out=Path("s3:/bucket/pseudo"), sequences=20, write_msa=True)
-    assert make_pseudo(pseudo)["n_proteins"] == 14
-    found = keys(pseudo.out)
-    assert len([name for name in found if name.startswith("msas/")]) == 14
-    nodes.new_mirror()
-    assert make_pseudo(pseudo)["cached"]
-    assert keys(pseudo.out) == found
+    data, lm = Location(nodes.folder / "data"), str(nodes.folder / "lm")
+    run = ProbMaps(data=data, lm=lm, out=Location("s3://bucket/maps"))
+    summary = run_batch(JOB, run)
+    assert (summary["n_rows"], summary["n_rejected"]) == (14, 0)
+    assert keys(Path(run.out)) == {"maps/part-00000.parquet", "summary.json", "rejected.parquet"}
+    plain = replace(run, out=Location(nodes.folder / "shared-maps"))  # the same by way of a folder that both see
+    run_batch(JOB, plain)
+    with (run.out / "maps/part-00000.parquet").open() as file:
+        assert pq.read_table(file).equals(pq.read_table(plain.out / "maps/part-00000.parquet"))
+    assert run_batch(JOB, run)["cached"]
 
 
 def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -42,29 +42,35 @@ class Worker:
 
     def __init__(self, job: BatchJob, run: Any, parts: Location, alone: bool, threads: int, device: str) -> None:
         self.job, self.run, self.parts, self.alone = job, run, parts, alone
-        self.threads, self.device, self.opened, self.broken = threads, device, None, False
+        self.device, self.broken = device, False
+        self.opened: tuple[Any] | None = None
+        self.hopeless: dict[str, str] = {}
+        setup_worker_logging()
+        try:
+            self.opened = (_patient(open_job, job, run, threads, device),)
+        except ValueError as error:
+            self.hopeless = {"refused": str(error)}
+        except Exception as error:  # an error here would have Ray start this actor again, for ever
+            named = isinstance(error, OSError) and error.filename
+            log.warning("nothing can be opened: %s: %s", type(error).__name__, error, exc_info=not named)
+            self.hopeless = {"fatal": _sentence(error)}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.broken:
             os._exit(1)
         status = dict.fromkeys(STATUS.names) | {name: batch[name][0].as_py() for name in ("name", "cost")}
+        if self.opened is None:
+            return pa.Table.from_pylist([status | self.hopeless], schema=STATUS)
         try:
-            if self.opened is None:
-                setup_worker_logging()
-                self.opened = (open_job(self.job, self.run, self.threads, self.device),)
             status["failed"] = self.make_part(self.opened[0], status["name"], pieces_in(batch))
         except OSError as error:
-            status["fatal"] = f"{error.filename or ''} {error.strerror or error}".strip()
-        except Exception as error:  # of `open`: those of `work` are dealt with
-            if not isinstance(error, ValueError):
-                log.warning("unexpected %s: %s", type(error).__name__, error, exc_info=True)
-            status["refused"] = str(error) or type(error).__name__
+            status["fatal"] = _sentence(error)
         return pa.Table.from_pylist([status], schema=STATUS)
 
     def make_part(self, opened: Any, name: str, pieces: list[Piece]) -> str | None:
         """Write a part; gives the reason where the one piece of an item cannot be done."""
         try:
-            done = _patient(self.job, opened, pieces)
+            done = _patient(self.job.work, opened, pieces)
         except OSError:
             raise
         except Exception as error:  # a fault of ours, or a row that breaks a library
@@ -79,7 +85,7 @@ class Worker:
         if self.alone and done.again:
             return done.again[0][1]
         kind = "alone" if self.alone else "partly" if done.again else "item"
-        write_part(done, self.parts / f"{kind}-{name}.parquet")
+        _patient(write_part, done, self.parts / f"{kind}-{name}.parquet")
         return None
 
 
@@ -95,15 +101,21 @@ def open_job(job: BatchJob, run: Any, threads: int, device: str) -> Any:
     return opened
 
 
-def _patient(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
-    """``job.work``, again after an OSError."""
+def _patient(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function, again after an OSError."""
     for pause_s in PAUSES_S:
         try:
-            return job.work(opened, list(pieces))
+            return function(*args)
         except OSError as error:
             log.warning("tried again in %g s: %s", pause_s, error)
             time.sleep(pause_s)
-    return job.work(opened, list(pieces))
+    return function(*args)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or ''} {error.strerror or error}".strip()
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 def _each(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
@@ -111,7 +123,7 @@ def _each(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
     whole = Done(NO_ROWS)
     for piece in pieces:
         try:
-            done = _patient(job, opened, [piece])
+            done = _patient(job.work, opened, [piece])
         except OSError:
             raise
         except Exception as error:

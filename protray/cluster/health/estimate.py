@@ -160,9 +160,7 @@ class Trials:
         except RayTaskError as error:
             raise error.cause from None
         except (WorkerCrashedError, OutOfMemoryError):
-            self._note(
-                f"{stage.name}: a process died (memory, or a crash in a library), so there is no estimate"
-            )
+            self._note(f"{stage.name}: a process died (memory, or a crash in a library), so there is no estimate")
             return []
 
     def _note(self, text: str) -> None:

@@ -147,6 +147,8 @@ def actor_pool(
         # two actors halve the one CPU that is left; each still has a core's worth of work.  Not on two nodes of one
         # CPU: with a half taken on each, none has a whole one for reading and writing, and the job would wait for ever
         each = 0.5
+    if any(math.isinf(node.memory) for node in nodes):
+        memory = 0  # an autoscaler that does not know it would add no node for actors that ask for some
     one = Stage(
         name=name, kind="map", workers=1, cpus_per_worker=each, gpus_per_worker=1.0 if gpus else 0.0,
         memory_per_worker=memory, data_cpus=1.0,
@@ -260,7 +262,7 @@ def _fit_on(node: Node, stage: Stage) -> int:
     fit = _times(node.cpus, stage.cpus_per_worker)
     if stage.gpus_per_worker:
         fit = min(fit, _times(node.gpus, stage.gpus_per_worker))
-    if stage.memory_per_worker:
+    if stage.memory_per_worker and math.isfinite(node.memory):
         fit = min(fit, _times(node.memory, stage.memory_per_worker))
     return fit
 

@@ -135,12 +135,18 @@ def test_actor_pool_by_hand(nodes, at_most, workers, each) -> None:
         (LAPTOP, {"memory": int(3e9)}, 1, 0.5),  # 4 GB hold one
         ([Node({"CPU": 8.0, "memory": 16e9}), Node({"CPU": 8.0, "memory": 7e9})], {"memory": int(4e9)}, 5, 1.0),
         ([Node({"CPU": 16.0, "GPU": 4.0})], {"cpus": 4.0}, 3, 4.0),  # 3 x 4 + 1
+        ([Node({"CPU": 8.0})], {"memory": int(4e9)}, 7, 1.0),  # no limit is known
     ],
 )
 def test_actors_that_are_asked_for(nodes, asked, workers, each) -> None:
     stage = actor_pool("maps", nodes, **asked)
     assert (stage.workers, stage.cpus_per_worker) == (workers, each)
     make_plan([stage], nodes)
+
+
+def test_memory_is_not_asked_of_nodes_to_come_that_do_not_tell_it() -> None:
+    assert actor_pool("maps", [LAPTOP[0], Node({"CPU": 2.0})], memory=10**9).memory_per_worker == 0
+    assert actor_pool("maps", LAPTOP, memory=10**9).memory_per_worker == 10**9
 
 
 def test_actors_that_can_never_start() -> None:
