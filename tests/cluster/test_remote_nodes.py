@@ -20,10 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from bucket import KEYS, keys, serve, serve_gs
 from faults import FIT, NET, STEPS, same_curve, unbroken
-from score_nets import save_random_net
-from structure_text import pdb, pdb_chain
 from tiny import tiny_networks, tiny_proteins
-from tiny_model import save_tiny_lm, save_tiny_model
+from tiny_model import save_tiny_lm
 from tracking_store import curve, forget
 
 from protray.cluster.storage import remote
@@ -285,41 +283,12 @@ def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch
 
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
-    from protray.pipelines.secondary.predict import PredictRun, predict
     from protray.pipelines.secondary.prepare import PrepareConfig, finished, prepare
-    from protray.pipelines.structure.embed import EmbedRun, embed
 
     nodes.new_mirror()
-    models = remote.located(Path("s3:/bucket/models"))
-    save_random_net(models / "score")
-    save_tiny_model(models / "distil", nodes.folder / "lm")
-    remote.push(models)
     (nodes.folder / "msas").mkdir()
     for name in "abcdef":
         (nodes.folder / "msas" / f"{name}.a3m").write_text(f">{name}\n{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}\n")
-    (nodes.folder / "pdb").mkdir()
-    for sequence in ("ACDEFGHIKLMNPQRSTVWY", "MKTAYIAKQRLEDWCHFGPNSV"):
-        (nodes.folder / "pdb" / f"{sequence[:3]}.pdb").write_text(pdb(pdb_chain(sequence)))
-
-    nodes.new_mirror()
-    chains = EmbedRun(
-        model=Path("s3:/bucket/models/score"), structures=(nodes.folder / "pdb",), out=Path("s3:/bucket/embedded")
-    )
-    assert embed(chains)["n_embedded"] == 2
-    assert {name.split("/")[0] for name in keys(chains.out)} == {"embeddings", "manifest.json", "rejected.parquet"}
-    nodes.new_mirror()
-    assert embed(chains)["cached"]
-
-    # two nodes of one CPU: the actor has one, reading and writing the other
-    predictions = PredictRun(
-        model=Path("s3:/bucket/models/distil"), msas=nodes.folder / "msas", out=Path("s3:/bucket/predicted/p.parquet")
-    )
-    nodes.new_mirror()
-    assert predict(predictions)["n_predicted"] == 6
-    assert keys(predictions.out.parent) == {"p.parquet", "p.rejected.parquet"}
-    nodes.new_mirror()
-    assert predict(predictions)["cached"]
-
     dataset = PrepareConfig(msas=nodes.folder / "msas", out=Path("s3:/bucket/dataset"))
     summary = prepare(dataset)
     assert {name.split("/")[0] for name in keys(dataset.out)} == {
