@@ -5,6 +5,7 @@ from pathlib import Path
 from protray.plm.reading import Reading
 
 LM_CHANNELS = 16
+WHOLE = Reading()
 
 
 def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
@@ -25,10 +26,7 @@ def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
     return folder
 
 
-EXACT = Reading()
-
-
-def save_tiny_model(folder: Path, lm: Path, reading: Reading = EXACT) -> Path:
+def save_tiny_model(folder: Path, lm: Path, reading: Reading = WHOLE) -> Path:
     """F_e, F_s and F_t that read X_b and the hidden state of `lm`."""
     import torch
 

@@ -33,7 +33,7 @@ def rows_of_pairs(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     held: list[np.ndarray] = []
     count = 0
     for strip_ILC in strips:
-        most = max(1, CHUNK_BYTES // strip_ILC[0].nbytes)
+        most = max(1, CHUNK_BYTES // (strip_ILC.itemsize * int(np.prod(strip_ILC.shape[1:]))))
         held.append(strip_ILC)
         count += len(strip_ILC)
         if count >= most:

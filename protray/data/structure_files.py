@@ -110,7 +110,8 @@ def beginning(archive: Path) -> tuple[list[Source], float]:
     try:
         with archive.open("rb") as packed, tarfile.open(fileobj=packed, mode="r|*") as tar:
             for member in tar:
-                file = tar.extractfile(member) if member.isreg() and is_structure(member.name) else None
+                wanted = member.isreg() and is_structure(member.name) and not _is_hidden(PurePosixPath(member.name))
+                file = tar.extractfile(member) if wanted else None
                 if file:
                     content = file.read()
                     sources.append(Source(f"{archive}/{member.name}", str(archive), None, len(content), content))
@@ -154,7 +155,7 @@ def _in_archive(archive: Path, work: Location | None) -> tuple[list[Source], lis
         with plain.open() as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 name, path = f"{archive}/{member.name}", PurePosixPath(member.name)
-                if member.isdir() or any(part.startswith(".") and part != ".." for part in path.parts):
+                if member.isdir() or _is_hidden(path):
                     continue
                 if path.is_absolute() or ".." in path.parts:
                     errors.append(InputError(name, None, "a member path that leads out of the archive is not read"))
@@ -170,6 +171,10 @@ def _in_archive(archive: Path, work: Location | None) -> tuple[list[Source], lis
     if end > plain.size():
         raise InputError(archive, None, "the archive is truncated: its last member is not whole")
     return sorted(sources, key=lambda source: source.name), errors
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
 def _unpacked(archive: Path, work: Location) -> Location:

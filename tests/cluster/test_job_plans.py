@@ -14,9 +14,8 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from score_nets import save_random_net
 from structure_text import pdb, pdb_chain
-from tiny_model import save_tiny_lm, save_tiny_model
+from tiny_model import save_tiny_lm
 
 from protray.cluster.health import estimate
 from protray.cluster.health.estimate import Line, Process, Trials
@@ -24,7 +23,6 @@ from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage
 from protray.cluster.runtime.start import Cluster
 from protray.data.sample import SAMPLE
-from protray.inference.many import Source
 from protray.seq.alphabet import AMINO_ACIDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -74,10 +72,6 @@ def by_name(lines: tuple[Line, ...]) -> dict[str, Line]:
 BAD = [
     ("prepare", ["--msas", "{folder}/nowhere"]),
     ("prepare_structures", ["--structures", "{folder}/nowhere"]),
-    ("pseudo_msa", ["--maps", "{folder}/nowhere"]),
-    ("pseudo_msa", ["--maps", "{folder}", "--sequences", "0"]),
-    ("predict", ["--model", "{folder}/nowhere", "--fasta", "{fasta}"]),
-    ("embed", ["--model", "{folder}/nowhere"]),
     ("score_net", ["--data", "{folder}/nowhere"]),
     ("score_net", ["--workers", "3"]),
 ]
@@ -86,7 +80,7 @@ BAD = [
 @pytest.mark.parametrize(("name", "options"), BAD, ids=lambda value: value if isinstance(value, str) else value[-1])
 def test_what_stops_the_job_stops_its_plan_with_the_same_words(name, options, fasta, tmp_path, capsys) -> None:
     given = [option.format(folder=tmp_path, fasta=fasta) for option in options]
-    given += ["--out", str(tmp_path / ("out.parquet" if name == "predict" else "out"))]
+    given += ["--out", str(tmp_path / "out")]
     before = sorted(tmp_path.rglob("*"))
     module = job(name)
     assert module.main([*given, "--plan"]) == 1
@@ -100,9 +94,10 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
     """15 epochs: a first of 2 and fourteen of 1 microsecond per residue; the teacher is finished, maps are there."""
     from dataclasses import asdict
 
+    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
+
     from protray.pipelines.secondary import distil_plan
     from protray.pipelines.secondary.distil import slug
-    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
     from protray.plm.shipped import fingerprint
     from protray.training.secondary.session import stage_keys
 
@@ -129,8 +124,9 @@ def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
 
 
 def test_distil_times_every_kind_of_training_once(here, monkeypatch, tmp_path) -> None:
-    from protray.pipelines.secondary import distil_plan
     from protray.pipelines.secondary.distil_run import DistilRun
+
+    from protray.pipelines.secondary import distil_plan
 
     monkeypatch.setattr(distil_plan, "BATCHES", 1)
     timed = []
@@ -150,9 +146,8 @@ def test_score_net(here, tmp_path) -> None:
     """10 steps with a point of the curve at each fifth, which scores 120 chains at one level and 32 crops of 16."""
     from dataclasses import replace
 
-    from test_score_net_job import TINY
-
     from protray.pipelines.structure.score_net_plan import evaluations, stages
+    from test_score_net_job import TINY
 
     run = replace(TINY, out=tmp_path / "out")
     lines = by_name(stages(run).lines)
@@ -170,6 +165,7 @@ def test_score_net(here, tmp_path) -> None:
 def test_pretrain(here, fasta, tmp_path) -> None:
     from protray.pipelines.language_model.pretrain_plan import stages
     from protray.pipelines.language_model.pretrain_run import PretrainRun
+
     from protray.plm.pretraining import MaskedLmConfig
 
     held_out = tmp_path / "held.fasta"
@@ -184,44 +180,6 @@ def test_pretrain(here, fasta, tmp_path) -> None:
     assert all(line.seconds and line.seconds > 0 for line in lines.values())
 
 
-def test_predict_takes_off_parts(here, fasta, lm, tmp_path) -> None:
-    """12 proteins are 12 parts; with the first three there, what the other nine cost is left."""
-    from protray.pipelines.secondary.predict import PredictRun
-    from protray.pipelines.secondary.predict_plan import stages
-
-    model = save_tiny_model(tmp_path / "model", lm)
-    run = PredictRun(model=model, fasta=fasta, out=tmp_path / "p.parquet")
-    (line,) = stages(run).lines
-    assert not run.work.exists() and (line.rows, line.done) == (12, 0) and line.seconds
-    run.work.mkdir()
-    for number in range(3):
-        (run.work / f"part-{number:06d}.parquet").write_text("")
-    (line,) = stages(run).lines
-    assert (line.rows, line.done, line.parts) == (12, 3, "3 of 12 parts")
-
-
-def test_alignments_count_alike_and_records_by_their_squares() -> None:
-    from protray.pipelines.secondary.predict_plan import cost_of, tried
-
-    assert cost_of(Source("a", "a.a3m")) == 1
-    assert cost_of(Source("a", "f", 1, "A" * 10)) == 120
-    sources = [Source(str(n), "f", 1, "A" * n) for n in (10, 10_000)]
-    assert {source.id for source in tried(sources, np.array([cost_of(source) for source in sources]))} == {"10"}
-
-
-def test_embed(here, tmp_path) -> None:
-    from protray.pipelines.structure.embed import EmbedRun
-    from protray.pipelines.structure.embed_plan import stages
-
-    run = EmbedRun(model=save_random_net(tmp_path / "net"), out=tmp_path / "out")
-    (line,) = stages(run).lines
-    assert not run.out.exists() and (line.name, line.rows) == ("embed", 1000) and line.seconds
-    folder = structures(tmp_path)
-    parse, embed = stages(EmbedRun(model=run.model, out=run.out, structures=(folder,))).lines
-    assert (parse.rows, embed.rows, embed.about) == (6, 6, True)
-    assert parse.seconds and embed.seconds
-
-
 def structures(tmp_path: Path) -> Path:
     folder = tmp_path / "pdb"
     folder.mkdir()
@@ -232,8 +190,9 @@ def structures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_prepare_structures(here, tmp_path, packed) -> None:
-    from protray.pipelines.structure.prepare_structures import StructuresConfig
     from protray.pipelines.structure.prepare_structures_plan import stages
+
+    from protray.pipelines.structure.prepare_structures import StructuresConfig
 
     where = structures(tmp_path)
     if packed:
@@ -252,8 +211,9 @@ def test_prepare_structures(here, tmp_path, packed) -> None:
 
 def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
     """64 alignments are two parts; with the first there, half of the parsing is left."""
-    from protray.pipelines.secondary.prepare import PrepareConfig
     from protray.pipelines.secondary.prepare_plan import stages
+
+    from protray.pipelines.secondary.prepare import PrepareConfig
 
     msas = tmp_path / "msas"
     msas.mkdir()
@@ -267,26 +227,3 @@ def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
     (config.out / "parsed" / "part-00000.parquet").write_text("")
     line = by_name(stages(config).lines)["parse"]
     assert (line.done, line.parts) == (32, "1 of 2 parts")
-
-
-def test_pseudo_msa(here, tmp_path) -> None:
-    import pyarrow as pa
-
-    from protray.cluster.storage.files import write_json
-    from protray.data import schemas
-    from protray.pipelines.language_model import pseudo_msa
-    from protray.pipelines.language_model.pseudo_msa import PseudoRun, make_unit, opened
-    from protray.pipelines.language_model.pseudo_msa_plan import stages
-
-    rows = [{"id": f"p{n}", "sequence": "ACDEF", "prob_map": [0.05] * 100, "lm_hidden": None} for n in range(40)]
-    (tmp_path / "maps").mkdir()
-    table = pa.Table.from_pylist(rows, schema=schemas.MAPS)
-    pq.write_table(table, tmp_path / "maps" / "maps-00000.parquet", row_group_size=10)
-    run = PseudoRun(maps=tmp_path / "maps", out=tmp_path / "out")
-    (line,) = stages(run).lines
-    assert not run.out.exists() and (line.rows, line.done) == (40, 0) and line.seconds
-    run.out.mkdir()
-    write_json(run.out / "settings.json", pseudo_msa._settings(run))
-    make_unit(run, opened(run)[0][0])
-    (line,) = stages(run).lines
-    assert (line.rows, line.done, line.parts) == (40, 10, "1 of 4 units")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import sweep_job
 from faults import SETTINGS, Letters, faulty, note_node
+from protray.cluster.tuning.sweep_run import SweepRun
 from ray import cloudpickle
 from sweep_job import STUDY, ParabolaJob
 from tracking_store import forget
 
 from protray.cluster.runtime.capacity import POOL, cluster_nodes
 from protray.cluster.runtime.resources import make_plan, trainer
-from protray.cluster.tuning.sweep_run import SweepRun
 
 pytestmark = pytest.mark.cluster
 cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests

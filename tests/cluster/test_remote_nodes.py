@@ -20,10 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from bucket import KEYS, keys, serve, serve_gs
 from faults import FIT, NET, STEPS, same_curve, unbroken
-from score_nets import save_random_net
-from structure_text import pdb, pdb_chain
 from tiny import tiny_networks, tiny_proteins
-from tiny_model import save_tiny_lm, save_tiny_model
+from tiny_model import save_tiny_lm
 from tracking_store import curve, forget
 
 from protray.cluster.storage import remote
@@ -115,13 +113,14 @@ def mirrored(folder: Path, out: str, name: str) -> bool:
 
 
 def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes: Nodes, small) -> None:
+    from protray.pipelines.secondary.distil_run import DistilRun
+    from protray.pipelines.structure.score_net_run import ScoreRun
+
     from protray.cluster.batch.driver import run_batch
     from protray.data.location import Location
     from protray.pipelines.language_model.prob_maps import JOB, ProbMaps
     from protray.pipelines.secondary.distil import distil
-    from protray.pipelines.secondary.distil_run import DistilRun
     from protray.pipelines.structure.score_net import score_net
-    from protray.pipelines.structure.score_net_run import ScoreRun
 
     out, lm = nodes.folder / "own" / "run", str(nodes.folder / "lm")
     jobs = {
@@ -145,9 +144,10 @@ def test_a_folder_of_one_node_alone_is_refused_before_anything_is_computed(nodes
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes, scheme: str) -> None:
     """Its driver is killed in training and before its last file; each time the next one has an empty mirror."""
+    from protray.pipelines.structure.score_net_run import ScoreRun
+
     from protray.evaluation.denoising import DenoisingConfig
     from protray.pipelines.structure.score_net import score_net
-    from protray.pipelines.structure.score_net_run import ScoreRun
 
     out, path = f"{scheme}://bucket/score", Path(f"{scheme}:/bucket/score")
     nodes.die("score_net", out, "training")
@@ -174,8 +174,9 @@ def test_score_net_goes_on_from_the_bucket_alone(nodes: Nodes, scheme: str) -> N
 
 def test_distil_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes, small, monkeypatch) -> None:
     """A driver is killed when the first stage is finished; the next goes on with a worker on each node."""
-    from protray.pipelines.secondary import distil as module
     from protray.pipelines.secondary.distil_run import DistilRun
+
+    from protray.pipelines.secondary import distil as module
 
     out = "s3://bucket/distil"
     nodes.die("distil", out, "Real")
@@ -219,8 +220,9 @@ def test_maps_on_two_nodes_that_share_a_bucket_alone(nodes: Nodes) -> None:
 
 
 def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
-    from protray.pipelines.language_model.pretrain import pretrain
     from protray.pipelines.language_model.pretrain_run import PretrainRun
+
+    from protray.pipelines.language_model.pretrain import pretrain
     from protray.plm.pretraining import MaskedLmConfig
 
     nodes.new_mirror()
@@ -248,8 +250,9 @@ def test_a_language_model_that_is_trained_on_both_nodes(nodes: Nodes) -> None:
 
 def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch) -> None:
     """The second time a trial's record is lost: what it has trained is not."""
-    from protray.cluster.tuning import sweep as module
     from protray.cluster.tuning.sweep_run import SweepRun
+
+    from protray.cluster.tuning import sweep as module
 
     study = nodes.folder / "study.py"
     study.write_text(
@@ -285,41 +288,12 @@ def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch
 
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
-    from protray.pipelines.secondary.predict import PredictRun, predict
     from protray.pipelines.secondary.prepare import PrepareConfig, finished, prepare
-    from protray.pipelines.structure.embed import EmbedRun, embed
 
     nodes.new_mirror()
-    models = remote.located(Path("s3:/bucket/models"))
-    save_random_net(models / "score")
-    save_tiny_model(models / "distil", nodes.folder / "lm")
-    remote.push(models)
     (nodes.folder / "msas").mkdir()
     for name in "abcdef":
         (nodes.folder / "msas" / f"{name}.a3m").write_text(f">{name}\n{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}\n")
-    (nodes.folder / "pdb").mkdir()
-    for sequence in ("ACDEFGHIKLMNPQRSTVWY", "MKTAYIAKQRLEDWCHFGPNSV"):
-        (nodes.folder / "pdb" / f"{sequence[:3]}.pdb").write_text(pdb(pdb_chain(sequence)))
-
-    nodes.new_mirror()
-    chains = EmbedRun(
-        model=Path("s3:/bucket/models/score"), structures=(nodes.folder / "pdb",), out=Path("s3:/bucket/embedded")
-    )
-    assert embed(chains)["n_embedded"] == 2
-    assert {name.split("/")[0] for name in keys(chains.out)} == {"embeddings", "manifest.json", "rejected.parquet"}
-    nodes.new_mirror()
-    assert embed(chains)["cached"]
-
-    # two nodes of one CPU: the actor has one, reading and writing the other
-    predictions = PredictRun(
-        model=Path("s3:/bucket/models/distil"), msas=nodes.folder / "msas", out=Path("s3:/bucket/predicted/p.parquet")
-    )
-    nodes.new_mirror()
-    assert predict(predictions)["n_predicted"] == 6
-    assert keys(predictions.out.parent) == {"p.parquet", "p.rejected.parquet"}
-    nodes.new_mirror()
-    assert predict(predictions)["cached"]
-
     dataset = PrepareConfig(msas=nodes.folder / "msas", out=Path("s3:/bucket/dataset"))
     summary = prepare(dataset)
     assert {name.split("/")[0] for name in keys(dataset.out)} == {

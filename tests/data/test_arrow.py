@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from protray.data.arrow import CHECKSUM, map_arrow, write_arrow
+from protray.data.arrow import CHECKSUM, map_arrow, spooled, write_arrow
 
 TABLE = pa.table(
     {
@@ -58,3 +58,11 @@ def test_a_file_without_a_checksum_is_not_trusted(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         map_arrow(tmp_path / "t.arrow")
+
+
+def test_tables_in_a_file_that_goes_with_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    table = spooled(pa.table({"a": pa.array([n], pa.int64())}) for n in range(3))
+    assert table.to_pydict() == {"a": [0, 1, 2]} and len(table.to_batches()) == 3
+    assert spooled([pa.table({"a": pa.array([], pa.int64())})]).num_rows == 0
+    assert list(tmp_path.iterdir()) == []

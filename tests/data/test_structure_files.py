@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protray.data.structure_files import find_sources, read_source
+from protray.data import structure_files
+from protray.data.structure_files import beginning, find_sources, is_packed, read_source
 from protray.seq.msa import InputError
 
 FILES = {"b/2xyz.cif.gz": gzip.compress(b"two"), "a/1abc.pdb": b"one", "a/notes.txt": b"-", ".hidden/x.pdb": b"-"}
@@ -130,3 +131,20 @@ def test_one_file_and_what_cannot_be_read(tmp_path) -> None:
     }.items():
         with pytest.raises(ValueError, match=reason):
             find_sources(tmp_path / name, tmp_path)
+
+
+def test_the_beginning_of_a_packed_archive(tmp_path, monkeypatch) -> None:
+    """Without a folder to unpack into: files in memory, of which those that are no structures are not told."""
+    archive = make_tar(tmp_path / "x.tar.gz", "w:gz")
+    assert is_packed(archive) and not is_packed(make_tar(tmp_path / "x.tar", "w"))
+    sources, errors = find_sources(archive, None)
+    assert [read_source(source) for source in sources] == [b"two", b"one"] and errors == []
+    assert beginning(archive)[1] == 1.0
+    monkeypatch.setattr(structure_files, "HELD", 1)
+    other = make_tar(tmp_path / "y.tar.gz", "w:gz")
+    sources, share = beginning(other)
+    assert [source.name for source in sources] == [f"{other}/b/2xyz.cif.gz"] and 0 < share <= 1
+    assert {path.name for path in tmp_path.iterdir()} == {"x.tar.gz", "x.tar", "y.tar.gz"}
+    (tmp_path / "z.tar.gz").write_bytes(archive.read_bytes()[:20])
+    with pytest.raises(InputError, match="the archive cannot be read"):
+        beginning(tmp_path / "z.tar.gz")

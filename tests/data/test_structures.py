@@ -6,9 +6,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.data import schemas
+from protray.data.location import Location
 from protray.data.sample import SAMPLE
 from protray.data.structure_rows import pack_backbone
-from protray.data.structures import FOLDER, gather, read_chain_clusters, read_structures, stored_backbone
+from protray.data.structures import (
+    FOLDER,
+    chains_in,
+    gather,
+    read_chain_clusters,
+    read_group,
+    read_structures,
+    stored_backbone,
+)
 from protray.seq.alphabet import decode
 
 NAN = float("nan")
@@ -107,3 +116,21 @@ def test_coordinates_survive_storage_to_half_of_a_hundredth() -> None:
     np.testing.assert_array_equal(np.isnan(back_L43), np.isnan(backbone_L43))
     assert np.nanmax(np.abs(back_L43 - backbone_L43)) <= 0.0051
     assert pack_backbone(np.array([[[1.234, -1.236, 0.0], [NAN] * 3]])).tolist() == [123, -124, 0] + [-32768] * 3
+
+
+def test_chains_of_a_row_group(tmp_path) -> None:
+    """In the order of the table; the sample has no column `index`, as its chains have no breaks."""
+    rows = [
+        row("d", "AC", [[0, 0, 0], [3.8, 0, 0]], "train"), row("b", "W", [[1, 2, 3]], "test"), row("e", "M", [[0, 0, 1]], "test")
+    ]  # fmt: skip
+    file = tmp_path / "part-0.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.STRUCTURES), file, row_group_size=1)
+    first = chains_in(read_group(Location(file), 0))
+    assert [(chain.id, decode(chain.codes_L), chain.index_L.tolist()) for chain in first] == [("d", "AC", [0, 3])]
+    np.testing.assert_allclose(first[0].ca_L3, [[0, 0, 0], [3.8, 0, 0]], atol=1e-6)
+    together = chains_in(pa.concat_tables(read_group(Location(file), group) for group in range(3)))
+    assert [(chain.id, len(chain.codes_L)) for chain in together] == [("d", 2), ("b", 1), ("e", 1)]
+    sample, whole = chains_in(read_group(Location(SAMPLE), 0).slice(3, 1))[0], read_structures()
+    other = whole.chain(whole.ids.index(sample.id))
+    for name in ("codes_L", "index_L", "ca_L3"):
+        np.testing.assert_array_equal(getattr(sample, name), getattr(other, name))

@@ -3,20 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from score_nets import CONFIG, random_chain, random_net, save_random_net
 
-from protray.data import embeddings as tables
 from protray.data import schemas
-from protray.data.embeddings import read_embeddings
+from protray.data.embeddings import embedding_schema, read_embeddings
+from protray.data.parquet import writing
 from protray.data.structures import StructureChain
-from protray.inference import embed_part
 from protray.inference.embed import Embedder
-from protray.inference.embed_part import write_embeddings
 from protray.models.score_net import ScoreNet
-from protray.seq.alphabet import decode
 from protray.struct.geometry import distances
 
 C = CONFIG.channels
@@ -138,53 +136,6 @@ def test_a_folder_without_a_model_is_named(tmp_path) -> None:
     np.testing.assert_array_equal(opened.protein(chain), Embedder(random_net()).protein(chain))
 
 
-@pytest.mark.parametrize("level", ["pair", "residue", "protein"])
-def test_files_hold_what_was_computed(embedder, tmp_path, monkeypatch, level) -> None:
-    """Whatever else is in the file, and in whatever order; long maps come in chunks of whole rows."""
-    monkeypatch.setattr(tables, "CHUNK_BYTES", 2 * 23 * C * 5)  # 5 rows of the longest map
-    chains = [random_chain(length, seed=length, id=f"c{length}") for length in (23, 3, 12, 1)]
-    bad = replace(random_chain(4, id="bad"), ca_L3=np.full((4, 3), np.nan, np.float32))
-    failures = write_embeddings(embedder, [*chains[:2], bad, *chains[2:]], level, tmp_path / "a.parquet")
-    assert [(failure.id, failure.again) for failure in failures] == [("bad", False)]
-    write_embeddings(embedder, chains[::-1], level, tmp_path / "b.parquet")
-
-    schema = schemas.PAIR_EMBEDDINGS if level == "pair" else schemas.EMBEDDINGS
-    table = pq.read_table(tmp_path / "a.parquet")
-    assert table.schema.equals(schema)
-    assert table.schema.metadata[b"level"] == level.encode()
-    assert table.schema.metadata[b"channels"] == str(C).encode()
-    if level == "pair":
-        starts = {id: [row["start"] for row in table.to_pylist() if row["id"] == id] for id in table["id"].to_pylist()}
-        assert starts == {"c23": [0, 5, 10, 15, 20], "c3": [0], "c12": [0, 9], "c1": [0]}
-    first = {id: (sequence, values) for id, sequence, values in read_embeddings(tmp_path / "a.parquet")}
-    second = {id: (sequence, values) for id, sequence, values in read_embeddings(tmp_path / "b.parquet")}
-    assert list(first) == ["c23", "c3", "c12", "c1"] and list(second) == list(first)[::-1]
-    for chain in chains:
-        sequence, values = first[chain.id]
-        assert sequence == decode(chain.codes_L) == second[chain.id][0]
-        np.testing.assert_array_equal(values, second[chain.id][1])
-        single = np.concatenate(list(embedder.pair(chain))) if level == "pair" else getattr(embedder, level)(chain)
-        np.testing.assert_array_equal(values, single)
-
-
-def test_a_fault_within_a_chain_leaves_no_half_of_it(embedder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tables, "CHUNK_BYTES", 64)
-    chains = [random_chain(9, seed=n, id=f"c{n}") for n in range(3)]
-    pair = Embedder.pair
-
-    def fails(self: Embedder, chain: StructureChain):  # noqa: ANN202
-        for strip_ILC in pair(self, chain):
-            yield strip_ILC[:4]
-            if chain.id == "c1":
-                raise MemoryError("no more")
-            yield strip_ILC[4:]
-
-    monkeypatch.setattr(Embedder, "pair", fails)
-    failures = write_embeddings(embedder, chains, "pair", tmp_path / "a.parquet")
-    assert failures == [embed_part.Failure("c1", "out of memory: no more", again=True)]
-    assert [id for id, _, _ in read_embeddings(tmp_path / "a.parquet")] == ["c0", "c2"]
-
-
 def test_other_tables_are_no_embeddings(tmp_path) -> None:
     pq.write_table(schemas.REJECTED.empty_table(), tmp_path / "r.parquet")
     with pytest.raises(ValueError, match="is no table of embeddings: its metadata names no level"):
@@ -193,7 +144,9 @@ def test_other_tables_are_no_embeddings(tmp_path) -> None:
 
 def test_damaged_embeddings_are_named(embedder, tmp_path) -> None:
     path = tmp_path / "part.parquet"
-    write_embeddings(embedder, [random_chain(20)], "residue", path)
+    schema = embedding_schema("residue", C)
+    rows = [{"id": "c", "sequence": "A" * 20, "embedding": embedder.residue(random_chain(20)).ravel()}]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, **writing(schema))
     content = bytearray(path.read_bytes())
     content[pq.read_metadata(path).row_group(0).column(2).data_page_offset + 60] ^= 1
     path.write_bytes(content)

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray import __version__
+from protray.data.location import Location
 from protray.inference import write as module
 from protray.inference.predict import Prediction
-from protray.inference.write import PREDICTED, check_format, check_target, file_name, ss2, to_table, write
+from protray.inference.write import PREDICTED, check_format, file_name, ss2, to_table, write
 
 # columns H, E, C
 ONE = Prediction("1abc_A", 7, np.array([[0.7, 0.2, 0.1], [0.0004, 0.9991, 0.0005]]), np.zeros((2, 20)))
@@ -24,7 +25,7 @@ ONE_SS2 = f"""# PSIPRED VFORMAT (protray {__version__}) 1abc_A
 
 
 def test_parquet(tmp_path) -> None:
-    write(TABLES, tmp_path / "p.parquet", many=True)
+    write(TABLES, Location(tmp_path / "p.parquet"), many=True)
     found = pq.read_table(tmp_path / "p.parquet")
     assert found.schema.equals(PREDICTED)
     assert found.schema.metadata[b"state_order"] == b"HEC"
@@ -38,24 +39,24 @@ def test_parquet(tmp_path) -> None:
 
 def test_parquet_is_written_in_groups(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "ROWS_PER_GROUP", 2)
-    write([TABLES[0]] * 5, tmp_path / "p.parquet", many=True)
+    write([TABLES[0]] * 5, Location(tmp_path / "p.parquet"), many=True)
     file = pq.ParquetFile(tmp_path / "p.parquet")
     assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [2, 2, 1]
 
 
 def test_three_line(tmp_path) -> None:
-    write(TABLES, tmp_path / "p.3line", many=True)
+    write(TABLES, Location(tmp_path / "p.3line"), many=True)
     assert (tmp_path / "p.3line").read_text() == ">1abc_A\nMX\nHE\n>2xyz_B\nW\nC\n"
 
 
 def test_ss2_of_one_protein_is_a_file(tmp_path) -> None:
     """Columns are P(coil), P(helix), P(strand), three digits each."""
-    write(TABLES[:1], tmp_path / "p.ss2", many=False)
+    write(TABLES[:1], Location(tmp_path / "p.ss2"), many=False)
     assert (tmp_path / "p.ss2").read_text() == ONE_SS2
 
 
 def test_ss2_of_several_is_a_folder(tmp_path) -> None:
-    write(TABLES, tmp_path / "p.ss2", many=True)
+    write(TABLES, Location(tmp_path / "p.ss2"), many=True)
     assert sorted(path.name for path in (tmp_path / "p.ss2").iterdir()) == ["1abc_A.ss2", "2xyz_B.ss2"]
     assert (tmp_path / "p.ss2" / "1abc_A.ss2").read_text() == ONE_SS2
 
@@ -81,21 +82,7 @@ def test_an_id_stays_on_one_line() -> None:
 @pytest.mark.parametrize("name", ["p.csv", "p", "p.ss2.gz", "p.PARQUET"])
 def test_unknown_formats_name_the_known_ones(tmp_path, name) -> None:
     with pytest.raises(ValueError, match=r"names no format; known are \.parquet, \.3line, \.ss2"):
-        check_format(tmp_path / name)
-
-
-def test_files_and_folders_are_not_mistaken(tmp_path) -> None:
-    (tmp_path / "folder.ss2").mkdir()
-    (tmp_path / "folder.parquet").mkdir()
-    (tmp_path / "file.ss2").write_text("")
-    check_target(tmp_path / "folder.ss2", many=True)
-    check_target(tmp_path / "file.ss2", many=False)
-    with pytest.raises(ValueError, match="is a file; an .ss2 file holds one protein"):
-        check_target(tmp_path / "file.ss2", many=True)
-    with pytest.raises(ValueError, match="is a folder, but a file is to be written"):
-        check_target(tmp_path / "folder.ss2", many=False)
-    with pytest.raises(ValueError, match="is a folder, but a file is to be written"):
-        check_target(tmp_path / "folder.parquet", many=True)
+        check_format(Location(tmp_path / name))
 
 
 HOSTILE = [
@@ -131,7 +118,11 @@ def test_unsafe_ids_stay_in_the_folder_and_apart(tmp_path) -> None:
 
 def test_hostile_ids_are_written_inside_the_folder(tmp_path) -> None:
     out = tmp_path / "deep" / "p.ss2"
-    write([to_table(["W"], [Prediction(id, 0, TWO.prob_L3, TWO.pssm_enhanced_LA)]) for id in HOSTILE], out, many=True)
+    write(
+        [to_table(["W"], [Prediction(id, 0, TWO.prob_L3, TWO.pssm_enhanced_LA)]) for id in HOSTILE],
+        Location(out),
+        many=True,
+    )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == len(HOSTILE)
     assert {path.parent for path in files} == {out}
@@ -147,17 +138,17 @@ def test_a_file_that_is_not_whole_does_not_replace_one(tmp_path, name, many) -> 
     out = tmp_path / name
     out.write_text("earlier")
     with pytest.raises(RuntimeError, match="stopped"):
-        write(failing(), out, many)
+        write(failing(), Location(out), many)
     assert out.read_text() == "earlier"
-    write(TABLES[:1], out, many)
+    write(TABLES[:1], Location(out), many)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_that_is_not_whole_does_not_appear(tmp_path) -> None:
     out = tmp_path / "p.ss2"
     with pytest.raises(RuntimeError, match="stopped"):
-        write(failing(), out, many=True)
+        write(failing(), Location(out), many=True)
     assert not out.exists()
-    write(TABLES[1:], out, many=True)  # and leaves nothing behind that the next one would take over
+    write(TABLES[1:], Location(out), many=True)  # and leaves nothing behind that the next one would take over
     assert [path.name for path in out.iterdir()] == ["2xyz_B.ss2"]
     assert [path.name for path in tmp_path.iterdir()] == ["p.ss2"]

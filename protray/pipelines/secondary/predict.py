@@ -107,7 +107,7 @@ def identity(run: Predict) -> dict:
         check_present(card.lm)
     return {
         "model": fingerprint(str(run.model.fetch())),
-        "language model": f"{card.lm} ({fingerprint(card.lm)})",
+        "language model": fingerprint(card.lm),
         "proteins": content_digest(_input_files(run), run.msas),
         "maps": (run.maps / "summary.json").read_json()["identity"] if run.maps else None,
         "max_length": run.max_length,
@@ -185,8 +185,8 @@ def _find(run: Predict) -> tuple[list, list[InputError]]:
 def _input_files(run: Predict) -> list[Location]:
     if run.fasta:
         if not run.fasta.is_file():
-            hint = "is a folder; give it to --msas" if run.fasta.is_dir() else "no such file"
-            raise ValueError(f"{run.fasta} {hint}")
+            hint = " is a folder; give it to --msas" if run.fasta.is_dir() else ": no such file"
+            raise ValueError(f"{run.fasta}{hint}")
         return [run.fasta]
     items, errors = _find(run)
     return [Location(file) for file in sorted({item.msa_file for item in items} | {error.file for error in errors})]

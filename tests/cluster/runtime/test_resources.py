@@ -1,10 +1,10 @@
 """The planner's arithmetic, by hand."""
 
 import pytest
+from protray.pipelines.secondary.distil_run import check_elastic
 
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage, actor_pool, describe, make_plan, trials_at_once
-from protray.pipelines.secondary.distil_run import check_elastic
 
 LAPTOP = [Node({"CPU": 2.0, "memory": 4e9})]
 CLUSTER = [Node({"CPU": 16.0, "GPU": 2.0})] * 4

@@ -1,0 +1,107 @@
+"""Jobs whose inputs and results lie in an object store, against a real server of S3 on this machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from batch_here import use_no_ray
+from bucket import KEYS, serve
+from score_nets import save_random_net
+from tiny_model import save_tiny_lm, save_tiny_model
+
+from protray.cluster.batch.driver import run_batch
+from protray.data import location, schemas
+from protray.data.embeddings import read_embeddings
+from protray.data.location import Location
+from protray.data.sample import SAMPLE
+from protray.data.structures import chains_in, read_group
+from protray.inference.embed import Embedder
+from protray.pipelines.language_model import prob_maps, pseudo_msa
+from protray.pipelines.secondary import predict
+from protray.pipelines.structure import embed
+from protray.plm.reading import Reading
+from protray.seq.msa import read_msa
+
+READING = Reading(passes=4)
+PROTEINS = {name: f"{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}" for name in "acdefg"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(server, tmp_path, monkeypatch) -> Iterator[Location]:
+    for name, value in (KEYS | {"AWS_ENDPOINT_URL": server, "PROTRAY_CACHE": str(tmp_path / "cache")}).items():
+        monkeypatch.setenv(name, value)
+    location._filesystem.cache_clear()
+    use_no_ray(monkeypatch)
+    yield Location(f"s3://bucket/{tmp_path.name}")
+    location._filesystem.cache_clear()
+
+
+def put(folder: Path, to: Location) -> Location:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            (to / file.relative_to(folder).as_posix()).write_bytes(file.read_bytes())
+    return to
+
+
+def names(folder: Location) -> set[str]:
+    return {file[len(folder) + 1 :] for file in folder.files()}
+
+
+def test_maps_what_is_drawn_from_them_and_predictions(bucket, tmp_path, monkeypatch) -> None:
+    fasta = tmp_path / "p.fasta"
+    fasta.write_text("".join(f">{name}\n{letters}\n" for name, letters in PROTEINS.items()))
+    lm = save_tiny_lm(tmp_path / "lm")
+    maps = prob_maps.ProbMaps(data=Location(fasta), lm=str(lm), reading=READING, hidden=True, out=bucket / "maps")
+    assert run_batch(prob_maps.JOB, maps)["n_rows"] == 6
+
+    fetch = Location.fetch
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "fetch", lambda self: pytest.fail(f"{self} was fetched"))
+        drawn = pseudo_msa.PseudoMsa(maps=maps.out, out=bucket / "pseudo", sequences=20, write_msa=True)
+        assert run_batch(pseudo_msa.JOB, drawn)["n_rows"] == 6
+        assert run_batch(pseudo_msa.JOB, drawn)["cached"]
+    alignments = {f"msas/{name}.a3m.gz" for name in PROTEINS}
+    assert names(drawn.out) == alignments | {"pssms/part-00000.parquet", "rejected.parquet", "summary.json"}
+    here = tmp_path / "a.a3m.gz"
+    here.write_bytes((drawn.msas / "a.a3m.gz").read_bytes())
+    assert read_msa(here).codes_NL.shape == (21, 43)
+
+    assert Location.fetch is fetch
+    model = put(save_tiny_model(tmp_path / "model", lm, READING), bucket / "model")
+    run = predict.Predict(model=model, fasta=Location(fasta), maps=maps.out, out=bucket / "predicted" / "p.parquet")
+    assert run_batch(predict.JOB, run)["n_rows"] == 6
+    assert names(run.out.parent) == {"p.parquet", "p.rejected.parquet", "p.summary.json"}
+    with run.out.open() as file:
+        assert pq.read_table(file)["id"].to_pylist() == list(PROTEINS)
+    assert run_batch(predict.JOB, run)["cached"]
+
+
+@pytest.mark.parametrize("level", ["residue", "pair"])
+def test_embeddings_of_a_dataset(bucket, tmp_path, level) -> None:
+    table = read_group(Location(SAMPLE), 0).slice(0, 3)
+    empty = {"origin": [0.0] * 3, "breaks": [], "source": "s", "entry": "e", "cluster": "", "split": "train"}
+    rows = [row | empty for row in table.to_pylist()]
+    dataset = tmp_path / "data"
+    (dataset / "structures").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schemas.STRUCTURES), dataset / "structures" / "part-0.parquet")
+    (dataset / "dataset.json").write_text('{"digest": "d"}')
+    net = save_random_net(tmp_path / "net")
+    run = embed.Embed(
+        model=put(net, bucket / "net"), structures=(put(dataset, bucket / "data"),), out=bucket / level, level=level
+    )
+    assert run_batch(embed.JOB, run)["n_rows"] == 3
+    assert names(run.out) == {"embeddings/part-00000.parquet", "rejected.parquet", "summary.json"}
+    assert run_batch(embed.JOB, run)["cached"]
+    embedder, found = Embedder.open(net), {id: values for id, _, values in read_embeddings(run.out)}
+    for chain in chains_in(table):
+        expected = embedder.residue(chain) if level == "residue" else np.concatenate(list(embedder.pair(chain)))
+        np.testing.assert_allclose(found[chain.id], expected, rtol=1e-3, atol=1e-4)
