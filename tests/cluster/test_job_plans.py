@@ -4,10 +4,8 @@ Pieces of work run in this process and for a moment only; one test goes through 
 """
 
 import importlib.util
-import io
 import json
 import random
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -90,8 +88,6 @@ BAD = [
     ("prob_maps", ["--data", "{folder}/nowhere.fasta"]),
     ("prob_maps", ["--data", "{fasta}", "--window", "1"]),
     ("prob_maps", ["--data", "{fasta}", "--lm", "/no/model"]),
-    ("prepare", ["--msas", "{folder}/nowhere"]),
-    ("prepare_structures", ["--structures", "{folder}/nowhere"]),
     ("pseudo_msa", ["--maps", "{folder}/nowhere"]),
     ("pseudo_msa", ["--maps", "{folder}", "--sequences", "0"]),
     ("predict", ["--model", "{folder}/nowhere", "--fasta", "{fasta}"]),
@@ -280,45 +276,6 @@ def structures(tmp_path: Path) -> Path:
     for number in range(6):
         (folder / f"{number}abc.pdb").write_text(pdb(pdb_chain(sequence(number, 40))))
     return folder
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_prepare_structures(here, tmp_path, packed) -> None:
-    from protray.pipelines.structure.prepare_structures import StructuresConfig
-    from protray.pipelines.structure.prepare_structures_plan import stages
-
-    where = structures(tmp_path)
-    if packed:
-        with tarfile.open(tmp_path / "pdb.tar.gz", "w:gz") as tar:
-            for path in sorted(where.iterdir()):
-                member = tarfile.TarInfo(path.name)
-                member.size = path.stat().st_size
-                tar.addfile(member, io.BytesIO(path.read_bytes()))
-        where = tmp_path / "pdb.tar.gz"
-    before = sorted(tmp_path.rglob("*"))
-    lines = by_name(stages(StructuresConfig(structures=where, out=tmp_path / "out")).lines)
-    assert sorted(tmp_path.rglob("*")) == before
-    assert {name: line.rows for name, line in lines.items()} == {"parse": 6, "cluster": 6, "write": 6}
-    assert all(line.seconds and line.seconds > 0 for line in lines.values())
-
-
-def test_prepare_takes_off_parsed_parts(here, tmp_path) -> None:
-    """64 alignments are two parts; with the first there, half of the parsing is left."""
-    from protray.pipelines.secondary.prepare import PrepareConfig
-    from protray.pipelines.secondary.prepare_plan import stages
-
-    msas = tmp_path / "msas"
-    msas.mkdir()
-    for number in range(64):
-        (msas / f"p{number:02d}.a3m").write_text(f">q\n{sequence(number, 30)}\n>h\n{sequence(number + 100, 30)}\n")
-    config = PrepareConfig(msas=msas, out=tmp_path / "out")
-    lines = by_name(stages(config).lines)
-    assert not config.out.exists()
-    assert (lines["parse"].rows, lines["parse"].done, lines["write"].rows) == (64, 0, 64)
-    (config.out / "parsed").mkdir(parents=True)
-    (config.out / "parsed" / "part-00000.parquet").write_text("")
-    line = by_name(stages(config).lines)["parse"]
-    assert (line.done, line.parts) == (32, "1 of 2 parts")
 
 
 def test_pseudo_msa(here, tmp_path) -> None:
