@@ -178,10 +178,8 @@ def test_its_plan_counts_files_and_writes_nothing(ray_local, run, tmp_path, monk
 @pytest.mark.ray
 def test_an_archive_is_unpacked_into_a_bucket(tmp_path) -> None:
     """The job as a command, whose processes share a bucket alone."""
-    archive, job = (
-        packed(tmp_path, tmp_path / "all.tar.gz"),
-        Path(__file__).parents[3] / "jobs" / "prepare_structures.py",
-    )
+    archive = packed(tmp_path, tmp_path / "all.tar.gz")
+    job = Path(__file__).parents[3] / "jobs" / "prepare_structures.py"
     with serve() as address:
         environment = os.environ | KEYS | {"AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1"}
         words = ["--structures", str(archive), "--out", "s3://bucket/made", "--max-rejected", "0.6", "--actors", "1"]
