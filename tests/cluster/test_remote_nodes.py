@@ -288,16 +288,17 @@ def test_a_sweep_whose_trials_are_on_both_nodes(nodes: Nodes, small, monkeypatch
 
 
 def test_inputs_and_outputs_of_the_other_jobs(nodes: Nodes) -> None:
-    from protray.pipelines.secondary.prepare import PrepareConfig, finished, prepare
+    from protray.cluster.batch.driver import run_batch
+    from protray.data.location import Location
+    from protray.pipelines.secondary.prepare import JOB, Prepare
 
     nodes.new_mirror()
     (nodes.folder / "msas").mkdir()
     for name in "abcdef":
         (nodes.folder / "msas" / f"{name}.a3m").write_text(f">{name}\n{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}\n")
-    dataset = PrepareConfig(msas=nodes.folder / "msas", out=Path("s3:/bucket/dataset"))
-    summary = prepare(dataset)
-    assert {name.split("/")[0] for name in keys(dataset.out)} == {
-        "proteins", "dataset.json", "settings.json", "rejected.parquet",
+    dataset = Prepare(msas=Location(nodes.folder / "msas"), out=Location("s3://bucket/dataset"))
+    assert run_batch(JOB, dataset)["n_proteins"] == 6
+    assert {name.split("/")[0] for name in keys(Path("s3:/bucket/dataset"))} == {
+        "proteins", "dataset.json", "rejected.parquet",
     }  # fmt: skip
-    nodes.new_mirror()
-    assert finished(dataset) == summary | {"cached": True}
+    assert run_batch(JOB, dataset)["cached"]

@@ -37,7 +37,9 @@ LABEL = pa.struct([(name, TEXT) for name in ("id", "sequence", "ss3", "ss8", "fi
 SOURCE = pa.struct(
     [("id", TEXT), ("file", TEXT), ("bytes", pa.int64()), ("label", LABEL), ("structure", TEXT), ("chain", TEXT)]
 )
-ROW_S, BYTE_S, DSSP_S = 2e-3, 4e-8, 0.1  # of a core, about: any alignment, each byte of it, a structure to assign
+ROW_S, BYTE_S, DSSP_S = 1e-3, 5e-7, 0.1  # of a core, about: any alignment, each byte of it, a structure to assign
+MOST_BYTES = 1 << 20  # that count: of a deeper alignment Meff is estimated from some of its rows
+PACKED = 4  # bytes of text for one of gzip
 ACTOR_BYTES = 1 << 29  # Python, a deep alignment, and the rows of an item
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,8 @@ def rows(run: Prepare) -> Iterator[Row | InputError]:
 
 
 def cost(run: Prepare, row: Row) -> float:
-    return ROW_S + BYTE_S * row["bytes"] * (4 if row["file"].endswith(".gz") else 1) + DSSP_S * bool(row["structure"])
+    size = min(row["bytes"] * (PACKED if row["file"].endswith(".gz") else 1), MOST_BYTES)
+    return ROW_S + BYTE_S * size + DSSP_S * bool(row["structure"])
 
 
 def open_programs(run: Prepare, device: str) -> Opened:

@@ -36,7 +36,7 @@ from protray.data.structures import FOLDER
 from protray.seq.msa import InputError
 
 MAX_CLUSTERED = 10_000  # sequences; the time grows with their square, some minutes at this number
-FILE_S, BYTE_S = 5e-3, 2.5e-7  # of a core, about: any file, and each byte of it
+FILE_S, BYTE_S = 1e-3, 8e-8  # of a core, about: any file, and each byte of it
 PACKED = 4  # bytes of text for one of gzip
 ACTOR_BYTES = 1 << 29  # Python, a large structure, and the rows of an item
 TEXT = pa.string()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.cluster.batch import worker
+from protray.cluster.batch.command import batch_command
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.items import Item, table_of
 from protray.cluster.batch.job import Piece
@@ -210,6 +211,17 @@ def test_its_plan_counts_what_can_be_read_and_writes_nothing(ray_local, run, mon
     (line,) = estimate(JOB, run).lines
     assert (line.rows, line.done) == (amount.rows, 0) == (12, 0)
     assert line.seconds and not run.out.exists()
+
+
+@pytest.mark.parametrize("options", [["--msas", "nowhere"], ["--msas", "s3://bucket/msas"]])
+def test_bad_options_are_told_in_one_line(tmp_path, monkeypatch, capsys, options) -> None:
+    monkeypatch.chdir(tmp_path)
+    for plan in ([], ["--plan"]):
+        assert batch_command(JOB, Prepare, "", [*options, "--out", "out", *plan]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert any(word in line for word in ("is not a folder", "not an address"))
+    assert not (tmp_path / "out").exists()
 
 
 # ---- without Ray: what runs in an actor, and what is decided before

@@ -3,14 +3,18 @@
 import errno
 import io
 import logging
+import os
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from bucket import KEYS, keys, serve
 from structure_text import helix, mmcif, pdb, pdb_chain
 
 from protray.cluster.batch.driver import run_batch
@@ -169,6 +173,25 @@ def test_its_plan_counts_files_and_writes_nothing(ray_local, run, tmp_path, monk
     (line,) = estimate(JOB, replace(run, structures=Location(where), plan=True)).lines
     assert sorted(tmp_path.rglob("*")) == before
     assert line.rows == (6 if form == "folder" else 7) and line.done == 0 and line.seconds
+
+
+@pytest.mark.ray
+def test_an_archive_is_unpacked_into_a_bucket(tmp_path) -> None:
+    """The job as a command, whose processes share a bucket alone."""
+    archive = packed(tmp_path, tmp_path / "all.tar.gz")
+    job = Path(__file__).parents[3] / "jobs" / "prepare_structures.py"
+    with serve() as address:
+        environment = os.environ | KEYS | {"AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1"}
+        words = ["--structures", str(archive), "--out", "s3://bucket/made", "--max-rejected", "0.6", "--actors", "1"]
+        done = subprocess.run([sys.executable, job, *words], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            for name in (*KEYS, "AWS_ENDPOINT_URL", "AWS_REGION"):
+                patch.setenv(name, environment[name])
+            assert keys(Path("s3:/bucket/made")) == {
+                "dataset.json", "rejected.parquet", "structures/part-00000.parquet",
+            }  # fmt: skip
+            assert read_structures("s3://bucket/made").ids == CHAINS
 
 
 # ---- without Ray
