@@ -81,7 +81,7 @@ def test_dependencies_point_down() -> None:
     "module",
     [
         "protray",
-        "protray.pipelines.secondary.distil_run",
+        "protray.pipelines.secondary.distil",
         "protray.pipelines.language_model.pretrain_run",
         "protray.pipelines.structure.score_net_run",
         "protray.cluster.tuning.sweep_run",
@@ -106,7 +106,6 @@ def test_no_prints_in_the_package() -> None:
     """Results are printed by jobs; `build.py` of the sample is a script, and two files print for jobs."""
     allowed = {
         "protray/data/sample/build.py",
-        "protray/pipelines/secondary/distil_summary.py",
         "protray/cluster/runtime/job.py",
     }
     wrong = [

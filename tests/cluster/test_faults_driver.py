@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from faults import FIT, NET, STEPS, same_curve, unbroken
-from tiny import tiny_proteins
-from tiny_model import save_tiny_lm
 from tracking_store import curve, forget
 
 pytestmark = pytest.mark.cluster
@@ -66,28 +63,6 @@ def test_score_net_whose_driver_is_killed_in_every_stage(nodes, tmp_path) -> Non
     for name in ("train/loss", "validation/loss", "train/world_size"):
         assert [step for step, _ in logged[name]] == [point["step"] for point in expected]
     assert not (out / "cache").exists()
-
-
-def test_distil_whose_driver_is_killed_in_every_stage(nodes, tmp_path) -> None:
-    nodes.add_node(num_cpus=3)
-    (tmp_path / "data" / "proteins").mkdir(parents=True)
-    pq.write_table(tiny_proteins().table, tmp_path / "data" / "proteins" / "part-0.parquet")
-    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"digest": "tiny"}))
-    save_tiny_lm(tmp_path / "lm")
-    expected = finished("distil", tmp_path, tmp_path / "unbroken", nodes.address)
-    trained = sorted((tmp_path / "unbroken" / "cache").glob("*/stage.json"), key=lambda path: path.stat().st_mtime_ns)
-    names = [json.loads(path.read_text())["stage"]["name"] for path in trained]
-    out = tmp_path / "out"
-    for place in ("maps", *names, "report", "end"):
-        killed("distil", tmp_path, out, place, nodes.address)
-        assert not (out / "metrics.json").exists()
-    found = finished("distil", tmp_path, out, nodes.address)
-    for one, two in zip(expected["table"], found["table"], strict=True):
-        assert {**one, "q3": None, "ci95": None} == {**two, "q3": None, "ci95": None}
-        assert one["q3"] == two["q3"] or two["q3"] == pytest.approx(one["q3"], abs=1e-6)
-    one, two = (pq.read_table(folder / "predictions.parquet").to_pylist() for folder in (tmp_path / "unbroken", out))
-    for a, b in zip(one, two, strict=True):
-        assert a["prob"] == pytest.approx(b["prob"], abs=1e-4)
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from protray.cluster.health.estimate import Line, Process, Timed, Trials
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage, actor_pool, make_plan
 from protray.cluster.runtime.start import Cluster
-from protray.data.sample import SAMPLE
 from protray.inference.many import Source
 from protray.seq.alphabet import AMINO_ACIDS
 
@@ -146,56 +145,6 @@ def test_maps_by_hand(monkeypatch, lm, tmp_path) -> None:
     assert line.seconds == pytest.approx(180 / (2 * 45))
     fresh = prob_maps_plan.maps_line(trials, plan, config, Lengths(np.array(lengths), 3, True), None)
     assert (fresh.rows, fresh.done, fresh.seconds) == (3, 0, pytest.approx(520 / (2 * 45)))
-
-
-def test_distil_takes_off_what_is_there(here, monkeypatch, tmp_path) -> None:
-    """15 epochs: a first of 2 and fourteen of 1 microsecond per residue; the teacher is finished, maps are there."""
-    from dataclasses import asdict
-
-    from protray.pipelines.secondary import distil_plan
-    from protray.pipelines.secondary.distil import slug
-    from protray.pipelines.secondary.distil_run import DistilRun, check_same_settings, data_digest, digest
-    from protray.plm.shipped import fingerprint
-    from protray.training.secondary.session import stage_keys
-
-    run = DistilRun(out=tmp_path / "out")
-    inputs = {"data": data_digest(None), "lm": fingerprint(run.lm), "features": asdict(run.features)}
-    keys = stage_keys(run.stages(0), digest(inputs))
-    check_same_settings(run)
-    cache = run.out / "cache"
-    known, teacher = cache / digest(inputs), cache / f"{slug('teacher')}-{keys['teacher']}"
-    for path in (known / "proteins.arrow", known / "maps.arrow", teacher / "stage.json"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(Trials, "run", lambda *_, **__: [(2e-6, 1e-6)])
-    lines = by_name(distil_plan.stages(run).lines)
-    assert sorted(tmp_path.rglob("*")) == before
-    assert lines["maps"].left == lines["teacher"].left == 0
-    shallow = lines["Real (shallow only)"]
-    assert (shallow.rows, shallow.unit) == (3600, "proteins, 15 times 240")
-    table = pq.read_table(SAMPLE, columns=["ss8", "split"]).to_pylist()
-    train = [len(row["ss8"]) for row in table if row["split"] == "train"]
-    assert lines["Real"].seconds == pytest.approx(sum(train) * 16e-6)
-    assert lines["protray"].rows == 15 * len(train)
-
-
-def test_distil_times_every_kind_of_training_once(here, monkeypatch, tmp_path) -> None:
-    from protray.pipelines.secondary import distil_plan
-    from protray.pipelines.secondary.distil_run import DistilRun
-
-    monkeypatch.setattr(distil_plan, "BATCHES", 1)
-    timed = []
-
-    def run(self: Trials, stage: Stage, threads: int, piece: Callable, *args: object, env: object = None) -> list:
-        timed.append(args[0])
-        return run_here(self, stage, threads, piece, *args)
-
-    monkeypatch.setattr(Trials, "run", run)
-    found = distil_plan.stages(DistilRun(out=tmp_path / "out", epochs=2, lm_features="hidden"))
-    names = [stage.name for stage in timed[1:]]  # after the maps
-    assert names == ["teacher", "protray", "Real + LM", "Bagging enhancer", "Bagging"]
-    assert all(line.seconds and line.seconds > 0 for line in found.lines)
 
 
 def test_score_net(here, tmp_path) -> None:
