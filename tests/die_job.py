@@ -11,6 +11,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from protray.data.location import Location
+
 STARTED = time.monotonic()
 
 
@@ -36,21 +38,19 @@ def tell_once() -> None:
         print(f"MEASURED {time.monotonic() - STARTED:.1f} s from the command to the first report", file=sys.stderr)
 
 
-def distil(inputs: Path, out: Path, place: str) -> dict:
+def distil(inputs: Path, out: Location, place: str) -> dict:
     """Places: maps, the name of a stage, report, end."""
     from tiny import tiny_networks
 
     import protray.training.secondary.stages
 
     protray.training.secondary.stages.SMALL = tiny_networks()
-    from protray.pipelines.secondary import distil as job
+    from protray.cluster.batch import driver as batch_driver
+    from protray.cluster.train import driver
     from protray.pipelines.secondary import distil_results
-    from protray.pipelines.secondary.distil_run import DistilRun
+    from protray.pipelines.secondary.distil import JOB, DistilRun
 
-    compute, loop, bars = job.maps.compute_maps, job._loop, job.StageBars.__call__
-
-    def compute_some(*args):  # noqa: ANN002, ANN202
-        return compute(*args[:-1], lambda done, *_: done and place == "maps" and die())
+    track, loop, job = driver.track_point, JOB.loop, JOB
 
     def slow(settings, report, resume, world):  # noqa: ANN001, ANN202
         def slowly(metrics, state):  # noqa: ANN001, ANN202
@@ -59,27 +59,33 @@ def distil(inputs: Path, out: Path, place: str) -> dict:
 
         loop(settings, slowly, resume, world)
 
-    def hear(self, letter):  # noqa: ANN001, ANN202
+    def hear(tracker, run_id, metrics):  # noqa: ANN001, ANN202
         tell_once()
-        bars(self, letter)
-        if letter["stage"] == place and letter.get("epoch") == 1:
+        track(tracker, run_id, metrics)
+        if metrics.get("stage") == place and metrics.get("epoch") == 1:
             die()
 
-    job.maps.compute_maps, job._loop, job.StageBars.__call__ = compute_some, slow, hear
+    driver.track_point, job = hear, replace(job, loop=slow)
+    if place == "maps":
+        batch_driver._finish = die
     if place == "report":
-        distil_results.report = die
+        distil_results.write_distil_report = die
     if place == "end":
-        distil_results.track = after(distil_results.track)
-    return job.distil(DistilRun(data=inputs / "data", lm=str(inputs / "lm"), out=out, lm_features="hidden"))
+        job = replace(job, finish=after(JOB.finish))
+    run = DistilRun(
+        data=Location(inputs) / "data", lm=str(inputs / "lm"), out=out, lm_features="hidden",
+        workers=2 if out.is_address else 1,
+    )  # fmt: skip
+    return driver.run_training(job, run)
 
 
 def score_net(_: Path, out: Path, place: str) -> dict:
     """Places: training, model, report, end."""
     from faults import FIT, NET
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     from protray.evaluation.denoising import DenoisingConfig
     from protray.pipelines.structure import score_net as job
-    from protray.pipelines.structure.score_net_run import ScoreRun
 
     track = job.track_point
 
@@ -103,7 +109,7 @@ def score_net(_: Path, out: Path, place: str) -> dict:
 def main() -> None:
     """JOB INPUTS OUT PLACE; the metrics of a job that lives to its end are printed as JSON."""
     job, inputs, out, place = sys.argv[1:]
-    metrics = {"distil": distil, "score_net": score_net}[job](Path(inputs), Path(out), place)
+    metrics = {"distil": distil, "score_net": score_net}[job](Path(inputs), Location(out), place)
     print(json.dumps(metrics))
 
 

@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from faults import FIT, NET, STEPS, same_curve, unbroken
-from tiny import tiny_proteins
-from tiny_model import save_tiny_lm
 from tracking_store import curve, forget
 
 pytestmark = pytest.mark.cluster
@@ -68,28 +65,6 @@ def test_score_net_whose_driver_is_killed_in_every_stage(nodes, tmp_path) -> Non
     assert not (out / "cache").exists()
 
 
-def test_distil_whose_driver_is_killed_in_every_stage(nodes, tmp_path) -> None:
-    nodes.add_node(num_cpus=3)
-    (tmp_path / "data" / "proteins").mkdir(parents=True)
-    pq.write_table(tiny_proteins().table, tmp_path / "data" / "proteins" / "part-0.parquet")
-    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"digest": "tiny"}))
-    save_tiny_lm(tmp_path / "lm")
-    expected = finished("distil", tmp_path, tmp_path / "unbroken", nodes.address)
-    trained = sorted((tmp_path / "unbroken" / "cache").glob("*/stage.json"), key=lambda path: path.stat().st_mtime_ns)
-    names = [json.loads(path.read_text())["stage"]["name"] for path in trained]
-    out = tmp_path / "out"
-    for place in ("maps", *names, "report", "end"):
-        killed("distil", tmp_path, out, place, nodes.address)
-        assert not (out / "metrics.json").exists()
-    found = finished("distil", tmp_path, out, nodes.address)
-    for one, two in zip(expected["table"], found["table"], strict=True):
-        assert {**one, "q3": None, "ci95": None} == {**two, "q3": None, "ci95": None}
-        assert one["q3"] == two["q3"] or two["q3"] == pytest.approx(one["q3"], abs=1e-6)
-    one, two = (pq.read_table(folder / "predictions.parquet").to_pylist() for folder in (tmp_path / "unbroken", out))
-    for a, b in zip(one, two, strict=True):
-        assert a["prob"] == pytest.approx(b["prob"], abs=1e-4)
-
-
 @contextmanager
 def mlflow_server(folder: Path, port: int) -> Iterator[None]:
     """A real server on loopback, up when this returns and gone after it, as a machine that is switched off."""
@@ -125,10 +100,10 @@ def free_port() -> int:
 def test_an_mlflow_server_that_is_away_for_a_while(ray_local, tmp_path, monkeypatch, back: str) -> None:
     """It goes after the first point of the curve; no step is missing in the end, and none is there twice."""
     from mlflow import MlflowClient
+    from protray.pipelines.structure.score_net_run import ScoreRun
 
     from protray.evaluation.denoising import DenoisingConfig
     from protray.pipelines.structure import score_net as job
-    from protray.pipelines.structure.score_net_run import ScoreRun
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     forget()

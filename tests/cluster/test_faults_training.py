@@ -112,22 +112,23 @@ def test_an_elastic_training_goes_on_with_fewer_and_grows_again(nodes, eager, tm
 
 def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
     """A stage of distil, with a checkpoint after each of its epochs."""
-    from protray.cluster.train.trainer import Workers, train
+    from protray.cluster.train.fit import Workers, train
+    from protray.data.location import Location
     from protray.pipelines.secondary import distil
 
-    proteins, stage = tiny_proteins(), tiny_stages(epochs=40)["Real"]
+    proteins, stage, place = tiny_proteins(), tiny_stages(epochs=40)["Real"], Location(tmp_path)
     write_arrow(proteins.table, tmp_path / "proteins.arrow")
     write_arrow(proteins.maps, tmp_path / "maps.arrow")
-    run_stages([stage], {stage.name: tmp_path / "expected"}, proteins, FEATURES, lambda *_: None)
+    run_stages([stage], {stage.name: place / "expected"}, proteins, FEATURES, lambda *_: None)
     settings = {
-        "stages": [stage], "folders": {stage.name: tmp_path / "found"}, "inputs": tmp_path, "features": FEATURES,
+        "stages": [stage], "folders": {stage.name: place / "found"}, "inputs": place, "features": FEATURES,
     }  # fmt: skip
     letters = Letters()
-    loop = faulty(note_node(tmp_path), pause=0.8, train_on=distil._loop)
+    loop = faulty(note_node(tmp_path), pause=0.8, train_on=distil.loop)
     shrink_and_grow(
         nodes, tmp_path, letters=letters, step=5,
         train=lambda: train(
-            loop, settings, name="run", storage=tmp_path, workers=Workers(count=2, least=1),
+            loop, settings, name="run", storage=place, workers=Workers(count=2, least=1),
             on_report=lambda metrics: letters(metrics | {"step": metrics["epoch"]}) if "epoch" in metrics else None,
         ),
     )  # fmt: skip
@@ -145,6 +146,7 @@ def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
 def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
     """A language model, with a point of its curve every 4 steps and a checkpoint every 2."""
     from protray.cluster.train.trainer import Workers, train
+
     from protray.pipelines.language_model import pretrain
 
     words = ["".join(np.random.default_rng(m).choice(list(AMINO_ACIDS), 30 + m % 20)) for m in range(90)]

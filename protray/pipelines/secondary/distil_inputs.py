@@ -118,9 +118,8 @@ def maps_of(run: DistilRun) -> MadeWith:
     found = MadeWith.of(run.maps)
     problems = []
     if found.proteins != proteins:
-        problems.append(
-            f"they are of the proteins {found.proteins}, and --data {run.data or 'the sample'} is {proteins}"
-        )
+        data = run.data or "the sample"
+        problems.append(f"they are of proteins with the digest {found.proteins}, and {data} has {proteins}")
     if run.lm != SHIPPED and fingerprint(run.lm) != found.fingerprint:
         problems.append(f"they are of the language model {found.lm} ({found.fingerprint}), and --lm is {run.lm}")
     if run.reading not in (found.reading, type(run).preset(run.model).reading):

@@ -1,10 +1,11 @@
 """The planner's arithmetic, by hand."""
 
 import pytest
-from protray.pipelines.secondary.distil_run import check_elastic
 
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage, actor_pool, describe, make_plan, trials_at_once
+from protray.cluster.train.job import TrainingSettings
+from protray.data.location import Location
 
 LAPTOP = [Node({"CPU": 2.0, "memory": 4e9})]
 CLUSTER = [Node({"CPU": 16.0, "GPU": 2.0})] * 4
@@ -180,7 +181,7 @@ def test_work_stays_in_its_pool_if_it_fits_there(stage, pool) -> None:
 @pytest.mark.parametrize(("workers", "least"), [(0, None), (-1, None), (2, 0), (1, 3)])
 def test_numbers_of_workers_that_cannot_be(workers, least) -> None:
     with pytest.raises(ValueError, match="workers must"):
-        check_elastic(workers, least)
+        TrainingSettings(out=Location("out"), workers=workers, min_workers=least).check()
 
 
 def test_trials_are_counted_in_their_pool() -> None:

@@ -83,9 +83,8 @@ def test_the_paper_s_networks() -> None:
 
 def keys_of(run: DistilRun) -> tuple[str, dict[str, str]]:
     made = distil.maps_of(run)
-    return made.key, {
-        name: folder.name for name, folder in distil.folders_of(run, distil.trainings_of(run), made).items()
-    }
+    folders = distil.folders_of(run, distil.trainings_of(run), made)
+    return made.key, {name: folder.name for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize(
