@@ -1,6 +1,7 @@
 """What every change keeps: dependencies point down, the package is light, files are short, the README is true."""
 
 import ast
+import functools
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "protray"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 README = ROOT / "README.md"
+READMES = [README, *sorted(PACKAGE.rglob("README.md"))]
 
 # pyproject.toml README.md jobs/ protray/ tune_spaces/ cluster.yaml tests/, a licence, and dot-files
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "jobs", "protray", "tune_spaces", "cluster.yaml", "tests"}
@@ -164,39 +166,43 @@ def test_top_level_is_fixed() -> None:
     assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL
 
 
-def readme_commands() -> list[list[str]]:
-    """The `python jobs/...` commands of every sh block of the README, as words."""
-    if not README.is_file():
-        return []
-    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+def readme_commands(readme: Path) -> list[list[str]]:
+    """The `python jobs/...` commands of a README, in its sh blocks and inside sentences and tables, as words."""
+    text = readme.read_text() if readme.is_file() else ""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"(?<!`)`(python jobs/[^`]+)`(?!`)", text)
     words = [shlex.split(part, comments=True) for line in lines for part in line.split("&&")]
     return [found[found.index("python") + 1 :] for found in words if "python" in found and "-m" not in found]
 
 
-@pytest.fixture(scope="module")
-def helps() -> dict[str, str]:
-    """Job -> its --help."""
-    shown: dict[str, str] = {}
-    for job in {command[0] for command in readme_commands()}:
-        assert (ROOT / job).is_file(), f"the README runs {job}, which does not exist"
-        done = subprocess.run(
-            [sys.executable, job, "--help"],
-            capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "200"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        shown[job] = done.stdout
-    return shown
+@functools.cache
+def flags_of(job: str) -> set[str]:
+    """What a job's --help names."""
+    assert (ROOT / job).is_file(), f"a README runs {job}, which does not exist"
+    done = subprocess.run(
+        [sys.executable, job, "--help"],
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"--[a-z0-9][a-z0-9._-]*", done.stdout))
 
 
-@pytest.mark.skipif(not README.is_file(), reason="there is no README.md")
-def test_readme_commands_are_jobs_with_those_flags(helps) -> None:
-    commands = readme_commands()
-    assert ["jobs/distil.py"] in commands
-    for job, *words in commands:
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: str(readme.relative_to(ROOT)))
+def test_readme_commands_are_jobs_with_those_flags(readme) -> None:
+    for job, *words in readme_commands(readme):
         flags = {word.split("=")[0] for word in words if word.startswith("--")}
-        known = set(re.findall(r"--[a-z0-9][a-z0-9._-]*", helps[job]))
-        assert flags <= known, f"{job} has no {sorted(flags - known)}"
+        assert flags <= flags_of(job), f"{job} has no {sorted(flags - flags_of(job))}"
+
+
+def test_readme_commands_are_seen() -> None:
+    assert ["jobs/distil.py"] in readme_commands(README)
+    assert ["jobs/bench.py", "NAME"] in readme_commands(PACKAGE / "bench" / "README.md")
+
+
+def test_readme_is_short() -> None:
+    """What it does not need is in the README of the folder that it is about."""
+    assert len(README.read_text().splitlines()) <= 200
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)

@@ -21,7 +21,7 @@ from protray.models.score_net import Block, ConditionalNorm, ScoreNet
 from protray.training.structure.score_export import load_score_net
 
 # Å.  The paper does not say which level the network is told.  Told the least noise, it looks at bonds alone: nearest
-# neighbours share the CATH topology less often (README, "Embeddings").
+# neighbours share the CATH topology less often (protray/pipelines/structure/README.md).
 NOISE = 1.0
 STRIP_PAIRS = 16_384  # in a strip on a CPU: 4 MB of a map of 64 channels, which stays in its cache
 STRIP_PAIRS_GPU = 1 << 18  # 64 MB

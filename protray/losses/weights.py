@@ -23,5 +23,5 @@ class DistilWeights:
             raise ValueError(f"kd_sigma is a share and must lie in [0, 1], got {self.kd_sigma}")
 
 
-# Chosen on the bundled sample's validation split, where they beat the paper's; README, "Results".
+# Chosen on the bundled sample's validation split, where they beat the paper's; protray/pipelines/secondary/README.md.
 TUNED = DistilWeights(alpha=0.88, gamma=0.1, kd_sigma=0.5)
