@@ -35,7 +35,8 @@ FLOORS = [
     {"cluster.health"},
     {"cluster.batch", "cluster.train"},
     {"cluster.tuning"},
-    {"pipelines.secondary", "pipelines.structure", "pipelines.language_model"},
+    {"pipelines.language_model", "pipelines.structure"},
+    {"pipelines.secondary"},
     {"bench"},
 ]
 WITH_RAY = ("cluster", "pipelines")

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.bench.plain_score import PlainScoreNet
+from protray.bench.plain_score import NET, PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
 from protray.data.structures import StructureChain, read_structures
 from protray.inference.embed import NOISE, Embedder
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
-from protray.pipelines.structure.score_net_run import PAPER_NET
 from protray.plm.masked import has_bf16
 from protray.seq.alphabet import N_AA
 from protray.struct.geometry import distances
@@ -30,7 +29,6 @@ from protray.training.structure.score_net import Denoising, forward
 from protray.training.structure.score_steps import Crops, ScoreFitConfig, crops
 from protray.training.world import World
 
-NET = PAPER_NET
 CROPS, BATCH = (32, 64), 8
 LENGTHS, LONGEST = (200, 1000), 2000  # residues of the chains that are embedded; the longest without a plain one
 TURNS = 3  # of what takes half a minute each

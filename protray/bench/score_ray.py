@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from protray.bench.score import NET
+from protray.bench.plain_score import NET
 from protray.bench.timing import Case, case
 from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
 from protray.data.structures import read_structures

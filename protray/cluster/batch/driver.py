@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.cluster.batch.folder import checked, finished, is_stale, pool
 from protray.cluster.batch.items import Item, costs_of_items, pieces_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Piece
 from protray.cluster.batch.measure import measured_rate
@@ -34,9 +35,8 @@ from protray.cluster.batch.results import (
 from protray.cluster.batch.worker import NO_ROWS, write_part
 from protray.cluster.health.doctor import check_shared
 from protray.cluster.runtime.progress import Progress
-from protray.cluster.runtime.resources import Plan, actor_pool, describe, make_plan
+from protray.cluster.runtime.resources import Plan, describe
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
-from protray.cluster.storage.identity import difference
 from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
 from protray.data import schemas
 from protray.data.location import Location
@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 ITEM_S = 15.0  # of one actor: what a crash loses, and some hundred times what an item costs the driver
 ITEMS_PER_ACTOR = 8  # at least, so that none waits long for the last one ...
 MOST_ITEMS_PER_ACTOR = 1000  # ... and of a job of days no more: every item is a file, and a name in the driver's memory
-WORTH_AN_ACTOR_S = 10.0  # of work: for less no other process is worth its start
 DIED = "its process died three times (out of memory, or a crash in a library)"
 
 
@@ -78,46 +77,6 @@ def run_batch(job: BatchJob, run: Any) -> dict:
     finally:
         stop_ray(cluster)
     return summary | {"cached": False, "seconds": time.monotonic() - started}
-
-
-def checked(job: BatchJob, run: Any) -> dict:
-    """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
-    run.check()
-    identity = job.identity(run)
-    before = _recorded(run)
-    if before is None:
-        run.check_new()
-    elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
-        raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
-    return identity
-
-
-def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:
-    """The summary of a run that is complete; None if something is left to do."""
-    summary = run.summary.read_json() if run.summary.is_file() and run.result(job.table).exists() else None
-    return summary if summary and not summary["n_again"] and not is_stale(run, identity) else None
-
-
-def is_stale(run: Any, identity: dict) -> bool:
-    """Whether what is there was made from inputs that have changed since, as ``job.grows`` allows."""
-    before = _recorded(run)
-    return before is not None and bool(difference(before, identity))
-
-
-def _recorded(run: Any) -> dict | None:
-    """The identity of what is there; None if nothing is."""
-    for record in (run.summary, run.work / "run.json"):
-        if record.is_file():
-            before = record.read_json()
-            return before.get("identity", before)
-    return None
-
-
-def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:
-    """The actors of a job of so much work, in seconds of one core."""
-    most = max(1, int(cost / WORTH_AN_ACTOR_S))
-    options = {"actors": run.actors, "cpus": run.cpus_per_actor, "memory": job.memory(run)}
-    return make_plan([actor_pool(job.name, cluster.nodes, most, **options)], cluster.nodes)
 
 
 def _compute(job: BatchJob, run: Any, identity: dict, cluster: Cluster) -> dict:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from protray.cluster.batch.folder import checked, finished, is_stale, pool
 from protray.cluster.batch.items import costs_of_items
 from protray.cluster.batch.job import Amount, BatchJob, Piece, Row
 from protray.cluster.batch.results import parts_in, without_part
@@ -39,8 +40,6 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     ValueError
         As the job itself does.
     """
-    from protray.cluster.batch.driver import checked, finished, is_stale
-
     identity = checked(job, run)
     if finished(job, run, identity):
         return Estimate()
@@ -54,8 +53,6 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
 
 def line_of(job: BatchJob, run: Any, amount: Amount, trials: Trials, done: float) -> Line:
     """The line of a job's plan, of which the share `done` is there; also for a job that is a part of another."""
-    from protray.cluster.batch.driver import pool
-
     plan = pool(job, run, trials.cluster, amount.cost * (1 - done))
     stage = plan[job.name]
     rate = _rate(trials, job, run, plan) if done < 1 else None

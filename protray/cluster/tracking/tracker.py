@@ -6,13 +6,10 @@ writes it later, each step once.
 """
 
 import functools
-import hashlib
 import logging
 import math
 import os
-import socket
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from protray.cluster.storage.locks import locked
 from protray.cluster.storage.secrets import is_secret, redact
 from protray.cluster.tracking import spool
+from protray.cluster.tracking.folder import folder_id, folder_of, lives, newest, this_driver
 from protray.cluster.tracking.run_info import flatten, metric_name
 from protray.cluster.tracking.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
-from protray.data.location import Location, cache
+from protray.data.location import Location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,8 +73,8 @@ class Tracker:
         uri = absolute(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / DATABASE}")
         with locked(folder / "mlflow_spool.lock"):
             for name in KEPT if out.is_address else ():
-                _newest(out / name, folder / name)
-            tracker = cls(uri, experiment, out, folder, _folder_id(folder / KEPT[1]))
+                newest(out / name, folder / name)
+            tracker = cls(uri, experiment, out, folder, folder_id(folder / KEPT[1]))
             try:  # under the lock: of several processes on a fresh database all but one die
                 tracker._experiment_id()
             except Exception as error:
@@ -165,9 +163,9 @@ class Tracker:
             ended = []
             for run in all_runs(client, self._experiment_id(), where):
                 driver = run.data.tags.get("protray.driver", "")
-                if driver == _driver():
+                if driver == this_driver():
                     continue
-                if _lives(driver):
+                if lives(driver):
                     logger.warning("run %s is still written by %s; left alone", run.info.run_id, driver)
                     continue
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -248,7 +246,7 @@ class Tracker:
 
     def _start(self, entry: Mapping[str, Any]) -> str:
         client = connect(self.uri)
-        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": _driver()}
+        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": this_driver()}
         tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
         if entry["parent"]:
             tags["mlflow.parentRunId"] = self._resolve(entry["parent"])
@@ -321,18 +319,6 @@ def _run_id_of(tracker: Tracker, key: str) -> str:
     return run.info.run_id
 
 
-def folder_of(out: Location) -> Path:
-    """Where this node keeps what MLflow writes for a job."""
-    return cache() / "mlflow" / hashlib.sha256(out.encode()).hexdigest()[:16] if out.is_address else out.path
-
-
-def _newest(there: Location, here: Path) -> None:
-    """Copy what another node has left, unless this one has it already."""
-    if there.is_file() and (not here.is_file() or here.stat().st_mtime_ns < there.stamp()[1]):
-        with Location(here).writing() as partial:
-            partial.write_bytes(there.read_bytes())
-
-
 def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> list[Any]:
     import mlflow.entities
 
@@ -342,32 +328,6 @@ def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> li
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for begin in range(0, len(items), size):
         yield items[begin : begin + size]
-
-
-def _folder_id(file: Path) -> str:
-    if not file.exists() or not file.read_text().strip():
-        file.write_text(uuid.uuid4().hex)
-    return file.read_text().strip()
-
-
-@functools.cache
-def _driver() -> str:
-    import psutil
-
-    return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.0f}"
-
-
-def _lives(driver: str) -> bool:
-    import psutil
-
-    host, _, rest = driver.partition("|")
-    pid, _, born = rest.partition("|")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(born)) < 2
-    except psutil.Error:
-        return False
 
 
 def _now() -> int:

@@ -10,8 +10,8 @@ from protray.cluster.tracking.store import compare_page, experiment_id, ui_comma
 from protray.cluster.tracking.tracker import SPOOLED, Tracker
 from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
-from protray.cluster.tuning.sweep import asked, best_first, is_complete, records, settings_of
 from protray.cluster.tuning.trial import Record
+from protray.cluster.tuning.trials import asked, best_first, is_complete, records, settings_of
 from protray.evaluation.sweep import Row, Scored, half_sizes, main_effects, trial_rows
 from protray.evaluation.sweep_comparison import conclusion, repeat_rows
 from protray.plots.sweep.sweep_report import write_sweep_report

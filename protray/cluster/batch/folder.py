@@ -1,0 +1,50 @@
+"""Before a batch job begins: are its settings usable, what does its folder hold, and which actors will work."""
+
+from typing import Any
+
+from protray.cluster.batch.job import BatchJob
+from protray.cluster.runtime.resources import Plan, actor_pool, make_plan
+from protray.cluster.runtime.start import Cluster
+from protray.cluster.storage.identity import difference
+
+WORTH_AN_ACTOR_S = 10.0  # of work: for less no other process is worth its start
+
+
+def checked(job: BatchJob, run: Any) -> dict:
+    """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
+    run.check()
+    identity = job.identity(run)
+    before = _recorded(run)
+    if before is None:
+        run.check_new()
+    elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
+        raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
+    return identity
+
+
+def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:
+    """The summary of a run that is complete; None if something is left to do."""
+    summary = run.summary.read_json() if run.summary.is_file() and run.result(job.table).exists() else None
+    return summary if summary and not summary["n_again"] and not is_stale(run, identity) else None
+
+
+def is_stale(run: Any, identity: dict) -> bool:
+    """Whether what is there was made from inputs that have changed since, as ``job.grows`` allows."""
+    before = _recorded(run)
+    return before is not None and bool(difference(before, identity))
+
+
+def _recorded(run: Any) -> dict | None:
+    """The identity of what is there; None if nothing is."""
+    for record in (run.summary, run.work / "run.json"):
+        if record.is_file():
+            before = record.read_json()
+            return before.get("identity", before)
+    return None
+
+
+def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:
+    """The actors of a job of so much work, in seconds of one core."""
+    most = max(1, int(cost / WORTH_AN_ACTOR_S))
+    options = {"actors": run.actors, "cpus": run.cpus_per_actor, "memory": job.memory(run)}
+    return make_plan([actor_pool(job.name, cluster.nodes, most, **options)], cluster.nodes)
