@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import ray.data
 from ray.data.expressions import col
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from protray.cluster.batch.job import BatchJob
 from protray.cluster.batch.worker import Worker
@@ -79,7 +80,7 @@ def work_off(
         batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for batch in batches:
             yield from batch.to_pylist()
-    except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
+    except (ActorDiedError, ActorUnavailableError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ChildProcessError(f"more than {LOST} processes died; the last: {lines[-1][:300]}") from None
 
