@@ -77,7 +77,7 @@ def test_faults_of_ours_show_where_they_are(tmp_path) -> None:
     [
         (
             "predict.py", "--msas", ["--model", "m", "--fasta", "f", "--out", "p.txt"],
-            "p.txt: extension '.txt' names no format; known are .parquet, .3line, .ss2",
+            "{folder}/p.txt: extension '.txt' names no format; known are .parquet, .3line, .ss2",
         ),
         ("pseudo_msa.py", "--write-msa", ["--maps", "nowhere", "--out", "out"], "{folder}/nowhere is not a folder"),
     ],

@@ -38,7 +38,7 @@ SOURCE = pa.struct(
         ("repeated", pa.list_(pa.int64())),  # rows whose id an earlier map has
     ]
 )
-PER_RESIDUE_S, PER_LETTER_S = 6e-6, 1.2e-8  # of a core, about: counts of a residue; a letter of an alignment
+PER_RESIDUE_S, PER_LETTER_S = 6e-6, 3.6e-8  # of a core, about: counts of a residue; a letter of an alignment
 AT_ONCE = 1024  # proteins whose PSSMs are in memory: 24 MB at 300 residues
 
 
