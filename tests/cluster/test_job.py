@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from protray.cluster.runtime.job import run_job
 
 JOBS = Path(__file__).parents[2] / "jobs"
