@@ -74,6 +74,7 @@ def work_off(
         max_task_retries=RETRIES,
     )
     dataset.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one more actor when all are busy
+    dataset.context.execution_options.label_selector = stage.labels or None  # of its reading, too
     dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * number))
     dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     try:
