@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import ray.data
 from ray.data.expressions import col
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from protray.cluster.batch.job import BatchJob
 from protray.cluster.batch.worker import Worker
@@ -65,7 +66,7 @@ def work_off(
         batch_format="pyarrow",
         **stage.options,
         compute=ray.data.ActorPoolStrategy(
-            min_size=ready(stage, cluster_nodes(joined=False)),
+            min_size=ready(stage, cluster_nodes(joined=False), plan.nodes),
             max_size=stage.workers,
             max_tasks_in_flight_per_actor=1,  # others would share the fate of the first
         ),
@@ -73,21 +74,28 @@ def work_off(
         max_task_retries=RETRIES,
     )
     dataset.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one more actor when all are busy
+    dataset.context.execution_options.label_selector = stage.labels or None  # of its reading, too
     dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * number))
     dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     try:
         batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for batch in batches:
             yield from batch.to_pylist()
-    except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
+    except (ActorDiedError, ActorUnavailableError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ChildProcessError(f"more than {LOST} processes died; the last: {lines[-1][:300]}") from None
 
 
-def ready(stage: Stage, up: Sequence[Node]) -> int:
+def ready(stage: Stage, up: Sequence[Node], nodes: Sequence[Node]) -> int:
     """Actors to begin with: those that fit on the nodes that are `up`, beside the CPU that reads; at least one.
 
     The pool grows with the cluster.  Were it of its full size at once, actors would take every CPU of the first nodes,
-    and no item would be read until the last node is there.
+    and no item would be read until the last node is there.  Where GPUs leave a CPU free on each of the `nodes` there
+    may be, it is: actors that wait for a GPU tell an autoscaler how many nodes are wanted.
     """
+    own = [node for node in stage.nodes(nodes) if node.gpus]
+    if stage.gpus_per_worker and all(
+        node.gpus / stage.gpus_per_worker * stage.cpus_per_worker + 1 <= node.cpus for node in own
+    ):
+        return stage.workers
     return max(1, min(stage.workers, fitting(stage, up)))

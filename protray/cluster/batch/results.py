@@ -53,7 +53,8 @@ class Part:
 def parts_in(work: Location) -> list[Part]:
     """All parts, in the order of the input."""
     sizes = (work / "parts").sizes("*-*-*.parquet")
-    found = [Part(file, *file.name.removesuffix(".parquet").split("-", 1), size) for file, size in sizes.items()]
+    words = {file: file.name.removesuffix(".parquet").partition("-") for file in sizes}
+    found = [Part(file, words[file][0], words[file][2], size) for file, size in sizes.items()]
     whole = {part.name for part in found if part.kind == "item"}  # may be there partly, too, if it was computed twice
     return sorted(
         (part for part in found if part.kind != "partly" or part.name not in whole),

@@ -58,7 +58,8 @@ class Worker:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.broken:
             os._exit(1)
-        status = dict.fromkeys(STATUS.names) | {name: batch[name][0].as_py() for name in ("name", "cost")}
+        status: dict[str, Any] = dict.fromkeys(STATUS.names)
+        status |= {name: batch[name][0].as_py() for name in ("name", "cost")}
         if self.opened is None:
             return pa.Table.from_pylist([status | self.hopeless], schema=STATUS)
         try:

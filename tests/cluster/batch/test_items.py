@@ -139,9 +139,12 @@ def test_only_actors_that_fit_begin() -> None:
     """One CPU is for reading; nodes of another pool do not count."""
     stage = Stage(name="x", kind="map", workers=10, cpus_per_worker=1.0, data_cpus=1.0, pool="cpu")
     nodes = [Node({"CPU": 4.0}, "cpu"), Node({"CPU": 8.0}, "gpu"), Node({})]
-    assert ready(stage, nodes) == 3
-    assert ready(stage, [Node({})]) == 1
-    assert ready(stage, [Node({"CPU": 64.0}, "cpu")]) == 10
+    assert ready(stage, nodes, nodes) == 3
+    assert ready(stage, [Node({})], nodes) == 1
+    assert ready(stage, [Node({"CPU": 64.0}, "cpu")], nodes) == 10
+    gpus = Stage(name="x", kind="map", workers=10, cpus_per_worker=1.0, gpus_per_worker=1.0, data_cpus=1.0)
+    assert ready(gpus, [], [Node({"CPU": 3.0, "GPU": 2.0})] * 5) == 10
+    assert ready(gpus, [], [Node({"CPU": 2.0, "GPU": 2.0})] * 5) == 1
 
 
 def test_rows_that_break_the_work_are_left_out_of_a_part(tmp_path) -> None:
