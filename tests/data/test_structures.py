@@ -98,8 +98,10 @@ def test_coordinates_survive_storage_to_half_of_a_hundredth() -> None:
 def test_chains_of_a_row_group(tmp_path) -> None:
     """In the order of the table; the sample has no column `index`, as its chains have no breaks."""
     rows = [
-        row("d", "AC", [[0, 0, 0], [3.8, 0, 0]], "train"), row("b", "W", [[1, 2, 3]], "test"), row("e", "M", [[0, 0, 1]], "test")
-    ]  # fmt: skip
+        row("d", "AC", [[0, 0, 0], [3.8, 0, 0]], "train"),
+        row("b", "W", [[1, 2, 3]], "test"),
+        row("e", "M", [[0, 0, 1]], "test"),
+    ]
     file = tmp_path / "part-0.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schemas.STRUCTURES), file, row_group_size=1)
     first = chains_in(read_group(Location(file), 0))
