@@ -1,4 +1,4 @@
-"""A job for sweeps that trains nothing: a parabola, one point that crashes once, and one that never is finite."""
+"""What a sweep trains where nothing is to be trained: a parabola, a point that crashes once, one never finite."""
 
 import os
 import time
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import ray
 
-from protray.cluster.tuning.trial import Outcome
+from protray.cluster.runtime.resources import Plan
+from protray.cluster.tuning.job import Outcome, Sweepable
+from protray.data.location import Location
 
 STEPS = 3
 STUDY = """
@@ -31,59 +33,56 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shared:
-    out: Path
+    out: Location
     crash: float | None = None  # value of x that takes its process down, once
     not_finite: float | None = None  # value of x whose loss is never finite
     pause: float = 0.0  # seconds of an epoch
     steps: int = STEPS
 
 
-class ParabolaJob:
-    """`protray.pipelines.secondary.sweep_distil` in small: best at x = 2."""
+def parabola(crash: float | None = None, not_finite: float | None = None, pause: float = 0.0) -> Sweepable:
+    """`protray.pipelines.secondary.sweep_distil.SWEEP` in small: best at x = 2."""
+    return Sweepable(
+        identity=lambda run: {"digest of the data": "parabola"},
+        base=lambda run: Settings(),
+        params=lambda settings, shared: asdict(settings),
+        prepare=lambda run, context: Shared(run.out, crash, not_finite, pause),
+        train=train,
+        save_model=save_model,
+        guess_seconds=lambda run: 36.0,
+        plan=lambda run, cluster: Plan((), cluster.nodes),
+    )
 
-    def __init__(self, crash: float | None = None, not_finite: float | None = None, pause: float = 0.0) -> None:
-        self.crash, self.not_finite, self.pause = crash, not_finite, pause
 
-    def base(self, run) -> Settings:  # noqa: ANN001
-        return Settings()
+def train(settings, shared, folder: Path, report, resume, device) -> Outcome:  # noqa: ANN001
+    with open(shared.out / "trained.txt", "a") as file:
+        file.write(f"{settings.x} {settings.fit.seed} {resume['epoch'] if resume else 0}\n")
+    (Path(shared.out) / f"node-{ray.get_runtime_context().get_node_id()}").touch()
+    if settings.x == shared.not_finite:
+        raise FloatingPointError("loss is nan in epoch 1 with ['1abcA']")
+    first = resume["epoch"] if resume else 0
+    history = list(resume["history"]) if resume else []
+    for epoch in range(first + 1, STEPS + 1):
+        time.sleep(shared.pause)
+        history.append({"step": epoch, "validation/q3": value(settings, epoch)})
+        report(epoch, history[-1], {"epoch": epoch, "history": history})
+        if settings.x == shared.crash and epoch == 2 and not resume and not settings.fit.seed:
+            time.sleep(0.3)  # let the report arrive, so that a second one would be seen
+            os._exit(1)
+    folder.mkdir()
+    (folder / "x.txt").write_text(str(settings.x))
+    values = {f"protein {n}": history[-1]["validation/q3"] + 0.001 * (n % 5) - 0.002 for n in range(50)}
+    return Outcome(
+        values=values,
+        scores={"validation/q3": history[-1]["validation/q3"]},
+        objectives={"deep": values["protein 4"], "none": -settings.x},
+        history=history,
+    )
 
-    def params(self, settings, shared) -> dict:  # noqa: ANN001
-        return asdict(settings)
 
-    def prepare(self, run, cluster, tracker, parent) -> Shared:  # noqa: ANN001
-        return Shared(run.out.resolve(), self.crash, self.not_finite, self.pause)
-
-    def train(self, settings, shared, folder, report, resume, device) -> Outcome:  # noqa: ANN001
-        with open(shared.out / "trained.txt", "a") as file:
-            file.write(f"{settings.x} {settings.fit.seed} {resume['epoch'] if resume else 0}\n")
-        (shared.out / f"node-{ray.get_runtime_context().get_node_id()}").touch()
-        if settings.x == shared.not_finite:
-            raise FloatingPointError("loss is nan in epoch 1 with ['1abcA']")
-        first = resume["epoch"] if resume else 0
-        history = list(resume["history"]) if resume else []
-        for epoch in range(first + 1, STEPS + 1):
-            time.sleep(shared.pause)
-            score = value(settings, epoch)
-            history.append({"step": epoch, "validation/q3": score})
-            report(epoch, history[-1], {"epoch": epoch, "history": history})
-            if settings.x == shared.crash and epoch == 2 and not resume and not settings.fit.seed:
-                time.sleep(0.3)  # let the report arrive, so that a second one would be seen
-                os._exit(1)
-        values = {f"protein {n}": history[-1]["validation/q3"] + 0.001 * (n % 5) - 0.002 for n in range(50)}
-        objectives = {"deep": values["protein 4"], "none": -settings.x}
-        return Outcome(
-            values=values,
-            scores={"validation/q3": history[-1]["validation/q3"]},
-            objectives=objectives,
-            history=history,
-        )
-
-    def save_model(self, run, settings, shared, folder) -> None:  # noqa: ANN001
-        (run.out / "model").mkdir(exist_ok=True)
-        (run.out / "model" / "x.txt").write_text(str(settings.x))
-
-    def guess_seconds(self, run) -> float:  # noqa: ANN001
-        return 36.0
+def save_model(run, settings, shared, folder: Path, target: Path) -> None:  # noqa: ANN001
+    target.mkdir()
+    (target / "x.txt").write_text((folder / "x.txt").read_text())
 
 
 def value(settings: Settings, epoch: int) -> float:
