@@ -4,9 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from protray.cluster.tuning.sweep_run import SweepRun
 
 from protray.cluster.tuning.space import Range, read_space, replaced, settings
-from protray.cluster.tuning.sweep_run import SweepRun
 from protray.losses.weights import DistilWeights
 from protray.struct.noise import NoiseConfig
 

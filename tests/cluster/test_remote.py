@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from bucket import KEYS, keys, serve, serve_gs
+from protray.cluster.storage.files import whole, write_json, write_table
 
 from protray.cluster.storage import remote
-from protray.cluster.storage.files import whole, write_json, write_table
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])

@@ -94,7 +94,6 @@ class SweepRun:
             "job": self.study.job,
             "metric": self.study.metric,
             "paper": self.study.paper,
-            "data": str(self.data) if self.data else None,
             "model": self.model,
             "epochs": self.epochs,
             "scheduler": self.scheduler,

@@ -28,8 +28,8 @@ from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import replaced
 from protray.cluster.tuning.trial import Record, Trial
 from protray.cluster.tuning.trials import (
-    BEST,
     missing,
+    n_repeats,
     n_trials,
     records,
     repeats,
@@ -125,7 +125,7 @@ def run_all(
         return job.params(settings_of(base, trial), shared)
 
     points = run.points()
-    total = n_trials(run) + (1 + BEST) * run.repeats
+    total = n_trials(run) + n_repeats(run)
     runs = TrialRuns(tracker, parent, params_of, run.study.metric, shared.steps, total)
     try:
         with runs.progress:
@@ -156,8 +156,7 @@ def plan_sweep(job: Sweepable, run: SweepRun) -> dict:
     names = [trial_of(identity, run, point).name for point in points or [run.study.paper]]
     if points is None:
         names += ["what Optuna makes up"] * (run.samples - 1)
-    again = run.repeats * (1 + min(BEST, n_trials(run) - 1))
-    left = max(0, n_trials(run) + again - len(found))
+    left = max(0, n_trials(run) + n_repeats(run) - len(found))
     if measured := [record.seconds for record in found if record.seconds]:
         seconds = statistics.fmean(measured)
         based_on = f"the {len(measured)} that are done took {seconds:.0f} s each"
@@ -169,6 +168,6 @@ def plan_sweep(job: Sweepable, run: SweepRun) -> dict:
         )
     return {
         "trials": names, "plan": describe(plan), "count": n_trials(run),
-        "done": sum(record.role != "repeat" for record in found), "repeats": again,
+        "done": sum(record.role != "repeat" for record in found), "repeats": n_repeats(run),
         "hours": left * seconds / plan["trials"].workers / 3600, "based_on": based_on,
     }  # fmt: skip

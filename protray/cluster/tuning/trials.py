@@ -60,6 +60,11 @@ def n_trials(run: SweepRun) -> int:
     return run.samples if points is None else len(points)
 
 
+def n_repeats(run: SweepRun) -> int:
+    """Trials with fresh seeds: of the paper's point, and of as many others as there are."""
+    return run.repeats * (1 + min(BEST, n_trials(run) - 1))
+
+
 def stored_metrics(run: SweepRun) -> dict | None:
     """``metrics.json``, if it answers this very command."""
     if not run.metrics.is_file():

@@ -87,9 +87,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(ray_local, small_disk, expected, monkeypatch) -> None:
     """The job ends with a sentence; once there is space again, the same command goes on at the last checkpoint."""
+    from protray.pipelines.structure.score_net_run import ScoreRun
+
     from protray.evaluation.denoising import DenoisingConfig
     from protray.pipelines.structure import score_net as job
-    from protray.pipelines.structure.score_net_run import ScoreRun
 
     def fill(path: str) -> Callable[[], None]:
         def now() -> None:

@@ -1,18 +1,26 @@
-"""How many trials a cluster holds, by hand; what a dry run says; what needs an extra.  No Ray is started."""
+"""How many trials a cluster holds, by hand; what a plan says; what is refused first.  No Ray is started."""
 
 import sys
 from pathlib import Path
 
 import pytest
-from sweep_job import ParabolaJob
+from parabola import parabola
 
 from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.command import parse
 from protray.cluster.runtime.resources import trials_at_once
 from protray.cluster.runtime.start import Cluster
-from protray.cluster.tuning import sweep_plan
+from protray.cluster.tuning import sweep
+from protray.cluster.tuning.command import sweepable
+from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import read_space
-from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.sweep import checked, plan_sweep, trial_resources
 from protray.cluster.tuning.trial import Record
+from protray.data.location import Location
+from protray.pipelines.secondary import sweep_distil
+from protray.pipelines.structure import sweep_score
+from protray.pipelines.structure.score_net import PAPER_FIT, PAPER_NET
+from protray.training.secondary.stages import PAPER
 
 STUDY = """
 JOB, METRIC, MODE = "distil", "validation/q3", "max"
@@ -59,47 +67,69 @@ def test_trials_at_once(cpus, gpus, nodes, expected) -> None:
         ([(16, 2)], {"gpus_per_trial": 0.25}, 5, 3),
     ],
 )
-def test_plan(study, nodes, settings, workers, threads) -> None:
-    plan = sweep_plan.make_plan(SweepRun(space=study, **settings), cluster(*nodes))
+def test_resources(study, nodes, settings, workers, threads) -> None:
+    plan = trial_resources(SweepRun(space=study, **settings), cluster(*nodes))
     assert (plan["trials"].workers, plan.threads("trials")) == (workers, threads)
 
 
-def test_a_plan_that_would_wait_for_ever_is_refused(study) -> None:
+def test_trials_that_would_wait_for_ever_are_refused(study) -> None:
     with pytest.raises(ValueError, match="3 x 1 CPUs .* = 3, but the cluster has 2; use at most 2"):
-        sweep_plan.make_plan(SweepRun(space=study, max_concurrent=3), cluster((2, 0)))
+        trial_resources(SweepRun(space=study, max_concurrent=3), cluster((2, 0)))
     with pytest.raises(ValueError, match="would wait for ever"):
-        sweep_plan.make_plan(SweepRun(space=study, cpus_per_trial=4.0), cluster((2, 0)))
+        trial_resources(SweepRun(space=study, cpus_per_trial=4.0), cluster((2, 0)))
 
 
-def test_dry_run(study, tmp_path, monkeypatch) -> None:
+def test_a_plan_counts_what_is_left_and_writes_nothing(study, tmp_path, monkeypatch) -> None:
     """Five trials and twelve with fresh seeds after them (the paper's point and the best three), two at a time."""
-    monkeypatch.setattr(sweep_plan, "job_module", lambda job: ParabolaJob())  # a trial takes 36 s, it says
-    monkeypatch.setattr(sweep_plan, "start_ray", lambda: cluster((2, 0)))
-    monkeypatch.setattr(sweep_plan, "stop_ray", lambda cluster: None)
-    run = SweepRun(space=study, out=tmp_path / "out")
-    found = sweep_plan.dry_run(run)
+    monkeypatch.setattr(sweep, "start_ray", lambda: cluster((2, 0)))
+    monkeypatch.setattr(sweep, "stop_ray", lambda cluster: None)
+    run = SweepRun(space=study, out=Location(tmp_path) / "out")
+    found = plan_sweep(parabola(), run)  # a trial takes 36 s, it says
     assert found["trials"][0] == "paper: x=0" and len(found["trials"]) == 5
     assert (found["count"], found["done"], found["repeats"]) == (5, 0, 12)
     assert found["hours"] == pytest.approx(17 * 36 / 2 / 3600)
     assert not (tmp_path / "out").exists()
+    (run.out / "run.json").write_json(checked(parabola(), run))
     record = Record(key="k", point={"x": 1.0}, seed=0, name="x=1", role="trial", status="finished", seconds=10.0)
-    record.write(tmp_path / "out" / "trials" / "k")
-    again = sweep_plan.dry_run(run)
+    record.write(run.out / "trials" / "k")
+    again = plan_sweep(parabola(), run)
     assert again["hours"] == pytest.approx(16 * 10 / 2 / 3600) and "took 10 s each" in again["based_on"]
+
+
+@pytest.mark.parametrize("option", ["--plan", "--dry-run"])
+def test_a_plan_has_two_names(study, option) -> None:
+    assert parse(SweepRun, "", ["--space", study, option]).plan
+    assert not parse(SweepRun, "", ["--space", study]).plan
+
+
+def test_the_paper_s_networks_are_those_of_a_single_run(study) -> None:
+    """All but the length of a training, which a sweep sets."""
+    run = parse(SweepRun, "", ["--space", study, "--model", "paper", "--epochs", "2"])
+    distil, score = sweep_distil.base(run), sweep_score.base(run)
+    assert (distil.enhance, distil.fit.epochs) == (PAPER.enhance, 2)
+    assert distil.fit.learning_rate == PAPER.fit.learning_rate
+    assert (score.net, score.fit.epochs, score.fit.learning_rate) == (PAPER_NET, 2, PAPER_FIT.learning_rate)
+    assert sweep_distil.run_of(run).train_on == "deep"
+    small = SweepRun(space=study)
+    assert small.identity() != run.identity() and sweep_distil.base(small).enhance != PAPER.enhance
 
 
 def test_a_setting_that_does_not_exist_is_found_before_anything_starts(tmp_path) -> None:
     (tmp_path / "s.py").write_text(STUDY.replace('"x"', '"weights.alfa"').replace("0.0", "0.5"))
     run = SweepRun(space=str(tmp_path / "s.py"))
-    job = sweep_plan.job_module("distil")
     with pytest.raises(ValueError, match="no setting 'weights.alfa'; the nearest is 'weights.alpha'"):
-        sweep_plan.check_study(run, job)
+        checked(sweep_distil.SWEEP, run)
+
+
+def test_a_job_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="JOB is 'x'; it must be one of distil, score_net"):
+        sweepable({"distil": "a.b", "score_net": "c.d"}, "x")
 
 
 def test_optuna_is_an_extra(study, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=r"pip install 'protray\[optuna\]'"):
-        sweep_plan.check_study(SweepRun(space=study, search="optuna"), ParabolaJob())
+        checked(parabola(), SweepRun(space=study, search="optuna"))
 
 
 def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> None:
@@ -115,6 +145,6 @@ def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> N
 
 
 def test_optuna_cannot_search_a_list_of_points(tmp_path) -> None:
-    where = str(Path(__file__).parents[2] / "tune_spaces" / "distil_weights.py") + ":SIMPLEX"
+    where = str(Path(__file__).parents[3] / "tune_spaces" / "distil_weights.py") + ":SIMPLEX"
     with pytest.raises(ValueError, match="in which optuna cannot search"):
         SweepRun(space=where, search="optuna").points()

@@ -5,18 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+import parabola as module
 import pytest
-import sweep_job
 from mlflow import MlflowClient
+from parabola import STEPS, STUDY, Settings, parabola, value
 from ray import cloudpickle
-from sweep_job import STEPS, STUDY, ParabolaJob, Settings, value
 from tracking_store import forget
 
+from protray.cluster.tuning import sweep
+from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import replaced
-from protray.cluster.tuning.sweep_run import SweepRun
+from protray.cluster.tuning.sweep import run_sweep
+from protray.data.location import Location
 
 pytestmark = pytest.mark.ray
-cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
+cloudpickle.register_pickle_by_value(module)  # Ray's workers cannot import from the tests
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +28,14 @@ def finished(ray_local, database, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "study.py").write_text(STUDY)
     forget()
-    metrics = sweep(run_of(folder, database), ParabolaJob(crash=1.0, not_finite=3.0))
+    metrics = run_sweep(parabola(crash=1.0, not_finite=3.0), run_of(folder, database))
     assert metrics == json.loads((folder / "out" / "metrics.json").read_text())
     return folder
 
 
-def sweep(run: SweepRun, job: ParabolaJob) -> dict:
-    from protray.cluster.tuning import sweep as module
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "job_module", lambda name: job)
-        return module.sweep(run)
-
-
 def run_of(folder: Path, database: Path) -> SweepRun:
     return SweepRun(
-        space=str(folder / "study.py"), out=folder / "out", repeats=2, max_concurrent=2,
+        space=str(folder / "study.py"), out=Location(folder) / "out", repeats=2, max_concurrent=2,
         mlflow=f"sqlite:///{database}", experiment=folder.name,
     )  # fmt: skip
 
@@ -108,16 +103,14 @@ def test_mlflow_holds_parent_trials_and_champion(finished, database) -> None:
 
 
 def test_the_same_command_again_starts_nothing(finished, database, monkeypatch) -> None:
-    from protray.cluster.tuning import sweep as module
-
-    monkeypatch.setattr(module, "start_ray", lambda: pytest.fail("Ray was started"))
-    again = sweep(run_of(finished, database), ParabolaJob())
+    monkeypatch.setattr(sweep, "start_ray", lambda: pytest.fail("Ray was started"))
+    again = run_sweep(parabola(), run_of(finished, database))
     assert again == json.loads((finished / "out" / "metrics.json").read_text())
 
 
 def test_another_sweep_in_the_same_folder_is_refused(finished, database) -> None:
-    with pytest.raises(ValueError, match="seed = 0, now seed = 1"):
-        sweep(replace(run_of(finished, database), seed=1), ParabolaJob())
+    with pytest.raises(ValueError, match="seed was 0, is 1"):
+        run_sweep(parabola(), replace(run_of(finished, database), seed=1))
 
 
 def test_restart_trains_only_what_is_missing(finished, database) -> None:
@@ -130,7 +123,7 @@ def test_restart_trains_only_what_is_missing(finished, database) -> None:
     client = MlflowClient(f"sqlite:///{database}")
     client.update_run(runs_of(finished, database)["x=2"].info.run_id, status="RUNNING")
     before, names = trained(finished), set(runs_of(finished, database))
-    metrics = sweep(run_of(finished, database), ParabolaJob())
+    metrics = run_sweep(parabola(), run_of(finished, database))
     assert trained(finished) == sorted([*before, "2.0 0 0"])
     assert len(metrics["table"]) == 3 and metrics["complete"]
     runs = runs_of(finished, database)

@@ -6,20 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from protray.cluster.tuning.sweep_plan import trial_of
+from parabola import parabola
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
+from protray.cluster.tuning.job import Outcome
+from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import replaced
-from protray.cluster.tuning.trial import Outcome, Record, Trial, read_record, run_trial
+from protray.cluster.tuning.trial import STATE, Record, Trial, read_record, run_trial
+from protray.cluster.tuning.trials import trial_of
 from protray.data.arrow import write_arrow
+from protray.data.location import Location
 from protray.data.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
 from protray.evaluation.sweep_halves import Half, ids_of
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
+from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import sweep_distil
 from protray.pipelines.structure import sweep_score
 from protray.pipelines.structure.sweep_score import ScoreSettings
+from protray.plm.reading import Reading
 from protray.struct.noise import NoiseConfig
 from protray.training.secondary.session import run_stages
 from protray.training.structure.score_steps import ScoreFitConfig
@@ -29,15 +35,16 @@ TRIAL = Trial(key="k", point={"weights.alpha": 0.5}, seed=0, name="alpha=0.5", r
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory) -> sweep_distil.Shared:
-    folder = tmp_path_factory.mktemp("shared")
+    folder = Location(tmp_path_factory.mktemp("shared"))
     proteins = tiny_proteins()
     assert proteins.maps is not None
-    write_arrow(proteins.table, folder / "proteins.arrow")
-    write_arrow(proteins.maps, folder / "maps.arrow")
+    write_arrow(proteins.table, folder.path / "proteins.arrow")
+    write_arrow(proteins.maps, folder.path / "maps.arrow")
     stages = tiny_stages(epochs=3)
     features = replace(FEATURES, lm_hidden=True)
     run_stages([stages["teacher"]], {"teacher": folder / "teacher"}, proteins, features, lambda *_: None)
-    return sweep_distil.Shared(stages["teacher"], stages[OURS], folder / "teacher", folder, features)
+    made = MadeWith(proteins="tiny", lm="none", fingerprint="none", reading=Reading(), hidden=True)
+    return sweep_distil.Shared(stages["teacher"], stages[OURS], folder / "teacher", folder, made, features)
 
 
 def settings_of(shared: sweep_distil.Shared) -> sweep_distil.DistilSettings:
@@ -46,7 +53,8 @@ def settings_of(shared: sweep_distil.Shared) -> sweep_distil.DistilSettings:
 
 
 def run(shared: sweep_distil.Shared, folder: Path, report=lambda *_: None):  # noqa: ANN001, ANN201
-    return run_trial(sweep_distil, TRIAL, settings_of(shared), shared, "validation/q3", folder, report)
+    place = Location(folder)
+    return run_trial(sweep_distil.SWEEP, TRIAL, settings_of(shared), shared, "validation/q3", place, report)
 
 
 def mean_of(half: Half, record: Record) -> float:
@@ -75,8 +83,8 @@ def test_distil_trial_scores_both_halves_and_is_chosen_on_one(shared, tmp_path) 
     assert record.score == pytest.approx(max(score for _, score in seen))  # the best epoch's weights are kept
     assert [step for step, _ in seen] == [1, 2, 3] == [point["step"] for point in record.history]
     assert "Q3 at > 60 homologs" in record.objectives
-    assert read_record(tmp_path / "k") == record
-    assert not (tmp_path / "k" / "state").exists()
+    assert read_record(Location(tmp_path / "k")) == record
+    assert not (tmp_path / "k" / STATE).exists()
 
 
 def test_a_trial_that_was_cut_goes_on_and_ends_the_same(shared, tmp_path) -> None:
@@ -88,7 +96,7 @@ def test_a_trial_that_was_cut_goes_on_and_ends_the_same(shared, tmp_path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         run(shared, tmp_path / "cut", cut)
-    assert read_record(tmp_path / "cut") is None
+    assert read_record(Location(tmp_path / "cut")) is None
     seen = []
     again = run(shared, tmp_path / "cut", lambda step, metrics: seen.append(step))
     assert seen == [3]
@@ -103,7 +111,7 @@ def test_a_trial_whose_state_is_damaged_starts_anew(shared, tmp_path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(shared, tmp_path / "cut", cut)
-    state = tmp_path / "cut" / "state" / "state.pt"
+    state = tmp_path / "cut" / STATE
     state.write_bytes(state.read_bytes()[:100])
     seen = []
     assert run(shared, tmp_path / "cut", lambda step, metrics: seen.append(step)).values == whole.values
@@ -125,26 +133,27 @@ def test_the_swept_settings_leave_the_teacher_alone(shared) -> None:
         replaced(settings, {"classifier.hidden": 12})
 
 
-class NotFinite:
-    def train(self, settings, shared, folder, report, resume, device) -> Outcome:  # noqa: ANN001
+def test_a_score_that_is_not_finite_is_an_error(tmp_path) -> None:
+    def train(*_: object) -> Outcome:
         return Outcome(values={}, scores={"m": float("nan")}, objectives={}, history=[])
 
-
-def test_a_score_that_is_not_finite_is_an_error(tmp_path) -> None:
+    job = replace(parabola(), train=train)
     with pytest.raises(FloatingPointError, match="m is nan"):
-        run_trial(NotFinite(), TRIAL, None, None, "m", tmp_path / "k", lambda *_: None)
-    assert read_record(tmp_path / "k") is None
+        run_trial(job, TRIAL, None, None, "m", Location(tmp_path / "k"), lambda *_: None)
+    assert read_record(Location(tmp_path / "k")) is None
 
 
 def test_keys_change_with_what_a_result_depends_on() -> None:
+    run = SweepRun(space=str(Path(__file__).parents[3] / "tune_spaces" / "enhance_net.py"))
+    paper = run.study.paper
     keys = {
-        trial_of(fixed, {"a": 0}, seed, point).key
-        for fixed in ("x", "y")
+        trial_of({"maps": maps}, replace(run, seed=seed), point).key
+        for maps in ("x", "y")
         for seed in (0, 1)
-        for point in ({"a": 0}, {"a": 1})
+        for point in (paper, paper | {"enhance.relu": False})
     }
     assert len(keys) == 8
-    assert trial_of("x", {"a": 0}, 0, {"a": 0}).role == "paper"
+    assert trial_of({}, run, paper).role == "paper"
 
 
 def small(**noise: object) -> ScoreNetConfig:
@@ -157,7 +166,7 @@ def small(**noise: object) -> ScoreNetConfig:
 def few(monkeypatch) -> None:
     """Thirty chains of each split, so that a trial takes a second."""
 
-    def read(data: Path | None, split: str) -> Structures:
+    def read(data: Location | None, split: str) -> Structures:
         whole = read_structures(data, split)
         end = whole.starts[30]
         return Structures(
@@ -173,7 +182,7 @@ def test_score_trial(few, tmp_path) -> None:
     shared = sweep_score.Shared(None, 4)
     seen = []
     record = run_trial(
-        sweep_score, TRIAL, settings, shared, sweep_score.COMMON, tmp_path / "k",
+        sweep_score.SWEEP, TRIAL, settings, shared, sweep_score.COMMON, Location(tmp_path / "k"),
         lambda step, metrics: seen.append((step, metrics[sweep_score.COMMON])),
     )  # fmt: skip
     assert len(record.values) == len(record.clusters) == 30
