@@ -36,7 +36,7 @@ def work_off(
 ) -> Iterator[dict]:
     """Compute the items named in `missing`, or all, out of files; yields a row of ``worker.STATUS`` for each.
 
-    Out of a table: items of one piece each, which are tried alone.  Those whose process died `RETRIES` + 1 times have
+    Out of a table: items of one span each, which are tried alone.  Those whose process died `RETRIES` + 1 times have
     no row.  `number`: how many there are.
 
     Raises
