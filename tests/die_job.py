@@ -79,15 +79,16 @@ def distil(inputs: Path, out: Location, place: str) -> dict:
     return driver.run_training(job, run)
 
 
-def score_net(_: Path, out: Path, place: str) -> dict:
+def score_net(_: Path, out: Location, place: str) -> dict:
     """Places: training, model, report, end."""
-    from faults import FIT, NET
-    from protray.pipelines.structure.score_net_run import ScoreRun
+    from faults import RUN
 
-    from protray.evaluation.denoising import DenoisingConfig
-    from protray.pipelines.structure import score_net as job
+    from protray.cluster.train import driver
+    from protray.pipelines.structure.score_net import JOB
+    from protray.plots.structure import score_report
+    from protray.training.structure import score_export
 
-    track = job.track_point
+    track, job = driver.track_point, JOB
 
     def hear(tracker, run_id, metrics):  # noqa: ANN001, ANN202
         tell_once()
@@ -95,15 +96,14 @@ def score_net(_: Path, out: Path, place: str) -> dict:
         if place == "training" and metrics["step"] == 10:
             die()
 
-    job.track_point = hear
+    driver.track_point = hear
     if place == "model":
-        job.save_score_net = after(job.save_score_net)
+        score_export.save_score_net = after(score_export.save_score_net)
     if place == "report":
-        job.write_score_report = after(job.write_score_report)
+        score_report.write_score_report = die
     if place == "end":
-        job.write_json = die
-    denoising = DenoisingConfig(chains=3, longest=60, every=16, sampled=2, stop=2.0, shown=1)
-    return job.score_net(replace(ScoreRun(net=NET, fit=FIT, denoising=denoising), out=out))
+        job = replace(job, finish=after(JOB.finish))
+    return driver.run_training(job, replace(RUN, out=out))
 
 
 def main() -> None:

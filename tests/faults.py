@@ -5,13 +5,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score_config import ScoreNetConfig
-from protray.pipelines.structure import score_net as pipeline
+from protray.pipelines.structure.score_net import JOB, ScoreNetRun, settings
 from protray.training.structure.score_steps import ScoreFitConfig
 from protray.training.world import World
 
@@ -19,7 +20,10 @@ NET = ScoreNetConfig(blocks=1, channels=16, bottleneck=16, positional=4, distanc
 FIT = ScoreFitConfig(
     epochs=3, batch=64, micro_batch=16, crop=8, validate_every=5, validation_levels=1, validation_chains=40, bf16=False
 )
-SETTINGS = {"net": asdict(NET), "fit": asdict(FIT), "data": None}
+RUN = ScoreNetRun(
+    net=NET, fit=FIT, denoising=DenoisingConfig(chains=3, longest=60, every=16, sampled=2, stop=2.0, shown=1)
+)
+SETTINGS = settings(RUN, None)
 STEPS = 30  # of 640 chains of the sample; a checkpoint after every 5
 NAMES = ("train/loss", "validation/loss", "validation/explained")
 
@@ -27,7 +31,7 @@ NAMES = ("train/loss", "validation/loss", "validation/explained")
 def unbroken() -> list[dict]:
     """The curve of one process without Ray, which any training below has to give."""
     states = []
-    pipeline._loop(SETTINGS, lambda _, state: states.append(state), None, World())
+    JOB.loop(SETTINGS, lambda _, state: states.append(state), None, World())
     return states[-1]["position"]["history"]
 
 
@@ -37,7 +41,7 @@ def same_curve(found: list[dict], expected: list[dict]) -> None:
         assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
 
 
-def faulty(fault: Callable[[dict, World], None], pause: float = 0.0, train_on: Callable = pipeline._loop) -> Callable:
+def faulty(fault: Callable[[dict, World], None], pause: float = 0.0, train_on: Callable = JOB.loop) -> Callable:
     """A training loop with `fault(metrics, world)` after every step, and a pause, so that nothing is over too soon.
 
     A nested function, since those travel to the workers by value.

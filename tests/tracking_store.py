@@ -42,7 +42,7 @@ def points(tracker: Tracker, run_id: str, metric: str) -> list[tuple[int, float]
 
 
 def spooled(tracker: Tracker) -> list[dict]:
-    path = tracker.out / "mlflow_spool.jsonl"
+    path = tracker.folder / "mlflow_spool.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
 
 

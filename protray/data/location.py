@@ -225,7 +225,7 @@ def _address(scheme: str, rest: str) -> str:
 
 def _without_user(address: str) -> str:
     """What may be shown of an address that holds credentials."""
-    return re.sub(r"(://)[^@]*@|\?.*", lambda found: f"{found[1] or ''}***", address)
+    return re.sub(r"\?.*", "***", re.sub(r"://[^@]*@", "://***@", address))
 
 
 @functools.cache

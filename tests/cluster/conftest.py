@@ -9,6 +9,7 @@ import pytest
 from tracking_store import forget
 
 from protray.cluster.tracking.tracker import Tracker
+from protray.data.location import Location
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -35,7 +36,7 @@ def tracker(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A fresh output folder on that store; the state of the process as if it had just begun."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     forget()
-    return Tracker.open(f"sqlite:///{database}", "test", tmp_path / "out")
+    return Tracker.open(f"sqlite:///{database}", "test", Location(tmp_path) / "out")
 
 
 @pytest.fixture
@@ -48,12 +49,10 @@ def said() -> Iterator[list[str]]:
             messages.append(record.getMessage())
 
     handler = Keep()
-    loggers = [logging.getLogger(f"protray.cluster.{name}") for name in ("tracking", "registry")]
-    for logger in loggers:
-        logger.addHandler(handler)
+    logger = logging.getLogger("protray.cluster.tracking")
+    logger.addHandler(handler)
     yield messages
-    for logger in loggers:
-        logger.removeHandler(handler)
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

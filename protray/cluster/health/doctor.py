@@ -14,7 +14,9 @@ from protray.cluster.health.probe import Facts, Node, installed, name_for, visit
 from protray.cluster.health.upload import upload_sizes
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
 from protray.cluster.storage.secrets import redact
+from protray.cluster.tracking.folder import folder_of
 from protray.cluster.tracking.store import absolute, connect
+from protray.cluster.tracking.tracker import DATABASE
 from protray.data.location import Location
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def examine(run: DoctorRun) -> list[Check]:
         If --out is an address that cannot be used, or --mlflow is none that MLflow can use.
     """
     out, given = run.out, run.mlflow or ""
-    uri = absolute(given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}")
+    uri = absolute(given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder_of(out) / DATABASE}")
     cluster = start_ray()
     try:
         nodes = nodes_up()

@@ -1,8 +1,8 @@
 """What a job will do and about how long, before it does anything: real work, timed for seconds, and a table.
 
-The `stages(run)` of a job (``protray/cluster/*_plan.py``) gives a line per stage.  Its rate comes from pieces of the
-real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as processes of
-one machine slow each other down.  Nothing is written to the job's output folder.
+A line for each stage (`protray.cluster.batch.measure`, `protray.cluster.train.measure`).  Its rate comes from pieces of
+the real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as processes
+of one machine slow each other down.  Nothing is written to the job's output folder.
 """
 
 import math
@@ -197,34 +197,6 @@ def timed(pieces: Iterator[float], budget_s: float) -> Timed:
     return Timed(counted, time.monotonic() - warm) if counted else Timed(work, warm - started)
 
 
-class EnoughError(Exception):
-    """Ends a training of which enough was timed."""
-
-
-class Ticks:
-    """Ends of the steps of a training that reports each; ends it with `EnoughError` when enough were timed."""
-
-    def __init__(self, budget_s: float) -> None:
-        self.budget_s, self.ends = budget_s, [time.monotonic()]
-
-    def tick(self) -> None:
-        self.ends.append(time.monotonic())
-        first = self.ends[1] - self.ends[0]
-        if self.ends[-1] - self.ends[1] > self.budget_s or first > 3 * self.budget_s:
-            raise EnoughError
-
-    @property
-    def seconds(self) -> list[float]:
-        """Of each step."""
-        return [end - start for start, end in zip(self.ends, self.ends[1:], strict=False)]
-
-    @property
-    def timed(self) -> Timed:
-        """Steps, without the first, which warms up, unless there is no other."""
-        counted = self.seconds[1:] or self.seconds
-        return Timed(len(counted), sum(counted))
-
-
 def mean_rate(found: Sequence[Timed]) -> float | None:
     """Work per second of one process, in the mean over those that were timed; None if none was."""
     if not any(one.work for one in found):
@@ -237,12 +209,6 @@ def seconds_for(work: float, rate: float | None, processes: int = 1) -> float | 
     if not work:
         return 0.0
     return None if rate is None else work / (rate * processes)
-
-
-def tasks_stage(name: str, cluster: Cluster, pieces: int) -> Stage:
-    """One Ray task for each CPU, but no more than there are pieces; as Ray Data runs them."""
-    workers = max(1, min(int(sum(node.cpus for node in cluster.nodes)), pieces))
-    return Stage(name=name, kind="trial", workers=workers)
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -3,7 +3,7 @@
 import pytest
 
 from protray.cluster.runtime.capacity import Node
-from protray.cluster.runtime.resources import Stage, actor_pool, describe, make_plan, trials_at_once
+from protray.cluster.runtime.resources import Stage, actor_pool, describe, make_plan, trainer, trials_at_once
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 
@@ -143,6 +143,46 @@ def test_actors_that_are_asked_for(nodes, asked, workers, each) -> None:
     stage = actor_pool("maps", nodes, **asked)
     assert (stage.workers, stage.cpus_per_worker) == (workers, each)
     make_plan([stage], nodes)
+
+
+EIGHT = Node({"CPU": 8.0})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "each"),
+    [
+        (LAPTOP, 1, 2),
+        (LAPTOP, 2, 1),
+        ([EIGHT], 1, 8),
+        ([EIGHT], 2, 4),
+        ([EIGHT], 3, 2),  # 8 / 3
+        ([EIGHT] * 2, 1, 8),
+        ([EIGHT] * 2, 2, 8),  # one on each
+        ([EIGHT] * 2, 3, 4),  # two on one of them
+        ([EIGHT] * 2, 4, 4),
+        ([EIGHT] * 4, 2, 8),
+        ([EIGHT] * 4, 4, 8),
+        ([EIGHT] * 4, 5, 4),
+        ([EIGHT] * 4, 8, 4),
+        ([Node({"CPU": 1.0})] * 2, 2, 1),
+        ([Node({}), EIGHT, EIGHT], 2, 8),  # a head without CPUs
+        ([Node({"CPU": 16.0}), EIGHT], 2, 8),  # both on the larger one, or one on each
+        ([CPU_NODE, CPU_NODE, Node({"CPU": 32.0, "GPU": 0.0}, "gpu")], 2, 16),  # in the pool that is for them
+    ],
+)
+def test_workers_without_gpus_ask_for_the_cpus_of_their_threads(nodes, workers, each) -> None:
+    plan = make_plan([trainer("train", workers, None, nodes)], nodes)
+    assert (plan["train"].cpus_per_worker, plan.threads("train")) == (each, each)
+
+
+def test_workers_with_a_gpu_or_with_cpus_that_are_the_user_s() -> None:
+    nodes = [Node({"CPU": 16.0, "GPU": 4.0})] * 2
+    plan = make_plan([trainer("train", 8, None, nodes)], nodes)
+    assert (plan["train"].cpus_per_worker, plan["train"].gpus_per_worker, plan.threads("train")) == (1, 1, 4)
+    assert trainer("train", 8, None, nodes, cpus_per_worker=3).cpus_per_worker == 3
+    assert trainer("train", 2, 0, nodes).cpus_per_worker == 16  # without the GPUs
+    with pytest.raises(ValueError, match="3 x 1 CPUs . 0 for data = 3, but the cluster has 2; use at most 2 workers"):
+        make_plan([trainer("train", 3, None, LAPTOP)], LAPTOP)
 
 
 def test_memory_is_not_asked_of_nodes_to_come_that_do_not_tell_it() -> None:

@@ -12,6 +12,7 @@ from tracking_store import forget, points, spooled
 from protray.cluster.tracking import store
 from protray.cluster.tracking.store import connect, ui_command
 from protray.cluster.tracking.tracker import Tracker
+from protray.data.location import Location
 
 
 def test_a_job_with_two_stages_is_a_tree(tracker: Tracker) -> None:
@@ -30,10 +31,10 @@ def test_a_job_with_two_stages_is_a_tree(tracker: Tracker) -> None:
 def test_the_same_key_is_the_same_run_in_one_folder_only(tracker: Tracker, tmp_path: Path) -> None:
     first = tracker.start_run("teacher", "teacher")
     tracker.finish(first, "FAILED")
-    again = Tracker.open(tracker.uri, "test", tmp_path / "out")
+    again = Tracker.open(tracker.uri, "test", Location(tmp_path) / "out")
     assert again.start_run("teacher", "teacher") == first
     assert connect(tracker.uri).get_run(first).info.status == "RUNNING"
-    other = Tracker.open(tracker.uri, "test", tmp_path / "other")
+    other = Tracker.open(tracker.uri, "test", Location(tmp_path) / "other")
     assert other.start_run("teacher", "teacher") != first
 
 
@@ -85,7 +86,7 @@ def test_nonfinite_values_are_counted_not_stored(tracker: Tracker) -> None:
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "sqlite://", "sqlite:///:memory:"])
 def test_stores_that_cannot_work_are_refused(uri: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="use sqlite:////absolute/path/mlflow.db"):
-        Tracker.open(uri, "test", tmp_path)
+        Tracker.open(uri, "test", Location(tmp_path))
 
 
 def test_the_environment_names_the_store_and_its_path_becomes_absolute(
@@ -93,7 +94,7 @@ def test_the_environment_names_the_store_and_its_path_becomes_absolute(
 ) -> None:
     monkeypatch.chdir(database.parent)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    assert Tracker.open(None, "test", tmp_path).uri == f"sqlite:///{database}"
+    assert Tracker.open(None, "test", Location(tmp_path)).uri == f"sqlite:///{database}"
 
 
 CHILD = """
@@ -128,20 +129,20 @@ def test_artifacts_lie_beside_the_database(tracker: Tracker, database: Path, tmp
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    tracker.artifact(run_id, folder, "model")
+    tracker.artifact(run_id, Location(folder), "model")
     assert [path.name for path in (database.parent / "mlartifacts").rglob(f"{run_id}/artifacts/model/*")] == [
         "config.json"
     ]
-    tracker.artifact(run_id, tmp_path / "nowhere")  # a warning, not an error
+    tracker.artifact(run_id, Location(tmp_path) / "nowhere")  # a warning, not an error
     assert spooled(tracker) == []
 
 
 def test_a_deleted_experiment_comes_back(tracker: Tracker, tmp_path: Path) -> None:
     client = connect(tracker.uri)
-    gone = Tracker.open(tracker.uri, "deleted by hand", tmp_path / "out")
+    gone = Tracker.open(tracker.uri, "deleted by hand", Location(tmp_path) / "out")
     client.delete_experiment(gone._experiment_id())
     store.experiment_id.cache_clear()
-    run_id = Tracker.open(tracker.uri, "deleted by hand", tmp_path / "out").start_run("a", "a")
+    run_id = Tracker.open(tracker.uri, "deleted by hand", Location(tmp_path) / "out").start_run("a", "a")
     assert client.get_run(run_id).info.experiment_id == gone._experiment_id()
 
 

@@ -6,7 +6,7 @@ import yaml
 
 from protray.cluster.runtime.capacity import POOL, Group, Node, configured, largest
 
-CLUSTER_YAML = Path(__file__).parents[2] / "cluster.yaml"
+CLUSTER_YAML = Path(__file__).parents[3] / "cluster.yaml"
 HEAD = Node({"memory": 3e10, "node:__internal_head__": 1.0}, "head")  # 0 CPUs: Ray leaves the name out
 CPU, GPU = Node({"CPU": 16, "memory": 6e10}, "cpu"), Node({"CPU": 8, "GPU": 1}, "gpu")
 

@@ -11,6 +11,7 @@ from protray.cluster.tracking import spool
 from protray.cluster.tracking import tracker as tracking
 from protray.cluster.tracking.store import connect
 from protray.cluster.tracking.tracker import SPOOLED, Tracker
+from protray.data.location import Location
 
 
 def test_an_outage_is_spooled_warned_of_once_and_replayed_once(
@@ -41,7 +42,7 @@ def test_a_run_that_could_not_be_created_is_replayed_whole(tracker: Tracker, dat
         job = tracker.start_run("job", "distil")
         stage = tracker.start_run("stage", "teacher", parent=job, params={"lr": 0.1})
         tracker.log(stage, {"loss": 1.0}, 0)
-        tracker.artifact(stage, figure, "figures")
+        tracker.artifact(stage, Location(figure), "figures")
         tracker.finish(stage)
     assert (job, stage) == (SPOOLED + "job", SPOOLED + "stage")
     assert tracker.replay() == 5
@@ -92,7 +93,7 @@ def test_entries_that_come_during_a_drain_are_kept(tmp_path: Path) -> None:
 )
 def test_a_store_that_was_never_there_stops_nothing(uri: str, tmp_path: Path, said: list[str]) -> None:
     forget()
-    tracker = Tracker.open(uri, "test", tmp_path)
+    tracker = Tracker.open(uri, "test", Location(tmp_path))
     run_id = tracker.start_run("a", "a")
     tracker.log(run_id, {"loss": 1.0}, 0)
     tracker.finish(run_id)

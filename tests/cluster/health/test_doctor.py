@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.health import checks
-from protray.cluster.health.doctor import DoctorRun, Mark, examine
+from protray.cluster.health import checks, doctor
+from protray.cluster.health.command import doctor_command
+from protray.cluster.health.doctor import Mark
 from protray.cluster.health.probe import Facts, Node, installed, name_for, write_beside
 from protray.cluster.health.upload import upload_sizes
+from protray.data.location import Location
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MIB = 1024**2
 SAME = {"python": "3.12.4", "protray": "0.1.0", "ray": "2.60.0", "torch": "2.9.0", "mlflow": "3.17.2"}
 HEAD = Facts(
@@ -139,11 +141,12 @@ def test_clocks_are_apart_beyond_what_the_reading_can_explain() -> None:
         assert state(checks.judge_clocks([HEAD, off])) == expected
 
 
-def test_the_mark_leaves_nothing(tmp_path: Path) -> None:
+def test_the_mark_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "nodes_up", lambda: [HEAD.node])
     old = tmp_path / "old"
     old.mkdir()
     for out in (old, tmp_path / "new" / "deep"):
-        with Mark(out) as mark:
+        with Mark(Location(out)) as mark:
             assert mark.file is not None and write_beside(mark.file, HEAD.node) == ""
             assert name_for(mark.file, HEAD.node).is_file()
     assert [path.name for path in tmp_path.rglob("*")] == ["old"]
@@ -151,13 +154,17 @@ def test_the_mark_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_mark_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with Mark(tmp_path / "file" / "out") as mark:
+    with Mark(Location(tmp_path) / "file" / "out") as mark:
         assert mark.file is None and mark.error == "Not a directory"
 
 
-def test_addresses_with_a_secret_are_refused_before_ray_starts() -> None:
-    with pytest.raises(ValueError, match=r"s3://\*\*\*@bucket/x: an address names a bucket and a folder in it; cred"):
-        examine(DoctorRun(out="s3://key:hunter2@bucket/x"))
+def test_addresses_with_a_secret_are_refused_before_ray_starts(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(doctor, "start_ray", lambda: pytest.fail("Ray was started"))
+    with pytest.raises(SystemExit) as ended:
+        doctor_command("", ["--out", "s3://key:hunter2@bucket/x"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "s3://***@bucket/x: an address names a bucket" in told and "hunter2" not in told
 
 
 def test_the_upload_holds_what_jobs_need_and_nothing_more() -> None:
@@ -195,11 +202,12 @@ def test_a_local_ray_is_in_order(tmp_path: Path) -> None:
     environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
     code = (
         "import json, sys\n"
-        "from protray.cluster.health import doctor; sys.path.insert(0, 'jobs'); import doctor as job\n"
+        "from protray.cluster.health import doctor\n"
+        "from protray.cluster.health.command import doctor_command\n"
         "kept = []; examine = doctor.examine\n"
         "doctor.examine = lambda run: kept.extend(examine(run)) or kept\n"
-        "status = job.main(sys.argv[1:])\n"
-        "print(json.dumps([status, {verdict.check: [verdict.state, verdict.found] for verdict in kept}]))"
+        "status = doctor_command('', sys.argv[1:])\n"
+        "print(json.dumps([status, {check.check: [check.state, check.found] for check in kept}]))"
     )
     command = [sys.executable, "-c", code, "--out", str(tmp_path / "out"), "--mlflow", "http://me:hunter2@127.0.0.1:9"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)

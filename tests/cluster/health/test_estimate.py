@@ -1,28 +1,24 @@
 """Rates and times by hand, the table, and how many processes are timed; no work is done here."""
 
-from pathlib import Path
-
 import pytest
 
 from protray.cluster.health import estimate
 from protray.cluster.health.estimate import (
-    EnoughError,
     Estimate,
     Line,
     Process,
-    Ticks,
     Timed,
     Trials,
     mean_rate,
     seconds_for,
     spread,
-    tasks_stage,
     timed,
 )
 from protray.cluster.health.plan_table import cells, print_estimate
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage
 from protray.cluster.runtime.start import Cluster
+from protray.data.location import Location
 
 LAPTOP = Cluster((Node({"CPU": 2.0}),), local=True, ours=True)
 MAPS = Stage(name="maps", kind="map", workers=2, cpus_per_worker=0.5, data_cpus=1)
@@ -55,27 +51,6 @@ def test_timed_by_hand(clock, each, expected) -> None:
     assert timed(pieces(clock, *each), 3.0) == expected
 
 
-def test_ticks_end_a_training_by_hand(clock) -> None:
-    """Steps of 2, 1, 1.5 and 1 s: 3.5 s after the first one there is enough."""
-    ticks = Ticks(3.0)
-    for seconds in (2.0, 1.0, 1.5):
-        clock[0] += seconds
-        ticks.tick()
-    clock[0] += 1.0
-    with pytest.raises(EnoughError):
-        ticks.tick()
-    assert ticks.seconds == [2.0, 1.0, 1.5, 1.0]
-    assert ticks.timed == Timed(3, 3.5)
-
-
-def test_a_first_step_that_takes_too_long_is_the_only_one(clock) -> None:
-    ticks = Ticks(3.0)
-    clock[0] += 9.5
-    with pytest.raises(EnoughError):
-        ticks.tick()
-    assert ticks.timed == Timed(1, 9.5)
-
-
 def test_rates_by_hand() -> None:
     """Two processes of 10 and 20 a second: 15 in the mean, and 300 take both of them 10 s."""
     rate = mean_rate([Timed(30, 3), Timed(40, 2)])
@@ -96,11 +71,6 @@ def test_spread() -> None:
     assert spread(10, 5) == [0, 2, 4, 6, 8]
     assert spread(2, 5) == [0, 1]
     assert spread(0, 5) == []
-
-
-def test_tasks_are_no_more_than_pieces_or_cpus() -> None:
-    assert tasks_stage("parse", LAPTOP, 1).workers == 1
-    assert tasks_stage("parse", LAPTOP, 100).workers == 2
 
 
 @pytest.mark.parametrize(
@@ -149,7 +119,7 @@ def test_nothing_left_to_do(capsys, tmp_path) -> None:
 def test_pieces_run_with_the_resources_of_their_stage(ray_local, monkeypatch) -> None:
     """Four CPUs hold four of nine processes of one CPU; none of eight CPUs, so one process is timed beside them."""
 
-    def seat_of(process: Process) -> Process:  # within the test: workers cannot import this file
+    def same(process: Process) -> Process:  # within the test: workers cannot import this file
         return process
 
     def refuse(process: Process) -> None:
@@ -160,12 +130,12 @@ def test_pieces_run_with_the_resources_of_their_stage(ray_local, monkeypatch) ->
 
         time.sleep(60)
 
-    with Trials(Path("nowhere")) as trials:
+    with Trials(Location("nowhere")) as trials:
         nine = Stage(name="nine", kind="train", workers=9)
-        assert sorted(process.rank for process in trials.run(nine, 2, seat_of)) == [0, 1, 2, 3]
+        assert sorted(process.rank for process in trials.run(nine, 2, same)) == [0, 1, 2, 3]
         monkeypatch.setattr(estimate, "WAIT_S", 0.5)
         large = Stage(name="large", kind="train", workers=2, cpus_per_worker=8)
-        assert trials.run(large, 8, seat_of) == [Process(0, 2, 8)]
+        assert trials.run(large, 8, same) == [Process(0, 2, 8)]
         assert "large: no machine with room for a process of it is up" in trials.notes[0]
         one = Stage(name="one", kind="train", workers=1)
         with pytest.raises(ValueError, match="process 0 has no input"):

@@ -8,8 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faults import FIT, NET, SETTINGS, Letters, faulty, kill, once, same_curve, unbroken
+from faults import FIT, RUN, SETTINGS, Letters, faulty, kill, once, same_curve, unbroken
 from tracking_store import curve, forget
+
+from protray.cluster.train import driver
+from protray.cluster.train.fit import Workers, train
+from protray.data.location import Location
+from protray.pipelines.structure.score_net import JOB
 
 pytestmark = pytest.mark.cluster
 
@@ -21,10 +26,8 @@ def expected() -> list[dict]:
 
 def run(out: Path, loop: Callable, letters: Letters, failures: int = 3) -> list[dict]:
     """Train and return the curve."""
-    from protray.cluster.train.trainer import Workers, train
-
-    workers = Workers(max_failures=failures)
-    return train(loop, SETTINGS, name="run", storage=out, workers=workers, on_report=letters)["position"]["history"]
+    workers, storage = Workers(max_failures=failures), Location(out)
+    return train(loop, SETTINGS, name="run", storage=storage, workers=workers, on_report=letters)["position"]["history"]
 
 
 def flip_a_bit(path: Path) -> None:
@@ -87,10 +90,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(ray_local, small_disk, expected, monkeypatch) -> None:
     """The job ends with a sentence; once there is space again, the same command goes on at the last checkpoint."""
-    from protray.pipelines.structure.score_net_run import ScoreRun
-
-    from protray.evaluation.denoising import DenoisingConfig
-    from protray.pipelines.structure import score_net as job
 
     def fill(path: str) -> Callable[[], None]:
         def now() -> None:
@@ -104,21 +103,19 @@ def test_a_full_disk(ray_local, small_disk, expected, monkeypatch) -> None:
         return now
 
     filler = small_disk / "filler"
-    denoising = DenoisingConfig(chains=3, longest=60, every=16, sampled=2, stop=2.0, shown=1)
-    asked = replace(ScoreRun(net=NET, fit=FIT, denoising=denoising), out=small_disk / "out")
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "_loop", faulty(once(small_disk / "filled", 12, 0, fill(str(filler))), pause=0.1))
-        with pytest.raises(OSError, match="no space for a checkpoint in .*; the same command goes on"):
-            job.score_net(asked)
+    asked = replace(RUN, out=Location(small_disk) / "out")
+    filling = faulty(once(small_disk / "filled", 12, 0, fill(str(filler))), pause=0.1)
+    with pytest.raises(OSError, match="no space for a checkpoint in .*; the same command goes on"):
+        driver.run_training(replace(JOB, loop=filling), asked)
     filler.unlink()
     forget()
     steps: list[int] = []
-    track = job.track_point
-    monkeypatch.setattr(job, "track_point", lambda *args: steps.append(args[-1]["step"]) or track(*args))
-    metrics = job.score_net(asked)
+    track = driver.track_point
+    monkeypatch.setattr(driver, "track_point", lambda *args: steps.append(args[-1]["step"]) or track(*args))
+    metrics = driver.run_training(JOB, asked)
     same_curve(metrics["history"], expected)
-    assert steps[0] == 15  # the checkpoint of step 10 was there
-    logged = curve(asked.out, "protray-score-net")
+    assert steps[0] == 11  # the checkpoint of step 10 was there
+    logged = curve(asked.out.path, "protray-score net")
     assert [step for step, _ in logged["validation/loss"]] == [point["step"] for point in expected]
 
 

@@ -12,7 +12,8 @@ from protray.cluster.runtime.start import _check_answers, start_ray
 
 JOB = """
 import json, logging, os, sys, time
-from protray.cluster.runtime.start import setup_logging, start_ray, stop_ray
+from protray.cluster.runtime.logs import setup_logging
+from protray.cluster.runtime.start import start_ray, stop_ray
 
 setup_logging()
 assert "ray" not in sys.modules
@@ -22,7 +23,7 @@ import ray
 fails = sys.argv[1] == "fails"
 
 def stage(batch):
-    from protray.cluster.runtime.start import setup_worker_logging
+    from protray.cluster.runtime.logs import setup_worker_logging
     setup_worker_logging()
     print("a print that nobody asked for")
     logging.getLogger("protray.stage").info("stage sees\\n%d rows", len(batch["id"]))

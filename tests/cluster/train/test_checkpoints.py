@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from protray.cluster.train.checkpoints import LIST, Checkpoints, folder_name
+from protray.data.location import Location
 from protray.training.checkpoint import DamagedCheckpointError, save_state
 
 
@@ -18,7 +19,7 @@ def three(tmp_path: Path) -> tuple[Checkpoints, Path]:
         save_state(tmp_path / "run" / folder_name(number), {"weights": torch.full((1000,), float(number))})
     listed = [{"checkpoint_dir_name": folder_name(number), "metrics": {}} for number in (2, 3)]
     (tmp_path / "run" / LIST).write_text(json.dumps({"checkpoint_results": listed}))
-    return Checkpoints(str(tmp_path), "run"), tmp_path / "run"
+    return Checkpoints(Location(tmp_path), "run"), tmp_path / "run"
 
 
 def flip_a_bit(path: Path) -> None:
@@ -56,7 +57,7 @@ def test_when_all_are_damaged_the_folder_is_named(three) -> None:
 
 
 def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(str(tmp_path), "run")
+    checkpoints = Checkpoints(Location(tmp_path), "run")
     checkpoints.forget_broken_list()
     assert checkpoints.newest() == (0, None)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from protray.cluster.storage.secrets import redact
 from protray.cluster.tracking import run_info
 
 
@@ -34,7 +35,7 @@ def test_secrets_are_withheld(name: str) -> None:
     ],
 )
 def test_addresses_lose_what_grants_access(text: str, shown: str) -> None:
-    assert run_info.redact(text) == shown
+    assert redact(text) == shown
 
 
 @pytest.mark.parametrize("name", ["token_budget", "max_tokens", "tokenizer", "key", "author"])

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,14 @@ import pytest
 from faults import FIT, SETTINGS, Letters, faulty, kill, note_node, once, same_curve, unbroken
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
+from protray.cluster.runtime.capacity import cluster_nodes
+from protray.cluster.runtime.resources import make_plan, trainer
+from protray.cluster.train.fit import Workers, train
 from protray.data.arrow import write_arrow
+from protray.data.location import Location
+from protray.pipelines.language_model import pretrain
+from protray.pipelines.secondary import distil
+from protray.plm.corpus import Part
 from protray.plm.encode import IdTable, Sieve, add_up, encode_files
 from protray.plm.pretraining import MaskedLmConfig
 from protray.seq.alphabet import AMINO_ACIDS
@@ -31,9 +37,8 @@ def expected() -> list[dict]:
 
 def run(out: Path, loop, letters: Letters, **workers: object) -> list[dict]:  # noqa: ANN001
     """Train and return the curve."""
-    from protray.cluster.train.trainer import Workers, train
-
-    state = train(loop, SETTINGS, name="run", storage=out, workers=Workers(**workers), on_report=letters)
+    asked = Workers(**workers)  # type: ignore[arg-type]
+    state = train(loop, SETTINGS, name="run", storage=Location(out), workers=asked, on_report=letters)
     return state["position"]["history"]
 
 
@@ -112,10 +117,6 @@ def test_an_elastic_training_goes_on_with_fewer_and_grows_again(nodes, eager, tm
 
 def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
     """A stage of distil, with a checkpoint after each of its epochs."""
-    from protray.cluster.train.fit import Workers, train
-    from protray.data.location import Location
-    from protray.pipelines.secondary import distil
-
     proteins, stage, place = tiny_proteins(), tiny_stages(epochs=40)["Real"], Location(tmp_path)
     write_arrow(proteins.table, tmp_path / "proteins.arrow")
     write_arrow(proteins.maps, tmp_path / "maps.arrow")
@@ -145,31 +146,33 @@ def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
 
 def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
     """A language model, with a point of its curve every 4 steps and a checkpoint every 2."""
-    from protray.cluster.train.trainer import Workers, train
-
-    from protray.pipelines.language_model import pretrain
-
     words = ["".join(np.random.default_rng(m).choice(list(AMINO_ACIDS), 30 + m % 20)) for m in range(90)]
     (tmp_path / "a.fasta").write_text("".join(f">p{m}\n{word}\n" for m, word in enumerate(words)))
     sieve = Sieve(min_length=1, clusters=IdTable.make((f"p{m}", m % 9 == 0) for m in range(90)))
-    corpus = add_up([encode_files([tmp_path / "a.fasta"], tmp_path, "0", sieve)])
+
+    def save(part: Part, name: str) -> None:
+        for file, array in part.files(name).items():
+            np.save(tmp_path / file, array)
+
+    corpus = add_up([encode_files([tmp_path / "a.fasta"], save, "0", sieve)])
     (tmp_path / "corpus.json").write_text(json.dumps(corpus))
     lm = MaskedLmConfig(
         steps=60, warmup=2, tokens_per_step=320, tokens_at_once=160, crop=32, report_every=4, checkpoint_every=2,
         validation_sequences=10, bf16=False,
     )  # fmt: skip
-    settings = {"lm": asdict(lm), "corpus": str(tmp_path), "held_out": None, "min_length": 1}
+    settings = {"lm": lm, "corpus": Location(tmp_path), "held_out": None, "min_length": 1}
     states: list[dict | None] = []
-    pretrain._loop(settings, lambda _, state: states.append(state), None, World())
+    pretrain.loop(settings, lambda _, state: states.append(state), None, World())
     assert states[-1]
     expected = states[-1]["position"]["history"]
 
     letters = Letters()
-    loop = faulty(note_node(tmp_path), pause=1.2, train_on=pretrain._loop)
+    loop = faulty(note_node(tmp_path), pause=1.2, train_on=pretrain.loop)
     state = shrink_and_grow(
         nodes, tmp_path, letters=letters, step=8,
         train=lambda: train(
-            loop, settings, name="run", storage=tmp_path, workers=Workers(count=2, least=1), on_report=letters
+            loop, settings, name="run", storage=Location(tmp_path), workers=Workers(count=2, least=1),
+            on_report=letters,
         ),
     )  # fmt: skip
     found = state["position"]["history"]
@@ -180,6 +183,19 @@ def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
         assert [point[name] for point in found] == pytest.approx([point[name] for point in expected], rel=1e-4)
     letters.tell("node killed in pre-training, elastic 1 to 2")
     assert letters.lost() <= 2 * lm.checkpoint_every
+
+
+def test_two_workers_on_two_nodes_of_one_cpu(nodes, tmp_path, expected) -> None:
+    """A worker asks for the CPUs of its threads, so that no node has to hold both."""
+    for _ in range(2):
+        nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    there = cluster_nodes(joined=True)
+    plan = make_plan([trainer("train", 2, None, there)], there)
+    asked = Workers.of(plan["train"], plan.threads("train"))
+    assert (asked.cpus, asked.threads) == (1, 1)
+    same_curve(run(tmp_path, faulty(note_node(tmp_path)), Letters(), **vars(asked)), expected)
+    assert len({(tmp_path / f"rank-{rank}").read_text() for rank in range(2)}) == 2
 
 
 def test_three_workers_share_four_micro_batches(nodes, tmp_path, expected) -> None:

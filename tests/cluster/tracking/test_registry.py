@@ -9,7 +9,6 @@ from protray.cluster.tracking.tracker import Tracker
 
 def registered(tracker: Tracker, key: str) -> str | None:
     run_id = tracker.start_run(key=key, name=key)
-    (tracker.out / "model").mkdir(exist_ok=True)
     (tracker.out / "model" / "config.json").write_text(key)
     tracker.artifact(run_id, tracker.out / "model", "model")
     return register_champion(tracker, run_id, "model", "some-model", {"score": "0.5"})
