@@ -46,8 +46,8 @@ def use_no_ray(monkeypatch: pytest.MonkeyPatch, seen: Callable[[str], None] = la
 def plan_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on `estimate` times one process of a stage, which is this one, for 20 ms."""
 
-    def run(self: Trials, stage: Stage, threads: int, piece: Callable, *args: object, env: object = None) -> list:
-        return [piece(Process(0, stage.workers, 1, "cpu", 0.02), *args)]
+    def run(self: Trials, stage: Stage, threads: int, span: Callable, *args: object, env: object = None) -> list:
+        return [span(Process(0, stage.workers, 1, "cpu", 0.02), *args)]
 
     monkeypatch.setattr(health, "start_ray", lambda: TWO)
     monkeypatch.setattr(health, "stop_ray", lambda cluster: None)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from protray.bench.timing import Case, case, peak_resident_bytes
 from protray.cluster.batch import driver, items
 from protray.cluster.batch.items import cut
-from protray.cluster.batch.job import Amount, BatchJob, Done, Piece, Row
+from protray.cluster.batch.job import Amount, BatchJob, Done, Row, Span
 from protray.cluster.batch.worker import write_part
 from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
 from protray.data import schemas
@@ -58,17 +58,17 @@ class Measured:
     peak_bytes: int  # of the driver above what it held when Ray was up
 
 
-def constant_maps(run: Synthetic, pieces: list[Piece]) -> Done:
+def constant_maps(run: Synthetic, spans: list[Span]) -> Done:
     """Every amino acid is as probable as another."""
-    time.sleep(run.pause_s * len(pieces))
+    time.sleep(run.pause_s * len(spans))
     prob_LA = np.full((LENGTH, N_AA), 1 / N_AA, dtype=np.float32)
     columns = {
-        "number": pa.array([piece.number for piece in pieces], pa.int64()),
-        "start": pa.array([0] * len(pieces), pa.int32()),
-        "id": [piece.row["id"] for piece in pieces],
-        "sequence": [piece.row["sequence"] for piece in pieces],
-        "prob_map": large_lists([prob_LA] * len(pieces), schemas.MAPS.field("prob_map").type),
-        "lm_hidden": large_lists([None] * len(pieces), schemas.MAPS.field("lm_hidden").type),
+        "number": pa.array([span.number for span in spans], pa.int64()),
+        "start": pa.array([0] * len(spans), pa.int32()),
+        "id": [span.row["id"] for span in spans],
+        "sequence": [span.row["sequence"] for span in spans],
+        "prob_map": large_lists([prob_LA] * len(spans), schemas.MAPS.field("prob_map").type),
+        "lm_hidden": large_lists([None] * len(spans), schemas.MAPS.field("lm_hidden").type),
     }
     return Done(pa.table(columns))
 
@@ -217,7 +217,7 @@ def plain_loop(rows: int, item: int, pause_s: float) -> float:
         usable = (row for row in prob_maps.rows(one.run) if not isinstance(row, InputError))
         started = time.perf_counter()
         for some in cut(job(rows, one.read), one.run, enumerate(usable), 100.0):
-            write_part(constant_maps(one.run, list(some.pieces)), one.run.work / "parts" / f"item-{some.name}.parquet")
+            write_part(constant_maps(one.run, list(some.spans)), one.run.work / "parts" / f"item-{some.name}.parquet")
         return (time.perf_counter() - started) / rows
 
 

@@ -5,8 +5,8 @@
 ``OUT/rejected.parquet``  what could not be used: id, file, line, reason
 ``OUT/summary.json``      what the folder was made from, and counts; written last
 
-A killed run loses the items in flight.  Of an item whose process died three times every piece is tried alone, and so is
-a piece that raised something unexpected; what fails alone, too, is given up, and the next run tries it again.
+A killed run loses the items in flight.  Of an item whose process died three times every span is tried alone, and so is
+a span that raised something unexpected; what fails alone, too, is given up, and the next run tries it again.
 """
 
 import itertools
@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.folder import checked, finished, is_stale, pool
-from protray.cluster.batch.items import Item, costs_of_items, pieces_in, stage, table_of
-from protray.cluster.batch.job import BatchJob, Done, Piece
+from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
+from protray.cluster.batch.job import BatchJob, Done, Span
 from protray.cluster.batch.measure import measured_rate
 from protray.cluster.batch.results import (
     Part,
@@ -138,41 +138,41 @@ def _work_off_items(job: BatchJob, run: Any, found: dict, plan: Plan, progress: 
 
 
 def _work_off_alone(job: BatchJob, run: Any, plan: Plan) -> int:
-    """Try each piece alone of items that have no part, or that could not do it; returns how many are given up."""
+    """Try each span alone of items that have no part, or that could not do it; returns how many are given up."""
     from protray.cluster.batch.passes import work_off
 
     parts = parts_in(run.work)
     tried = {part.name for part in parts if part.kind == "alone"}
-    candidates = itertools.chain(to_try_alone(parts), _pieces_of_lost_items(run.work, parts))
-    left = {piece.name: piece for piece in candidates if piece.name not in tried}
+    candidates = itertools.chain(to_try_alone(parts), _spans_of_lost_items(run.work, parts))
+    left = {span.name: span for span in candidates if span.name not in tried}
     if not left:
         return 0
     log.warning("%d %s are tried again, alone", len(left), job.unit)
-    items = table_of((Item((piece,), job.cost(run, piece.row)) for piece in left.values()), job.source)
+    items = table_of((Item((span,), job.cost(run, span.row)) for span in left.values()), job.source)
     reasons = dict.fromkeys(left, DIED)
     for status in work_off(job, run, items, None, plan, len(left)):
         _raise_if_hopeless(status)
         if status["failed"]:
             reasons[status["name"]] = status["failed"]
     done = {part.name for part in parts_in(run.work) if part.kind == "alone"}
-    for name, piece in left.items():
+    for name, span in left.items():
         if name not in done:
-            log.warning("%s is given up: %s", piece.row.get("id") or piece.row.get("file"), reasons[name])
-            write_part(Done(NO_ROWS, again=[(piece, reasons[name])]), run.work / "parts" / f"lost-{name}.parquet")
+            log.warning("%s is given up: %s", span.row.get("id") or span.row.get("file"), reasons[name])
+            write_part(Done(NO_ROWS, again=[(span, reasons[name])]), run.work / "parts" / f"lost-{name}.parquet")
     return len(left.keys() - done)
 
 
-def _pieces_of_lost_items(work: Location, parts: list[Part]) -> Iterator[Piece]:
-    """Pieces of the items that have no part."""
+def _spans_of_lost_items(work: Location, parts: list[Part]) -> Iterator[Span]:
+    """Spans of the items that have no part."""
     there = {part.name for part in parts if part.of_item}
     for file in (work / "items").files("*.parquet"):
         if there.issuperset(read_parquet(file, ["name"])["name"].to_pylist()):
             continue
-        for batch in read_batches(file, ["name", "pieces"], 64):
+        for batch in read_batches(file, ["name", "spans"], 64):
             table = pa.Table.from_batches([batch])
             for row, name in enumerate(table["name"].to_pylist()):
                 if name not in there:
-                    yield from pieces_in(table, row)
+                    yield from spans_in(table, row)
 
 
 def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, plan: Plan) -> dict:
@@ -235,7 +235,7 @@ def _file(job: BatchJob, run: Any, number: int) -> Location:
 
 
 def _each_once(rejected: pa.Table) -> pa.Table:
-    """A protein of which several pieces are lost is named once."""
+    """A protein of which several spans are lost is named once."""
     rows = {tuple(row.values()): row for row in rejected.to_pylist()}
     return pa.Table.from_pylist(list(rows.values()), schema=schemas.REJECTED)
 

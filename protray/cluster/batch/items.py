@@ -1,6 +1,6 @@
 """Work items: rows of the input, cut into lists of about equal cost, in files that any number of actors work off.
 
-``OUT/work/items/*.parquet``   one row per item: its pieces, what they cost, and its name
+``OUT/work/items/*.parquet``   one row per item: its spans, what they cost, and its name
 ``OUT/work/input.json``        how many rows there are, and what they cost; written last
 ``OUT/work/unusable.parquet``  what could be seen to be unusable while the input was read
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import BatchJob, Piece, Row
+from protray.cluster.batch.job import BatchJob, Row, Span
 from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
@@ -29,47 +29,47 @@ MOST_ROWS = 4096  # of an item, however little they cost
 
 @dataclass(frozen=True)
 class Item:
-    """Pieces that one actor gets together."""
+    """Spans that one actor gets together."""
 
-    pieces: tuple[Piece, ...]
+    spans: tuple[Span, ...]
     cost: float
 
     @property
     def name(self) -> str:
-        """That of its first piece."""
-        return self.pieces[0].name
+        """That of its first span."""
+        return self.spans[0].name
 
 
 def item_schema(source: pa.StructType) -> pa.Schema:
-    piece = pa.struct([("number", pa.int64()), ("start", pa.int32()), ("stop", pa.int32()), ("row", source)])
-    return pa.schema([("name", pa.string()), ("cost", pa.float64()), ("pieces", pa.list_(piece))])
+    span = pa.struct([("number", pa.int64()), ("start", pa.int32()), ("stop", pa.int32()), ("row", source)])
+    return pa.schema([("name", pa.string()), ("cost", pa.float64()), ("spans", pa.list_(span))])
 
 
 def table_of(items: Iterable[Item], source: pa.StructType) -> pa.Table:
     return pa.Table.from_pylist(
-        [{"name": item.name, "cost": item.cost, "pieces": [vars(piece) for piece in item.pieces]} for item in items],
+        [{"name": item.name, "cost": item.cost, "spans": [vars(span) for span in item.spans]} for item in items],
         schema=item_schema(source),
     )
 
 
-def pieces_in(table: pa.Table, at: int = 0) -> list[Piece]:
-    """The pieces of one item."""
-    return [Piece(**piece) for piece in table["pieces"][at].as_py()]
+def spans_in(table: pa.Table, at: int = 0) -> list[Span]:
+    """The spans of one item."""
+    return [Span(**span) for span in table["spans"][at].as_py()]
 
 
 def cut(job: BatchJob, run: Any, rows: Iterable[tuple[int, Row]], seconds: float) -> Iterator[Item]:
     """Pack numbered rows into items of about `seconds` of one core, and cut those that cost more."""
-    held: list[Piece] = []
+    held: list[Span] = []
     total = 0.0
     for number, row in rows:
         cost = job.cost(run, row)
-        spans = job.cut(run, row, seconds) if job.cut and cost > seconds else [(0, 0)]
-        each = cost / len(spans)
-        for start, stop in spans:
+        bounds = job.cut(run, row, seconds) if job.cut and cost > seconds else [(0, 0)]
+        each = cost / len(bounds)
+        for start, stop in bounds:
             if held and (total + each > seconds or len(held) == MOST_ROWS):
                 yield Item(tuple(held), total)
                 held, total = [], 0.0
-            held.append(Piece(number, row, start, stop))
+            held.append(Span(number, row, start, stop))
             total += each
     if held:
         yield Item(tuple(held), total)
@@ -105,7 +105,7 @@ def stage(job: BatchJob, run: Any, seconds: float) -> dict:
                 path = folder / f"items-{counts['items']:08d}.parquet"
                 writer = writer or _Writer(file_stack, path, item_schema(job.source))
                 writer.write(table_of(held, job.source))
-                in_file += sum(len(item.pieces) for item in held)
+                in_file += sum(len(item.spans) for item in held)
                 counts["items"] += len(held)
                 counts["cost"] += sum(item.cost for item in held)
             held = []

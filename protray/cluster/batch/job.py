@@ -74,7 +74,7 @@ class BatchSettings:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Span:
     """A row, or positions `start` to `stop` - 1 of one that is too long for one work item (`stop` 0: all of it)."""
 
     number: int  # of the row, in the order of the input
@@ -90,13 +90,13 @@ class Piece:
 
 @dataclass
 class Done:
-    """What became of the pieces of a work item."""
+    """What became of the spans of a work item."""
 
-    # columns of the job, and `number` and `start` of the piece, or of the part of it, in this order; what would fill
+    # columns of the job, and `number` and `start` of the span, or of the part of it, in this order; what would fill
     # the memory may be a table in a file (`protray.data.arrow.spooled`)
     rows: pa.Table
     rejected: list[InputError] = field(default_factory=list)
-    again: list[tuple[Piece, str]] = field(default_factory=list)  # to be tried alone, and why
+    again: list[tuple[Span, str]] = field(default_factory=list)  # to be tried alone, and why
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
     left_out: list[InputError] = field(default_factory=list)  # by choice: listed, but not counted as unusable
 
@@ -133,12 +133,12 @@ class BatchJob:
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
     open: Callable[[Any, str], Any]  # (run, device): what `work` needs, made once in every actor
-    work: Callable[[Any, list[Piece]], Done]  # OSError: of a disk or network, never the fault of a row
+    work: Callable[[Any, list[Span]], Done]  # OSError: of a disk or network, never the fault of a row
     schema: Callable[[Any], pa.Schema]  # of the finished rows
     memory: Callable[[Any], int] = lambda run: 0  # bytes of an actor
     timed: bool = True  # whether trials may call `work`; if not (it writes files), `cost` is taken at its word
-    cut: Callable[[Any, Row, float], list[tuple[int, int]]] | None = None  # a row into pieces of at most that cost
-    merge: Callable[[pa.Table], pa.Table] | None = None  # rows of pieces, in order, into finished rows
+    cut: Callable[[Any, Row, float], list[tuple[int, int]]] | None = None  # a row into spans of at most that cost
+    merge: Callable[[pa.Table], pa.Table] | None = None  # rows of spans, in order, into finished rows
     finish: Callable[[pa.Table], pa.Table] | None = None  # rows that stay, some at a time, in order: the last step
     names: tuple[str, ...] = ()  # columns that `settle` needs
     settle: Callable[[Any, pa.Table], Settled] | None = None

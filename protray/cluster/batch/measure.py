@@ -11,7 +11,7 @@ from typing import Any
 
 from protray.cluster.batch.folder import checked, finished, is_stale, pool
 from protray.cluster.batch.items import costs_of_items
-from protray.cluster.batch.job import Amount, BatchJob, Piece, Row
+from protray.cluster.batch.job import Amount, BatchJob, Row, Span
 from protray.cluster.batch.results import parts_in, without_part
 from protray.cluster.batch.worker import open_job
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
@@ -88,20 +88,20 @@ def _rate(trials: Trials, job: BatchJob, run: Any, plan: Plan) -> float | None:
 
 
 def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Timed:
-    """Pieces of rows that are worked on, in calls of about `CALL_S`; of a long row the first piece."""
+    """Spans of rows that are worked on, in calls of about `CALL_S`; of a long row the first span."""
 
     def calls(opened: Any) -> Iterator[float]:
         first = process.rank % len(rows)
-        pieces, cost, budget = [], 0.0, 0.0
+        spans, cost, budget = [], 0.0, 0.0
         for row in itertools.cycle(rows[first:] + rows[:first]):
             own = job.cost(run, row)
-            spans = job.cut(run, row, max(budget, own / 64)) if job.cut else [(0, 0)]
-            pieces.append(Piece(0, row, *spans[0]))
-            cost += own / len(spans)
+            bounds = job.cut(run, row, max(budget, own / 64)) if job.cut else [(0, 0)]
+            spans.append(Span(0, row, *bounds[0]))
+            cost += own / len(bounds)
             if cost >= budget:
                 begun = time.monotonic()
                 try:
-                    job.work(opened, pieces)
+                    job.work(opened, spans)
                 except OSError:
                     raise
                 except Exception as error:  # of a row: the job tries its rows one by one
@@ -109,7 +109,7 @@ def time_work(process: Process, job: BatchJob, run: Any, rows: list[Row]) -> Tim
                     return
                 budget = min(cost / max(time.monotonic() - begun, 1e-6) * CALL_S, 8 * max(budget, cost))
                 yield cost
-                pieces, cost = [], 0.0
+                spans, cost = [], 0.0
 
     with tempfile.TemporaryDirectory() as folder:  # for what `work` writes beside its rows
         elsewhere = replace(run, out=Location(folder) / run.out.name)

@@ -36,7 +36,7 @@ def work_off(
 ) -> Iterator[dict]:
     """Compute the items named in `missing`, or all, out of files; yields a row of ``worker.STATUS`` for each.
 
-    Out of a table: items of one piece each, which are tried alone.  Those whose process died `RETRIES` + 1 times have
+    Out of a table: items of one span each, which are tried alone.  Those whose process died `RETRIES` + 1 times have
     no row.  `number`: how many there are.
 
     Raises
@@ -74,6 +74,7 @@ def work_off(
         max_task_retries=RETRIES,
     )
     dataset.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one more actor when all are busy
+    dataset.context.execution_options.label_selector = stage.labels or None  # of its reading, too
     dataset.context.max_errored_blocks = max(LOST, int(LOST_SHARE * number))
     dataset.context.execution_no_progress_timeout_s = LONGEST_STALL_S
     try:

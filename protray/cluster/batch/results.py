@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import BatchJob, Piece
+from protray.cluster.batch.job import BatchJob, Span
 from protray.cluster.batch.worker import FACTS
 from protray.data.location import Location
 from protray.data.parquet import AGAIN, naming, read_parquet, writing
@@ -28,13 +28,13 @@ FILE_BYTES = 1 << 30  # of parts, packed, that make one finished file
 class Part:
     """One file of parts.
 
-    item: a work item, all of whose pieces are dealt with; partly: one of which some are to be tried alone; alone: a
-    piece that was; lost: a piece that is given up, such as one whose process died each time.
+    item: a work item, all of whose spans are dealt with; partly: one of which some are to be tried alone; alone: a
+    span that was; lost: a span that is given up, such as one whose process died each time.
     """
 
     file: Location
     kind: str
-    name: str  # of the item, or the piece: number and start of its first piece
+    name: str  # of the item, or the span: number and start of its first span
     bytes: int
 
     @property
@@ -63,7 +63,7 @@ def parts_in(work: Location) -> list[Part]:
 
 
 def without_part(names: Iterable[str], parts: Iterable[Part]) -> set[str]:
-    """Items to be computed: those that have no part, and of which no piece was tried alone."""
+    """Items to be computed: those that have no part, and of which no span was tried alone."""
     order = sorted(names)
     left = set(order)
     for part in parts:
@@ -74,11 +74,11 @@ def without_part(names: Iterable[str], parts: Iterable[Part]) -> set[str]:
     return left
 
 
-def to_try_alone(parts: list[Part]) -> Iterator[Piece]:
-    """Pieces that their items could not do."""
+def to_try_alone(parts: list[Part]) -> Iterator[Span]:
+    """Spans that their items could not do."""
     for part in parts:
         if part.kind == "partly":
-            yield from (Piece(**piece) for piece, _ in _facts(part)["again"])
+            yield from (Span(**span) for span, _ in _facts(part)["again"])
 
 
 def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
@@ -90,7 +90,7 @@ def names_in(parts: list[Part], columns: tuple[str, ...]) -> pa.Table:
 
 
 def groups_of(parts: Sequence[Part], most: int = FILE_BYTES) -> list[list[Part]]:
-    """Consecutive parts that make one file; the pieces of a row stay together."""
+    """Consecutive parts that make one file; the spans of a row stay together."""
     groups: list[list[Part]] = []
     size = 0
     for part in parts:
@@ -112,7 +112,7 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
                 facts = _facts(part)
                 rejected += facts["rejected"]
                 left_out += facts["left_out"]
-                rejected += [_given_up(piece, why) for piece, why in facts["again"] if part.kind == "lost"]
+                rejected += [_given_up(span, why) for span, why in facts["again"] if part.kind == "lost"]
                 counts.update(facts["counts"])
             for found in _in_order(job, some):
                 table = _finished(job, found, settled).select(schema.names).cast(schema)
@@ -123,7 +123,7 @@ def write_group(job: BatchJob, run: Any, parts: list[Part], settled: Location | 
 
 
 def _in_order(job: BatchJob, parts: list[Part]) -> Iterator[pa.Table]:
-    """The rows of some parts in order: of one part as they were written, of several, and of pieces, all at once."""
+    """The rows of some parts in order: of one part as they were written, of several, and of spans, all at once."""
     if job.merge is None and len(parts) == 1:
         with naming(parts[0].file, AGAIN), parts[0].file.open() as file:
             opened = pq.ParquetFile(file, page_checksum_verification=True)
@@ -173,7 +173,7 @@ def _settled(table: pa.Table, settled: Location) -> pa.Table:
 
 
 def _sorted_together(parts: Iterable[Part], merged: bool) -> Iterator[list[Part]]:
-    """Parts, together where single pieces belong to the item before, or the pieces of a row are merged."""
+    """Parts, together where single spans belong to the item before, or the spans of a row are merged."""
     held: list[Part] = []
     for part in parts:
         if held and (_begins_a_row(part) if merged else part.of_item):
@@ -185,16 +185,16 @@ def _sorted_together(parts: Iterable[Part], merged: bool) -> Iterator[list[Part]
 
 
 def _begins_a_row(part: Part) -> bool:
-    """Whether no row has pieces both in this part and in those before it; single pieces belong to the item before."""
+    """Whether no row has spans both in this part and in those before it; single spans belong to the item before."""
     return part.of_item and part.start == 0
 
 
 def _facts(part: Part) -> dict:
-    """Rejects, pieces to try again, and counts of a part."""
+    """Rejects, spans to try again, and counts of a part."""
     with part.file.open() as file:
         return json.loads((pq.read_schema(file).metadata or {})[FACTS])
 
 
-def _given_up(piece: dict, reason: str) -> dict:
-    row = piece["row"]
+def _given_up(span: dict, reason: str) -> dict:
+    row = span["row"]
     return {"id": row.get("id"), "file": row.get("file") or "", "line": row.get("line"), "reason": reason}

@@ -1,4 +1,4 @@
-"""What runs in an actor: one work item at a time, from its pieces to its part file.
+"""What runs in an actor: one work item at a time, from its spans to its part file.
 
 A part appears under its name when it is whole.  Its name is that of the item, so an item that is computed twice (its
 actor died after the work) is there once.
@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.items import pieces_in
-from protray.cluster.batch.job import BatchJob, Done, Piece
+from protray.cluster.batch.items import spans_in
+from protray.cluster.batch.job import BatchJob, Done, Span
 from protray.cluster.runtime.logs import setup_worker_logging
 from protray.data.location import Location
 from protray.data.parquet import writing
@@ -24,7 +24,7 @@ from protray.seq.msa import InputError
 
 log = logging.getLogger(__name__)
 
-FACTS = b"protray_facts"  # metadata of a part: rejects, pieces to try again, counts
+FACTS = b"protray_facts"  # metadata of a part: rejects, spans to try again, counts
 NO_ROWS = pa.table({"number": pa.array([], pa.int64()), "start": pa.array([], pa.int32())})
 PAUSES_S = (1.0, 5.0)  # before an OSError is tried again: a disk or an object store may come back
 STATUS = pa.schema(
@@ -36,7 +36,7 @@ STATUS = pa.schema(
 class Worker:
     """Opens what the job needs once, then turns items into parts; gives one row of ``STATUS`` for each.
 
-    ``failed``: the piece of an item that was tried `alone` cannot be done; ``refused``: the settings are unusable;
+    ``failed``: the span of an item that was tried `alone` cannot be done; ``refused``: the settings are unusable;
     ``fatal``: so is the machine, its disk or its network.
     """
 
@@ -63,15 +63,15 @@ class Worker:
         if self.opened is None:
             return pa.Table.from_pylist([status | self.hopeless], schema=STATUS)
         try:
-            status["failed"] = self.make_part(self.opened[0], status["name"], pieces_in(batch))
+            status["failed"] = self.make_part(self.opened[0], status["name"], spans_in(batch))
         except OSError as error:
             status["fatal"] = _sentence(error)
         return pa.Table.from_pylist([status], schema=STATUS)
 
-    def make_part(self, opened: Any, name: str, pieces: list[Piece]) -> str | None:
-        """Write a part; gives the reason where the one piece of an item cannot be done."""
+    def make_part(self, opened: Any, name: str, spans: list[Span]) -> str | None:
+        """Write a part; gives the reason where the one span of an item cannot be done."""
         try:
-            done = _patient(self.job.work, opened, pieces)
+            done = _patient(self.job.work, opened, spans)
         except OSError:
             raise
         except Exception as error:  # a fault of ours, or a row that breaks a library
@@ -80,9 +80,9 @@ class Worker:
             self.broken = self.device != "cpu"  # after an error on a GPU nothing may work in this process any more
             if self.alone:
                 return reason
-            done = Done(NO_ROWS, again=[(piece, reason) for piece in pieces])
+            done = Done(NO_ROWS, again=[(span, reason) for span in spans])
             if not self.broken:
-                done = _each(self.job, opened, pieces)
+                done = _each(self.job, opened, spans)
         if self.alone and done.again:
             return done.again[0][1]
         kind = "alone" if self.alone else "partly" if done.again else "item"
@@ -119,16 +119,16 @@ def _sentence(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}"
 
 
-def _each(job: BatchJob, opened: Any, pieces: Sequence[Piece]) -> Done:
-    """One call of ``job.work`` for each piece; those that break it are to be tried again."""
+def _each(job: BatchJob, opened: Any, spans: Sequence[Span]) -> Done:
+    """One call of ``job.work`` for each span; those that break it are to be tried again."""
     whole = Done(NO_ROWS)
-    for piece in pieces:
+    for span in spans:
         try:
-            done = _patient(job.work, opened, [piece])
+            done = _patient(job.work, opened, [span])
         except OSError:
             raise
         except Exception as error:
-            whole.again.append((piece, f"unexpected {type(error).__name__}: {error}"))
+            whole.again.append((span, f"unexpected {type(error).__name__}: {error}"))
             continue
         whole.rows = pa.concat_tables([whole.rows, done.rows]) if len(whole.rows) else done.rows
         whole.rejected += done.rejected
@@ -142,7 +142,7 @@ def write_part(done: Done, path: Location) -> None:
     facts = {
         "rejected": [asdict_error(error) for error in done.rejected],
         "left_out": [asdict_error(error) for error in done.left_out],
-        "again": [[asdict(piece), reason] for piece, reason in done.again],
+        "again": [[asdict(span), reason] for span, reason in done.again],
         "counts": done.counts,
     }
     metadata = (done.rows.schema.metadata or {}) | {FACTS: json.dumps(facts).encode()}

@@ -33,7 +33,7 @@ def run_training(job: TrainingJob, run: Any) -> dict:
     identity = checked(job, run)
     if facts := finished(job, run, identity):
         log.info("everything is there in %s; nothing to compute", run.out)
-        Tracker.catch_up(run.mlflow, f"protray-{job.name}", run.out)
+        Tracker.catch_up(run.mlflow, experiment(job, run), run.out)
         return facts
     if job.reuses:
         run.metrics.remove()  # of other settings
@@ -46,7 +46,7 @@ def run_training(job: TrainingJob, run: Any) -> dict:
         plan = resources(job, run, cluster)
         log.info("%s", describe(plan))
         with Tracker.job(
-            run.mlflow, f"protray-{job.name}", run.out, key=f"{job.name}-{digest(identity)}", name=job.name,
+            run.mlflow, experiment(job, run), run.out, key=f"{job.name}-{digest(identity)}", name=job.name,
             params=identity, tags=run_info.common_tags(job.seed(run), job.digest(run), run.workers),
         ) as (tracker, run_id):  # fmt: skip
             context = Context(plan, tracker, run_id)
@@ -75,6 +75,11 @@ def finished(job: TrainingJob, run: Any, identity: dict) -> dict | None:
     """What a finished run wrote; None if there is something to do."""
     facts = run.metrics.read_json() if run.metrics.is_file() else None
     return facts if facts and not difference(facts["asked"], identity) else None
+
+
+def experiment(job: TrainingJob, run: Any) -> str:
+    """The name of the experiment in MLflow."""
+    return run.experiment or f"protray-{job.name.replace(' ', '-')}"
 
 
 def resources(job: TrainingJob, run: Any, cluster: Cluster) -> Plan:

@@ -34,6 +34,8 @@ class TrainingSettings:
     """Default: 1 where the cluster has GPUs."""
     mlflow: str | None = None
     """Tracking URI; default MLFLOW_TRACKING_URI, else a SQLite file in `out`."""
+    experiment: str | None = None
+    """Of MLflow; default: protray- and the name of the job."""
     plan: bool = False
     """Print stages, resources, estimated rows/s and hours, and stop; nothing is written."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from protray.cluster.batch.driver import run_batch
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import contents, digest
 from protray.data.lengths import read_lengths
 from protray.data.location import Location
@@ -144,9 +144,9 @@ def open_sieve(run: CorpusSettings, device: str) -> Opened:
     return Opened(run, Sieve(min_length=run.min_length, **found))
 
 
-def work(opened: Opened, pieces: list[Piece]) -> Done:
+def work(opened: Opened, spans: list[Span]) -> Done:
     """Encode some files into parts of the corpus, which lie beside the finished table."""
-    files, first = [Location(piece.row["file"]) for piece in pieces], pieces[0]
+    files, first = [Location(span.row["file"]) for span in spans], spans[0]
 
     def save(part: Part, name: str) -> None:
         for file, array in part.files(name).items():

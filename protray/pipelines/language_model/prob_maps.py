@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import tyro
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
@@ -132,7 +132,7 @@ def seconds_per_token(lm: str) -> float:
 def cut(run: ProbMaps, row: Row, seconds: float) -> list[tuple[int, int]]:
     """Positions of a long protein that are worth an item each.
 
-    A piece is a multiple of what one forward pass takes, so that the passes, and with them the last bit of every
+    A span is a multiple of what one forward pass takes, so that the passes, and with them the last bit of every
     number, are the same for any size of items (on a CPU; a GPU's passes are longer).
     """
     from protray.plm.masked import TOKENS_AT_ONCE
@@ -142,8 +142,8 @@ def cut(run: ProbMaps, row: Row, seconds: float) -> list[tuple[int, int]]:
         return [(0, length)]
     each = row_tokens(length, run.reading)
     at_once = max(1, TOKENS_AT_ONCE // each)
-    piece = max(1, int(seconds / seconds_per_token(run.lm)) // each // at_once) * at_once
-    return [(start, min(start + piece, length)) for start in range(0, length, piece)]
+    span = max(1, int(seconds / seconds_per_token(run.lm)) // each // at_once) * at_once
+    return [(start, min(start + span, length)) for start in range(0, length, span)]
 
 
 def amount(run: ProbMaps) -> Amount:
@@ -175,8 +175,8 @@ def open_lm(run: ProbMaps, device: str) -> Opened:
     return Opened(run, lm)
 
 
-def work(opened: Opened, pieces: list[Piece]) -> Done:
-    """Maps of pieces.  A piece that does not fit into the memory is tried again alone."""
+def work(opened: Opened, spans: list[Span]) -> Done:
+    """Maps of spans.  A span that does not fit into the memory is tried again alone."""
     import numpy as np
 
     from protray.data.columns import large_lists
@@ -184,28 +184,28 @@ def work(opened: Opened, pieces: list[Piece]) -> Done:
     from protray.seq.alphabet import encode
 
     run = opened.run
-    made: list[tuple[Piece, np.ndarray, np.ndarray | None]] = []
+    made: list[tuple[Span, np.ndarray, np.ndarray | None]] = []
     rejected, again = [], []
-    for piece in pieces:
-        codes_L = encode(piece.row["sequence"])
+    for span in spans:
+        codes_L = encode(span.row["sequence"])
         try:
-            prob_LA = map_rows(opened.lm, codes_L, piece.start, piece.stop or len(codes_L), run.reading)
-            hidden_LC = hidden_rows(opened.lm, codes_L, run.reading) if run.hidden and not piece.start else None
+            prob_LA = map_rows(opened.lm, codes_L, span.start, span.stop or len(codes_L), run.reading)
+            hidden_LC = hidden_rows(opened.lm, codes_L, run.reading) if run.hidden and not span.start else None
         except Exception as error:
             if not out_of_memory(error):
                 raise
-            again.append((piece, f"out of memory: {error}"))
+            again.append((span, f"out of memory: {error}"))
             continue
         if np.isfinite(prob_LA).all():
-            made.append((piece, prob_LA, hidden_LC))
+            made.append((span, prob_LA, hidden_LC))
         else:
             reason = "the probabilities of the language model are not finite"
-            rejected.append(InputError(piece.row["file"], piece.row["line"], reason, piece.row["id"]))
+            rejected.append(InputError(span.row["file"], span.row["line"], reason, span.row["id"]))
     columns = {
-        "number": pa.array([piece.number for piece, *_ in made], pa.int64()),
-        "start": pa.array([piece.start for piece, *_ in made], pa.int32()),
-        "id": pa.array([piece.row["id"] for piece, *_ in made], pa.string()),
-        "sequence": pa.array([piece.row["sequence"] for piece, *_ in made], pa.string()),
+        "number": pa.array([span.number for span, *_ in made], pa.int64()),
+        "start": pa.array([span.start for span, *_ in made], pa.int32()),
+        "id": pa.array([span.row["id"] for span, *_ in made], pa.string()),
+        "sequence": pa.array([span.row["sequence"] for span, *_ in made], pa.string()),
         "prob_map": large_lists([prob_LA for _, prob_LA, _ in made], schema(run).field("prob_map").type),
         "lm_hidden": large_lists([hidden_LC for *_, hidden_LC in made], schema(run).field("lm_hidden").type),
     }
@@ -213,17 +213,17 @@ def work(opened: Opened, pieces: list[Piece]) -> Done:
 
 
 def merge(table: pa.Table) -> pa.Table:
-    """Put the pieces of a protein together; one of which a piece is lost is left out."""
+    """Put the spans of a protein together; one of which a span is lost is left out."""
     import pyarrow.compute as pc
 
     from protray.seq.alphabet import N_AA
 
     wanted = pc.multiply(pc.utf8_length(table["sequence"]), N_AA)
     whole = pc.equal(pc.list_value_length(table["prob_map"]), pc.cast(wanted, pa.int64()))
-    pieces = table.filter(pc.invert(whole))
+    spans = table.filter(pc.invert(whole))
     put_together = [table.filter(whole)]
-    for number in dict.fromkeys(pieces["number"].to_pylist()):
-        own = pieces.filter(pc.equal(pieces["number"], number))
+    for number in dict.fromkeys(spans["number"].to_pylist()):
+        own = spans.filter(pc.equal(spans["number"], number))
         values = pa.concat_arrays([row.values for row in own["prob_map"]])
         if len(values) == len(own["sequence"][0].as_py()) * N_AA:
             prob_map = pa.LargeListArray.from_arrays([0, len(values)], values)

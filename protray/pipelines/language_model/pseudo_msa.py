@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.arrow import spooled
@@ -168,19 +168,19 @@ def open_run(run: PseudoMsa, device: str) -> PseudoMsa:
     return run
 
 
-def work(run: PseudoMsa, pieces: list[Piece]) -> Done:
+def work(run: PseudoMsa, spans: list[Span]) -> Done:
     rejected: list[InputError] = []
-    return Done(spooled(_tables(run, pieces, rejected)), rejected)
+    return Done(spooled(_tables(run, spans, rejected)), rejected)
 
 
-def _tables(run: PseudoMsa, pieces: list[Piece], rejected: list[InputError]) -> Iterator[pa.Table]:
+def _tables(run: PseudoMsa, spans: list[Span], rejected: list[InputError]) -> Iterator[pa.Table]:
     """PSSMs of some maps at a time; what cannot be used is added to `rejected`."""
     place = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
     stored = pa.schema([*place, *schemas.PSEUDO_PSSMS])
     held: list[dict] = []
-    for piece in pieces:
-        repeated = set(piece.row["repeated"])
-        for at, id, sequence, flat in _maps(piece):
+    for span in spans:
+        repeated = set(span.row["repeated"])
+        for at, id, sequence, flat in _maps(span):
             if at in repeated:
                 continue
             try:
@@ -188,20 +188,20 @@ def _tables(run: PseudoMsa, pieces: list[Piece], rejected: list[InputError]) -> 
                     raise ValueError("the id, the sequence or the map is missing")
                 pssm_LA = _pssm(run, id, sequence, flat)
             except ValueError as error:
-                rejected.append(InputError(piece.row["file"], None, str(error), id))
+                rejected.append(InputError(span.row["file"], None, str(error), id))
                 continue
-            held.append({"number": piece.number, "start": at, "id": id, "sequence": sequence, "pssm": pssm_LA.ravel()})
+            held.append({"number": span.number, "start": at, "id": id, "sequence": sequence, "pssm": pssm_LA.ravel()})
             if len(held) == AT_ONCE:
                 yield pa.Table.from_pylist(held, schema=stored)
                 held = []
     yield pa.Table.from_pylist(held, schema=stored)
 
 
-def _maps(piece: Piece) -> Iterator[tuple[int, str | None, str | None, np.ndarray | None]]:
+def _maps(span: Span) -> Iterator[tuple[int, str | None, str | None, np.ndarray | None]]:
     """Row in the group, id, sequence and map; 16 maps in memory at a time."""
-    at, stop = 0, piece.stop or piece.row["maps"]
-    for batch in read_batches(piece.row["file"], COLUMNS, 16, [piece.row["group"]]):
-        for number in range(max(piece.start - at, 0), min(stop - at, batch.num_rows)):
+    at, stop = 0, span.stop or span.row["maps"]
+    for batch in read_batches(span.row["file"], COLUMNS, 16, [span.row["group"]]):
+        for number in range(max(span.start - at, 0), min(stop - at, batch.num_rows)):
             id, sequence, flat = (batch[name][number] for name in COLUMNS)
             values = flat.values.to_numpy(zero_copy_only=False) if flat.is_valid else None
             yield at + number, id.as_py(), sequence.as_py(), values

@@ -55,11 +55,11 @@ def identity(run: DistilRun) -> dict:
     }
 
 
-def prepare(run: DistilRun, context: Context) -> Inputs:
+def inputs_of(run: DistilRun, context: Context) -> Inputs:
     return prepare_inputs(run)
 
 
-def trainings_of(run: DistilRun) -> "list[Training]":
+def stages_of(run: DistilRun) -> "list[Training]":
     """All trainings of a run, each after the one whose network it takes."""
     from protray.training.secondary.stages import plan_stages
 
@@ -97,10 +97,10 @@ def slug(name: str) -> str:
 
 
 def stages(run: DistilRun, inputs: Inputs | None) -> list[Stage]:
-    return stages_of(run, trainings_of(run), inputs)
+    return planned(run, stages_of(run), inputs)
 
 
-def stages_of(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | None) -> list[Stage]:
+def planned(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | None) -> list[Stage]:
     """What the driver knows of some trainings."""
     from protray.data.collate import order
     from protray.pipelines.secondary.distil_few import counted
@@ -127,7 +127,7 @@ def stages_of(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | 
 
 
 def settings(run: DistilRun, inputs: Inputs) -> dict:
-    return settings_of(run, trainings_of(run), inputs)
+    return settings_of(run, stages_of(run), inputs)
 
 
 def settings_of(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs) -> dict:
@@ -153,7 +153,7 @@ def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, 
 
     job = replace(
         JOB,
-        stages=lambda run, inputs: stages_of(run, trainings, inputs),
+        stages=lambda run, inputs: planned(run, trainings, inputs),
         settings=lambda run, inputs: settings_of(run, trainings, inputs),
     )
     context = replace(context, runs=start_runs(job, job.stages(run, inputs), context))
@@ -176,7 +176,7 @@ def log_histories(folders: dict[str, Location], context: Context) -> None:
 def finish(run: DistilRun, inputs: Inputs, state: dict, context: Context) -> dict:
     from protray.pipelines.secondary.distil_results import write_results  # draws: matplotlib is slow to import
 
-    trainings = trainings_of(run)
+    trainings = stages_of(run)
     folders = folders_of(run, trainings, inputs.made)
     log_histories(folders, context)
     return write_results(run, inputs, trainings, folders, context)
@@ -209,7 +209,7 @@ def trial(run: DistilRun, stage: Stage) -> dict:
     from protray.pipelines.secondary.distil_few import few_proteins
     from protray.training.secondary.stages import build
 
-    trainings = {one.name: one for one in trainings_of(run)}
+    trainings = {one.name: one for one in stages_of(run)}
     one = trainings[stage.name]
     known = {one.after: build(trainings[one.after], {}).state_dict()} if one.after else {}
     endless = replace(one.networks, fit=replace(one.networks.fit, epochs=ENDLESS))
@@ -227,6 +227,6 @@ def _alike(one: "Training") -> "Training":
 
 JOB = TrainingJob(
     name="distil", seed=lambda run: run.seed, digest=lambda run: dataset_digest(run.data), identity=identity,
-    prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    prepare=inputs_of, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
     step_of=lambda state: state["fit"]["history"][-1]["step"], before=before, reuses=True,
 )  # fmt: skip

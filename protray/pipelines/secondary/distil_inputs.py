@@ -152,12 +152,14 @@ def maps_run(run: DistilRun, made: MadeWith) -> prob_maps.ProbMaps:
 def prepare_inputs(run: DistilRun) -> Inputs:
     """Dataset and maps as Arrow files; computes what is not there, and names the proteins that are left out."""
     from protray.cluster.batch.driver import run_batch
+    from protray.pipelines.secondary.distil_few import counted
     from protray.training.secondary.stages import check_splits
 
     made = maps_of(run)
     folder = folder_of(run, made)
     if not is_prepared(folder):
         maps = run.maps
+        check_splits(counted(run.data))
         if maps is None:
             run_batch(prob_maps.JOB, settings := maps_run(run, made))
             maps = settings.out
@@ -187,12 +189,10 @@ def _align(run: DistilRun, maps: Location, made: MadeWith, folder: Location) -> 
     from protray.cluster.storage.rejects import group_reasons
     from protray.data import schemas
     from protray.data.arrow import write_arrow
-    from protray.data.dataset import Proteins, read_table
+    from protray.data.dataset import read_table
     from protray.data.parquet import read_parquet
-    from protray.training.secondary.stages import check_splits
 
     table = dataset(run.data)
-    check_splits(Proteins(table))
     found = read_table(maps / "maps", schemas.MAPS_FLOAT16 if made.float16 else schemas.MAPS).cast(schemas.MAPS)
     if not made.hidden:
         found = found.set_column(3, schemas.MAPS.field(3), pa.nulls(len(found), schemas.MAPS.field(3).type))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Piece, Row
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import read_batches
@@ -214,19 +214,19 @@ def open_model(run: Predict, device: str) -> Opened:
     return Opened(run, predictor, MapReader() if run.maps else None)
 
 
-def work(opened: Opened, pieces: list[Piece]) -> Done:
+def work(opened: Opened, spans: list[Span]) -> Done:
     """Predictions, in the order of the proteins."""
     from protray.pipelines.language_model.stored_maps import Place
     from protray.seq.fasta import Source, StoredMap, predict_part
 
-    by_id = {piece.row["id"]: piece for piece in pieces}
+    by_id = {span.row["id"]: span for span in spans}
 
     def stored(source: Source) -> StoredMap:
         assert opened.reader
         return opened.reader(Place(**by_id[source.id].row["map"]))
 
-    in_order = sorted(pieces, key=_place) if opened.reader else pieces
-    sources = [Source(*(piece.row[name] for name in ("id", "file", "line", "sequence"))) for piece in in_order]
+    in_order = sorted(spans, key=_place) if opened.reader else spans
+    sources = [Source(*(span.row[name] for name in ("id", "file", "line", "sequence"))) for span in in_order]
     found = predict_part(opened.predictor, sources, opened.run.max_length, stored if opened.reader else None)
     numbers = [by_id[id].number for id in found.rows["id"].to_pylist()]
     columns = {"number": pa.array(numbers, pa.int64()), "start": pa.array([0] * len(numbers), pa.int32())}
@@ -234,8 +234,8 @@ def work(opened: Opened, pieces: list[Piece]) -> Done:
     return Done(table, found.rejected, [(by_id[id], reason) for id, reason in found.too_large.items()])
 
 
-def _place(piece: Piece) -> tuple:
-    return tuple(piece.row["map"].values())
+def _place(span: Span) -> tuple:
+    return tuple(span.row["map"].values())
 
 
 def schema(run: Predict) -> pa.Schema:

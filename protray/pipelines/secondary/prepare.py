@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import tyro
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import contents
 from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.location import Location
@@ -136,11 +136,11 @@ def open_programs(run: Prepare, device: str) -> Opened:
     return Opened(run, dssp)
 
 
-def work(opened: Opened, pieces: list[Piece]) -> Done:
+def work(opened: Opened, spans: list[Span]) -> Done:
     """A row for each alignment, or why it cannot be used."""
     made, rejected = [], []
-    for piece in pieces:
-        row = piece.row
+    for span in spans:
+        row = span.row
         label = Labels(**row["label"]) if row["label"] else None
         item = Item(row["id"], row["file"], label, row["structure"], row["chain"])
         try:
@@ -148,7 +148,7 @@ def work(opened: Opened, pieces: list[Piece]) -> Done:
         except InputError as error:
             rejected.append(InputError(error.file, error.line, error.reason, item.id))
             continue
-        made.append(found | {"number": piece.number, "start": 0, "labelled": labelled})
+        made.append(found | {"number": span.number, "start": 0, "labelled": labelled})
     own = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), pa.field("labelled", pa.string())]
     return Done(pa.Table.from_pylist(made, schema=pa.schema([*own, *schema(opened.run)])), rejected)
 

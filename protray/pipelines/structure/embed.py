@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.embeddings import FOLDER, Level, embedding_schema
@@ -171,19 +171,19 @@ def open_net(run: Embed, device: str) -> Opened:
     return Opened(run, Embedder.open(run.model, run.noise, device))
 
 
-def work(opened: Opened, pieces: list[Piece]) -> Done:
+def work(opened: Opened, spans: list[Span]) -> Done:
     """Embeddings, one chain in memory at a time, and of its pairs some rows.
 
-    Running out of memory is no fault of a chain: the pieces are tried alone.
+    Running out of memory is no fault of a chain: the spans are tried alone.
     """
     from protray.data.arrow import spooled
     from protray.inference.embed_many import embeddings
 
     rejected: list[InputError] = []
     found = (
-        ({"number": piece.number, "chain": number, "file": file}, chain)
-        for piece in pieces
-        for number, (chain, file) in enumerate(_chains(piece.row, rejected))
+        ({"number": span.number, "chain": number, "file": file}, chain)
+        for span in spans
+        for number, (chain, file) in enumerate(_chains(span.row, rejected))
     )
     return Done(spooled(embeddings(opened.embedder, opened.run.level, found, rejected)), rejected)
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import tyro
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import contents
 from protray.data import schemas
 from protray.data.location import Location
@@ -117,19 +117,19 @@ def amount(run: PrepareStructures) -> Amount:
     )
 
 
-def work(run: PrepareStructures, pieces: list[Piece]) -> Done:
+def work(run: PrepareStructures, spans: list[Span]) -> Done:
     """A row for each usable chain.  A file is unusable if it has none, unless settings have left them all out."""
     made: list[dict] = []
     done = Done(pa.table({}))
-    for piece in pieces:
-        row = piece.row
+    for span in spans:
+        row = span.row
         done.counts["files"] += 1
         try:
             found, refused, decisions = structure_rows(read_row(row), row["file"], run.chains)
         except InputError as error:
             done.rejected.append(error)
             continue
-        made += [chain | {"number": piece.number, "start": start} for start, chain in enumerate(found)]
+        made += [chain | {"number": span.number, "start": start} for start, chain in enumerate(found)]
         broken = [error for error in refused if not isinstance(error, LeftOutError)]
         unusable = [] if found else broken[:1]  # a file counts once
         done.rejected += unusable

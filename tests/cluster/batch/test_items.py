@@ -7,8 +7,8 @@ from toy import JOB, write_words
 
 from protray.cluster.batch import items
 from protray.cluster.batch.driver import item_cost
-from protray.cluster.batch.items import cut, pieces_in, stage
-from protray.cluster.batch.job import Done, Piece
+from protray.cluster.batch.items import cut, spans_in, stage
+from protray.cluster.batch.job import Done, Span
 from protray.cluster.batch.passes import ready
 from protray.cluster.batch.results import Part, groups_of, parts_in, to_try_alone, without_part
 from protray.cluster.batch.worker import NO_ROWS, write_part
@@ -23,12 +23,12 @@ def row(word: str) -> dict:
 
 
 def test_items_by_hand(tmp_path) -> None:
-    """Words cost 1, and one of 20 letters 10, in three pieces; an item is worth 2 (the pieces cost more)."""
+    """Words cost 1, and one of 20 letters 10, in three spans; an item is worth 2 (the spans cost more)."""
     run = write_words(tmp_path, {})
     words = ["a", "b", "c", "x" * 20, "d"]
     found = list(cut(JOB, run, enumerate(map(row, words)), 2.0))
-    spans = [[(piece.number, piece.start, piece.stop) for piece in item.pieces] for item in found]
-    assert spans == [[(0, 0, 0), (1, 0, 0)], [(2, 0, 0)], [(3, 0, 8)], [(3, 8, 16)], [(3, 16, 24)], [(4, 0, 0)]]
+    found_spans = [[(span.number, span.start, span.stop) for span in item.spans] for item in found]
+    assert found_spans == [[(0, 0, 0), (1, 0, 0)], [(2, 0, 0)], [(3, 0, 8)], [(3, 8, 16)], [(3, 16, 24)], [(4, 0, 0)]]
     assert [round(item.cost, 2) for item in found] == [2, 1, 3.33, 3.33, 3.33, 1]
     assert [item.name for item in found][2:5] == [f"0000000003-{start:08d}" for start in (0, 8, 16)]
     assert list(cut(JOB, run, [], 2.0)) == []
@@ -37,7 +37,7 @@ def test_items_by_hand(tmp_path) -> None:
 def test_an_item_holds_a_limited_number_of_rows(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(items, "MOST_ROWS", 2)
     found = cut(JOB, write_words(tmp_path, {}), enumerate(map(row, "abcde")), 100.0)
-    assert [len(item.pieces) for item in found] == [2, 2, 1]
+    assert [len(item.spans) for item in found] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_the_input_is_staged_a_few_items_at_a_time(tmp_path, monkeypatch) -> Non
     files = (run.work / "items").files()
     assert [pq.read_metadata(file).num_rows for file in files] == [6, 6, 1]
     tables = [pq.read_table(file) for file in files]
-    pieces = [piece for table in tables for at in range(table.num_rows) for piece in pieces_in(table, at)]
-    assert [piece.row["id"] for piece in pieces] == [f"p{n}" for n in range(13)]
+    spans = [span for table in tables for at in range(table.num_rows) for span in spans_in(table, at)]
+    assert [span.row["id"] for span in spans] == [f"p{n}" for n in range(13)]
     assert sum(items.costs_of_items(run.work).values()) == 13
     assert pq.read_table(run.work / "unusable.parquet")["id"].to_pylist() == ["bad0", "bad1", "bad2"]
 
@@ -101,10 +101,10 @@ def test_a_run_killed_while_it_read_has_no_record(tmp_path, monkeypatch) -> None
 
 
 def test_parts_by_hand(tmp_path) -> None:
-    """Items begin with rows 0, 3 and 6; of the first, piece 1 is to be tried alone; piece 4 of the second was."""
+    """Items begin with rows 0, 3 and 6; of the first, span 1 is to be tried alone; span 4 of the second was."""
     names = [f"{number:010d}-{0:08d}" for number in (0, 3, 6)]
     folder = Location(tmp_path) / "parts"
-    some = [(Piece(1, row("b")), "out of memory")]
+    some = [(Span(1, row("b")), "out of memory")]
     write_part(Done(NO_ROWS, again=some), folder / f"partly-{names[0]}.parquet")
     write_part(Done(NO_ROWS), folder / f"alone-{4:010d}-{0:08d}.parquet")
     (folder / ".item-0000000006-00000000.parquet.12ab").write_text("half")
@@ -131,7 +131,7 @@ def test_files_end_where_a_row_ends() -> None:
 
 
 def test_names_sort_as_rows_do() -> None:
-    names = [Piece(number, {}, start).name for number, start in ((2, 0), (2, 9), (2, 10), (10, 0), (3 * 10**9, 0))]
+    names = [Span(number, {}, start).name for number, start in ((2, 0), (2, 9), (2, 10), (10, 0), (3 * 10**9, 0))]
     assert names == sorted(names)
 
 
@@ -152,13 +152,13 @@ def test_rows_that_break_the_work_are_left_out_of_a_part(tmp_path) -> None:
 
     run = write_words(tmp_path, {})
     worker = Worker(JOB, run, Location(tmp_path) / "parts", False, 1, "cpu")
-    pieces = [Piece(number, row(word)) for number, word in enumerate(["one", "odd", "never", "two"])]
-    status = worker(items.table_of([items.Item(tuple(pieces), 4.0)], JOB.source)).to_pylist()
-    assert status == [{"name": pieces[0].name, "cost": 4.0, "failed": None, "refused": None, "fatal": None}]
+    spans = [Span(number, row(word)) for number, word in enumerate(["one", "odd", "never", "two"])]
+    status = worker(items.table_of([items.Item(tuple(spans), 4.0)], JOB.source)).to_pylist()
+    assert status == [{"name": spans[0].name, "cost": 4.0, "failed": None, "refused": None, "fatal": None}]
     (part,) = parts_in(Location(tmp_path))
     assert part.kind == "partly" and pq.read_table(part.file)["turned"].to_pylist() == ["eno", "owt"]
-    assert [piece.row["word"] for piece in to_try_alone([part])] == ["odd"]
+    assert [span.row["word"] for span in to_try_alone([part])] == ["odd"]
     alone = Worker(JOB, run, Location(tmp_path) / "alone", True, 1, "cpu")
-    status = alone(items.table_of([items.Item((pieces[1],), 1.0)], JOB.source)).to_pylist()
+    status = alone(items.table_of([items.Item((spans[1],), 1.0)], JOB.source)).to_pylist()
     assert status[0]["failed"] == "unexpected KeyError: 'odd'" and not (tmp_path / "alone").exists()
     assert toy.worked_on(run)["odd"] == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from protray.cluster.batch.command import batch_command
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Piece, Row, Settled
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.seq.msa import InputError
@@ -56,10 +56,10 @@ def rows(run: Toy) -> Iterator[Row | InputError]:
             yield InputError(run.text, line, f"{word!r} is no word", name)
 
 
-def work(run: Toy, pieces: list[Piece]) -> Done:
+def work(run: Toy, spans: list[Span]) -> Done:
     rows, rejected, again = [], [], []
-    for piece in pieces:
-        word = piece.row["word"]
+    for span in spans:
+        word = span.row["word"]
         with open(run.notes / f"pid-{os.getpid()}", "a") as file:
             file.write(word + "\n")
         if word == "disk" and worked_on(run)["disk"] <= 2:
@@ -68,12 +68,12 @@ def work(run: Toy, pieces: list[Piece]) -> Done:
             misbehave(word)
         time.sleep(run.seconds)
         if word == "never":
-            rejected.append(InputError(piece.row["file"], piece.row["line"], "is never done", piece.row["id"]))
+            rejected.append(InputError(span.row["file"], span.row["line"], "is never done", span.row["id"]))
         elif word == "big" and not run.mended:
-            again.append((piece, "out of memory"))
+            again.append((span, "out of memory"))
         else:
-            part = word[piece.start : piece.stop or len(word)][::-1]
-            rows.append((piece.number, piece.start, piece.row["id"], part.upper() if run.upper else part))
+            part = word[span.start : span.stop or len(word)][::-1]
+            rows.append((span.number, span.start, span.row["id"], part.upper() if run.upper else part))
     names = [("number", pa.int64()), ("start", pa.int32()), *((field.name, field.type) for field in SCHEMA)]
     columns = {name: pa.array([row[at] for row in rows], kind) for at, (name, kind) in enumerate(names)}
     return Done(pa.table(columns), rejected, again, Counter(words=len(rows)))
@@ -93,7 +93,7 @@ def cut(run: Toy, row: Row, seconds: float) -> list[tuple[int, int]]:
 
 
 def merge(table: pa.Table) -> pa.Table:
-    """Pieces of a word are turned one by one, so the last comes first."""
+    """Spans of a word are turned one by one, so the last comes first."""
     whole: dict[int, dict] = {}
     for row in table.to_pylist():
         if row["number"] in whole:

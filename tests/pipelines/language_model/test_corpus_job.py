@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protray.cluster.batch.job import Piece
+from protray.cluster.batch.job import Span
 from protray.data.location import Location
 from protray.pipelines.language_model import corpus as module
 from protray.pipelines.language_model.corpus import JOB, CorpusSettings, corpus_folder, encode_corpus
@@ -118,7 +118,7 @@ def test_nothing_to_train_on_is_an_error(ray_local, run) -> None:
 def test_files_that_are_encoded_together_keep_their_order(run, tmp_path) -> None:
     list(JOB.rows(run))  # writes the tables of ids
     found = list(JOB.rows(run))
-    done = JOB.work(JOB.open(run, "cpu"), [Piece(n + 7, row) for n, row in enumerate(found)])
+    done = JOB.work(JOB.open(run, "cpu"), [Span(n + 7, row) for n, row in enumerate(found)])
     (row,) = done.rows.to_pylist()
     assert row["number"] == 7 and [Path(file).name for file in row["files"]] == ["a.fasta", "b.fasta.gz", "c.fa.xz"]
     assert sorted(file.name for file in run.out.files("*.codes_R.npy")) == [

@@ -13,7 +13,7 @@ from tiny_model import LM_CHANNELS, save_tiny_lm
 from protray.cluster.batch import driver
 from protray.cluster.batch.command import batch_command
 from protray.cluster.batch.driver import run_batch
-from protray.cluster.batch.job import Piece
+from protray.cluster.batch.job import Span
 from protray.cluster.health import estimate
 from protray.data import schemas
 from protray.data.columns import large_lists
@@ -59,7 +59,7 @@ def write_fasta(run: ProbMaps, proteins: dict[str, str], more: str = "") -> None
 
 
 @pytest.mark.ray
-def test_pieces_and_windows_give_the_models_maps(ray_local, run: ProbMaps, lm: Path, monkeypatch) -> None:
+def test_spans_and_windows_give_the_models_maps(ray_local, run: ProbMaps, lm: Path, monkeypatch) -> None:
     """Items cut all but the shortest proteins; one protein is longer than the model reads."""
     proteins = PROTEINS | {"long": "MKTAYIAKQRLEDWCHFGPNSV" * 4}
     write_fasta(run, proteins, ">b\n1\n")
@@ -170,25 +170,25 @@ def test_long_proteins_are_cut_by_hand(run: ProbMaps, monkeypatch) -> None:
     assert cut(replace(run, reading=Reading(passes=4)), {"sequence": "A" * 8}, seconds) == [(0, 8)]
 
 
-def pieces_table(run: ProbMaps, *pieces: tuple[int, str, int, int, float]) -> pa.Table:
+def spans_table(run: ProbMaps, *spans: tuple[int, str, int, int, float]) -> pa.Table:
     """Rows `start` to `stop` - 1 of the map of a protein, all of one value."""
-    maps = [np.full((stop - start, 20), value, dtype=np.float32) for *_, start, stop, value in pieces]
+    maps = [np.full((stop - start, 20), value, dtype=np.float32) for *_, start, stop, value in spans]
     return pa.table(
         {
-            "number": pa.array([number for number, *_ in pieces], pa.int64()),
-            "start": pa.array([start for *_, start, _, _ in pieces], pa.int32()),
-            "id": [f"p{number}" for number, *_ in pieces],
-            "sequence": [sequence for _, sequence, *_ in pieces],
+            "number": pa.array([number for number, *_ in spans], pa.int64()),
+            "start": pa.array([start for *_, start, _, _ in spans], pa.int32()),
+            "id": [f"p{number}" for number, *_ in spans],
+            "sequence": [sequence for _, sequence, *_ in spans],
             "prob_map": large_lists(maps, schema(run).field("prob_map").type),
         }
     )
 
 
 @pytest.mark.parametrize("float16", [False, True])
-def test_a_table_is_put_together_from_pieces(run: ProbMaps, float16: bool) -> None:
-    """0: whole; 1: three pieces; 2: a hole at its end."""
+def test_a_table_is_put_together_from_spans(run: ProbMaps, float16: bool) -> None:
+    """0: whole; 1: three spans; 2: a hole at its end."""
     run = replace(run, float16=float16)
-    table = pieces_table(
+    table = spans_table(
         run, (0, "AA", 0, 2, 0.25), (1, "CCCCC", 0, 2, 1), (1, "CCCCC", 2, 4, 0.75), (1, "CCCCC", 4, 5, 0.5),
         (2, "DDD", 0, 2, 0),
     )  # fmt: skip
@@ -209,18 +209,18 @@ def test_what_does_not_fit_is_tried_again_and_what_is_not_finite_is_rejected(run
         return np.full((stop - start, 20), np.inf if len(codes_L) == 4 else 0.05)
 
     monkeypatch.setattr(masked, "map_rows", fake)
-    pieces = [
-        Piece(number, {"id": letters, "sequence": letters, "file": "f", "line": number})
+    spans = [
+        Span(number, {"id": letters, "sequence": letters, "file": "f", "line": number})
         for number, letters in enumerate(["AA", "CCC", "DDDD"])
     ]
-    done = work(Opened(run, None), pieces)  # type: ignore[arg-type]
+    done = work(Opened(run, None), spans)  # type: ignore[arg-type]
     assert done.rows["id"].to_pylist() == ["AA"] and done.rows["prob_map"].to_pylist() == [pytest.approx([0.05] * 40)]
-    assert done.again == [(pieces[1], "out of memory: too big")]
+    assert done.again == [(spans[1], "out of memory: too big")]
     assert [(error.id, error.line, error.reason) for error in done.rejected] == [
         ("DDDD", 2, "the probabilities of the language model are not finite")
     ]
     with pytest.raises(KeyError):
-        work(Opened(run, None), [replace(pieces[0], row=pieces[0].row | {"sequence": "EEEEE"})])  # type: ignore[arg-type]
+        work(Opened(run, None), [replace(spans[0], row=spans[0].row | {"sequence": "EEEEE"})])  # type: ignore[arg-type]
 
 
 def test_windows_that_the_model_cannot_read(run: ProbMaps) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -83,7 +84,7 @@ def test_the_paper_s_networks() -> None:
 
 def keys_of(run: DistilRun) -> tuple[str, dict[str, str]]:
     made = distil.maps_of(run)
-    folders = distil.folders_of(run, distil.trainings_of(run), made)
+    folders = distil.folders_of(run, distil.stages_of(run), made)
     return made.key, {name: folder.name for name, folder in folders.items()}
 
 
@@ -259,12 +260,11 @@ def test_a_folder_of_something_else_is_refused(inputs, tmp_path) -> None:
 
 def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path, monkeypatch) -> None:
     """The driver dies when the second stage begins; the same command then ends with the numbers of the other run."""
-    run = run_of(inputs, Location(tmp_path) / "two", workers=2)
     from protray.cluster.train import fit
 
-    train = fit.train
+    run, train = run_of(inputs, Location(tmp_path) / "two", workers=2), fit.train
 
-    def interrupted(loop, config, **settings):  # noqa: ANN001, ANN003, ANN202
+    def interrupted(loop, config, **settings: Any) -> None:  # noqa: ANN001
         train(loop, config | {"stages": config["stages"][:1]}, **settings | {"name": "cut"})
         raise KeyboardInterrupt
 
@@ -325,6 +325,24 @@ def test_maps_that_do_not_fit_are_refused(inputs, tmp_path) -> None:
     other = save_tiny_lm(tmp_path / "lm", "absolute")
     with pytest.raises(ValueError, match=f"{inputs[1]} .*, and --lm is {other}"):
         distil.identity(replace(run, lm=str(other)))
+
+
+def test_a_dataset_of_no_use_is_refused_before_maps_are_computed(inputs, tmp_path, monkeypatch) -> None:
+    """All its proteins are for training."""
+    import pyarrow as pa
+
+    table = tiny_proteins().table
+    position = table.schema.get_field_index("split")
+    table = table.set_column(position, table.schema.field(position), pa.array(["train"] * len(table)))
+    with (Location(tmp_path) / "data" / "proteins" / "part-0.parquet").writing() as partial:
+        pq.write_table(table, partial)
+    (Location(tmp_path) / "data" / "dataset.json").write_json({"digest": "other"})
+    monkeypatch.setattr("protray.cluster.batch.driver.run_batch", lambda *_: pytest.fail("maps were computed"))
+    run = run_of((Location(tmp_path) / "data", inputs[1]), Location(tmp_path) / "out")
+    with pytest.raises(ValueError, match="no labelled validation proteins"):
+        distil.prepare_inputs(run)
+    with pytest.raises(ValueError, match="no labelled validation proteins"):
+        distil.stages(run, None)
 
 
 def test_proteins_without_a_map_are_left_out_and_named(ray_local, inputs, tmp_path) -> None:

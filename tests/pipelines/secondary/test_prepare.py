@@ -15,7 +15,7 @@ from protray.cluster.batch import worker
 from protray.cluster.batch.command import batch_command
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.items import Item, table_of
-from protray.cluster.batch.job import Piece
+from protray.cluster.batch.job import Span
 from protray.cluster.batch.measure import amount_of, estimate
 from protray.cluster.batch.worker import Worker
 from protray.cluster.storage.rejects import group_reasons
@@ -229,7 +229,7 @@ def test_bad_options_are_told_in_one_line(tmp_path, monkeypatch, capsys, options
 
 def item_of(run: Prepare, id: str = "one") -> Item:
     (row,) = (row for row in rows(run) if not isinstance(row, InputError) and row["id"] == id)
-    return Item((Piece(0, row),), 1.0)
+    return Item((Span(0, row),), 1.0)
 
 
 def test_an_error_of_the_disk_ends_the_job_and_rejects_nothing(run, monkeypatch) -> None:
@@ -277,7 +277,7 @@ def test_a_node_without_the_program_is_named(run, monkeypatch) -> None:
 def test_labels_come_from_the_program_that_was_decided_on(run, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(module, "make_row", lambda *given: seen.append(given[1:]) or (_ for _ in ()).throw(STOP))
-    done = JOB.work(module.Opened(run, "pydssp"), list(item_of(run).pieces))
+    done = JOB.work(module.Opened(run, "pydssp"), list(item_of(run).spans))
     assert seen == [(run.proteins, "pydssp")]
     assert [(error.id, error.reason) for error in done.rejected] == [("one", "stop")]
 

@@ -18,7 +18,7 @@ from bucket import KEYS, keys, serve
 from structure_text import helix, mmcif, pdb, pdb_chain
 
 from protray.cluster.batch.driver import run_batch
-from protray.cluster.batch.job import Done, Piece
+from protray.cluster.batch.job import Done, Span
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
 from protray.data.location import Location
@@ -198,8 +198,8 @@ def test_an_archive_is_unpacked_into_a_bucket(tmp_path) -> None:
 
 
 def parsed(run: PrepareStructures) -> Done:
-    pieces = [Piece(n, row) for n, row in enumerate(row for row in rows(run) if not isinstance(row, InputError))]
-    return JOB.work(run, pieces)
+    spans = [Span(n, row) for n, row in enumerate(row for row in rows(run) if not isinstance(row, InputError))]
+    return JOB.work(run, spans)
 
 
 def settle(run: PrepareStructures, clusters: dict[str, str] | None = None) -> tuple[dict[str, str], dict[str, str]]:
