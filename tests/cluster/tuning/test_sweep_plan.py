@@ -13,7 +13,6 @@ from protray.cluster.runtime.start import Cluster
 from protray.cluster.tuning import sweep
 from protray.cluster.tuning.command import sweepable
 from protray.cluster.tuning.settings import SweepRun
-from protray.cluster.tuning.space import read_space
 from protray.cluster.tuning.sweep import checked, plan_sweep, trial_resources
 from protray.cluster.tuning.trial import Record
 from protray.data.location import Location
@@ -130,18 +129,6 @@ def test_optuna_is_an_extra(study, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=r"pip install 'protray\[optuna\]'"):
         checked(parabola(), SweepRun(space=study, search="optuna"))
-
-
-def test_optuna_begins_with_the_papers_point_and_knows_what_was_done(study) -> None:
-    from protray.cluster.tuning.tune import optuna_search
-
-    space = read_space(study)
-    fresh = optuna_search(space, [], 0)
-    assert fresh.suggest("a") == {"x": 0.0}
-    paper = Record(key="k", point={"x": 0.0}, seed=0, name="paper: x=0", role="paper", status="finished", score=0.5)
-    continued = optuna_search(space, [paper], 0)
-    assert [trial.value for trial in continued._ot_study.trials] == [0.5]
-    assert continued.suggest("b")["x"] in (0.0, 1.0, 2.0, 3.0, 4.0)
 
 
 def test_optuna_cannot_search_a_list_of_points(tmp_path) -> None:
