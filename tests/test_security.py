@@ -102,11 +102,12 @@ def test_weights_that_carry_code_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_password_reaches_neither_parameters_nor_tags_nor_the_spool(tmp_path: Path, monkeypatch) -> None:
-    """All that tracking writes, with a server that is down; `tests/cluster/test_run_info.py` has the rules."""
+    """All that tracking writes, with a server that is down; `tests/cluster/tracking/test_run_info.py` has the rules."""
     from protray.cluster.tracking.tracker import Tracker
+    from protray.data.location import Location
 
     address = "http://me:hunter2@127.0.0.1:9"
-    tracker = Tracker.open(address, "test", tmp_path)
+    tracker = Tracker.open(address, "test", Location(tmp_path))
     params = {"hf_token": "hunter2", "mlflow": address, "data": "s3://key:hunter2@bucket/x?X-Amz-Signature=hunter2"}
     run = tracker.start_run(key="a", name="a", params=params, tags={"api_key": "hunter2", "from": address})
     tracker.log(run, {"loss": 1.0}, step=1)
