@@ -4,8 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from protray.cluster.tuning.sweep_run import SweepRun
 
+from jobs.tune import JOBS
+from protray.cluster.tuning.command import sweepable
+from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import Range, read_space, replaced, settings
 from protray.losses.weights import DistilWeights
 from protray.struct.noise import NoiseConfig
@@ -16,10 +18,8 @@ SPACES = [*STUDIES, str(ROOT / "tune_spaces" / "distil_weights.py") + ":SIMPLEX"
 
 
 def base_of(where: str):  # noqa: ANN201
-    from protray.cluster.tuning.sweep_plan import job_module
-
     run = SweepRun(space=where)
-    return job_module(run.study.job).base(run)
+    return sweepable(JOBS, run.study.job).base(run)
 
 
 def test_there_are_studies() -> None:

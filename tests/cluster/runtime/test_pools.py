@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
+import parabola as module
 import pytest
-import sweep_job
 from faults import SETTINGS, Letters, faulty, note_node
-from protray.cluster.tuning.sweep_run import SweepRun
+from parabola import STUDY, parabola
 from ray import cloudpickle
-from sweep_job import STUDY, ParabolaJob
 from tracking_store import forget
 
 from protray.cluster.runtime.capacity import POOL, cluster_nodes
 from protray.cluster.runtime.resources import make_plan, trainer
+from protray.cluster.tuning.settings import SweepRun
+from protray.cluster.tuning.sweep import run_sweep
+from protray.data.location import Location
 
 pytestmark = pytest.mark.cluster
-cloudpickle.register_pickle_by_value(sweep_job)  # Ray's workers cannot import from the tests
+cloudpickle.register_pickle_by_value(module)  # Ray's workers cannot import from the tests
 
 
 @pytest.fixture
@@ -27,26 +29,22 @@ def ours(nodes) -> str:
 
 
 def test_a_training(ours, tmp_path: Path) -> None:
-    from protray.cluster.train.trainer import Workers, train
+    from protray.cluster.train.fit import Workers, train
 
     nodes = cluster_nodes(joined=True)
     assert sorted((node.cpus, node.pool) for node in nodes) == [(0, ""), (3, "cpu"), (6, "gpu")]
     stage = make_plan([trainer("train", 2, None, nodes)], nodes)["train"]
     loop = faulty(note_node(tmp_path))
-    train(loop, SETTINGS, name="run", storage=tmp_path, workers=Workers.of(stage, 1), on_report=Letters())
+    train(loop, SETTINGS, name="run", storage=Location(tmp_path), workers=Workers.of(stage, 1), on_report=Letters())
     assert {(tmp_path / f"rank-{rank}").read_text() for rank in range(2)} == {ours}
 
 
-def test_a_sweep(ours, database, tmp_path: Path, monkeypatch) -> None:
-    from protray.cluster.tuning import sweep
-
+def test_a_sweep(ours, database, tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(STUDY)
-    monkeypatch.setattr(sweep, "job_module", lambda name: ParabolaJob())
     forget()
-    sweep.sweep(
-        SweepRun(
-            space=str(tmp_path / "study.py"), out=tmp_path / "out", repeats=0,
-            mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
-        )
+    run = SweepRun(
+        space=str(tmp_path / "study.py"), out=Location(tmp_path) / "out", repeats=0,
+        mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
     )  # fmt: skip
+    run_sweep(parabola(), run)
     assert {path.name for path in (tmp_path / "out").glob("node-*")} == {f"node-{ours}"}
