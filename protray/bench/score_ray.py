@@ -78,8 +78,8 @@ def ray_seconds(workers: int) -> float:
     reports: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
-            timed_loop, {"net": asdict(NET), "fit": asdict(FIT), "steps": STEPS}, name="bench", storage=Location(folder),
-            workers=Workers(count=workers), on_report=reports.append,
+            timed_loop, {"net": asdict(NET), "fit": asdict(FIT), "steps": STEPS}, name="bench",
+            storage=Location(folder), workers=Workers(count=workers), on_report=reports.append,
         )  # fmt: skip
     return reports[-1]["seconds"]
 
