@@ -83,7 +83,7 @@ def identity(run: SweepRun) -> dict:
 
 def base(run: SweepRun) -> DistilSettings:
     """The settings that a study starts from."""
-    ours = _named(distil.trainings_of(run_of(run)), OURS)
+    ours = _named(distil.stages_of(run_of(run)), OURS)
     return DistilSettings(weights=ours.weights, fit=ours.networks.fit, enhance=ours.networks.enhance)
 
 
@@ -100,7 +100,7 @@ def plan(run: SweepRun, cluster: Cluster) -> Plan:
 def prepare(run: SweepRun, context: Context) -> Shared:
     """Compute dataset, maps and teacher, where they are missing."""
     one = run_of(run)
-    inputs, trainings = prepare_inputs(one), distil.trainings_of(one)
+    inputs, trainings = prepare_inputs(one), distil.stages_of(one)
     teacher = _named(trainings, "teacher")
     distil.train_some(one, [teacher], inputs, context)
     folder = distil.folders_of(one, [teacher], inputs.made)["teacher"]
@@ -187,7 +187,7 @@ def _accuracies(folder: Location, stage: Stage, proteins: Proteins, rows: np.nda
 
 def guess_seconds(run: SweepRun) -> float:
     """Seconds of one CPU core that a trial will take, from weights, training residues and epochs."""
-    ours = _named(distil.trainings_of(run_of(run)), OURS)
+    ours = _named(distil.stages_of(run_of(run)), OURS)
     networks = EnhanceNet(ours.networks.enhance), SsClassifier(ours.networks.classifier)
     weights = sum(weight.numel() for network in networks for weight in network.parameters())
     source = run.data / "proteins" if run.data else SAMPLE
