@@ -6,7 +6,6 @@ import tempfile
 import time
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from protray.bench.plain_score import NET
 from protray.bench.timing import Case, case
 from protray.cluster.runtime.start import prepare_environment, start_ray, stop_ray
+from protray.data.location import Location
 from protray.data.structures import read_structures
 from protray.models.score_net import ScoreNet
 from protray.training.structure.score_export import read_config
@@ -73,20 +73,20 @@ def plain_seconds() -> float:
 
 def ray_seconds(workers: int) -> float:
     """Of a step on so many Ray Train workers."""
-    from protray.cluster.train.trainer import Workers, train
+    from protray.cluster.train.fit import Workers, train
 
     reports: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
-            timed_loop, {"net": asdict(NET), "fit": asdict(FIT), "steps": STEPS}, name="bench", storage=Path(folder),
-            workers=Workers(count=workers), on_report=reports.append,
+            timed_loop, {"net": asdict(NET), "fit": asdict(FIT), "steps": STEPS}, name="bench",
+            storage=Location(folder), workers=Workers(count=workers), on_report=reports.append,
         )  # fmt: skip
     return reports[-1]["seconds"]
 
 
 def bare_seconds(workers: int) -> float:
     """Of a step on so many processes that gloo connects, with the memory settings of our Ray Train workers."""
-    from protray.cluster.train.trainer import KEEP_FREED_MEMORY
+    from protray.cluster.train.fit import KEEP_FREED_MEMORY
 
     context = multiprocessing.get_context("spawn")
     found = context.SimpleQueue()

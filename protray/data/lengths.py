@@ -5,13 +5,14 @@ length; a large packed one can only be read from its beginning.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from protray.data.parquet import read_batches
+from protray.data.location import Location
+from protray.data.parquet import read_batches, rows_in
 from protray.seq.fasta import OPENERS, fasta_records
 from protray.seq.msa import InputError
 
@@ -35,11 +36,11 @@ class Lengths:
         return float(cost.mean() * self.total) if len(cost) else 0.0
 
 
-def read_lengths(files: list[Path]) -> Lengths:
+def read_lengths(files: Sequence[str | Path]) -> Lengths:
     """Lengths of the proteins in Parquet tables with a column `sequence`, or in FASTA files."""
-    if files[0].suffix == ".parquet":
+    if Location(files[0]).suffix == ".parquet":
         return _of_tables(files)
-    parts = [_of_fasta(file) for file in files]
+    parts = [_of_fasta(Path(file)) for file in files]
     total, note = sum(part.total for part in parts), next((part.note for part in parts if part.note), "")
     if len(parts) == 1 or not total or all(part.exact for part in parts):
         exact = all(part.exact for part in parts)
@@ -53,8 +54,8 @@ def read_lengths(files: list[Path]) -> Lengths:
     return Lengths(np.concatenate(drawn), total, False, note)
 
 
-def _of_tables(files: list[Path]) -> Lengths:
-    total = sum(pq.read_metadata(file).num_rows for file in files)
+def _of_tables(files: Sequence[str | Path]) -> Lengths:
+    total = sum(rows_in(file) for file in files)
     found: list[int] = []
     step = max(1, total // ROWS_READ)
     for file in files[::step]:

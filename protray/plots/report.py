@@ -73,7 +73,7 @@ def write_report(
     notes: Sequence[str],
     headline: Sequence[str] = (),
 ) -> None:
-    """Write the headline, the tables, the figures, the facts and the notes into one HTML file.
+    """Write the headline, the figures, the tables, the facts and the notes into one HTML file.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def write_report(
     parts = [f"<h1>{escape(title)}</h1>"]
     if headline:
         parts.append(f'<div class="headline">{_paragraphs(headline)}</div>')
-    parts += [_section(table.title, _table(table.header, table.body), table.caption) for table in tables]
     parts += [_section(item.title, _picture(item.figure, item.title), item.caption) for item in figures]
+    parts += [_section(table.title, _table(table.header, table.body), table.caption) for table in tables]
     if facts:
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
         parts.append(

@@ -7,7 +7,7 @@ from protray.cluster.batch.job import BatchJob
 from protray.cluster.runtime.command import run_command
 
 
-def batch_command(job: BatchJob, settings: type, description: str, argv: list[str] | None = None) -> int:
+def batch_command(job: BatchJob, settings: type, description: str | None, argv: list[str] | None = None) -> int:
     """Run `job` from the command line; returns the exit status."""
     return run_command(settings, partial(_work, job), description, argv)
 

@@ -4,7 +4,7 @@ from protray.cluster.health.doctor import DoctorRun
 from protray.cluster.runtime.command import run_command
 
 
-def doctor_command(description: str, argv: list[str] | None = None) -> int:
+def doctor_command(description: str | None, argv: list[str] | None = None) -> int:
     """Look at the cluster from the command line; returns the exit status."""
     return run_command(DoctorRun, _work, description, argv)
 

@@ -1,8 +1,8 @@
 """What a job will do and about how long, before it does anything: real work, timed for seconds, and a table.
 
-A line for each stage (`protray.cluster.batch.measure`, `protray.cluster.train.measure`).  Its rate comes from pieces of
-the real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as processes
-of one machine slow each other down.  Nothing is written to the job's output folder.
+A line for each stage (`protray.cluster.batch.measure`, `protray.cluster.train.measure`).  Its rate is that of
+the real work, timed for seconds in Ray tasks with the CPUs and GPUs of the stage's own processes; several at once, as
+processes of one machine slow each other down.  Nothing is written to the job's output folder.
 """
 
 import math
@@ -93,7 +93,7 @@ class Estimate:
 
 
 class Trials:
-    """``with Trials(run.out) as trials:`` starts or joins Ray, for as long as pieces of work are timed.
+    """``with Trials(run.out) as trials:`` starts or joins Ray, for as long as work is timed.
 
     Raises ValueError for an output folder that the nodes of the cluster do not share.
     """
@@ -179,18 +179,18 @@ class Trials:
         )  # fmt: skip
 
 
-def timed(pieces: Iterator[float], budget_s: float) -> Timed:
-    """Draw `pieces`, each of which says how much work it was, for `budget_s`.
+def timed(calls: Iterator[float], budget_s: float) -> Timed:
+    """Draw `calls`, each of which says how much work it was, for `budget_s`.
 
     The first warms caches up and does not count, unless it is the only one there is, or takes all the time itself.
     """
     started = time.monotonic()
-    work = next(pieces, 0.0)
+    work = next(calls, 0.0)
     warm = time.monotonic()
     if warm - started > budget_s:
         return Timed(work, warm - started)
     counted = 0.0
-    for more in pieces:
+    for more in calls:
         counted += more
         if time.monotonic() - warm > budget_s:
             break

@@ -63,7 +63,7 @@ def _cluster(cluster: Cluster) -> str:
 
 
 def _hours(seconds: float) -> str:
-    hours = seconds / 3600
+    hours = max(seconds / 3600, 1e-4) if seconds else 0.0  # less would be written as 8e-05
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 

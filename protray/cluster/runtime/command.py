@@ -29,7 +29,7 @@ def _locations(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.P
     )  # fmt: skip
 
 
-def parse(settings: type[Settings], description: str, argv: list[str] | None = None) -> Settings:
+def parse(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:
     """Settings from the command line; where they have presets, `--model` chooses one and the other options depart."""
     default: Any = None
     preset = getattr(settings, "preset", None)
@@ -46,7 +46,7 @@ def parse(settings: type[Settings], description: str, argv: list[str] | None = N
 
 
 def run_command(
-    settings: type, work: Callable[[Any], int | None], description: str, argv: list[str] | None = None
+    settings: type, work: Callable[[Any], int | None], description: str | None, argv: list[str] | None = None
 ) -> int:
     """Parse `settings`, call `work(run)`, and return the exit status: that of `work`, if it gives one.
 

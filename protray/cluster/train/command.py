@@ -7,7 +7,7 @@ from protray.cluster.runtime.command import run_command
 from protray.cluster.train.job import TrainingJob
 
 
-def training_command(job: TrainingJob, settings: type, description: str, argv: list[str] | None = None) -> int:
+def training_command(job: TrainingJob, settings: type, description: str | None, argv: list[str] | None = None) -> int:
     """Run `job` from the command line; returns the exit status."""
     return run_command(settings, partial(_work, job), description, argv)
 

@@ -8,7 +8,7 @@ from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
 
 
-def sweep_command(jobs: Mapping[str, str], description: str, argv: list[str] | None = None) -> int:
+def sweep_command(jobs: Mapping[str, str], description: str | None, argv: list[str] | None = None) -> int:
     """Run a sweep of one of `jobs` (name in a study -> module that has its `SWEEP`); returns the exit status."""
     return run_command(SweepRun, partial(_work, jobs), description, argv)
 

@@ -150,7 +150,7 @@ def amount(run: ProbMaps) -> Amount:
     """How many proteins there are, without reading all of a large file."""
     from protray.data.lengths import read_lengths
 
-    lengths = read_lengths([file.path for file in files_of(run.data)] if run.data else files_of(None))
+    lengths = read_lengths(files_of(run.data))
     costs = [forward_tokens(length, run.reading) for length in lengths.residues.tolist()]
     mean = sum(costs) / max(len(costs), 1)
     return Amount(lengths.total, mean * lengths.total * seconds_per_token(run.lm), lengths.exact, lengths.note)
@@ -214,21 +214,21 @@ def work(opened: Opened, spans: list[Span]) -> Done:
 
 def merge(table: pa.Table) -> pa.Table:
     """Put the spans of a protein together; one of which a span is lost is left out."""
-    import pyarrow.compute as pc
-
     from protray.seq.alphabet import N_AA
 
-    wanted = pc.multiply(pc.utf8_length(table["sequence"]), N_AA)
-    whole = pc.equal(pc.list_value_length(table["prob_map"]), pc.cast(wanted, pa.int64()))
-    spans = table.filter(pc.invert(whole))
-    put_together = [table.filter(whole)]
-    for number in dict.fromkeys(spans["number"].to_pylist()):
-        own = spans.filter(pc.equal(spans["number"], number))
-        values = pa.concat_arrays([row.values for row in own["prob_map"]])
-        if len(values) == len(own["sequence"][0].as_py()) * N_AA:
-            prob_map = pa.LargeListArray.from_arrays([0, len(values)], values)
-            position = own.schema.get_field_index("prob_map")
-            put_together.append(own.slice(0, 1).set_column(position, "prob_map", prob_map))
+    lengths = [len(sequence) * N_AA for sequence in table["sequence"].to_pylist()]
+    found = table["prob_map"].combine_chunks().value_lengths().to_pylist()
+    parts_of: dict[int, list[int]] = {}  # rows of each protein that is in several
+    for row, number in enumerate(table["number"].to_pylist()):
+        if found[row] < lengths[row]:
+            parts_of.setdefault(number, []).append(row)
+    put_together = [table.filter(pa.array([n == length for n, length in zip(found, lengths, strict=True)], pa.bool_()))]
+    for rows in parts_of.values():
+        values = pa.concat_arrays([table["prob_map"][row].values for row in rows])
+        if len(values) == lengths[rows[0]]:
+            position = table.schema.get_field_index("prob_map")
+            whole = pa.LargeListArray.from_arrays([0, len(values)], values)
+            put_together.append(table.slice(rows[0], 1).set_column(position, "prob_map", whole))
     return pa.concat_tables(put_together).sort_by([("number", "ascending")])
 
 

@@ -24,7 +24,8 @@ def counted(data: Location | None) -> Proteins:
     if data is None:
         table = pq.read_table(SAMPLE, columns=["id", "sequence", "split", "msa_rows", "ss8"])
         labels = pa.array([to_three(ss8) for ss8 in table["ss8"].to_pylist()])
-        table = table.append_column("msa_count", pc.subtract(table["msa_rows"], 1)).append_column("ss3", labels)
+        homologs = pa.array(table["msa_rows"].to_numpy() - 1)
+        table = table.append_column("msa_count", homologs).append_column("ss3", labels)
     else:
         columns = ["id", "sequence", "split", "msa_count", "ss3"]
         table = pa.concat_tables(read_parquet(file, columns) for file in parquet_files(data / "proteins"))

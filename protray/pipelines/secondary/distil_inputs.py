@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tyro
 
@@ -196,7 +195,8 @@ def _align(run: DistilRun, maps: Location, made: MadeWith, folder: Location) -> 
     found = read_table(maps / "maps", schemas.MAPS_FLOAT16 if made.float16 else schemas.MAPS).cast(schemas.MAPS)
     if not made.hidden:
         found = found.set_column(3, schemas.MAPS.field(3), pa.nulls(len(found), schemas.MAPS.field(3).type))
-    table = table.filter(pc.is_in(table["id"], value_set=found["id"].combine_chunks()))
+    with_map = set(found["id"].to_pylist())
+    table = table.filter(pa.array([name in with_map for name in table["id"].to_pylist()], pa.bool_()))
     rejected = read_parquet(maps / "rejected.parquet")
     with folder.writing() as partial:
         partial.mkdir()

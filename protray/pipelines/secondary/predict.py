@@ -216,8 +216,9 @@ def open_model(run: Predict, device: str) -> Opened:
 
 def work(opened: Opened, spans: list[Span]) -> Done:
     """Predictions, in the order of the proteins."""
+    from protray.inference.many import StoredMap, predict_part
     from protray.pipelines.language_model.stored_maps import Place
-    from protray.seq.fasta import Source, StoredMap, predict_part
+    from protray.seq.fasta import Source
 
     by_id = {span.row["id"]: span for span in spans}
 

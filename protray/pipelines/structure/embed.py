@@ -120,14 +120,12 @@ def rows(run: Embed) -> Iterator[Row | InputError]:
         yield from _chains_of(table)
     for number, path in enumerate(run.structures if tables is None else ()):
         work = None if run.plan else (run.work / f"unpacked-{number}")
-        if is_packed(path.path) and work:
-            work.path.mkdir(parents=True, exist_ok=True)
-        sources, errors = find_sources(path.path, Path(work) if work else None)
+        sources, errors = find_sources(path.path, work)
         ours = f"{run.out}/"
         yield from (error for error in errors if not str(Path(error.file).absolute()).startswith(ours))
         for source in sources:
             if not source.path.startswith(ours) or source.offset is not None:
-                size = source.size or Path(source.path).stat().st_size
+                size = source.size or Location(source.path).size()
                 yield EMPTY | asdict(source) | {"file": source.name, "size": size}
 
 

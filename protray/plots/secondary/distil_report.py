@@ -51,11 +51,11 @@ def headline(gains: Sequence[Row], ours: str = OURS) -> list[str]:
     for most, where in ((60, "On proteins with at most 60 homologs"), (0, "On proteins without homologs")):
         for row in gains:
             if (row["by"], row["max"], row["above"], row["method"]) == ("count", most, None, ours) and row["n"]:
-                sentences.append(f"{where} (n = {row['n']}), {_verdict(row)}")
+                sentences.append(f"{where} (n = {row['n']}), {_change(row)}")
     return sentences
 
 
-def _verdict(row: Row) -> str:
+def _change(row: Row) -> str:
     compared = f"{row['method']} differs from {row['reference']} by {row['gain']:+z.3f} in Q3"
     low, high = row["ci95"]
     if low is None:

@@ -86,6 +86,10 @@ def test_spread() -> None:
         ),
         (Line(name="a", unit="rows", rows=8, done=8, stage=MAPS), ("a", "8 rows", "all", "", "", "0")),
         (
+            Line(name="a", unit="rows", rows=8, seconds=0.1, stage=MAPS),
+            ("a", "8 rows", "", "2 x 0.5 CPU", "80", "0.0001"),
+        ),
+        (
             Line(name="a", unit="rows", rows=8, done=2, seconds=None, stage=MAPS),
             ("a", "8 rows", "25 %", "2 x 0.5 CPU", "", "?"),
         ),

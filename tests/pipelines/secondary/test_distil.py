@@ -265,7 +265,8 @@ def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path,
     run, train = run_of(inputs, Location(tmp_path) / "two", workers=2), fit.train
 
     def interrupted(loop, config, **settings: Any) -> None:  # noqa: ANN001
-        train(loop, config | {"stages": config["stages"][:1]}, **settings | {"name": "cut"})
+        settings["name"] = "cut"
+        train(loop, config | {"stages": config["stages"][:1]}, **settings)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

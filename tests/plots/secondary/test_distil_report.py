@@ -82,9 +82,9 @@ def test_distillation_report_has_every_section(tmp_path) -> None:
     page = path.read_text(encoding="utf-8")
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert [heading.split(":")[0] for heading in headings if not heading.startswith("&lt;")] == [
-        "Table 2", "Table 3", "Difference in Q3 to Real", "Table 4", "Trivial baselines",
+        "Fig. 3", "Training curves", "Table 2", "Table 3", "Difference in Q3 to Real", "Table 4", "Trivial baselines",
         "Q3 over all residues together", "Segment overlap (SOV&#x27;99)", "Where the residues go",
-        "Fig. 3", "Training curves", "Settings and provenance", "How to read this",
+        "Settings and provenance", "How to read this",
     ]  # fmt: skip
     assert "<script" not in page
     table2 = page.split("Table 2")[1].split("</table>")[0]

@@ -141,7 +141,7 @@ def test_report_has_every_section_and_no_markup_of_the_user(tmp_path) -> None:
     write_score_report(path, history(), SIGMAS, results(), split="test", facts={"data": EVIL})
     page = path.read_text(encoding="utf-8")
     assert [heading.split(":")[0] for heading in re.findall(r"<h2>(.*?)</h2>", page)] == [
-        "Sampling from noise of 3 Å", "One step at each noise level", "Training", "Denoising gain", "Distance maps",
+        "Training", "Denoising gain", "Distance maps", "Sampling from noise of 3 Å", "One step at each noise level",
         "Settings and provenance", "How to read this",
     ]  # fmt: skip
     assert "<script" not in page
