@@ -1,4 +1,4 @@
-"""jobs/distil.py and jobs/score_net.py in small, whose driver is killed at a place of choice: see `main`.
+"""jobs/distil.py, score_net.py and tune.py in small, whose driver is killed at a place of choice: see `main`.
 
 For tests that start it as a process of its own, again and again on one folder.
 """
@@ -106,10 +106,47 @@ def score_net(_: Path, out: Location, place: str) -> dict:
     return driver.run_training(job, replace(RUN, out=out))
 
 
+def sweep(inputs: Path, out: Location, place: str) -> dict:
+    """Three trials.  Places: trial, report, end."""
+    from tiny import tiny_networks
+
+    import protray.training.secondary.stages
+
+    protray.training.secondary.stages.SMALL = tiny_networks()
+    from protray.cluster.tuning import results
+    from protray.cluster.tuning.settings import SweepRun
+    from protray.cluster.tuning.sweep import run_sweep
+    from protray.cluster.tuning.trial_runs import TrialRuns
+    from protray.pipelines.secondary.sweep_distil import SWEEP
+
+    report = TrialRuns.report
+
+    def hear(self, trial, step, metrics):  # noqa: ANN001, ANN202
+        report(self, trial, step, metrics)
+        if place == "trial" and len(list((out / "trials").files("trial.json"))) >= 1:
+            die()
+
+    TrialRuns.report = hear
+    if place == "report":
+        results.write_sweep_report = die
+    if place == "end":
+        results._links = die
+    study = inputs / "study.py"
+    study.write_text(
+        'JOB, METRIC, MODE, PAPER = "distil", "validation/q3", "max", {"weights.alpha": 0.16}\n'
+        'SPACE = {"weights.alpha": (0.16, 0.5, 0.9)}\n'
+    )
+    run = SweepRun(
+        space=str(study), data=Location(inputs) / "data", lm=str(inputs / "lm"), out=out, epochs=2, repeats=0,
+        max_concurrent=1,
+    )  # fmt: skip
+    return run_sweep(SWEEP, run)
+
+
 def main() -> None:
     """JOB INPUTS OUT PLACE; the metrics of a job that lives to its end are printed as JSON."""
     job, inputs, out, place = sys.argv[1:]
-    metrics = {"distil": distil, "score_net": score_net}[job](Path(inputs), Location(out), place)
+    metrics = {"distil": distil, "score_net": score_net, "sweep": sweep}[job](Path(inputs), Location(out), place)
     print(json.dumps(metrics))
 
 
