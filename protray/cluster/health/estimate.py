@@ -1,8 +1,8 @@
 """What a job will do and about how long, before it does anything: real work, timed for seconds, and a table.
 
 A line for each stage (`protray.cluster.batch.measure`, `protray.cluster.train.measure`).  Its rate comes from pieces of
-the real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as processes
-of one machine slow each other down.  Nothing is written to the job's output folder.
+the real work, timed in Ray tasks that have the CPUs and GPUs of the stage's own processes; several at once, as
+processes of one machine slow each other down.  Nothing is written to the job's output folder.
 """
 
 import math
