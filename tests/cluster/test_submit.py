@@ -93,7 +93,7 @@ def test_the_commands_of_the_readme(shell: Shell, tmp_path: Path) -> None:
     assert "done in" in told and "report" in told and (tmp_path / "run" / "report.html").is_file()
     assert "succeeded" in shell.run(f"ray job status {job[0]}")
     again = shell.run(submit.replace("--no-wait ", ""))
-    assert "everything is cached" in again
+    assert "everything is there in" in again
     missing = shell.run("ray job submit --working-dir . -- python jobs/distil.py --data /not/there", status=1)
     assert "error: /not/there" in missing
     assert token not in "".join([found, told, again, missing])

@@ -1,4 +1,4 @@
-"""Jobs whose inputs and results lie in an object store, against a real server of S3 on this machine."""
+"""Jobs whose inputs and results lie in an object store, against real servers of S3 and of Google's API here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,12 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_here import use_no_ray
-from bucket import KEYS, serve
+from batch_here import TWO, use_no_ray
+from bucket import KEYS, serve, serve_gs
 from score_nets import save_random_net
+from tiny import tiny_proteins
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.tuning import sweep
+from protray.cluster.tuning.settings import SweepRun
 from protray.data import location, schemas
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
@@ -21,6 +24,7 @@ from protray.data.structures import chains_in, read_group
 from protray.inference.embed import Embedder
 from protray.pipelines.language_model import prob_maps, pseudo_msa
 from protray.pipelines.secondary import predict
+from protray.pipelines.secondary.sweep_distil import SWEEP
 from protray.pipelines.structure import embed
 from protray.plm.reading import Reading
 from protray.seq.msa import read_msa
@@ -29,19 +33,25 @@ READING = Reading(passes=4)
 PROTEINS = {name: f"{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}" for name in "acdefg"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve() as address:
-        yield address
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def server(request, tmp_path_factory) -> Iterator[tuple[str, dict[str, str]]]:
+    """The scheme of its addresses, and the environment of its clients."""
+    if request.param == "s3":
+        with serve() as address:
+            yield "s3", KEYS | {"AWS_ENDPOINT_URL": address}
+    else:
+        with serve_gs(tmp_path_factory.mktemp("account")) as environment:
+            yield "gs", environment
 
 
 @pytest.fixture
 def bucket(server, tmp_path, monkeypatch) -> Iterator[Location]:
-    for name, value in (KEYS | {"AWS_ENDPOINT_URL": server, "PROTRAY_CACHE": str(tmp_path / "cache")}).items():
+    scheme, environment = server
+    for name, value in (environment | {"PROTRAY_CACHE": str(tmp_path / "cache")}).items():
         monkeypatch.setenv(name, value)
     location._filesystem.cache_clear()
     use_no_ray(monkeypatch)
-    yield Location(f"s3://bucket/{tmp_path.name}")
+    yield Location(f"{scheme}://bucket/{tmp_path.name}")
     location._filesystem.cache_clear()
 
 
@@ -105,3 +115,19 @@ def test_embeddings_of_a_dataset(bucket, tmp_path, level) -> None:
     for chain in chains_in(table):
         expected = embedder.residue(chain) if level == "residue" else np.concatenate(list(embedder.pair(chain)))
         np.testing.assert_allclose(found[chain.id], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_plan_of_a_sweep_counts_in_place(bucket, tmp_path, monkeypatch) -> None:
+    """Nothing is copied here that is only counted, and nothing is written."""
+    folder = tmp_path / "data" / "proteins"
+    folder.mkdir(parents=True)
+    pq.write_table(tiny_proteins().table, folder / "part-0.parquet")
+    (tmp_path / "data" / "dataset.json").write_text('{"digest": "tiny"}')
+    data, lm = put(tmp_path / "data", bucket / "data"), save_tiny_lm(tmp_path / "lm")
+    monkeypatch.setattr(Location, "fetch", lambda self: pytest.fail(f"{self} was fetched"))
+    monkeypatch.setattr(sweep, "start_ray", lambda: TWO)
+    space = str(Path(__file__).parents[2] / "tune_spaces" / "enhance_net.py")
+    run = SweepRun(space=space, data=data, lm=str(lm), out=bucket / "sweep", samples=4, repeats=2)
+    found = sweep.plan_sweep(SWEEP, run)
+    assert (found["count"], found["done"], found["repeats"]) == (4, 0, 8) and found["hours"] > 0
+    assert names(bucket) == {"data/proteins/part-0.parquet", "data/dataset.json"}

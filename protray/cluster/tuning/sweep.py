@@ -53,6 +53,7 @@ def run_sweep(job: Sweepable, run: SweepRun) -> dict:
     identity = checked(job, run)
     if stored := stored_metrics(run):
         log.info("everything is there in %s; nothing to compute", run.out)
+        Tracker.catch_up(run.mlflow, run.experiment, run.out)
         return stored
     claim(run.out, identity)
     cluster = start_ray()

@@ -149,7 +149,7 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
 
 def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, context: Context) -> None:
     """Train some of a run's trainings, where they are not finished, each in a run of its own in MLflow."""
-    from protray.cluster.train.driver import start_runs, train_stages
+    from protray.cluster.train.driver import start_runs, train_stages, training_name
 
     job = replace(
         JOB,
@@ -161,6 +161,7 @@ def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, 
     log_histories(folders_of(run, trainings, inputs.made), context)
     for own in context.runs.values():
         context.tracker.finish(own)
+    (run.out / "cache" / training_name(job, job.stages(run, inputs))).remove()  # checkpoints of what is finished
 
 
 def log_histories(folders: dict[str, Location], context: Context) -> None:

@@ -59,7 +59,6 @@ def identity(run: ScoreNetRun) -> dict:
     read_split(run.data, "validation")
     choose(held_out(run.data)[1], run.denoising)
     return {
-        "data": str(run.data) if run.data else None,
         "digest of the data": dataset_digest(run.data),
         "net": asdict(run.net),
         "fit": asdict(run.fit),
@@ -157,7 +156,8 @@ def finish(run: ScoreNetRun, inputs: None, state: dict, context: Context) -> dic
     log.info("denoising whole chains")
     split, results, counts = ray.get(measure.remote(run, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
     context.tracker.log(context.run_id, results.metrics(), step=position["step"])
-    facts = {name: str(value) for name, value in (counts | identity(run)).items()}
+    made_of = {"data": run.data or "the bundled sample"} | counts | identity(run)
+    facts = {name: str(value) for name, value in made_of.items()}
     with (run.out / "report.html").writing() as report:
         write_score_report(report, position["history"], run.net.noise.sigmas(), results, split=split, facts=facts)
     context.tracker.artifact(context.run_id, run.out / "report.html")
