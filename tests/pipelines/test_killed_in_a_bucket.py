@@ -97,7 +97,7 @@ def test_the_score_network(nodes: Nodes, scheme: str) -> None:
     found = keys(Path(out))
     assert {"metrics.json", "report.html", "model/score_net.json", "mlflow.db", "run.json"} <= found
     assert not any(name.startswith("cache/") for name in found)
-    logged = curve(database(out), "protray-score net")
+    logged = curve(database(out), "protray-score-net")
     assert sorted(step for step, _ in logged["train/loss"]) == list(range(5, STEPS + 1, 5))  # each point once
     assert nodes.finished("score_net", out)["history"] == metrics["history"]
 

@@ -93,7 +93,7 @@ def test_an_mlflow_server_that_is_away_for_a_while(ray_local, tmp_path, monkeypa
             forget()
             driver.run_training(job, run)  # finished: only what MLflow missed is left to do
         client = MlflowClient(uri)
-        [experiment] = [found for found in client.search_experiments() if found.name == "protray-score net"]
+        [experiment] = [found for found in client.search_experiments() if found.name == "protray-score-net"]
         [logged] = client.search_runs([experiment.experiment_id])
         assert logged.info.status == "FINISHED"
         for name in ("train/loss", "validation/loss", "train/world_size"):

@@ -115,7 +115,7 @@ def test_a_full_disk(ray_local, small_disk, expected, monkeypatch) -> None:
     metrics = driver.run_training(JOB, asked)
     same_curve(metrics["history"], expected)
     assert steps[0] == 11  # the checkpoint of step 10 was there
-    logged = curve(asked.out.path, "protray-score net")
+    logged = curve(asked.out.path, "protray-score-net")
     assert [step for step, _ in logged["validation/loss"]] == [point["step"] for point in expected]
 
 

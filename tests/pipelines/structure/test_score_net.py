@@ -84,7 +84,7 @@ def test_writes_what_it_promises(finished) -> None:
 
 @pytest.mark.ray
 def test_every_noise_level_is_in_mlflow_once_per_point(finished) -> None:
-    found = curve(finished.path, "protray-score net")
+    found = curve(finished.path, "protray-score-net")
     for name in ("train/loss", "validation/loss", "validation/level_01/explained", "validation/level_32/loss"):
         assert [step for step, _ in found[name]] == [5, 10]
     assert any(name.startswith("denoising/") for name in found)
@@ -125,7 +125,7 @@ def test_two_workers_and_a_crash_give_the_same_curve(finished, tmp_path) -> None
     out = Location(tmp_path) / "two"
     driver.run_training(replace(JOB, loop=dies_once(died)), replace(TINY, out=out, workers=2, cpus_per_worker=1))
     assert died.exists()
-    one, two = curve(finished.path, "protray-score net"), curve(out.path, "protray-score net")
+    one, two = curve(finished.path, "protray-score-net"), curve(out.path, "protray-score-net")
     for name in ("train/loss", "validation/loss", "validation/explained"):
         assert [step for step, _ in two[name]] == [5, 10]
         assert [value for _, value in two[name]] == pytest.approx([value for _, value in one[name]], rel=1e-4)

@@ -50,7 +50,7 @@ def test_a_driver_that_is_killed_in_every_stage(address, tmp_path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     expected = unbroken()
     same_curve(json.loads(done.stdout.splitlines()[-1])["history"], expected)
-    logged = curve(out.path, "protray-score net")
+    logged = curve(out.path, "protray-score-net")
     for name in ("train/loss", "validation/loss", "train/world_size"):
         # each once; what no driver heard of, as the workers outlived it by a moment, is logged last
         assert sorted(step for step, _ in logged[name]) == [point["step"] for point in expected]
