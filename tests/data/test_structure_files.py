@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from protray.data import structure_files
+from protray.data.location import Location
 from protray.data.structure_files import beginning, find_sources, is_packed, read_source
 from protray.seq.msa import InputError
 
@@ -27,7 +28,7 @@ def test_folder(tmp_path) -> None:
     for name, raw in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(raw)
-    sources, errors = find_sources(tmp_path, tmp_path)
+    sources, errors = find_sources(tmp_path, Location(tmp_path))
     assert [read_source(source) for source in sources] == [b"one", b"two"]
     assert [source.name for source in sources] == [str(tmp_path / "a/1abc.pdb"), str(tmp_path / "b/2xyz.cif.gz")]
     assert [(error.file, error.reason.split(";")[0]) for error in errors] == [
@@ -43,9 +44,9 @@ def test_tasks_get_absolute_paths_and_names_as_given(tmp_path, monkeypatch) -> N
     Path("list.txt").write_text("a/1abc.pdb\n")
     make_tar(tmp_path / "x.tar", "w")
     for given in ("a", "list.txt", "a/1abc.pdb"):
-        sources, _ = find_sources(Path(given), Path("."))
+        sources, _ = find_sources(Path(given), Location("."))
         assert [(source.name, source.path) for source in sources] == [("a/1abc.pdb", str(file))]
-    sources, _ = find_sources(Path("x.tar"), Path("."))
+    sources, _ = find_sources(Path("x.tar"), Location("."))
     assert [(source.name, source.path) for source in sources] == [
         (f"x.tar/{name}", str(tmp_path / "x.tar")) for name in ("a/1abc.pdb", "b/2xyz.cif.gz")
     ]
@@ -60,7 +61,7 @@ def test_archives(tmp_path, name, mode) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for _ in range(2):  # the second time from the copy that the first left
-        sources, errors = find_sources(archive, work)
+        sources, errors = find_sources(archive, Location(work))
         assert [read_source(source) for source in sources] == [b"one", b"two"]
         assert [source.name for source in sources] == [f"{archive}/a/1abc.pdb", f"{archive}/b/2xyz.cif.gz"]
         assert [error.file for error in errors] == [f"{archive}/a/notes.txt"]
@@ -80,7 +81,7 @@ def test_members_that_lead_out_and_links_are_refused_and_nothing_is_written(tmp_
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-    sources, errors = find_sources(archive, tmp_path)
+    sources, errors = find_sources(archive, Location(tmp_path))
     assert [read_source(source) for source in sources] == [b"ok"]
     reasons = {error.file.removeprefix(f"{archive}/"): error.reason for error in errors}
     outside, no_file = "a member path that leads out of the archive is not read", "a link or another thing"
@@ -100,7 +101,7 @@ def test_a_truncated_archive_is_an_error(tmp_path, name, mode) -> None:
     raw = archive.read_bytes()
     archive.write_bytes(raw[: 14_000 if mode == "w" else len(raw) - 60])
     with pytest.raises(InputError, match=f"{name}: the archive"):
-        find_sources(archive, tmp_path)
+        find_sources(archive, Location(tmp_path))
     assert not (tmp_path / "archive.tar").exists()
 
 
@@ -108,7 +109,7 @@ def test_a_list_names_files_by_line(tmp_path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "1abc.pdb").write_bytes(b"one")
     (tmp_path / "list.txt").write_text(f"# mine\ns/1abc.pdb\n\n{tmp_path}/s/1abc.pdb  # again\nabsent.cif\nlist.txt\n")
-    sources, errors = find_sources(tmp_path / "list.txt", tmp_path)
+    sources, errors = find_sources(tmp_path / "list.txt", Location(tmp_path))
     assert [read_source(source) for source in sources] == [b"one", b"one"]
     assert [(error.line, error.reason.split(":")[0]) for error in errors] == [
         (5, "no such file"),
@@ -118,7 +119,7 @@ def test_a_list_names_files_by_line(tmp_path) -> None:
 
 def test_one_file_and_what_cannot_be_read(tmp_path) -> None:
     (tmp_path / "1abc.pdb").write_bytes(b"one")
-    sources, errors = find_sources(tmp_path / "1abc.pdb", tmp_path)
+    sources, errors = find_sources(tmp_path / "1abc.pdb", Location(tmp_path))
     assert ([read_source(source) for source in sources], errors) == ([b"one"], [])
     (tmp_path / "empty.txt").write_text("# nothing\n")
     (tmp_path / "binary.dat").write_bytes(b"\0\1")
@@ -130,7 +131,7 @@ def test_one_file_and_what_cannot_be_read(tmp_path) -> None:
         "text.tar": "the archive cannot be read",
     }.items():
         with pytest.raises(ValueError, match=reason):
-            find_sources(tmp_path / name, tmp_path)
+            find_sources(tmp_path / name, Location(tmp_path))
 
 
 def test_the_beginning_of_a_packed_archive(tmp_path, monkeypatch) -> None:

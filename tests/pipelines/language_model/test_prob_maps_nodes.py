@@ -50,12 +50,12 @@ def ids_in(out: Location) -> Counter[str]:
 
 
 def test_a_node_that_is_killed_loses_no_protein_and_doubles_none(cluster: "Cluster", tmp_path, monkeypatch) -> None:
-    from protray.cluster.batch import driver
+    from protray.cluster.batch import driver, folder
 
     cluster.add_node(num_cpus=2)
     doomed = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
-    monkeypatch.setattr(driver, "WORTH_AN_ACTOR_S", 1e-3)  # the work is small, and is to be on both nodes
+    monkeypatch.setattr(folder, "WORTH_AN_ACTOR_S", 1e-3)  # the work is small, and is to be on both nodes
     monkeypatch.setattr(driver, "ITEMS_PER_ACTOR", 40)
     run = run_of(tmp_path, N)
     killed_after = []
@@ -79,12 +79,12 @@ def test_a_node_that_is_killed_loses_no_protein_and_doubles_none(cluster: "Clust
 
 def test_work_stays_on_the_nodes_that_are_labelled_for_it(cluster: "Cluster", tmp_path: Path, monkeypatch) -> None:
     """The node of the other pool has more room."""
-    from protray.cluster.batch import driver
+    from protray.cluster.batch import folder
 
     ours = cluster.add_node(num_cpus=3, labels={POOL: "cpu"})
     cluster.add_node(num_cpus=6, labels={POOL: "gpu"})
     cluster.wait_for_nodes()
-    monkeypatch.setattr(driver, "WORTH_AN_ACTOR_S", 1e-3)
+    monkeypatch.setattr(folder, "WORTH_AN_ACTOR_S", 1e-3)
 
     def loads(run, device):  # noqa: ANN001, ANN202
         import ray

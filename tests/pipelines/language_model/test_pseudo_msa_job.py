@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from batch_here import plan_here, use_no_ray
 
-from protray.cluster.batch import driver, items, worker
+from protray.cluster.batch import driver, folder, items, worker
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
@@ -68,7 +68,7 @@ def files(folder: Location) -> dict[str, bytes]:
 def test_one_and_two_actors_write_the_same_bytes(ray_local, run, tmp_path, monkeypatch) -> None:
     run = replace(run, write_msa=True, sequences=50)
     one, two = (replace(run, out=Location(tmp_path / f"out{actors}"), actors=actors) for actors in (1, 2))
-    monkeypatch.setattr(driver, "WORTH_AN_ACTOR_S", 1e-9)
+    monkeypatch.setattr(folder, "WORTH_AN_ACTOR_S", 1e-9)
     for some in (one, two):
         summary = run_batch(JOB, some)
         assert (summary["n_rows"], summary["n_rejected"], summary["cached"]) == (5, 0, False)

@@ -11,6 +11,7 @@ from batch_here import plan_here, use_no_ray
 from tiny_model import LM_CHANNELS, save_tiny_lm, save_tiny_model
 
 from protray.cluster.batch import driver, items
+from protray.cluster.batch import folder as batch_folder
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
@@ -167,7 +168,9 @@ def test_nothing_usable_is_an_error_with_the_reasons(asked, model, tmp_path) -> 
     (tmp_path / "p.fasta").write_text("ACDEF\n>\nACDEF\n")
     run = Predict(model=model, fasta=Location(tmp_path / "p.fasta"), out=Location(tmp_path / "p.3line"))
     for _ in range(2):  # and it stays one
-        with pytest.raises(ValueError, match=r"2 of 2 proteins .* cannot be used; see (.|\n)*1 x a record without"):
+        with pytest.raises(
+            ValueError, match=r"2 of 2 proteins .* cannot be used, and nothing is left; see (.|\n)*1 x a record without"
+        ):
             run_batch(JOB, run)
     assert not run.out.exists() and not run.summary.exists()
 
@@ -183,7 +186,7 @@ def test_what_does_not_fit_into_the_memory_is_tried_again_by_the_next_run(asked,
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "predict", small)
-        patch.setattr(driver, "WORTH_AN_ACTOR_S", 1e9)
+        patch.setattr(batch_folder, "WORTH_AN_ACTOR_S", 1e9)
         summary = run_batch(JOB, replace(run, max_rejected=0.5))
     assert (summary["n_rows"], summary["n_rejected"], summary["n_again"]) == (1, 1, 1)
     assert "out of memory: too large" in pq.read_table(run.rejected)["reason"][0].as_py()

@@ -268,7 +268,7 @@ def test_a_node_without_the_program_is_named(run, monkeypatch) -> None:
     monkeypatch.setattr(module.socket, "gethostname", lambda: "worker-7")
     actor = Worker(JOB, run, run.work / "parts", "item", 1, "cpu")
     (status,) = actor(table_of([item_of(run)], JOB.source)).to_pylist()
-    assert status["fatal"].startswith("node worker-7 has no mkdssp, which labels this dataset: install it")
+    assert status["refused"].startswith("node worker-7 has no mkdssp, which labels this dataset: install it")
     with pytest.raises(ValueError, match="worker-7"):
         JOB.open(run, "cpu")
     assert JOB.open(replace(run, dssp="pydssp"), "cpu").dssp == "pydssp"

@@ -256,7 +256,9 @@ def test_files_without_a_usable_chain_are_named(asked, run, names) -> None:
     listing = Path(run.structures[0]).parent / "list.txt"
     listing.write_text("\n".join(str(run.structures[0] / name) for name in names))
     count = len(names)
-    with pytest.raises(ValueError, match=rf"{count} of {count} chains in the input cannot be used; see .*rejected"):
+    with pytest.raises(
+        ValueError, match=rf"{count} of {count} chains in the input cannot be used, and nothing is left; see .*rejected"
+    ):
         run_batch(JOB, replace(run, structures=(Location(listing),)))
     reasons = pq.read_table(run.rejected)["reason"].to_pylist()
     assert len(reasons) == count

@@ -40,8 +40,8 @@ def test_model_comes_back_with_the_same_predictions(tmp_path) -> None:
 def test_a_model_of_before_had_exact_maps_of_one_precision(tmp_path) -> None:
     saved(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config.pop("reading") == {"precision": "float32", "passes": "exact", "window": None, "overlap": None}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"bf16": True}))
+    assert config.pop("reading") == {"precision": "bfloat16", "passes": 16, "window": 400, "overlap": 100}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 1, "bf16": True}))
     assert load_model(tmp_path)[0].reading == Reading("bfloat16")
 
 
