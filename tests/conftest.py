@@ -15,6 +15,11 @@ os.environ.update(
 import pytest  # noqa: E402
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two files of tests at a time; a cluster of several nodes needs the machine for itself."""
+    return 0 if config.option.markexpr == "cluster" else 2
+
+
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     """Ray on this machine with four logical CPUs."""
