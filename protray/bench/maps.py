@@ -65,9 +65,8 @@ def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """What this machine multiplies in hardware, as far as torch may use it."""
-    allowed = torch.cuda.is_available() or "AVX512" in torch.backends.cpu.get_cpu_capability()
-    return ("float32", "bfloat16") if allowed and has_bf16() else ("float32",)
+    """What this machine multiplies in hardware."""
+    return ("float32", "bfloat16") if has_bf16() else ("float32",)
 
 
 def fresh_lm(size: str, device: str) -> LanguageModel:

@@ -98,10 +98,10 @@ def _keep_freed_memory() -> None:
 
 
 def has_bf16() -> bool:
-    """True where this machine multiplies bfloat16 matrices in hardware."""
+    """True where this machine multiplies bfloat16 matrices in hardware, and oneDNN may use it (DNNL_MAX_CPU_ISA)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def tokens_of(lm: LanguageModel, codes_L: np.ndarray) -> Tensor:

@@ -38,6 +38,20 @@ class MadeWith:
             hidden=identity["hidden"],
         )  # fmt: skip
 
+    def misfits(self, lm: str | None, reading: Reading | None, hidden: bool) -> list[str]:
+        """Why these maps are not those of the language model `lm` in a `reading` (None: any will do).
+
+        The name or place of the language model is free; its content is not.
+        """
+        found = []
+        if lm is not None and (mark := fingerprint(lm)) != self.fingerprint:
+            found.append(f"they are of the language model {self.lm} ({self.fingerprint}), not of {lm} ({mark})")
+        if reading not in (None, self.reading):
+            found.append(f"they were read in {described(self.reading)}, not in {described(reading)}")
+        if hidden and not self.hidden:
+            found.append("they have no hidden state; make maps with --hidden")
+        return found
+
     @property
     def key(self) -> str:
         """Of the maps: where the language model lies does not count."""

@@ -1,19 +1,15 @@
-"""Maps of jobs/prob_maps.py as the input of another job: made by the same model in the same way, and read in place."""
+"""Maps of jobs/prob_maps.py as the input of another job, read in place."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.storage.identity import difference
 from protray.data.location import Location
 from protray.data.parquet import naming, read_batches
 from protray.inference.many import StoredMap
-from protray.plm.reading import Reading
-from protray.plm.shipped import fingerprint
 from protray.seq.alphabet import N_AA
 
 COLUMNS = ["sequence", "prob_map", "lm_hidden"]
@@ -26,26 +22,6 @@ class Place(NamedTuple):
     file: str
     group: int
     row: int
-
-
-def check_maps(maps: Location, lm: str, reading: Reading, hidden: bool) -> None:
-    """Raise ValueError unless `maps` is complete, of the language model `lm` in this `reading`, and has what is asked.
-
-    The name or place of the language model is free; its content is not.
-    """
-    if not (maps / "summary.json").is_file():
-        raise ValueError(f"{maps} holds no finished maps: it has no summary.json; run jobs/prob_maps.py to its end")
-    stored = (maps / "summary.json").read_json()["identity"]
-    wanted = {"language model": fingerprint(lm), **asdict(reading)}
-    found = {name: stored.get(name) for name in wanted}
-    found["language model"] = str(stored["language model"]).rpartition("(")[2].removesuffix(")")
-    if found != wanted:
-        raise ValueError(
-            f"{maps} was made by another reading than the model was trained with: {difference(found, wanted)}; make "
-            f"maps with the options of the second"
-        )
-    if hidden and not stored["hidden"]:
-        raise ValueError(f"{maps} has no hidden states, which the model reads; make maps with --hidden")
 
 
 def places(maps: Location) -> dict[str, Place]:

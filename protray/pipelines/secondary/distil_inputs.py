@@ -18,9 +18,9 @@ from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.losses.weights import TUNED, DistilWeights
 from protray.pipelines.language_model import prob_maps
-from protray.pipelines.language_model.made_with import MadeWith, asked, described
+from protray.pipelines.language_model.made_with import MadeWith, asked
 from protray.plm.reading import Reading
-from protray.plm.shipped import SHIPPED, check_present, fingerprint
+from protray.plm.shipped import SHIPPED, check_present
 from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
 
@@ -119,13 +119,8 @@ def maps_of(run: DistilRun) -> MadeWith:
     if found.proteins != proteins:
         data = run.data or "the sample"
         problems.append(f"they are of proteins with the digest {found.proteins}, and {data} has {proteins}")
-    if run.lm != SHIPPED and fingerprint(run.lm) != found.fingerprint:
-        problems.append(f"they are of the language model {found.lm} ({found.fingerprint}), and --lm is {run.lm}")
-    if run.reading not in (found.reading, type(run).preset(run.model).reading):
-        given, wanted = described(found.reading), described(run.reading)
-        problems.append(f"they were read in {given}; asked for were {wanted}")
-    if run.hidden and not found.hidden:
-        problems.append("they have no hidden state (--hidden), and --lm-features hidden needs it")
+    by_default = run.reading == type(run).preset(run.model).reading  # then any will do
+    problems += found.misfits(None if run.lm == SHIPPED else run.lm, None if by_default else run.reading, run.hidden)
     if problems:
         raise ValueError(f"--maps {run.maps} does not fit: {'; '.join(problems)}")
     return replace(found, hidden=run.hidden)

@@ -19,6 +19,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import read_batches
 from protray.inference.write import PREDICTED, check_format, write
+from protray.pipelines.language_model.made_with import MadeWith
 from protray.plm.reading import forward_tokens
 from protray.plm.shipped import check_present, fingerprint, weight_bytes
 from protray.seq.msa import InputError
@@ -100,9 +101,8 @@ def identity(run: Predict) -> dict:
     check_format(run.out)
     card = _loaded(run.model)
     if run.maps:
-        from protray.pipelines.language_model.stored_maps import check_maps
-
-        check_maps(run.maps, card.lm, card.reading, bool(card.enhance.extra))
+        if misfits := MadeWith.of(run.maps).misfits(card.lm, card.reading, bool(card.enhance.extra)):
+            raise ValueError(f"--maps {run.maps} does not fit the model: {'; '.join(misfits)}")
     else:
         check_present(card.lm)
     return {

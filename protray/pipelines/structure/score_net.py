@@ -181,7 +181,7 @@ def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[Split, Denoisin
     net: Any = load_score_net((run.out / "model").fetch())
     net = net.to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")
     train_chains, (split, others) = read_split(run.data, "train"), held_out(run.data)
-    denoiser = NetworkDenoiser(net, run.fit.crop, has_bf16())
+    denoiser = NetworkDenoiser(net, run.fit.crop, run.fit.bf16 and has_bf16())
     results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, run.denoising)
     return split, results, {"training chains": len(train_chains), f"{split} chains": len(others)}
 

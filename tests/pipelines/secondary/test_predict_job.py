@@ -245,12 +245,12 @@ def test_maps_take_the_place_of_the_language_model(asked, lm, maps, tmp_path, mo
 def test_maps_of_another_reading_are_refused(lm, maps, model, tmp_path) -> None:
     """`model` was trained with exact maps of whole proteins; the place of the language model does not matter."""
     run = Predict(model=model, fasta=fasta(tmp_path, PROTEINS), out=Location(tmp_path / "p.parquet"), maps=maps)
-    with pytest.raises(ValueError, match=r"another reading .*overlap was 6, is None; passes was 4, is 'exact'; window"):
+    with pytest.raises(ValueError, match=r"they were read in .*, 4 passes for a protein, .*, not in .*, one pass"):
         run_batch(JOB, run)
     other = save_tiny_model(tmp_path / "other", save_tiny_lm(tmp_path / "lm", positions="absolute"), WINDOWS)
-    with pytest.raises(ValueError, match="another reading .*: language model was '.*', is '.*'; make"):
+    with pytest.raises(ValueError, match="does not fit the model: they are of the language model .*, not of .*; they"):
         run_batch(JOB, replace(run, model=Location(other)))
-    with pytest.raises(ValueError, match="holds no finished maps: it has no summary.json"):
+    with pytest.raises(ValueError, match="this is no finished --out of jobs/prob_maps.py"):
         run_batch(JOB, replace(run, maps=Location(tmp_path)))
 
 
