@@ -19,8 +19,9 @@ from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import read_batches
 from protray.inference.write import PREDICTED, check_format, write
+from protray.plm.folder import check_present
 from protray.plm.reading import forward_tokens
-from protray.plm.shipped import check_present, fingerprint, weight_bytes
+from protray.plm.shipped import fingerprint, weight_bytes
 from protray.seq.msa import InputError
 
 if TYPE_CHECKING:
