@@ -85,7 +85,7 @@ def _product(shape: tuple[int, ...]) -> str:
 def _why_missing(model: Any, config: Any, missing: list[str], unexpected: list[str]) -> str:
     prefix = _prefix(missing, unexpected)
     if prefix:
-        return f"there they begin with {prefix!r}: take that off, and save the model with save_pretrained"
+        return f"there they begin with {prefix!r}; save the model without that"
     head = [key for key in model.state_dict() if not key.startswith(model.base_model_prefix + ".")]
     if set(missing) <= set(head):
         saved_as = next(iter(config.architectures or ()), "an encoder")

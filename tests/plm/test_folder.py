@@ -44,7 +44,7 @@ DAMAGE = {
         lambda lm: (lm / "adapter_config.json").write_text('{"base_model_name_or_path": "facebook/esm2"}'),
         "it is an adapter .LoRA. of facebook/esm2, not a whole model; merge",
     ),
-    "distil": (lambda lm: change_config(lm, format=2, lm="shipped"), "model of jobs/distil.py; .* reads with is shipped"),
+    "distil": (lambda lm: change_config(lm, format=2, lm="shipped"), "of jobs/distil.py; .* reads with is shipped"),
     "score net": (lambda lm: (lm / "score_net.json").write_text("{}"), "score network of jobs/score_net.py"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def plain_map(lm: Path) -> np.ndarray:
     from transformers import EsmConfig, EsmForMaskedLM
 
     weights = load_file(lm / "model.safetensors")
-    model = EsmForMaskedLM(EsmConfig.from_pretrained(lm)).eval()
+    model = EsmForMaskedLM(EsmConfig.from_pretrained(lm, tie_word_embeddings=False)).eval()
     decoder = weights.get("lm_head.decoder.weight", weights[EMBEDDINGS])
     model.load_state_dict(weights | {"lm_head.decoder.weight": decoder}, strict=False)
     ids = torch.tensor([[0, *(ESM_TOKENS.index(letter) for letter in SEQUENCE), 2]]).repeat(len(SEQUENCE), 1)
@@ -92,14 +93,12 @@ def test_a_classifier_has_no_head_for_maps(tmp_path) -> None:
         (dict, {"tie_word_embeddings": False}, "lack 1 of 44 weights: lm_head.decoder.weight; its masked-LM head is"),
         (without(".layer.1."), {}, "lack 16 of 44 weights: esm.encoder.layer.1.*; are all of its files there"),
         (without("word_embeddings"), {}, f"lack 2 of 44 weights: {EMBEDDINGS}, lm_head.decoder.weight; are all"),
-        (with_prefix("module."), {}, "there they begin with 'module.': take that off"),
-        (with_prefix("model.lm."), {}, "there they begin with 'model.lm.': take that off"),
+        (with_prefix("module."), {}, "there they begin with 'module.'; save the model without"),
+        (with_prefix("model.lm."), {}, "there they begin with 'model.lm.'; save the model without"),
         (without(""), {}, "lack 41 of 44 weights: "),
     ],
 )
 def test_weights_that_are_missing_are_named(lm, weights, config, says) -> None:
-    import re
-
     change(lm, weights, **config)
     assert re.search(says, refusal(lm))
 
@@ -116,7 +115,7 @@ def test_weights_that_are_missing_are_named(lm, weights, config, says) -> None:
         (dict, {"model_type": "gpt2"}, "architecture 'gpt2' has no masked-LM head in Transformers"),
         (dict, {"model_type": "bart"}, "architecture 'bart' has no masked-LM head in Transformers"),
         (dict, {"model_type": "progen"}, "its architecture 'progen' is not part of Transformers, and protray runs no"),
-        (lambda all: all | {"lm_head.bias": all["lm_head.bias"] * torch.nan}, {}, "are not finite numbers: lm_head.bias"),
+        (lambda all: all | {"lm_head.bias": torch.full((33,), torch.nan)}, {}, "not finite numbers: lm_head.bias"),
         (lambda all: all | {EMBEDDINGS: all[EMBEDDINGS] * torch.inf}, {}, f"are not finite numbers: {EMBEDDINGS}"),
     ],
 )  # fmt: skip
@@ -142,7 +141,7 @@ def test_files_that_do_not_fit_together_are_refused(lm, weights, config, says) -
 def test_maps_are_those_of_the_weights_in_the_file(lm, weights, config) -> None:
     change(lm, weights, **config)
     found_LA = probability_map(load(str(lm)), encode(SEQUENCE))
-    np.testing.assert_allclose(found_LA, plain_map(lm), atol=1e-6)
+    np.testing.assert_allclose(found_LA, plain_map(lm), atol=1e-5)
     assert found_LA.std(axis=1).min() > 1e-3
 
 
@@ -152,7 +151,7 @@ def test_weights_of_pytorch_are_read_without_running_them(lm, new, tmp_path) -> 
     weights = load_file(lm / "model.safetensors")
     (lm / "model.safetensors").unlink()
     torch.save(weights, lm / "pytorch_model.bin", _use_new_zipfile_serialization=new)
-    np.testing.assert_allclose(probability_map(load(str(lm)), encode(SEQUENCE)), expected_LA, atol=1e-6)
+    np.testing.assert_allclose(probability_map(load(str(lm)), encode(SEQUENCE)), expected_LA, atol=1e-5)
     file = lm / "pytorch_model.bin"
     file.write_bytes(file.read_bytes()[:-2000])
     assert ("is cut off" if new else "it cannot be loaded: RuntimeError: unexpected EOF") in refusal(lm)

@@ -66,12 +66,13 @@ def read_card(folder: Path | Location) -> ModelCard:
 
 
 def _card(stored: dict[str, Any], known: int) -> ModelCard:
+    reading: Any = stored.get("reading")
     if known == 1:  # maps were exact then, of whole proteins
-        stored["reading"] = {"precision": "bfloat16" if stored["bf16"] else "float32"}
+        reading = {"precision": "bfloat16" if stored["bf16"] else "float32"}
     enhance = stored["enhance"] | {"kernels": tuple(stored["enhance"]["kernels"])}
     return ModelCard(
         lm=stored["lm"],
-        reading=Reading(**stored["reading"]),
+        reading=Reading(**reading),
         features=FeatureConfig(**stored["features"]),
         classifier=ClassifierConfig(**stored["classifier"]),
         teacher=ClassifierConfig(**stored["teacher"]),

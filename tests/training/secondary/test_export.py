@@ -102,7 +102,10 @@ def test_weights_that_are_damaged_are_named(tmp_path) -> None:
     for content, says in (
         (whole[: len(whole) // 2], "student.safetensors is cut off: "),
         (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", "student.safetensors is a Git LFS pointer"),
-        (save({first: weights[first]}), r"student.safetensors lacks weights that its settings say: .* and \d+ more;"),
+        (
+            save({first: weights[first]}),
+            r"student.safetensors lacks weights that its settings ask for: .* and \d+ more;",
+        ),
         (save(weights | {first: weights[first] * torch.nan}), f"weights are not finite numbers: {first};"),
     ):
         file.write_bytes(content)
