@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from protray.cluster.runtime.logs import setup_logging
+from protray.cluster.runtime.logs import open_closed_streams, setup_logging
 from protray.cluster.runtime.start import prepare_environment
 from protray.cluster.storage.locks import alone_in
 from protray.cluster.storage.secrets import redact
@@ -54,6 +54,7 @@ def run_command(
     and clusters that cannot be reached) are the user's to mend, and told in one line; any other error is ours, and
     shows where it came from.  A second job in ``run.out`` is refused meanwhile, unless it only looks: ``run.plan``.
     """
+    open_closed_streams()
     try:
         run = parse(settings, description, argv)
     except (ValueError, OSError) as error:
