@@ -24,9 +24,19 @@ def _locations(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.P
     if info.type is not Location:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1, metavar="PATH", instance_from_str=lambda words: Location(words[0]),
+        nargs=1, metavar="PATH", instance_from_str=lambda words: Location(_text(words[0])),
         is_instance=lambda value: isinstance(value, str), str_from_instance=lambda value: [value],
     )  # fmt: skip
+
+
+def _text(path: str) -> str:
+    """The path, if its bytes are text in UTF-8; ValueError if not: tables and tracking could not name it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = ascii(path)[1:-1]
+        raise ValueError(f"{shown}: the name is no text in UTF-8; rename it, or set LC_ALL=C.UTF-8") from None
+    return path
 
 
 def parse(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:

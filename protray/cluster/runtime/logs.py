@@ -42,7 +42,7 @@ def open_closed_streams() -> None:
                 os.close(opened)
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))
+            setattr(sys, name, open(number, mode, closefd=False))
 
 
 def setup_logging(level: int = logging.INFO) -> None:

@@ -1,6 +1,7 @@
-"""What Ray needs of this machine: a folder with a short path for its sockets, and a network that leads back to it."""
+"""What Ray needs of this machine: a short path for its sockets, a network that leads back, and enough open files."""
 
 import os
+import resource
 import socket
 import sys
 import tempfile
@@ -10,6 +11,7 @@ SOCKET_PATH = 107 if sys.platform == "linux" else 103  # bytes
 BELOW = len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")  # what Ray adds to its folder
 LONGEST = SOCKET_PATH - BELOW
 FALLBACKS = ("/tmp", "/var/tmp")
+FEWEST_FILES, SOME_FILES = 256, 4096  # open at a time, in each process of Ray: needed, and wanted
 BACK_S = 5.0  # in which a machine has to reach itself
 
 
@@ -46,6 +48,21 @@ def _problem(folder: str) -> str:
     except OSError as error:
         return f"cannot be written ({error.strerror})"
     return ""
+
+
+def allow_open_files() -> None:
+    """Raise this process's limit of open files, and so that of those it starts, to some thousand where it is lower.
+
+    Raises ValueError where the machine allows too few; Ray's processes would end without a word.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = SOME_FILES if hard == resource.RLIM_INFINITY else min(hard, SOME_FILES)
+    if most < FEWEST_FILES:
+        raise ValueError(
+            f"a process may have {hard} files open here (ulimit -Hn), and Ray needs {FEWEST_FILES}; raise the limit"
+        )
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from protray.cluster.runtime.capacity import Node, cluster_nodes
 from protray.cluster.runtime.logs import log_level_not_announced, quieten, show_only_our_lines
-from protray.cluster.runtime.machine import LONGEST, check_reaches_itself, session_folder
+from protray.cluster.runtime.machine import LONGEST, allow_open_files, check_reaches_itself, session_folder
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
         if address:
             _check_answers(address)
         local = {} if address else _local_start(cpus, dashboard)
+        show_only_our_lines()  # Ray's first ones, too; it puts its printer back in
         try:
             with log_level_not_announced():
                 ray.init(logging_level=logging.ERROR, log_to_driver=True, **local)
@@ -107,6 +108,7 @@ def _local_start(cpus: int | None, dashboard: bool) -> dict[str, Any]:
     """What `ray.init` is to start on this machine; ConnectionError or ValueError where it could not."""
     import ray
 
+    allow_open_files()
     check_reaches_itself()
     check_reaches_itself(ray.util.get_node_ip_address())
     folder = session_folder()

@@ -119,6 +119,20 @@ def test_an_error_without_an_error_stream_is_an_exit_status(tmp_path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
+# ---- limits
+
+
+@pytest.mark.ray
+def test_ray_runs_where_few_files_may_be_open() -> None:
+    """64 are too few for Ray, which then ends without a word; up to the machine's own limit a job may raise it."""
+    done = run(["bash", "-c", 'ulimit -Sn 64; exec "$@"', "bash", sys.executable, "-c", JOB])
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", sys.executable, "-c", JOB])
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ValueError: a process may have 64 files open here (ulimit -Hn), and Ray needs 256")
+
+
 # ---- networks
 
 
