@@ -127,12 +127,7 @@ def _loaded(model: Location) -> "ModelCard":
     """The same, when the networks were loaded, too, once here, where an error is short."""
     from protray.training.secondary.export import load_model
 
-    try:
-        return load_model(model)[0]
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{model}: this model cannot be loaded: {type(error).__name__}: {error}") from None
+    return load_model(model)[0]
 
 
 def rows(run: Predict) -> Iterator[Row | InputError]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.runtime.machine import LONGEST, check_reaches_itself, session_folder
+from protray.cluster.runtime.machine import FALLBACKS, LONGEST, check_reaches_itself, session_folder
 
+USUAL = FALLBACKS[0]
 JOB = """
 from protray.cluster.runtime.logs import open_closed_streams, setup_logging
 from protray.cluster.runtime.start import start_ray, stop_ray
@@ -40,7 +41,7 @@ def of_length(parent: Path, length: int) -> Path:
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder with a path that is shorter than pytest's."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix=""))
+    folder = Path(tempfile.mkdtemp(dir=USUAL, prefix=""))
     yield folder
     shutil.rmtree(folder)
 
@@ -51,22 +52,24 @@ def short() -> Iterator[Path]:
 def test_a_folder_for_sessions(short, monkeypatch) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.delenv("TMPDIR", raising=False)
-    assert session_folder() == Path("/tmp")
+    assert session_folder() == Path(USUAL)
     fits, long = of_length(short, LONGEST), of_length(short, LONGEST + 1)
     monkeypatch.setenv("TMPDIR", str(fits))
     assert session_folder() == fits
     monkeypatch.setenv("TMPDIR", str(long))
-    assert session_folder() == Path("/tmp")
+    assert session_folder() == Path(USUAL)
     (short / "file").write_text("")
     monkeypatch.setenv("TMPDIR", str(short / "file"))
-    assert session_folder() == Path("/tmp")
+    assert session_folder() == Path(USUAL)
     monkeypatch.setenv("RAY_TMPDIR", str(fits))
     assert session_folder() == fits
 
 
 def test_a_folder_that_was_meant_for_ray_is_not_changed_in_silence(short, monkeypatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 100)
-    with pytest.raises(ValueError, match=f"RAY_TMPDIR=/tmp/xxx.* has a path of 105 bytes, and .* room for {LONGEST}"):
+    monkeypatch.setenv("RAY_TMPDIR", f"{USUAL}/{'x' * 100}")
+    with pytest.raises(
+        ValueError, match=f"RAY_TMPDIR={USUAL}/xxx.* has a path of 105 bytes, and .* room for {LONGEST}"
+    ):
         session_folder()
     monkeypatch.setenv("RAY_TMPDIR", "here")
     with pytest.raises(ValueError, match="RAY_TMPDIR=here is no absolute path"):
@@ -85,8 +88,10 @@ def test_ray_runs_with_the_longest_tmpdir_and_a_longer_one(short) -> None:
     assert done.stdout.startswith(f"works {fits}/ray/session_")
     done = run([sys.executable, "-c", JOB], TMPDIR=str(long))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("works /tmp/ray/session_")
-    assert f"Ray keeps its sockets in /tmp: TMPDIR cannot be written, or is longer than {LONGEST} bytes" in done.stderr
+    assert done.stdout.startswith(f"works {USUAL}/ray/session_")
+    assert (
+        f"Ray keeps its sockets in {USUAL}: TMPDIR cannot be written, or is longer than {LONGEST} bytes" in done.stderr
+    )
 
 
 # ---- streams
