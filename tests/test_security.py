@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [path for folder in ("protray", "jobs") for path in sorted((ROOT / folder).rglob("*.py"))]
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 UNPICKLERS = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
+SAFE_WEIGHTS = {("use_safetensors", True), ("weights_only", True)}  # of a model of Transformers: either is enough
 STUDIES = "protray/cluster/tuning/space.py"  # a study of `jobs/tune.py` is Python that its user names
 
 
@@ -38,7 +39,7 @@ def dangers(path: Path) -> list[str]:
             or (name.startswith("runpy.") and not str(path).endswith(STUDIES))
             or (name == "torch.load" and words.get("weights_only") is not True)
             or (last == "from_pretrained" and "Auto" in name and words.get("trust_remote_code") is not False)
-            or (last == "from_pretrained" and "AutoModel" in name and words.get("use_safetensors") is not True)
+            or (last == "from_pretrained" and "AutoModel" in name and not SAFE_WEIGHTS & words.items())
             or bool(words.get("allow_pickle"))
             or bool(words.get("shell"))
             or name in ("os.system", "os.popen")
@@ -56,6 +57,8 @@ def test_the_check_sees_what_it_forbids(tmp_path: Path) -> None:
     bad = [
         "import pickle", "from joblib import load", "torch.load(f)", "torch.load(f, weights_only=False)",
         "np.load(f, allow_pickle=True)", "subprocess.run(c, shell=True)", "AutoModel.from_pretrained(n)",
+        "AutoModel.from_pretrained(n, trust_remote_code=False)",
+        "AutoModel.from_pretrained(n, trust_remote_code=False, weights_only=False)",
         "AutoConfig.from_pretrained(n, trust_remote_code=True)", "tar.extractall(d)", "eval(t)", "runpy.run_path(f)",
     ]  # fmt: skip
     good = "torch.load(f, weights_only=True)\nnp.load(f)\ntar.extractfile(m)\nnn.Embedding.from_pretrained(w)\n"

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 
 from protray.plm import esm, esm_bf16
+from protray.plm.folder import check_present
+from protray.plm.loading import read_config, read_model
 from protray.plm.reading import Reading, windows
-from protray.plm.shipped import resolve
-from protray.seq.alphabet import AMINO_ACIDS, N_AA
+from protray.plm.spelling import read_spelling
+from protray.seq.alphabet import N_AA
 
 log = logging.getLogger(__name__)
 
@@ -51,42 +53,37 @@ class LanguageModel:
     def longest(self) -> int | None:
         """Residues that absolute position embeddings allow; None where positions are relative."""
         config = self.model.config
-        if getattr(config, "position_embedding_type", "absolute") != "absolute":
-            return None
-        reserved = len(self.before) + len(self.after)
-        if config.model_type in ("roberta", "esm"):
-            reserved += config.pad_token_id + 1  # their positions are counted from the padding index on
-        return config.max_position_embeddings - reserved
+        for name, table in self.model.named_modules():
+            if name.endswith(("position_embeddings", "embed_positions")) and isinstance(table, torch.nn.Embedding):
+                reserved = len(self.before) + len(self.after)
+                if table.padding_idx is not None:  # positions are counted from the padding index on, as in RoBERTa
+                    reserved += table.padding_idx + 1
+                return min(table.num_embeddings, config.max_position_embeddings) - reserved
+        return None
 
 
 def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LanguageModel:
     """Load a model by hub name or folder, or the `SHIPPED` one; no code of the model's repository is run.
 
-    Raises ValueError naming what its vocabulary lacks.
+    Raises ValueError, in one line, naming the weights or amino acids that it lacks, or the file that is damaged.
     """
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
-
+    check_present(name)
     _keep_freed_memory()
-    path = resolve(name)
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    model = AutoModelForMaskedLM.from_pretrained(path, trust_remote_code=False, use_safetensors=True, dtype=dtype)
-    vocabulary = tokenizer.get_vocab()
-    missing = [letter for letter in AMINO_ACIDS if letter not in vocabulary]
-    if missing:
-        raise ValueError(f"language model {name}: its vocabulary has no token for {missing}; it is no protein model")
-    if tokenizer.mask_token_id is None:
-        raise ValueError(f"language model {name}: it has no mask token, so it is not a masked language model")
-    unknown = vocabulary.get("X", tokenizer.unk_token_id)
-    if unknown is None:
-        raise ValueError(f"language model {name}: its vocabulary has neither X nor an unknown token")
-    codes = [vocabulary[letter] for letter in AMINO_ACIDS] + [unknown]
-    # what the tokenizer puts around one residue is what it puts around a sequence
-    around = tokenizer("A")["input_ids"]
-    position = around.index(vocabulary["A"])
-    return LanguageModel(
-        model.eval().to(device), np.array(codes), tokenizer.mask_token_id,
-        tuple(around[:position]), tuple(around[position + 1 :]), name,
-    )  # fmt: skip
+    config = read_config(name)
+    spelling = read_spelling(name, config.vocab_size)
+    model = read_model(name, config, dtype)
+    own = getattr(config, "mask_token_id", None)
+    if own is not None and own != spelling.mask_token:
+        raise ValueError(
+            f"language model {name}: its mask is token {own} by config.json and {spelling.mask_token} by its "
+            "tokenizer; they are of two models"
+        )
+    lm = LanguageModel(
+        model.to(device), spelling.token_of_code, spelling.mask_token, spelling.before, spelling.after, name
+    )
+    if lm.longest is not None and lm.longest < 1:
+        raise ValueError(f"language model {name}: its position embeddings have room for {lm.longest} residues")
+    return lm
 
 
 def _keep_freed_memory() -> None:

@@ -3,7 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from protray.models.weight_files import SAFETENSORS, weight_files
+
 SHIPPED = "shipped"  # what `--lm` is by default
+HASHED = ("*.json", "*.safetensors", "pytorch_model*.bin", "vocab.txt", "merges.txt", "*.model")
 
 
 def absolute(name: str) -> str:
@@ -16,35 +19,17 @@ def resolve(name: str) -> str:
     return str(Path(__file__).with_name("tiny")) if name == SHIPPED else name
 
 
-def check_present(name: str) -> None:
-    """Raise ValueError if there is no such model; actors would say so in 100 lines each."""
-    path = Path(resolve(name))
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ValueError(f"language model {path}: it has no config.json, so it is no model folder")
-        return
-    if path.is_absolute() or len(path.parts) > 2 or name.startswith("."):  # on the hub: `name` or `owner/name`
-        raise ValueError(f"language model {path}: there is no such folder")
-    from transformers import AutoConfig
-
-    try:
-        AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"language model {name!r} cannot be loaded: {reason} Without a connection, give a folder, or a name that "
-            "is in the cache of Hugging Face"
-        ) from None
-
-
 def fingerprint(name: str) -> str:
-    """Hash of a model folder's configuration and weights; a hub name stands for itself."""
+    """Hash of a model folder's configuration, vocabulary and weights; a hub name stands for itself."""
     folder = Path(resolve(name))
     if not folder.is_dir():
         return name
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        digest.update(file.name.encode() + file.read_bytes())
+    for file in sorted({file for pattern in HASHED for file in folder.glob(pattern)}):
+        digest.update(file.name.encode())
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 24):
+                digest.update(block)
     return digest.hexdigest()[:16]
 
 
@@ -54,6 +39,6 @@ def weight_bytes(name: str) -> int:
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(name, "model.safetensors")
+        found = try_to_load_from_cache(name, SAFETENSORS)
         return Path(found).stat().st_size if isinstance(found, str) else 0
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in weight_files(folder))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from protray.cluster.runtime.logs import setup_logging
+from protray.cluster.runtime.logs import open_closed_streams, setup_logging
 from protray.cluster.runtime.start import prepare_environment
 from protray.cluster.storage.locks import alone_in
 from protray.cluster.storage.secrets import redact
@@ -24,9 +24,19 @@ def _locations(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.P
     if info.type is not Location:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1, metavar="PATH", instance_from_str=lambda words: Location(words[0]),
+        nargs=1, metavar="PATH", instance_from_str=lambda words: Location(_text(words[0])),
         is_instance=lambda value: isinstance(value, str), str_from_instance=lambda value: [value],
     )  # fmt: skip
+
+
+def _text(path: str) -> str:
+    """The path, if its bytes are text in UTF-8; ValueError if not: tables and tracking could not name it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = ascii(path)[1:-1]
+        raise ValueError(f"{shown}: the name is no text in UTF-8; rename it, or set LC_ALL=C.UTF-8") from None
+    return path
 
 
 def parse(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:
@@ -54,6 +64,7 @@ def run_command(
     and clusters that cannot be reached) are the user's to mend, and told in one line; any other error is ours, and
     shows where it came from.  A second job in ``run.out`` is refused meanwhile, unless it only looks: ``run.plan``.
     """
+    open_closed_streams()
     try:
         run = parse(settings, description, argv)
     except (ValueError, OSError) as error:

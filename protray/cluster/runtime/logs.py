@@ -27,6 +27,24 @@ LOUD = {
 }
 
 
+def open_closed_streams() -> None:
+    """Put /dev/null in place of a standard input, output or error that is closed, as services and `2>&-` leave it.
+
+    Otherwise the next file that is opened gets its number, and what a library prints to it lands in that file.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
 def setup_logging(level: int = logging.INFO) -> None:
     """Send the log to stderr: time, level, message; with colours in a terminal."""
     if sys.stderr.isatty():

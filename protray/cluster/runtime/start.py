@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from protray.cluster.runtime.capacity import Node, cluster_nodes
 from protray.cluster.runtime.logs import log_level_not_announced, quieten, show_only_our_lines
+from protray.cluster.runtime.machine import LONGEST, allow_open_files, check_reaches_itself, session_folder
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +68,9 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     ------
     ValueError
         If `cpus` is below 2, or given together with ``RAY_ADDRESS``: a cluster has the CPUs that it has.
+        Or if there is no folder where Ray can keep its sockets.
     ConnectionError
-        If no cluster answers at ``RAY_ADDRESS``.
+        If no cluster answers at ``RAY_ADDRESS``, or if this machine cannot talk to itself.
     TimeoutError
         If this machine is too busy to start Ray.
     """
@@ -83,11 +87,11 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     if ours:
         if address:
             _check_answers(address)
-        # "local" and not "auto": a second job on this machine must not land in the first one's Ray
-        local = {"address": "local", "num_cpus": cpus or _local_cpus(), "include_dashboard": dashboard}
+        local = {} if address else _local_start(cpus, dashboard)
+        show_only_our_lines()  # Ray's first ones, too; it puts its printer back in
         try:
             with log_level_not_announced():
-                ray.init(logging_level=logging.ERROR, log_to_driver=True, **({} if address else local))
+                ray.init(logging_level=logging.ERROR, log_to_driver=True, **local)
                 ray.nodes()  # the first question to the cluster may print that line once more
         except Exception as error:
             if address or "timed out during startup" not in str(error):
@@ -98,6 +102,28 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
         show_only_our_lines()
     quieten()
     return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
+
+
+def _local_start(cpus: int | None, dashboard: bool) -> dict[str, Any]:
+    """What `ray.init` is to start on this machine; ConnectionError or ValueError where it could not."""
+    import ray
+
+    allow_open_files()
+    check_reaches_itself()
+    check_reaches_itself(ray.util.get_node_ip_address())
+    folder = session_folder()
+    local = {
+        "address": "local",  # and not "auto": a second job on this machine must not land in the first one's Ray
+        "num_cpus": cpus or _local_cpus(),
+        "include_dashboard": dashboard,
+        "_temp_dir": str(folder / "ray"),
+    }
+    wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or str(folder)
+    if Path(wanted) == folder:
+        return local
+    logger.info("Ray keeps its sockets in %s: TMPDIR cannot be written, or is longer than %d bytes", folder, LONGEST)
+    spills = os.path.isdir(wanted) and os.access(wanted, os.W_OK)
+    return local | ({"object_spilling_directory": wanted} if spills else {})
 
 
 def _check_answers(address: str) -> None:

@@ -17,8 +17,9 @@ from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
+from protray.plm.folder import check_present
 from protray.plm.reading import Reading, forward_tokens, row_tokens
-from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint, weight_bytes
+from protray.plm.shipped import SHIPPED, absolute, fingerprint, weight_bytes
 from protray.seq.msa import InputError
 
 if TYPE_CHECKING:
@@ -165,10 +166,7 @@ def open_lm(run: ProbMaps, device: str) -> Opened:
     from protray.plm import masked
     from protray.plm.reading import windows
 
-    try:
-        lm = masked.load(absolute(run.lm), device=device)
-    except OSError as error:  # what Transformers raises for files that are missing
-        raise ValueError(f"language model {run.lm}: {str(error).splitlines()[0]}") from None
+    lm = masked.load(absolute(run.lm), device=device)
     limit = run.reading.limit(lm.longest)
     if limit is not None:
         windows(limit + 1, limit, run.reading.overlap)

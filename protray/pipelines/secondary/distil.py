@@ -76,11 +76,9 @@ def hidden_width(run: DistilRun) -> int:
         columns = ["sequence", "lm_hidden"]
         row = next(read_batches(parquet_files(run.maps / "maps")[0], columns, 1)).to_pylist()[0]
         return len(row["lm_hidden"]) // len(row["sequence"])
-    from transformers import AutoConfig
+    from protray.plm.loading import read_config
 
-    from protray.plm.shipped import resolve
-
-    return int(AutoConfig.from_pretrained(resolve(run.lm), trust_remote_code=False).hidden_size)
+    return int(read_config(run.lm).hidden_size)
 
 
 def folders_of(run: DistilRun, trainings: "Sequence[Training]", made: MadeWith) -> dict[str, Location]:

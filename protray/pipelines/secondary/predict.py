@@ -20,8 +20,9 @@ from protray.data.location import Location
 from protray.data.parquet import read_batches
 from protray.inference.write import PREDICTED, check_format, write
 from protray.pipelines.language_model.made_with import MadeWith
+from protray.plm.folder import check_present
 from protray.plm.reading import forward_tokens
-from protray.plm.shipped import check_present, fingerprint, weight_bytes
+from protray.plm.shipped import fingerprint, weight_bytes
 from protray.seq.msa import InputError
 
 if TYPE_CHECKING:
@@ -126,12 +127,7 @@ def _loaded(model: Location) -> "ModelCard":
     """The same, when the networks were loaded, too, once here, where an error is short."""
     from protray.training.secondary.export import load_model
 
-    try:
-        return load_model(model)[0]
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{model}: this model cannot be loaded: {type(error).__name__}: {error}") from None
+    return load_model(model)[0]
 
 
 def rows(run: Predict) -> Iterator[Row | InputError]:

@@ -4,8 +4,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.features import FeatureConfig
@@ -13,10 +14,12 @@ from protray.data.location import Location
 from protray.losses.distil import DistilWeights
 from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.models.weight_files import first_line, load_weights
 from protray.plm.reading import Reading
 from protray.training.secondary.steps import Distil
 
 FORMAT = 2
+NETWORKS = ("enhancer", "student", "teacher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class ModelCard:
 def save_model(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
     """Write ``config.json`` and one safetensors file each for F_e, F_s and F_t."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("enhancer", "student", "teacher"):
+    for name in NETWORKS:
         own = {key.removeprefix(name + "."): value for key, value in weights.items() if key.startswith(name + ".")}
         save_file(own, folder / f"{name}.safetensors")
     partial = folder / ".config.json.partial"
@@ -48,15 +51,28 @@ def read_card(folder: Path | Location) -> ModelCard:
     if not path.is_file():
         raise ValueError(f"{folder}: no config.json in it; give the folder `model` of a finished jobs/distil.py run")
     stored = path.read_json()
+    if not isinstance(stored, dict) or "model_type" in stored:
+        what = "it is a language model" if "model_type" in stored else "it holds no settings"
+        raise ValueError(f"{path}: {what}; give the folder `model` of a finished jobs/distil.py run")
     known = stored.pop("format", None)
     if known not in (1, FORMAT):
         raise ValueError(f"{path}: not a model of format {FORMAT}; it was written by another version of protray")
+    try:
+        return _card(stored, known)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put the file back"
+        ) from None
+
+
+def _card(stored: dict[str, Any], known: int) -> ModelCard:
+    reading: Any = stored.get("reading")
     if known == 1:  # maps were exact then, of whole proteins
-        stored["reading"] = {"precision": "bfloat16" if stored["bf16"] else "float32"}
+        reading = {"precision": "bfloat16" if stored["bf16"] else "float32"}
     enhance = stored["enhance"] | {"kernels": tuple(stored["enhance"]["kernels"])}
     return ModelCard(
         lm=stored["lm"],
-        reading=Reading(**stored["reading"]),
+        reading=Reading(**reading),
         features=FeatureConfig(**stored["features"]),
         classifier=ClassifierConfig(**stored["classifier"]),
         teacher=ClassifierConfig(**stored["teacher"]),
@@ -65,9 +81,12 @@ def read_card(folder: Path | Location) -> ModelCard:
 
 
 def load_model(folder: Path | Location) -> tuple[ModelCard, Distil]:
-    """Read what `save_model` wrote, at a path or an address."""
-    card, folder = read_card(folder), Location(folder).fetch()
-    step = Distil(EnhanceNet(card.enhance), SsClassifier(card.classifier), SsClassifier(card.teacher), DistilWeights())
-    for name in ("enhancer", "student", "teacher"):
-        getattr(step, name).load_state_dict(load_file(folder / f"{name}.safetensors"))
-    return card, step.eval()
+    """Read what `save_model` wrote, at a path or an address; ValueError naming the file that is damaged."""
+    card, place = read_card(folder), Location(folder).fetch()
+    try:
+        networks = EnhanceNet(card.enhance), SsClassifier(card.classifier), SsClassifier(card.teacher)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}/config.json: no network can have these settings: {first_line(error)}") from None
+    for name, network in zip(NETWORKS, networks, strict=True):
+        load_weights(network, place / f"{name}.safetensors")
+    return card, Distil(*networks, DistilWeights()).eval()

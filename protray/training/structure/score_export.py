@@ -4,13 +4,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
 from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ScoreNet
+from protray.models.weight_files import first_line, load_weights
 from protray.struct.noise import NoiseConfig
 
 WEIGHTS, SETTINGS = "model.safetensors", "score_net.json"
@@ -28,12 +28,12 @@ def load_score_net(folder: Path | Location) -> ScoreNet:
 
     Raises ValueError if the folder holds no score network, or not all of one.
     """
-    net = ScoreNet(load_config(folder))
-    weights = Location(folder).fetch() / WEIGHTS
+    config = load_config(folder)
     try:
-        net.load_state_dict(load_file(weights))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
+        net = ScoreNet(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}/{SETTINGS}: no network can have these settings: {first_line(error)}") from None
+    load_weights(net, Location(folder).fetch() / WEIGHTS)
     return net.eval()
 
 
@@ -44,7 +44,12 @@ def load_config(folder: Path | Location) -> ScoreNetConfig:
         raise ValueError(
             f"{folder} holds no {SETTINGS}; give the folder `model` in the --out of a finished jobs/score_net.py"
         )
-    return read_config(path.read_json())
+    try:
+        return read_config(path.read_json())
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put the file back"
+        ) from None
 
 
 def read_config(fields: dict) -> ScoreNetConfig:

@@ -70,6 +70,13 @@ def test_places_are_absolute_and_addresses_stay(tmp_path, monkeypatch) -> None:
     assert parse(Run, "", ["--out", "s3://bucket/mine/"]).out == "s3://bucket/mine"
 
 
+def test_a_name_that_is_no_text_is_refused(capsys) -> None:
+    """As Python has it of bytes that are not in UTF-8."""
+    with pytest.raises(SystemExit):
+        run_command(Run, lambda run: None, "", ["--out", "/data/\udce9t\udce9"])
+    assert r"/data/\udce9t\udce9: the name is no text in UTF-8" in capsys.readouterr().err
+
+
 def test_a_preset_that_is_none_is_one_line(capsys) -> None:
     assert run_command(Run, lambda run: None, "", ["--model", "huge"]) == 2
     assert capsys.readouterr().err == "error: no model 'huge'\n"

@@ -1,6 +1,7 @@
 """Probability maps: what is read, cut, computed and put together, by hand; and the whole job on a small Ray."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_the_command_prints_its_plan(ray_local, run: ProbMaps, monkeypatch, caps
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lm": "nobody/no-such-model"}, "language model 'nobody/no-such-model' cannot be loaded"),
+        ({"lm": "nobody/no-such-model"}, "language model nobody/no-such-model: it cannot be loaded"),
         ({"data": Location("nowhere.fa")}, r"nowhere\.fa: no such file or folder"),
         ({"data": Location("s3://bucket/x.fasta")}, "must be a file or folder that all nodes see, not an address"),
     ],
@@ -115,6 +116,28 @@ def test_refused_before_anything_starts(run: ProbMaps, monkeypatch, capsys, chan
     assert batch_command(JOB, ProbMaps, "", [*options, "--plan"] if plan else options) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ") and re.search(message, said) and not run.out.exists()
+
+
+@pytest.mark.ray
+def test_a_model_without_a_head_is_one_line_at_the_end(
+    ray_local, run: ProbMaps, lm: Path, tmp_path: Path, capfd
+) -> None:
+    """No traceback, nothing computed, and the same on the second try."""
+    from transformers import EsmConfig, EsmModel
+
+    headless = tmp_path / "headless"
+    shutil.copytree(lm, headless)
+    EsmModel(EsmConfig.from_pretrained(lm), add_pooling_layer=False).save_pretrained(headless)
+    write_fasta(run, {"a": "ACDEFGHIK"})
+    capfd.readouterr()
+    for _ in range(2):
+        options = ["--data", str(run.data), "--lm", str(headless), "--out", run.out]
+        assert batch_command(JOB, ProbMaps, "", options) == 1
+        said = capfd.readouterr().err
+        assert f"\nerror: language model {headless}: its files lack 5 of 44 weights: lm_head.bias, " in "\n" + said
+        assert said.endswith("it has no masked-LM head (saved as EsmModel), and maps would be random\n")
+        assert "Traceback" not in said
+        assert not (run.out / "summary.json").exists()
 
 
 FASTA = """text

@@ -310,10 +310,10 @@ def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:
         run_batch(JOB, replace(run, model=moved))
     hub = Location(save_tiny_model(tmp_path / "hub", Path("nobody/no-such-model")))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at import
-    with pytest.raises(ValueError, match="language model 'nobody/no-such-model' cannot be loaded: "):
+    with pytest.raises(ValueError, match="language model nobody/no-such-model: it cannot be loaded: .*give a folder"):
         run_batch(JOB, replace(run, model=hub))
     (moved / "student.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="this model cannot be loaded: SafetensorError"):
+    with pytest.raises(ValueError, match="student.safetensors is no safetensors file"):
         run_batch(JOB, replace(run, model=moved))
 
 

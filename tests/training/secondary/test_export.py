@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.collate import Totals, collate
@@ -73,3 +74,44 @@ def test_a_model_of_format_1_says_only_whether_in_bfloat16(tmp_path) -> None:
     for bf16, precision in ((True, "bfloat16"), (False, "float32")):
         (tmp_path / "config.json").write_text(json.dumps(config | {"format": 1, "bf16": bf16}))
         assert load_model(tmp_path)[0] == replace(card, reading=Reading(precision, "exact", None, None))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"reading": None}, "config.json is damaged .TypeError"),
+        ({"enhance": {}}, "config.json is damaged .KeyError: 'kernels'"),
+        ({"model_type": "esm"}, "it is a language model; give the folder `model` of a finished jobs/distil.py"),
+    ],
+)
+def test_settings_that_are_damaged_are_one_line(tmp_path, change, says) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=says) as found:
+        load_model(tmp_path)
+    assert "\n" not in str(found.value)
+
+
+def test_weights_that_are_damaged_are_named(tmp_path) -> None:
+    saved(tmp_path)
+    file = tmp_path / "student.safetensors"
+    whole = file.read_bytes()
+    weights = load_file(file)
+    first, *_ = weights
+    for content, says in (
+        (whole[: len(whole) // 2], "student.safetensors is cut off: "),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", "student.safetensors is a Git LFS pointer"),
+        (
+            save({first: weights[first]}),
+            r"student.safetensors lacks weights that its settings ask for: .* and \d+ more;",
+        ),
+        (save(weights | {first: weights[first] * torch.nan}), f"weights are not finite numbers: {first};"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=says) as found:
+            load_model(tmp_path)
+        assert "\n" not in str(found.value)
+    file.unlink()
+    with pytest.raises(ValueError, match="student.safetensors is not there"):
+        load_model(tmp_path)
