@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
 from protray.data.location import Location
+from protray.seq.folders import list_folder
 from protray.seq.msa import InputError
 from protray.seq.packed import read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
@@ -56,7 +57,9 @@ def find_sources(structures: Path, work: Location | None) -> tuple[list[Source],
         If it does not exist, or the archive is damaged.
     """
     if structures.is_dir():
-        return _sort_out(((str(path), None) for path in files_in(structures)), structures)
+        listing = list_folder(structures)
+        sources, errors = _sort_out(((str(path), None) for path in listing.files), structures)
+        return sources, errors + listing.errors
     if not structures.is_file():
         raise ValueError(f"structures: {structures} does not exist")
     if is_archive(structures):

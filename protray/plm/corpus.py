@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.seq.alphabet import INVALID, UNKNOWN, encode
+from protray.seq.alphabet import INVALID, UNKNOWN, decode, encode
 from protray.seq.fasta import plain_letters, read_sequences
 from protray.seq.keyed import key
+from protray.seq.kinds import are_bases
 
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
 
@@ -98,7 +99,9 @@ def why_unusable(codes_L: np.ndarray, min_length: int) -> str | None:
     """Reason to leave a sequence out, or None."""
     if codes_L.size < min_length:
         return f"shorter than {min_length} residues"
-    return "a character that is no residue" if (codes_L > UNKNOWN).any() else None
+    if (codes_L > UNKNOWN).any():
+        return "a character that is no residue"
+    return "letters of nucleic acids" if are_bases(decode(codes_L).replace("X", "U").encode()) else None
 
 
 def read_corpus(paths: Iterable[Path], min_length: int = MIN_LENGTH) -> Corpus:

@@ -39,7 +39,7 @@ def not_protein(letters: bytes) -> str | None:
     """
     plain = letters.translate(None, _GAPS)
     upper = plain.upper()
-    if _are_bases(upper):
+    if are_bases(upper):
         base = "U" if b"U" in upper else "T"
         return f"the letters are those of nucleic acids (A, C, G, {base}, N); give the protein"
     if are_states(letters):
@@ -86,7 +86,8 @@ def _are_states_below(above: Sequence[str], below: Sequence[str]) -> bool:
     return above != below and are_states(letters, MIN_STATES3_BELOW)
 
 
-def _are_bases(upper: bytes) -> bool:
+def are_bases(upper: bytes) -> bool:
+    """Whether letters are those of DNA or RNA: all four bases, hardly anything else, and enough of them."""
     others = upper.translate(None, NUCLEOTIDES)
     least = MIN_BASES_U if b"U" in upper else MIN_BASES
     if len(upper) < least or len(others) > MOST_AMBIGUOUS * len(upper) or others.translate(None, AMBIGUOUS):

@@ -45,12 +45,13 @@ FORMATS = {
 }
 UNCLEAR = ("", ".msa", ".txt")  # extensions that say nothing: the content decides
 
-_START_CODE = 254
+_START_CODE, _INVALID = 254, bytes([INVALID])
 _BLANK = b" \t\v\f\n"
 _LOWER = string.ascii_lowercase.encode()
 _INSERTION = _LOWER + b"."
 _TABLE = bytes([_START_CODE]) + encode(bytes(range(1, 256)).upper()).tobytes()  # byte -> code
 _SUSPECT = np.array([code >= N_AA or ord(AMINO_ACIDS[code]) in STATES8 for code in range(GAP + 1)])
+_SUSPECTS = np.flatnonzero(_SUSPECT).astype(np.uint8).tobytes()
 _SOME = 8  # columns that are looked at first
 _HINTS = {
     "/": "; '/' parts chains or alignments: give one of each",
@@ -177,14 +178,31 @@ def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarra
         if not _same_insertions(found, len(query)):
             raise InputError(source, found.place(0)[1], _lower_case(query))
         insertions = b""
-    codes = np.frombuffer(found.letters.translate(_TABLE, _BLANK + insertions), dtype=np.uint8)
+    packed = found.letters.translate(_TABLE, _BLANK + insertions)
+    n_rows = packed.count(_START_CODE)
+    codes = np.frombuffer(packed, dtype=np.uint8)
+    even = not len(codes) % n_rows and (codes.reshape(n_rows, -1)[:, 0] == _START_CODE).all()
+    width = len(codes) // n_rows - 1
+    if not even or not width or _INVALID in packed:
+        raise _fault(codes, found, text, (fmt, insertions), source)
+    codes_NL = codes.reshape(n_rows, 1 + width)[:, 1:]
+    keep_L = codes_NL[0] != GAP
+    if not keep_L.any():
+        raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
+    if reason := not_protein(query):
+        raise InputError(source, found.place(0)[1], reason)
+    return np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+
+
+def _fault(codes: np.ndarray, found: Rows, text: bytes, read: tuple[str, bytes], source: str | Path) -> InputError:
+    """What is wrong with rows that were `read` as (format, letters of insertions): no residue, a letter, a width."""
+    fmt, insertions = read
     starts_N = np.flatnonzero(codes == _START_CODE)
-    ends_N = np.append(starts_N[1:], len(codes))
-    widths_N = ends_N - starts_N - 1
+    widths_N = np.diff(starts_N, append=len(codes)) - 1
     width = int(widths_N[0])
     if not width:
         hint = " (lower case is an insertion in this format; write the query in upper case)" if insertions else ""
-        raise InputError(source, found.place(0)[1], f"no query: the first row has no residue{hint}")
+        return InputError(source, found.place(0)[1], f"no query: the first row has no residue{hint}")
     bad = np.flatnonzero(codes == INVALID)
     if len(bad):
         row = int(np.searchsorted(starts_N, bad[0])) - 1
@@ -192,21 +210,12 @@ def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarra
         byte = letters[bad[0] - starts_N[row] - 1]
         what = f"byte 0x{byte:02X} is not ASCII" if byte > 127 else f"{chr(byte)!r} is no residue and no gap"
         reason = f"{what}, in {_row(found, row)}{_HINTS.get(chr(byte), '')}"
-        raise InputError(source, _line_with(byte, found.place(row)[1], text), reason)
-    ragged = np.flatnonzero(widths_N != width)
-    if len(ragged):
-        row = int(ragged[0])
-        reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
-        if fmt == "fasta" and found.letters != found.letters.upper():
-            reason += "; lower case counts here: is this an A3M file?"
-        raise InputError(source, found.place(row)[1], reason)
-    codes_NL = codes.reshape(-1, 1 + width)[:, 1:]
-    keep_L = codes_NL[0] != GAP
-    if not keep_L.any():
-        raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
-    if reason := not_protein(query):
-        raise InputError(source, found.place(0)[1], reason)
-    return np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+        return InputError(source, _line_with(byte, found.place(row)[1], text), reason)
+    row = int(np.flatnonzero(widths_N != width)[0])
+    reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
+    if fmt == "fasta" and found.letters != found.letters.upper():
+        reason += "; lower case counts here: is this an A3M file?"
+    return InputError(source, found.place(row)[1], reason)
 
 
 def _same_insertions(found: Rows, width: int) -> bool:
@@ -241,7 +250,7 @@ def _without_others(codes_NL: np.ndarray, found: Rows, source: str | Path) -> np
     others = list(found.repeats)
     for row in np.flatnonzero(np.logical_and.reduce(_SUSPECT[some_CN])).tolist():
         codes_L = codes_NL[row]
-        if not _SUSPECT[codes_L].all():
+        if codes_L.tobytes().translate(None, _SUSPECTS):
             continue
         n_residues = np.count_nonzero(codes_L < N_AA)
         if not n_residues and row:

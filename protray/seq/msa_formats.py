@@ -25,9 +25,11 @@ _CONSENSUS = rb"(?:[Cc]onsensus(?![^\s])|Cons-|[^\s>]*_[Cc]onsensus)"
 _ANNOTATION = re.compile(_NAME + b"|" + _CONSENSUS)
 _ANNOTATED = re.compile(rb"\n>(?:%b|%b)[^\n]*(?:\n(?!>)[^\n]*)*" % (_NAME, _CONSENSUS))
 # all but those that may be annotation: so that files without any are read in one go
-_PLAIN_HEADER = re.compile(rb"\n>(?![SsAa][SsAa]_|psipred|dssp|stride|jnet|[Cc]onsensus|Cons-)[^\n]*")
+_MARK = rb"[SsAa][SsAa]_|psipred|dssp|stride|jnet|[Cc]onsensus|Cons-"
+_PLAIN_HEADER = re.compile(rb"\n>(?!%b)[^\n]*" % _MARK)
+_MARKED_LINE = re.compile(rb"\n(?:%b)" % _MARK)
 _IS_CONSENSUS = re.compile(_CONSENSUS)
-_PIR = re.compile(rb"\s*>(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);")
+_PIR_TYPES = ("P1", "F1", "DL", "DC", "RL", "RC", "N1", "N3", "XX")
 _COLABFOLD = re.compile(rb"#(\d+(?:,\d+)+)\t\d+(?:,\d+)*\s*$")  # lengths of the chains, and copies of each
 _PAIRED = re.compile(rb"1\d\d(?:\t1\d\d)+\s*$")  # ColabFold numbers chains from 101 on
 
@@ -39,6 +41,11 @@ class Rows:
     letters: bytes
     place: Callable[[int], tuple[bytes, int]]
     repeats: Sequence[int] = ()  # numbers of the rows that are the query again, by name and letters
+
+
+def is_pir(header: str) -> bool:
+    """Whether a header, without '>', is one of PIR: ``P1;NAME``, with a description on the next line."""
+    return header[2:3] == ";" and header[:2] in _PIR_TYPES
 
 
 def sniff(text: bytes) -> str:
@@ -53,8 +60,6 @@ def sniff(text: bytes) -> str:
 
 def read_fasta_rows(text: bytes, source: str | Path) -> Rows:
     """Take the headers of '>' records out; '#' lines before the first record are comments."""
-    if _PIR.match(text):
-        raise InputError(source, 1, PIR)
     text = b"\n" + text
     start = text.find(b"\n>")
     _check_beginning(text[1:] if start < 0 else text[1 : start + 1], source)
@@ -100,6 +105,8 @@ def _check_beginning(text: bytes, source: str | Path) -> None:
 
 def _check_query(header: bytes, letters: bytes, line: int, source: str | Path) -> None:
     """Refuse a first record that is no single protein; `line` is that of its header."""
+    if is_pir(header[:3].decode("ascii", "replace")):
+        raise InputError(source, line, PIR)
     if _PAIRED.match(header):
         reason = f"{len(header.split())} chains in one file, a complex of ColabFold; give one alignment per chain"
         raise InputError(source, line, reason)
@@ -119,7 +126,8 @@ def _check_consensus(names: Sequence[bytes], query: bytes, source: str | Path) -
 def _again(letters: bytes, query: bytes) -> list[int]:
     """Numbers of the rows, beside the first, that are the same to the letter."""
     found: list[int] = []
-    query, row, counted, at = query.rstrip(), 0, 1, letters.find(query.rstrip(), 1)
+    query = query.rstrip()
+    row, counted, at = 0, 1, letters.find(query, 1)
     while at >= 0:
         end = at + len(query)
         row += letters.count(START, counted, at + 1)
@@ -133,8 +141,9 @@ def _again(letters: bytes, query: bytes) -> list[int]:
 def read_stockholm(text: bytes, source: str | Path) -> Rows:
     """Collect the rows of one Stockholm alignment; blank lines part the blocks of one that is interleaved."""
     parts: dict[bytes, list[bytes]] = {}
-    lines: dict[bytes, list[int]] = {}
-    block, ended = 0, False  # `block`: the line after which a name may come again
+    lines: dict[bytes, int] = {}
+    again: dict[bytes, list[int]] = {}  # further lines
+    block, ended = 0, False  # the last blank line
     for number, line in enumerate(io.BytesIO(text), start=1):
         fields = line.split()
         if number == 1 and not line.startswith(b"# STOCKHOLM"):
@@ -149,30 +158,34 @@ def read_stockholm(text: bytes, source: str | Path) -> Rows:
             ended = True
         elif len(fields) != 2:
             raise InputError(source, number, f"expected a name and an aligned row, found {len(fields)} fields")
+        elif fields[0] not in parts:
+            parts[fields[0]] = [fields[1]]
+            lines[fields[0]] = number
         else:
-            parts.setdefault(fields[0], []).append(fields[1])
-            before = lines.setdefault(fields[0], [])
+            name = fields[0]
+            before = again.setdefault(name, [lines[name]])
             before.append(number)
-            if len(before) > 1 and before[-2] > block:
-                raise _twice(fields[0], before, source)
+            if before[-2] > block:
+                raise _twice(name, before, source)
+            parts[name].append(fields[1])
     if not ended:
         raise InputError(source, None, "ends without '//': the file is truncated")
-    blocks = min(map(len, lines.values()), default=0)
-    for name, at in lines.items():
-        if len(at) > blocks:
-            raise _twice(name, at, source)
-    names = [name for name in parts if not _ANNOTATION.match(name)]
+    blocks = min(map(len, parts.values()), default=0)
+    for name, numbers in again.items():
+        if len(numbers) > blocks:
+            raise _twice(name, numbers, source)
+    marked = _MARKED_LINE.search(text) or b"onsensus" in text
+    names = [name for name in parts if not _ANNOTATION.match(name)] if marked else list(parts)
     if not names:
         raise InputError(source, None, "no query: the alignment has no row")
     _check_consensus(list(takewhile(_ANNOTATION.match, parts)), names[0], source)
-    return Rows(
-        b"".join(START + b"".join(parts[name]) for name in names), lambda row: (names[row], lines[names[row]][0])
-    )
+    rows = (START + b"".join(parts[name]) for name in names)
+    return Rows(b"".join(rows), lambda row: (names[row], lines[names[row]]))
 
 
 def _twice(name: bytes, lines: Sequence[int], source: str | Path) -> InputError:
-    reason = f"name {shown(name)} occurs more than once (lines {first_of(lines)}), other names do not; "
-    return InputError(source, lines[1], reason + "give each row a name of its own, and all rows as many blocks")
+    reason = f"name {shown(name)} occurs more than once (lines {first_of(lines)}), not all names do; "
+    return InputError(source, lines[1], reason + "give each row a name of its own, and each name a row in each block")
 
 
 def read_aln(text: bytes, source: str | Path) -> Rows:
