@@ -17,8 +17,9 @@ Shape key:  N aligned sequences   L residues of the query
 """
 
 import os
+import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +51,12 @@ _BLANK = b" \t\v\f\n"
 _LOWER = string.ascii_lowercase.encode()
 _INSERTION = _LOWER + b"."
 _TABLE = bytes([_START_CODE]) + encode(bytes(range(1, 256)).upper()).tobytes()  # byte -> code
+_STOP = re.compile(rb"\*\s*(?=\0|\Z)")
 _SUSPECT = np.array([code >= N_AA or ord(AMINO_ACIDS[code]) in STATES8 for code in range(GAP + 1)])
 _SUSPECTS = np.flatnonzero(_SUSPECT).astype(np.uint8).tobytes()
 _SOME = 8  # columns that are looked at first
 _HINTS = {
-    "/": "; '/' parts chains or alignments: give one of each",
+    "/": "; '/' parts chains: give one alignment per chain",
     ":": "; ':' parts chains: give one alignment per chain",
     "#": "; does a second alignment begin here? Give one file per protein",
     "\0": "; does a second alignment begin here? Give one file per protein",
@@ -165,12 +167,11 @@ def _parse(text: bytes, fmt: str, source: str | Path) -> np.ndarray:
     if fmt not in readers:
         raise ValueError(f"format {fmt!r} is not one of {sorted(readers)}")
     found = readers[fmt](text, source)
-    codes_NL = _encode(found, text, fmt, source)
-    return _without_others(codes_NL, found, source)
+    return _encode(found, text, fmt, source)
 
 
 def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarray:
-    """Check the rows against the query and return codes_NL without the columns in which the query has a gap."""
+    """Check the rows against the query; codes_NL without its gaps, and without rows that are no homologs."""
     insertions = _INSERTION if fmt in ("a3m", "a2m") else b""
     end = found.letters.find(START, 1)
     query = found.letters[1 : end if end > 0 else None].translate(None, _BLANK)
@@ -179,19 +180,35 @@ def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarra
             raise InputError(source, found.place(0)[1], _lower_case(query))
         insertions = b""
     packed = found.letters.translate(_TABLE, _BLANK + insertions)
-    n_rows = packed.count(_START_CODE)
     codes = np.frombuffer(packed, dtype=np.uint8)
-    even = not len(codes) % n_rows and (codes.reshape(n_rows, -1)[:, 0] == _START_CODE).all()
-    width = len(codes) // n_rows - 1
+    even = not len(codes) % found.n and (codes.reshape(found.n, -1)[:, 0] == _START_CODE).all()
+    width = len(codes) // found.n - 1
+    if not even and b"*" in found.letters and (stopped := _without_stops(found)) != found:
+        return _encode(stopped, text, fmt, source)
     if not even or not width or _INVALID in packed:
         raise _fault(codes, found, text, (fmt, insertions), source)
-    codes_NL = codes.reshape(n_rows, 1 + width)[:, 1:]
+    codes_NL = codes.reshape(found.n, 1 + width)[:, 1:]
     keep_L = codes_NL[0] != GAP
     if not keep_L.any():
         raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
     if reason := not_protein(query):
         raise InputError(source, found.place(0)[1], reason)
-    return np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+    codes_NL = np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+    return _without_others(codes_NL, _again(packed, 1 + width), found, source)
+
+
+def _without_stops(found: Rows) -> Rows:
+    """Rows without the '*' of a stop codon at their ends."""
+    return replace(found, letters=_STOP.sub(b"", found.letters))
+
+
+def _again(packed: bytes, size: int) -> list[int]:
+    """Numbers of the rows, of `size` bytes each, that are the same as the first."""
+    found, at = [], packed.find(packed[:size], size)
+    while at >= 0:
+        found.append(at // size)
+        at = packed.find(packed[:size], at + size)
+    return found
 
 
 def _fault(codes: np.ndarray, found: Rows, text: bytes, read: tuple[str, bytes], source: str | Path) -> InputError:
@@ -209,8 +226,10 @@ def _fault(codes: np.ndarray, found: Rows, text: bytes, read: tuple[str, bytes],
         letters = found.letters.split(START)[row + 1].translate(None, _BLANK + insertions)
         byte = letters[bad[0] - starts_N[row] - 1]
         what = f"byte 0x{byte:02X} is not ASCII" if byte > 127 else f"{chr(byte)!r} is no residue and no gap"
-        reason = f"{what}, in {_row(found, row)}{_HINTS.get(chr(byte), '')}"
-        return InputError(source, _line_with(byte, found.place(row)[1], text), reason)
+        line = _line_with(byte, found.place(row)[1], text)
+        if text.split(b"\n", line)[line - 1].strip() == b"//":
+            return InputError(source, line, "two alignments separated by '//'; give one file per protein")
+        return InputError(source, line, f"{what}, in {_row(found, row)}{_HINTS.get(chr(byte), '')}")
     row = int(np.flatnonzero(widths_N != width)[0])
     reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
     if fmt == "fasta" and found.letters != found.letters.upper():
@@ -244,10 +263,10 @@ def _lower_case(query: bytes) -> str:
     )
 
 
-def _without_others(codes_NL: np.ndarray, found: Rows, source: str | Path) -> np.ndarray:
-    """Drop rows that hold no amino acid, and those that repeat the query; refuse rows of secondary structure."""
+def _without_others(codes_NL: np.ndarray, again: list[int], found: Rows, source: str | Path) -> np.ndarray:
+    """Drop rows that hold no amino acid, and those `again` like the query by name, too; refuse secondary structure."""
     some_CN = codes_NL[:, :: max(1, codes_NL.shape[1] // _SOME)].T  # rule out nearly all rows
-    others = list(found.repeats)
+    others = found.namesakes(again)
     for row in np.flatnonzero(np.logical_and.reduce(_SUSPECT[some_CN])).tolist():
         codes_L = codes_NL[row]
         if codes_L.tobytes().translate(None, _SUSPECTS):

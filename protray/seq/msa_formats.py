@@ -7,7 +7,7 @@ secondary structure, solvent accessibility and their confidence (``ss_pred``, ``
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -30,17 +30,24 @@ _PLAIN_HEADER = re.compile(rb"\n>(?!%b)[^\n]*" % _MARK)
 _MARKED_LINE = re.compile(rb"\n(?:%b)" % _MARK)
 _IS_CONSENSUS = re.compile(_CONSENSUS)
 _PIR_TYPES = ("P1", "F1", "DL", "DC", "RL", "RC", "N1", "N3", "XX")
-_COLABFOLD = re.compile(rb"#(\d+(?:,\d+)+)\t\d+(?:,\d+)*\s*$")  # lengths of the chains, and copies of each
-_PAIRED = re.compile(rb"1\d\d(?:\t1\d\d)+\s*$")  # ColabFold numbers chains from 101 on
+_COLABFOLD = re.compile(rb"#\s*(\d+(?:,\d+)+)(?:\s+\d+(?:,\d+)*)?\s*$")  # lengths of the chains, and copies of each
+_PAIRED = re.compile(rb"1\d\d(?:\s1\d\d)+\s*$")  # ColabFold numbers chains from 101 on
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a file, each after a `START`; `place` tells a row's name and the line on which its letters start."""
+    """`n` rows of a file, each after a `START`; `place` tells a row's name and the line on which its letters start."""
 
+    n: int
     letters: bytes
     place: Callable[[int], tuple[bytes, int]]
-    repeats: Sequence[int] = ()  # numbers of the rows that are the query again, by name and letters
+    names: Callable[[], Iterable[bytes]] = lambda: ()
+
+    def namesakes(self, rows: Sequence[int]) -> list[int]:
+        """Of some rows those with the query's name; none in a format without names."""
+        query = self.place(0)[0]
+        names = dict(enumerate(self.names())) if query and rows else {}
+        return [row for row in rows if names.get(row) == query]
 
 
 def is_pir(header: str) -> bool:
@@ -50,7 +57,7 @@ def is_pir(header: str) -> bool:
 
 def sniff(text: bytes) -> str:
     """Tell the format: a Stockholm header; '>' with rows of equal length is FASTA, otherwise A3M; or bare rows."""
-    if text.startswith(b"# STOCKHOLM"):
+    if text.lstrip().startswith(b"# STOCKHOLM"):
         return "stockholm"
     if not text.lstrip().startswith((b">", b"#")):
         return "aln"
@@ -65,10 +72,10 @@ def read_fasta_rows(text: bytes, source: str | Path) -> Rows:
     _check_beginning(text[1:] if start < 0 else text[1 : start + 1], source)
     if start < 0:
         raise InputError(source, None, "no query: the file has no '>' header")
-    letters = _PLAIN_HEADER.sub(START, text[start:])
+    letters, n = _PLAIN_HEADER.subn(START, text[start:])
     marked = b">" in letters or b"onsensus" in text
     if marked:
-        letters = _HEADER.sub(START, _ANNOTATED.sub(b"", text[start:]))
+        letters, n = _HEADER.subn(START, _ANNOTATED.sub(b"", text[start:]))
 
     def headers() -> Iterator[re.Match[bytes]]:
         every = _HEADER.finditer(text, start)
@@ -79,17 +86,15 @@ def read_fasta_rows(text: bytes, source: str | Path) -> Rows:
         return _first_word(header[0][2:]), text.count(b"\n", 0, header.end()) + 1
 
     if not letters.startswith(START):
-        raise InputError(source, None, "no query: the file holds nothing but annotation and consensus rows")
+        raise InputError(source, None, "no query: nothing but annotation and consensus rows; rename the query")
     query = next(headers())
+    line = text.count(b"\n", 0, query.end())
     end = letters.find(START, 1)
-    row = letters if end < 0 else letters[:end]
-    _check_query(query[0][2:], row[1:], text.count(b"\n", 0, query.end()), source)
+    _check_query(query[0][2:], letters[1 : end if end > 0 else None], line, source)
     if marked:
-        names = (_first_word(found[0][2:]) for found in _HEADER.finditer(text, start))
-        _check_consensus(list(takewhile(_ANNOTATION.match, names)), _first_word(query[0][2:]), source)
-    again = _again(letters, row)
-    named = {at for at, header in enumerate(headers()) if _first_word(header[0][2:]) == place(0)[0]} if again else ()
-    return Rows(letters, place, [at for at in again if at in named])
+        before = (_first_word(found[0][2:]) for found in _HEADER.finditer(text, start))
+        _check_consensus(list(takewhile(_ANNOTATION.match, before)), _first_word(query[0][2:]), line, source)
+    return Rows(n, letters, place, lambda: (_first_word(header[0][2:]) for header in headers()))
 
 
 def _check_beginning(text: bytes, source: str | Path) -> None:
@@ -114,28 +119,13 @@ def _check_query(header: bytes, letters: bytes, line: int, source: str | Path) -
         raise InputError(source, line, TWO_IN_ONE)
 
 
-def _check_consensus(names: Sequence[bytes], query: bytes, source: str | Path) -> None:
-    """Refuse a row NAME_consensus in front of a query that is not NAME, as HH-suite writes it: which is meant?"""
+def _check_consensus(names: Sequence[bytes], query: bytes, line: int, source: str | Path) -> None:
+    """Refuse a row NAME_consensus in front of a query (on `line`) that is not NAME, as HH-suite writes it."""
     for name in names:
         stem = name.lower().partition(b"_consensus")[0]
         if _IS_CONSENSUS.match(name) and b"_" in name and not query.lower().startswith(stem):
             reason = f"{shown(name)} stands first and looks like a consensus, but not of the next row, {shown(query)}; "
-            raise InputError(source, None, reason + "remove it, or rename it if it is the query")
-
-
-def _again(letters: bytes, query: bytes) -> list[int]:
-    """Numbers of the rows, beside the first, that are the same to the letter."""
-    found: list[int] = []
-    query = query.rstrip()
-    row, counted, at = 0, 1, letters.find(query, 1)
-    while at >= 0:
-        end = at + len(query)
-        row += letters.count(START, counted, at + 1)
-        counted = at + 1
-        if letters[end : end + 1] in (START, b"") or not letters[end : letters.find(START, end)].strip():
-            found.append(row)
-        at = letters.find(query, end)
-    return found
+            raise InputError(source, line, reason + "remove it, or rename it if it is the query")
 
 
 def read_stockholm(text: bytes, source: str | Path) -> Rows:
@@ -143,15 +133,16 @@ def read_stockholm(text: bytes, source: str | Path) -> Rows:
     parts: dict[bytes, list[bytes]] = {}
     lines: dict[bytes, int] = {}
     again: dict[bytes, list[int]] = {}  # further lines
-    block, ended = 0, False  # the last blank line
+    begun, ended, block = False, False, 0  # block: the last blank line
     for number, line in enumerate(io.BytesIO(text), start=1):
         fields = line.split()
-        if number == 1 and not line.startswith(b"# STOCKHOLM"):
-            raise InputError(source, 1, f"a Stockholm file starts with '# STOCKHOLM 1.0', this one with {shown(line)}")
         if not fields:
             block = number
+        elif not begun and not line.startswith(b"# STOCKHOLM"):
+            reason = f"a Stockholm file starts with '# STOCKHOLM 1.0', this one with {shown(line)}"
+            raise InputError(source, number, reason)
         elif line.startswith(b"#") and not ended:
-            continue
+            begun = True
         elif ended:
             raise InputError(source, number, "holds a second alignment after '//'; one file per protein")
         elif fields[0] == b"//":
@@ -178,9 +169,9 @@ def read_stockholm(text: bytes, source: str | Path) -> Rows:
     names = [name for name in parts if not _ANNOTATION.match(name)] if marked else list(parts)
     if not names:
         raise InputError(source, None, "no query: the alignment has no row")
-    _check_consensus(list(takewhile(_ANNOTATION.match, parts)), names[0], source)
+    _check_consensus(list(takewhile(_ANNOTATION.match, parts)), names[0], lines[names[0]], source)
     rows = (START + b"".join(parts[name]) for name in names)
-    return Rows(b"".join(rows), lambda row: (names[row], lines[names[row]]))
+    return Rows(len(names), b"".join(rows), lambda row: (names[row], lines[names[row]]))
 
 
 def _twice(name: bytes, lines: Sequence[int], source: str | Path) -> InputError:
@@ -201,7 +192,7 @@ def read_aln(text: bytes, source: str | Path) -> Rows:
         if fields:
             lines.append(number)
             rows.append(fields[0])
-    return Rows(b"".join(START + row for row in rows), lambda row: (b"", lines[row]))
+    return Rows(len(rows), b"".join(START + row for row in rows), lambda row: (b"", lines[row]))
 
 
 def _first_word(header: bytes) -> bytes:
