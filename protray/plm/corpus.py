@@ -14,9 +14,10 @@ import numpy as np
 from protray.seq.alphabet import INVALID, UNKNOWN, decode, encode
 from protray.seq.fasta import plain_letters, read_sequences
 from protray.seq.keyed import key
-from protray.seq.kinds import are_bases
+from protray.seq.kinds import AMBIGUOUS, NUCLEOTIDES, are_bases
 
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
+_MAY_BE_BASES = encode(NUCLEOTIDES + AMBIGUOUS).tobytes()
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def why_unusable(codes_L: np.ndarray, min_length: int) -> str | None:
         return f"shorter than {min_length} residues"
     if (codes_L > UNKNOWN).any():
         return "a character that is no residue"
+    if codes_L.tobytes().translate(None, _MAY_BE_BASES):
+        return None
     return "letters of nucleic acids" if are_bases(decode(codes_L).replace("X", "U").encode()) else None
 
 

@@ -11,7 +11,7 @@ import lzma
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ _HINTS = {":": "; ':' parts chains: give one record for each", "/": "; '/' parts
 FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A record as it stands: the line of its header, the header (None of text in front of the first), its lines."""
 
     line: int
@@ -43,9 +42,11 @@ class Record:
 
     @property
     def id(self) -> str:
-        return self.header.split(maxsplit=1)[0] if self.header and self.header.strip() else ""
+        """The first word of the header."""
+        words = self.header.split(maxsplit=1) if self.header else None
+        return words[0] if words else ""
 
-    def fault(self) -> str | None:
+    def fault(self, id: str) -> str | None:
         """Why it is no single protein with an id, or None."""
         if self.header is None:
             begins = "".join(self.lines[:50])
@@ -53,9 +54,9 @@ class Record:
             return f"text in front of the first '>': {begins.strip()[:30]!r}" + (f", which {kind}" if kind else "")
         if kind := self.other_kind():
             return kind
-        if not self.id:
+        if not id:
             return "a record without an id behind '>'"
-        return f"id {self.id!r} holds bytes that are not ASCII" if FOREIGN in self.id else None
+        return f"id {id!r} holds bytes that are not ASCII" if FOREIGN in id else None
 
     def other_kind(self) -> str | None:
         """Of what other format it is, or None."""
@@ -112,8 +113,8 @@ def fasta_records(path: Path) -> Iterator[Record]:
             for number, line in enumerate(lines, start=1):
                 if number == 1:
                     line = _first_line(line, path)
-                if "\0" in line:
-                    line = line.strip("\0")  # between the records of an MMseqs2 database
+                if line[:1] == "\0":
+                    line = line.lstrip("\0")  # between the records of an MMseqs2 database
                 if line.startswith(">"):
                     if record.header is not None or any(map(str.strip, record.lines)):
                         yield record
@@ -140,12 +141,14 @@ def _first_line(line: str, path: Path) -> str:
 
 def stream_fasta(path: Path) -> Iterator[Source | InputError]:
     """Yield the records of a FASTA file one by one, with an error in place of each that is no protein with an id."""
+    file = str(path)
     try:
         for record in fasta_records(path):
-            if reason := record.fault():
-                yield InputError(path, record.line, reason, record.id or None)
+            id = record.id
+            if reason := record.fault(id):
+                yield InputError(path, record.line, reason, id or None)
             else:
-                yield Source(record.id, str(path), record.line, record.letters)
+                yield Source(id, file, record.line, record.letters)
     except InputError as error:
         yield error
 

@@ -37,6 +37,8 @@ def not_protein(letters: bytes) -> str | None:
     >>> not_protein(b"GCGGAUUUAGCUCAGUUGGG")
     'the letters are those of nucleic acids (A, C, G, U, N); give the protein'
     """
+    if (b"F" in letters or b"Q" in letters) and not letters.islower():  # a letter of none of them: nearly all proteins
+        return None
     plain = letters.translate(None, _GAPS)
     upper = plain.upper()
     if are_bases(upper):
@@ -67,6 +69,8 @@ def states_beside(lines: Sequence[str]) -> bool:
     >>> states_beside(["MKVLAGIVGWKR", "CCHHHHHHHHCC"])
     True
     """
+    if len(lines) < 2:
+        return False
     rows = [line.rstrip() for line in lines if line.strip()]
     if len(rows) < 2:
         return False

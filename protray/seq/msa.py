@@ -19,6 +19,7 @@ Shape key:  N aligned sequences   L residues of the query
 import os
 import re
 import string
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,9 +124,8 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
     ('1abcA', [[12, 11, 19], [12, 21, 19]])
     """
     text = _clean(raw, source)
-    fmt = fmt or sniff(text)
     try:
-        return Msa(protein_id(source), _parse(text, fmt, source))
+        return Msa(protein_id(source), _parse(text, fmt or sniff(text), source))
     except InputError as error:
         if fmt != "stockholm" and (kind := looks_like(text)):
             raise InputError(source, 1, kind) from None
@@ -183,8 +183,9 @@ def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarra
     codes = np.frombuffer(packed, dtype=np.uint8)
     even = not len(codes) % found.n and (codes.reshape(found.n, -1)[:, 0] == _START_CODE).all()
     width = len(codes) // found.n - 1
-    if not even and b"*" in found.letters and (stopped := _without_stops(found)) != found:
-        return _encode(stopped, text, fmt, source)
+    if not even and b"*" in found.letters and (stopped := _without_stops(found)).letters != found.letters:
+        with suppress(InputError):
+            return _encode(stopped, text, fmt, source)
     if not even or not width or _INVALID in packed:
         raise _fault(codes, found, text, (fmt, insertions), source)
     codes_NL = codes.reshape(found.n, 1 + width)[:, 1:]
