@@ -25,7 +25,11 @@ from protray.seq.packed import DAMAGE, open_unpacked, without_packing
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}  # of packed files
 SUFFIXES = (".fasta", ".fa", ".faa")
-_HINTS = {":": "; ':' parts chains: give one record for each", "/": "; '/' parts chains: give one record for each"}
+_HINTS = {
+    ":": "; ':' parts chains: give one record for each",
+    "/": "; '/' parts chains: give one record for each",
+    "*": "; is this a stop codon inside?",
+} | dict.fromkeys("0123456789", "; remove numbers and confidence values")
 FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
 
 
@@ -202,7 +206,7 @@ def codes_of(sequence: str) -> np.ndarray:
     foreign = np.flatnonzero(codes_L > UNKNOWN)
     if foreign.size:
         position = int(foreign[0])
-        hint = "; is this an alignment?" if codes_L[position] == GAP else _HINTS.get(letters[position], "")
+        hint = _HINTS.get(letters[position], "; is this an alignment?" if codes_L[position] == GAP else "")
         raise ValueError(f"{letters[position]!r} at position {position + 1} is no residue{hint}")
     if reason := not_protein(sequence.encode("ascii", "replace")):
         raise ValueError(reason)

@@ -24,6 +24,7 @@ _KINDS = (
         "ask the program for an alignment",
     ),
     (rb"(?:[^\t\n]+\t){4,}[^\t\n]*\n", "a table (m8, CIGAR)", "ask the search program for an alignment"),
+    (rb"(?i)(?:\w+[,;\t])*(?:id|name|seq|sequence)(?:[,;\t]\w+)+\s*\n", "a table", CONVERT),
     (rb"@[^\n]*\n[A-Za-z.*-]+\n\+", "FASTQ format", "reads of nucleic acids are no proteins"),
     (rb"[{\[]", "a JSON file", CONVERT),
 )

@@ -14,7 +14,9 @@ MOST_AMBIGUOUS = 0.1  # share of the letters
 
 STATES3, STATES8 = b"HEC", b"HGIEBTSCPL"  # of predictors, and of DSSP with P (helix) and L (loop)
 MIN_STATES3, MIN_STATES8 = 10, 20  # letters of a line or record that may be states
-MIN_STATES3_BELOW = 6  # below a sequence of the same length
+LOOP3 = b"HEL"  # L for coil; not tried without a sequence, as E and L are common in helices
+MIN_STATES3_BELOW, MIN_STATES8_BELOW = 6, 12  # below a sequence of the same length
+MIN_RUNS_BELOW, MOST_OF_ONE = 18, 0.8  # of any letters in long runs, as topology, domains and disorder are
 
 # of 3Di states: log-odds of a letter against a protein's, from 400 PDB chains (by biotite) and Swiss-Prot.  Above the
 # limit are 9 of 10 strings of states, and 3 of 10,000 proteins; only what is wholly in lower case is tried.
@@ -51,20 +53,23 @@ def not_protein(letters: bytes) -> str | None:
     return None
 
 
-def are_states(letters: bytes, least: int = MIN_STATES3) -> bool:
+def are_states(letters: bytes) -> bool:
     """Whether letters are secondary-structure states: H or E and something else, in runs rather than mixed."""
-    plain = letters.translate(None, _GAPS)
-    known = STATES3 if not plain.translate(None, STATES3) else STATES8
-    if len(plain) < (least if known is STATES3 else MIN_STATES8) or plain.translate(None, known):
-        return False
-    if known is STATES3 and b"C" not in plain or not (b"H" in plain or b"E" in plain) or len(set(plain)) < 2:
-        return False
-    changes = len(re.findall(rb"(.)(?!\1)(?=.)", letters.strip(), re.S))
-    return changes <= len(letters) / 2
+    upper = letters.translate(None, _GAPS).upper()
+    if not upper.translate(None, STATES3):
+        fit = len(upper) >= MIN_STATES3 and b"C" in upper
+    else:
+        fit = len(upper) >= MIN_STATES8 and not upper.translate(None, STATES8)
+    return fit and (b"H" in upper or b"E" in upper) and len(set(upper)) > 1 and _changes(letters) <= len(letters) / 2
+
+
+def _changes(letters: bytes) -> int:
+    """How often a letter is followed by another."""
+    return len(re.findall(rb"(.)(?!\1)(?=.)", letters.strip(), re.S))
 
 
 def states_beside(lines: Sequence[str]) -> bool:
-    """Whether the lines of a FASTA record are a sequence and its states: the second half, or all but the first line.
+    """Whether the lines of a FASTA record are a sequence and its states (or topology), line by line or half by half.
 
     >>> states_beside(["MKVLAGIVGWKR", "CCHHHHHHHHCC"])
     True
@@ -72,22 +77,34 @@ def states_beside(lines: Sequence[str]) -> bool:
     if len(lines) < 2:
         return False
     rows = [line.rstrip() for line in lines if line.strip()]
-    if len(rows) < 2:
-        return False
     half, odd = divmod(len(rows), 2)
-    split = ([] if odd else [(rows[:half], rows[half:])]) + [(rows[:1], rows[1:2])] * (len(rows) > 2)
-    return any(_one_length(above, below) and _are_states_below(above, below) for above, below in split)
+    pairs = [] if odd else [(rows[:half], rows[half:])]
+    if len(rows) > 2 and _one_length(rows[:1] * (len(rows) - 1), rows[1:]):  # and more, such as their confidence
+        pairs.append((rows[:1], rows[1:2]))
+    if any(_one_length(above, below) and _are_states_below(above, below) for above, below in pairs):
+        return True
+    return len(rows) == 2 and _one_length(rows[1:], rows[:1]) and are_states(rows[0].encode("ascii", "replace"))
 
 
 def _one_length(above: Sequence[str], below: Sequence[str]) -> bool:
     """Each line as long as the one that it belongs to; blanks for coil may be missing at the end."""
     pairs = zip(above, below, strict=True)
-    return all(len(a) == len(b) or (" " in b.strip() and len(b) < len(a)) for a, b in pairs)
+    return bool(above) and all(len(a) == len(b) or (" " in b.strip() and len(b) < len(a)) for a, b in pairs)
 
 
 def _are_states_below(above: Sequence[str], below: Sequence[str]) -> bool:
     letters = "".join(below).encode("ascii", "replace")
-    return above != below and are_states(letters, MIN_STATES3_BELOW)
+    upper = letters.translate(None, _GAPS).upper()
+    kinds, changes = len(set(letters)), _changes(letters)
+    if above == below or kinds < 2 or _changes("".join(above).encode("ascii", "replace")) <= changes:
+        return False
+    three = not upper.translate(None, STATES3) or not upper.translate(None, LOOP3)
+    eight = not upper.translate(None, STATES8)
+    if (three and len(upper) >= MIN_STATES3_BELOW) or (eight and len(letters) >= MIN_STATES8_BELOW):
+        return (b"H" in upper or b"E" in upper) and changes <= len(letters) / 2
+    commonest = max(map(letters.count, set(letters)))
+    mixed = commonest <= MOST_OF_ONE * len(letters)  # a tract of one residue is no topology
+    return len(letters) >= MIN_RUNS_BELOW and mixed and changes <= len(letters) / 4
 
 
 def are_bases(upper: bytes) -> bool:

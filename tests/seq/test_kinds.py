@@ -51,6 +51,13 @@ def test_states_come_in_runs() -> None:
         (["MKVLAGIVGWKRSTAYDEFWMKVLAGS", "   HHHHHHHTTTTTTT EEEEEE"], True),  # DSSP: blank for coil, none at the end
         (["MKVLAG", "IVGWKR", "CCHHHH", "HHHHCC"], True),
         (["MKVLAGIVGWKR", "CCHHHHHHHHCC", "CCGGGHHHHHTC"], True),
+        (["CCHHHHHHHHCC", "MKVLAGIVGWKR"], True),
+        (["MKVLAGIVGWKR", "cchhhhhhhhcc"], True),
+        (["MKVLAGIVGWKR", "LLHHHHHHEELL"], True),
+        (["MKVLAGIVGWKRSTAYDE", "iiiiMMMMMMMMMMoooo"], True),  # topology of a membrane protein
+        (["MKVLAGIVGWKRSTAYDE", "iiiiMMMMMMMMMMoooo", "998765432123456789"], True),
+        (["MKVLAGIVGWKRSTAYDE", "SGSGSGSGSGSGSGSGSE"], False),  # a linker
+        (["QQQQQQQQQQQQQQQQQQ", "QQQQQQQQQNNNNNNNNN"], False),  # low complexity on both lines
         (["MKVLAGIVGWKR", "CCHHHHHHHHC"], False),  # another length: the rest of a wrapped sequence
         (["MKVLAGIVGWKR", "STAYDEFWMKVL"], False),
         (["EEEEEEEEEEEE", "EEEEEEEEEEEE"], False),
