@@ -131,7 +131,7 @@ def listed(path: Path) -> list[tuple[str, int]]:
     raw = read_bytes(path)
     if b"\0" in raw:
         raise InputError(path, None, f"neither a structure, an archive ({' '.join(ARCHIVES)}) nor a text list of files")
-    lines = [line.partition("#")[0].strip() for line in raw.decode("utf-8", "surrogateescape").splitlines()]
+    lines = [line.partition("#")[0].strip() for line in raw.decode("utf-8-sig", "surrogateescape").splitlines()]
     found = [(str(path.parent / line), number) for number, line in enumerate(lines, start=1) if line]
     if not found:
         raise InputError(path, None, "the list of structure files is empty")

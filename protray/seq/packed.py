@@ -49,6 +49,17 @@ def read_bytes(path: str | Path) -> bytes:
         return unpack(file, path)
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, whatever its line ends, without a byte-order mark; each byte is one letter.
+
+    InputError for UTF-16 and what is no text.
+    """
+    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in raw:
+        raise InputError(path, None, "holds a NUL byte: a binary or UTF-16 file, not plain text")
+    return raw.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def unpack(file: BinaryIO, source: str | Path) -> bytes:
     """Read an open file as `read_bytes` does; `source` is named in errors."""
     name, opener = _packing(file.read(_LONGEST), source)

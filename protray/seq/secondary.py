@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.seq.errors import InputError, first_of
-from protray.seq.packed import read_bytes
+from protray.seq.packed import read_lines
 
 STATES = "HEC"
 STATES8 = "HGIEBTSC"
@@ -100,7 +100,7 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     InputError
         When the file as a whole is unreadable (empty, binary, no '>' on its first line).
     """
-    lines = _text(path).split("\n")  # not splitlines, which parts at other control characters, too
+    lines = read_lines(path)
     found: dict[str, list[tuple[int, str, str]]] = {}
     errors: list[InputError] = []
     headers = [number for number, line in enumerate(lines) if line.startswith(">")]
@@ -131,15 +131,6 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     if labels and not any("C" in label.ss3 for label in labels) and any("-" in label.ss3 for label in labels):
         logger.warning("%s: no label is C and some are '-', which means 'no label' here; write C for coil", path)
     return labels, errors
-
-
-def _text(path: str | Path) -> str:
-    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    if b"\0" in raw:
-        raise InputError(path, None, "holds a NUL byte: a binary or UTF-16 file, not labels in plain text")
-    return (
-        raw.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    )  # every byte is a letter; foreign ones are faults of a record
 
 
 def _fault(id: str, body: list[str]) -> str | None:
