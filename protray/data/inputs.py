@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protray.data.proteins import ProteinSettings, check_labels, protein_row
-from protray.seq.msa import InputError, Msa, format_of, protein_id, read_msa
+from protray.seq.errors import InputError, first_of
+from protray.seq.folders import Listing, list_folder
+from protray.seq.msa import Msa, format_of, protein_id, read_msa
+from protray.seq.packed import without_packing
 from protray.seq.secondary import NO_LABEL, Labels, read_3line, to_three
 
 if TYPE_CHECKING:
@@ -29,11 +32,8 @@ class Item:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files of a folder and its subfolders, sorted, without hidden ones."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder")
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """All files of a folder and its subfolders, sorted, without hidden ones and broken links."""
+    return list_folder(folder).files
 
 
 def find_items(msas: Path, labels: Path | None, ignore: tuple[Path, ...] = ()) -> tuple[list[Item], list[InputError]]:
@@ -55,7 +55,9 @@ def find_items(msas: Path, labels: Path | None, ignore: tuple[Path, ...] = ()) -
     skip = {path.resolve() for path in (*ignore, labels) if path}
     errors: list[InputError] = []
     by_id: dict[str, list[Path]] = defaultdict(list)
-    for path in files_in(msas):
+    listing = list_folder(msas)
+    errors += [InputError(one.file, one.line, one.reason, protein_id(one.file)) for one in listing.errors]
+    for path in listing.files:
         if path.resolve() in skip or (labels and labels.resolve() in path.resolve().parents):
             continue
         try:
@@ -68,8 +70,7 @@ def find_items(msas: Path, labels: Path | None, ignore: tuple[Path, ...] = ()) -
         if len(paths) == 1:
             unique[id] = str(paths[0])
         for path in paths if len(paths) > 1 else ():
-            others = ", ".join(str(other) for other in paths if other != path)
-            errors.append(InputError(path, None, f"id {id!r} is also that of {others}; keep one", id))
+            errors.append(InputError(path, None, _one_name(id, path, paths), id))
     if labels is None:
         return [Item(id, path) for id, path in unique.items()], errors
     known, structures, label_errors = _read_labels(labels)
@@ -94,6 +95,13 @@ def find_items(msas: Path, labels: Path | None, ignore: tuple[Path, ...] = ()) -
         if name not in used and name not in taken:
             errors.append(InputError(path, None, f"no alignment {name!r} or {name + '_<chain>'!r} in {msas}", name))
     return items, errors
+
+
+def _one_name(id: str, path: Path, paths: list[Path]) -> str:
+    """Why a file is not read whose name others have: the first of them, and how many more there are."""
+    first, more = paths[0] if paths[0] != path else paths[1], len(paths) - 2
+    others = f"{str(first)[-120:]!r}" + (f" and {more:,} more" if more else "")
+    return f"id {id!r} is also that of {others}; keep one, or name each file after its protein"
 
 
 def make_row(item: Item, settings: ProteinSettings, dssp: "Program | None" = None) -> tuple[dict, str]:
@@ -127,10 +135,12 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
         raise ValueError(f"labels: {labels} does not exist")
     found: dict[str, list[Labels | Path]] = defaultdict(list)
     errors: list[InputError] = []
-    for path in [labels] if labels.is_file() else files_in(labels):
+    listing = Listing([labels]) if labels.is_file() else list_folder(labels)
+    errors += listing.errors
+    for path in listing.files:
         if is_structure(path):
             found[structure_stem(path)].append(path)
-        elif labels.is_file() or path.name.removesuffix(".gz").endswith(LABEL_SUFFIX):
+        elif labels.is_file() or without_packing(path.name).endswith(LABEL_SUFFIX):
             try:
                 read, faults = read_3line(path)
             except InputError as error:
@@ -145,7 +155,7 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
     for id, sources in sorted(found.items()):
         source = sources[0]
         if len(sources) > 1:
-            places = ", ".join(source.file if isinstance(source, Labels) else str(source) for source in sources)
+            places = first_of([source.file if isinstance(source, Labels) else str(source) for source in sources], 2)
             file, line = (source.file, source.line) if isinstance(source, Labels) else (source, None)
             errors.append(InputError(file, line, f"label id {id!r} has {len(sources)} sources: {places}; keep one", id))
         elif isinstance(source, Labels):

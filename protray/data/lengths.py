@@ -73,8 +73,8 @@ def _of_fasta(path: Path) -> Lengths:
         return _of_beginning(path, size) if path.suffix in OPENERS else _of_pieces(path, size)
     found: list[int] = []
     try:
-        for _, _, letters in fasta_records(path):
-            found.append(len(letters))
+        for record in fasta_records(path):
+            found.append(len(record.letters))
         return Lengths(np.array(found, np.int64), len(found), True)
     except InputError as error:
         return Lengths(np.array(found, np.int64), len(found), False, str(error))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from protray.seq.errors import InputError
 from protray.seq.keyed import key
-from protray.seq.msa import InputError, read_bytes
+from protray.seq.packed import read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def read_clusters(path: str | Path) -> dict[str, str]:
     InputError
         For a line that has not two columns, a protein on two lines, an empty file.
     """
-    lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
+    lines = read_lines(path)
     if _is_rcsb(lines):
         return _read_rcsb(lines, path)
     rows: list[tuple[int, list[str]]] = []

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
 from protray.data.location import Location
-from protray.seq.msa import InputError, read_bytes, unpack
+from protray.seq.folders import list_folder
+from protray.seq.msa import InputError
+from protray.seq.packed import read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
@@ -55,7 +57,9 @@ def find_sources(structures: Path, work: Location | None) -> tuple[list[Source],
         If it does not exist, or the archive is damaged.
     """
     if structures.is_dir():
-        return _sort_out(((str(path), None) for path in files_in(structures)), structures)
+        listing = list_folder(structures)
+        sources, errors = _sort_out(((str(path), None) for path in listing.files), structures)
+        return sources, errors + listing.errors
     if not structures.is_file():
         raise ValueError(f"structures: {structures} does not exist")
     if is_archive(structures):
@@ -127,7 +131,7 @@ def listed(path: Path) -> list[tuple[str, int]]:
     raw = read_bytes(path)
     if b"\0" in raw:
         raise InputError(path, None, f"neither a structure, an archive ({' '.join(ARCHIVES)}) nor a text list of files")
-    lines = [line.partition("#")[0].strip() for line in raw.decode("utf-8", "surrogateescape").splitlines()]
+    lines = [line.partition("#")[0].strip() for line in raw.decode("utf-8-sig", "surrogateescape").splitlines()]
     found = [(str(path.parent / line), number) for number, line in enumerate(lines, start=1) if line]
     if not found:
         raise InputError(path, None, "the list of structure files is empty")

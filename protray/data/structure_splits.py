@@ -8,8 +8,9 @@ from typing import Literal
 
 from protray.data.splits import relatives
 from protray.seq.alphabet import decode
-from protray.seq.fasta import codes_of, open_text, read_fasta
-from protray.seq.msa import InputError, read_bytes
+from protray.seq.errors import InputError
+from protray.seq.fasta import FOREIGN, codes_of, open_text, read_fasta
+from protray.seq.packed import read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class Exclusion:
 def read_exclusion(path: Path) -> Exclusion:
     """Read ids or, where the text begins with '>', sequences; all of it, or ValueError: a lost one would be a leak."""
     with open_text(path) as file:
-        fasta = file.read(1) == ">"
+        fasta = file.read(1000).lstrip(FOREIGN + "\n ").startswith(">")  # behind a byte-order mark, too
     if not fasta:
         return Exclusion(path, read_names(path), {})
     records, errors = read_fasta(path)
@@ -163,8 +164,7 @@ def read_exclusion(path: Path) -> Exclusion:
 
 def read_names(path: Path) -> list[str]:
     """Read the words of a text file of ids; '#' begins a comment."""
-    lines = read_bytes(path).decode("latin-1").splitlines()
-    names = [word for line in lines for word in line.partition("#")[0].split()]
+    names = [word for line in read_lines(path) for word in line.partition("#")[0].split()]
     if not names:
         raise InputError(path, None, "the list of ids is empty")
     return names

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.seq.alphabet import INVALID, UNKNOWN, encode
+from protray.seq.alphabet import INVALID, UNKNOWN, decode, encode
 from protray.seq.fasta import plain_letters, read_sequences
 from protray.seq.keyed import key
+from protray.seq.kinds import AMBIGUOUS, NUCLEOTIDES, are_bases
 
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
+_MAY_BE_BASES = encode(NUCLEOTIDES + AMBIGUOUS).tobytes()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def why_unusable(codes_L: np.ndarray, min_length: int) -> str | None:
     """Reason to leave a sequence out, or None."""
     if codes_L.size < min_length:
         return f"shorter than {min_length} residues"
-    return "a character that is no residue" if (codes_L > UNKNOWN).any() else None
+    if (codes_L > UNKNOWN).any():
+        return "a character that is no residue"
+    if codes_L.tobytes().translate(None, _MAY_BE_BASES):
+        return None
+    return "letters of nucleic acids" if are_bases(decode(codes_L).replace("X", "U").encode()) else None
 
 
 def read_corpus(paths: Iterable[Path], min_length: int = MIN_LENGTH) -> Corpus:

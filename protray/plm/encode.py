@@ -13,8 +13,9 @@ import numpy as np
 
 from protray.plm.corpus import MIN_LENGTH, Part, pack, read_codes, why_unusable
 from protray.seq.alphabet import UNKNOWN
-from protray.seq.fasta import open_text
+from protray.seq.fasta import FOREIGN, open_text
 from protray.seq.keyed import key
+from protray.seq.packed import read_lines
 
 PART_RESIDUES = 64_000_000  # bytes of a part in memory while it is filled
 EXCLUDED = "excluded by its id"
@@ -53,9 +54,8 @@ def spellings(name: str) -> tuple[str, ...]:
 
 def read_ids(path: Path) -> Iterator[tuple[str, bool]]:
     """Yield the words of a text file of ids."""
-    with path.open() as lines:
-        for line in lines:
-            yield from ((name, False) for name in line.split())
+    for line in read_lines(path):
+        yield from ((name, False) for name in line.split())
 
 
 def draw_clusters(path: Path, share: float, seed: int) -> Iterator[tuple[str, bool]]:
@@ -65,7 +65,7 @@ def draw_clusters(path: Path, share: float, seed: int) -> Iterator[tuple[str, bo
     """
     with open_text(path) as lines:
         for number, line in enumerate(lines, start=1):
-            fields = line.rstrip("\n").split("\t")
+            fields = line.lstrip(FOREIGN).rstrip("\n").split("\t")  # without a byte-order mark
             if len(fields) != 2 or not all(fields):
                 found = line.rstrip()[:60]
                 raise ValueError(f"{path}, line {number}: expected representative<TAB>member, found {found!r}")

@@ -12,7 +12,7 @@ GAP = 21
 PAD = 22  # differs from every residue, so that no amino acid can be masked by mistake
 LETTERS = AMINO_ACIDS + "X-"
 
-GAP_LETTERS = "-.*"  # '.' in A2M and Stockholm, '*' in PSI-BLAST-like .aln files
+GAP_LETTERS = "-.~*"  # '.' in A2M and Stockholm, '~' of GCG at the ends, '*' in PSI-BLAST-like .aln files
 UNKNOWN_LETTERS = "XBZJUO"
 INVALID = 255
 

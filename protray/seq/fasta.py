@@ -6,21 +6,67 @@ record that cannot be used; `read_sequences` of files of which all has to be rig
 
 import bz2
 import gzip
+import io
 import lzma
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from protray.seq.alphabet import GAP, UNKNOWN, encode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
+from protray.seq.folders import list_folder
+from protray.seq.foreign import looks_like
+from protray.seq.kinds import not_protein, states_beside
+from protray.seq.msa_formats import PIR, TWO_IN_ONE, is_pir
+from protray.seq.packed import DAMAGE, open_unpacked, without_packing
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}  # of packed files
 SUFFIXES = (".fasta", ".fa", ".faa")
+_HINTS = {
+    ":": "; ':' parts chains: give one record for each",
+    "/": "; '/' parts chains: give one record for each",
+    "*": "; is this a stop codon inside?",
+} | dict.fromkeys("0123456789", "; remove numbers and confidence values")
 FOREIGN = "\ufffd"  # what `open_text` reads in place of a byte that is not ASCII
+
+
+class Record(NamedTuple):
+    """A record as it stands: the line of its header, the header (None of text in front of the first), its lines."""
+
+    line: int
+    header: str | None
+    lines: list[str]
+
+    @property
+    def letters(self) -> str:
+        return "".join("".join(self.lines).split())
+
+    @property
+    def id(self) -> str:
+        """The first word of the header."""
+        words = self.header.split(maxsplit=1) if self.header else None
+        return words[0] if words else ""
+
+    def fault(self, id: str) -> str | None:
+        """Why it is no single protein with an id, or None."""
+        if self.header is None:
+            begins = "".join(self.lines[:50])
+            kind = looks_like(begins.encode("ascii", "replace"))
+            return f"text in front of the first '>': {begins.strip()[:30]!r}" + (f", which {kind}" if kind else "")
+        if kind := self.other_kind():
+            return kind
+        if not id:
+            return "a record without an id behind '>'"
+        return f"id {id!r} holds bytes that are not ASCII" if FOREIGN in id else None
+
+    def other_kind(self) -> str | None:
+        """Of what other format it is, or None."""
+        if is_pir(self.header or ""):
+            return PIR
+        return TWO_IN_ONE if states_beside(self.lines) else None
 
 
 @dataclass(frozen=True)
@@ -41,7 +87,10 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found.extend(sorted(file for file in path.rglob("*") if _is_fasta(file)))
+            listing = list_folder(path)
+            if unread := [error for error in listing.errors if _is_fasta(Path(error.file))]:
+                raise unread[0]
+            found.extend(file for file in listing.files if _is_fasta(file))
         elif path.is_file():
             found.append(path)
         else:
@@ -52,53 +101,58 @@ def fasta_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a text file that may be packed with gzip, xz or bzip2."""
-    return OPENERS.get(path.suffix, open)(path, "rt", encoding="ascii", errors="replace")
+    """Open a text file that may be packed with gzip, xz or bzip2, whatever its name."""
+    return io.TextIOWrapper(open_unpacked(path), encoding="ascii", errors="replace")
 
 
-def fasta_records(path: Path) -> Iterator[tuple[int, str | None, str]]:
-    """Yield (line of the header, header, letters) of each record; the header of text in front of the first is None.
+def fasta_records(path: Path) -> Iterator[Record]:
+    """Yield each record.
 
     Raises InputError, after the last whole record, for a file that is cut off or damaged; OSError if the disk, and
     not the file, is at fault.
     """
-    first, header, letters, told = 1, None, [], None
+    record, told = Record(1, None, []), None
     try:
         with open_text(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if number == 1:
-                    line = line.lstrip(FOREIGN)  # a byte-order mark
+                    line = _first_line(line, path)
+                if line[:1] == "\0":
+                    line = line.lstrip("\0")  # between the records of an MMseqs2 database
                 if line.startswith(">"):
-                    if header is not None or any(letters):
-                        yield first, header, "".join(letters)
-                        told = first
-                    first, header, letters = number, line[1:], []
+                    if record.header is not None or any(map(str.strip, record.lines)):
+                        yield record
+                        told = record.line
+                    record = Record(number, line[1:], [])
                 else:
-                    letters.append("".join(line.split()))
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+                    record.lines.append(line)
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # unpacking raises OSErrors without a number
             raise
         where = "behind this record" if told else "in its first record"
         raise InputError(path, told, f"the file is damaged {where}, all that follows is lost: {error}") from None
-    if header is not None or any(letters):
-        yield first, header, "".join(letters)
+    if record.header is not None or any(map(str.strip, record.lines)):
+        yield record
+
+
+def _first_line(line: str, path: Path) -> str:
+    """Without a byte-order mark; InputError for UTF-16."""
+    plain = line.lstrip(FOREIGN)
+    if plain.startswith((">\0", "\0>")):
+        raise InputError(path, 1, "UTF-16 text; save it as UTF-8 or ASCII")
+    return plain
 
 
 def stream_fasta(path: Path) -> Iterator[Source | InputError]:
-    """Yield the records of a FASTA file one by one, with an error in place of each that has no usable id."""
+    """Yield the records of a FASTA file one by one, with an error in place of each that is no protein with an id."""
+    file = str(path)
     try:
-        for line, header, letters in fasta_records(path):
-            id = _id_of(header)
-            if header is None:
-                reason = f"text in front of the first '>': {letters[:30]!r}"
-            elif not id:
-                reason = "a record without an id behind '>'"
-            elif FOREIGN in id:
-                reason = f"id {id!r} holds bytes that are not ASCII"
+        for record in fasta_records(path):
+            id = record.id
+            if reason := record.fault(id):
+                yield InputError(path, record.line, reason, id or None)
             else:
-                yield Source(id, str(path), line, letters)
-                continue
-            yield InputError(path, line, reason, id or None)
+                yield Source(id, file, record.line, record.letters)
     except InputError as error:
         yield error
 
@@ -126,14 +180,16 @@ def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
 def read_sequences(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Yield (id, sequence) of every record of files and folders; the id is the first word of its header.
 
-    Raises InputError for a file that is cut off, damaged, or does not begin with a record.
+    Raises InputError for a file that is cut off, damaged, or does not begin with a record of a protein.
     """
     for path in fasta_files(paths):
-        for line, header, letters in fasta_records(path):
-            if header is None:
-                reason = f"{letters[:40]!r} is in front of the first FASTA record, which starts with '>'; remove it"
-                raise InputError(path, line, reason)
-            yield _id_of(header), letters
+        for number, record in enumerate(fasta_records(path)):
+            if record.header is None:
+                reason = f"{record.letters[:40]!r} is in front of the first FASTA record, which starts with '>'"
+                raise InputError(path, record.line, reason + "; remove it")
+            if not number and (kind := record.other_kind()):  # then all are; of one among many it may be chance
+                raise InputError(path, record.line, kind)
+            yield record.id, record.letters
 
 
 def plain_letters(sequence: str) -> str:
@@ -150,15 +206,12 @@ def codes_of(sequence: str) -> np.ndarray:
     foreign = np.flatnonzero(codes_L > UNKNOWN)
     if foreign.size:
         position = int(foreign[0])
-        hint = "; is this an alignment?" if codes_L[position] == GAP else ""
+        hint = _HINTS.get(letters[position], "; is this an alignment?" if codes_L[position] == GAP else "")
         raise ValueError(f"{letters[position]!r} at position {position + 1} is no residue{hint}")
+    if reason := not_protein(sequence.encode("ascii", "replace")):
+        raise ValueError(reason)
     return codes_L
 
 
-def _id_of(header: str | None) -> str:
-    return header.split(maxsplit=1)[0] if header and header.strip() else ""
-
-
 def _is_fasta(path: Path) -> bool:
-    unpacked = path.stem if path.suffix in OPENERS else path.name
-    return unpacked.endswith(SUFFIXES) and path.is_file()
+    return without_packing(path.name).endswith(SUFFIXES)

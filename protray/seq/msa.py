@@ -1,10 +1,14 @@
-"""Read multiple sequence alignments: A3M, A2M, Stockholm, aligned FASTA and PSI-BLAST-like ``.aln``, plain or gzipped.
+"""Read multiple sequence alignments: A3M, A2M, Stockholm, aligned FASTA and PSI-BLAST-like ``.aln``, plain or packed.
 
 The first row is the query, and the columns of the result are exactly its residues:
 
-- A3M and A2M: lower-case letters and '.' are insertions relative to the query and are dropped.
+- A3M and A2M: lower-case letters and '.' are insertions relative to the query and are dropped.  Lower case in the query
+  itself is an error, because those residues would vanish, unless all rows have these columns (then they are kept).
 - Stockholm, FASTA, aln: every row has the same length; lower case is the same residue as upper case.
-- All: columns in which the query has a gap ('-', '.' or '*') are dropped.
+- All: columns in which the query has a gap ('-', '.', '~' or '*') are dropped.
+
+Rows that are no homologs are dropped: annotation and consensus rows (``protray.seq.msa_formats``), rows without one of
+the 20 amino acids in a column of the query, and exact repetitions of the query under its own name.
 
 B, J, O, U, X and Z become ``UNKNOWN``.  Anything else that is neither a residue nor a gap is an error that names the
 line.  Limit: ``MAX_BYTES`` of text, which holds 200,000 rows of 5,000 columns; memory peaks at about five times that.
@@ -12,22 +16,22 @@ line.  Limit: ``MAX_BYTES`` of text, which holds 200,000 rows of 5,000 columns; 
 Shape key:  N aligned sequences   L residues of the query
 """
 
-import gzip
-import io
+import os
 import re
 import string
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from protray.seq.alphabet import GAP, INVALID, encode
+from protray.seq.alphabet import AMINO_ACIDS, GAP, INVALID, N_AA, decode, encode
+from protray.seq.errors import SHOWN, InputError, first_of
+from protray.seq.foreign import looks_like
+from protray.seq.kinds import MIN_STATES3, STATES8, are_states, not_protein
+from protray.seq.msa_formats import START, Rows, read_aln, read_fasta_rows, read_stockholm, sniff
+from protray.seq.packed import read_bytes, without_packing
 
-MAX_BYTES = 1 << 30
 FORMATS = {
     ".a3m": "a3m",
     ".a2m": "a2m",
@@ -42,27 +46,22 @@ FORMATS = {
     ".aln": "aln",
 }
 UNCLEAR = ("", ".msa", ".txt")  # extensions that say nothing: the content decides
-ANNOTATION = (b"ss_pred", b"ss_conf", b"ss_dssp", b"sa_dssp", b"aa_dssp")  # rows HH-suite puts before the query
 
-_GZIP = b"\x1f\x8b"
-_START = b"\0"  # stands before every row; no text holds it
-_START_CODE = 254
-_HEADER = re.compile(rb"\n>[^\n]*")
+_START_CODE, _INVALID = 254, bytes([INVALID])
 _BLANK = b" \t\v\f\n"
-_INSERTION = string.ascii_lowercase.encode() + b"."
+_LOWER = string.ascii_lowercase.encode()
+_INSERTION = _LOWER + b"."
 _TABLE = bytes([_START_CODE]) + encode(bytes(range(1, 256)).upper()).tobytes()  # byte -> code
-
-
-class InputError(ValueError):
-    """A user's file that cannot be used: which `file`, which 1-based `line` (or None), why, and for which protein."""
-
-    def __init__(self, file: str | Path, line: int | None, reason: str, id: str | None = None) -> None:
-        super().__init__(str(file), line, reason, id)  # all arguments, so that the error survives pickling
-        self.file, self.line, self.reason, self.id = str(file), line, reason, id
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.reason}"
+_STOP = re.compile(rb"\*\s*(?=\0|\Z)")
+_SUSPECT = np.array([code >= N_AA or ord(AMINO_ACIDS[code]) in STATES8 for code in range(GAP + 1)])
+_SUSPECTS = np.flatnonzero(_SUSPECT).astype(np.uint8).tobytes()
+_SOME = 8  # columns that are looked at first
+_HINTS = {
+    "/": "; '/' parts chains: give one alignment per chain",
+    ":": "; ':' parts chains: give one alignment per chain",
+    "#": "; does a second alignment begin here? Give one file per protein",
+    "\0": "; does a second alignment begin here? Give one file per protein",
+} | dict.fromkeys(string.digits, "; remove numbers, and rows that are no sequences")
 
 
 @dataclass(frozen=True)
@@ -73,56 +72,25 @@ class Msa:
     codes_NL: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of a file, each after a `_START`; `place` tells a row's name and the line on which its letters start."""
-
-    letters: bytes
-    place: Callable[[int], tuple[bytes, int]]
-
-
 def protein_id(path: str | Path) -> str:
-    """The file's name without folder, ``.gz`` and format extension: ``x/1ABC_A.a3m.gz`` is protein ``1ABC_A``.
+    """The file's name without folder, ``.gz`` or its like and format extension: ``1ABC_A.a3m.gz`` is ``1ABC_A``.
 
     >>> protein_id("folder/1ABC_A.a3m.gz")
     '1ABC_A'
     """
-    name = Path(path).name.removesuffix(".gz")
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name
+    name = without_packing(os.path.basename(path))
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name
 
 
 def format_of(path: str | Path) -> str | None:
     """The format that the extension names; None where the content has to decide; InputError for a foreign extension."""
-    suffix = Path(Path(path).name.removesuffix(".gz")).suffix.lower()
+    suffix = os.path.splitext(without_packing(os.path.basename(path)))[1].lower()
     if suffix in UNCLEAR:
         return None
     if suffix not in FORMATS:
         raise InputError(path, None, f"extension {suffix!r} is no alignment format; known are {' '.join(FORMATS)}")
     return FORMATS[suffix]
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """Read a whole file, decompressing gzip (told by its first two bytes, not by its name), at most ``MAX_BYTES``."""
-    with open(path, "rb") as file:
-        return unpack(file, path)
-
-
-def unpack(file: BinaryIO, source: str | Path) -> bytes:
-    """Read an open file as `read_bytes` does; `source` is named in errors."""
-    packed = file.read(2) == _GZIP
-    file.seek(0)
-    try:
-        raw = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
-    except EOFError:
-        raise InputError(source, None, "the gzip stream ends early: the file is truncated") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(source, None, f"the gzip stream is damaged: {error}") from None
-    if len(raw) > MAX_BYTES:
-        raise InputError(
-            source, None, f"more than {MAX_BYTES} bytes of text; filter the alignment, e.g. at 90 % identity"
-        )
-    return raw
 
 
 def read_msa(path: str | Path) -> Msa:
@@ -156,127 +124,161 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
     ('1abcA', [[12, 11, 19], [12, 21, 19]])
     """
     text = _clean(raw, source)
-    fmt = fmt or _sniff(text)
-    readers = {"stockholm": _stockholm, "aln": _aln, "a3m": _fasta, "a2m": _fasta, "fasta": _fasta}
-    if fmt not in readers:
-        raise ValueError(f"format {fmt!r} is not one of {sorted(readers)}")
-    return Msa(protein_id(source), _encode(readers[fmt](text, source), text, fmt, source))
+    try:
+        return Msa(protein_id(source), _parse(text, fmt or sniff(text), source))
+    except InputError as error:
+        if fmt != "stockholm" and (kind := looks_like(text)):
+            raise InputError(source, 1, kind) from None
+        raise error from None
 
 
 def _clean(raw: bytes, source: str | Path) -> bytes:
-    """Strip a byte-order mark, make line ends '\\n', and refuse what is empty or no text."""
+    """Strip a byte-order mark and a closing NUL, make line ends '\\n', and refuse what is empty or no text."""
     text = raw.removeprefix(b"\xef\xbb\xbf")
     if b"\0" in text:
-        line = text.count(b"\n", 0, text.index(b"\0")) + 1
-        raise InputError(source, line, "holds a NUL byte: a binary or UTF-16 file, not an alignment in plain text")
-    if not text.strip():
+        text = _without_nul(text, source)
+    if not text or text.isspace():
         raise InputError(source, None, "the file is empty")
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
-def _sniff(text: bytes) -> str:
-    """Tell the format: a Stockholm header; '>' with rows of equal length is FASTA, otherwise A3M; or bare rows."""
-    if text.startswith(b"# STOCKHOLM"):
-        return "stockholm"
-    if not text.lstrip().startswith((b">", b"#")):
-        return "aln"
-    rows = _fasta(text, "").letters.translate(None, _BLANK).split(_START)[1:]
-    return "fasta" if len({len(row) for row in rows}) == 1 else "a3m"
+def _without_nul(text: bytes, source: str | Path) -> bytes:
+    """An entry of an MMseqs2 or ffindex database ends with NUL; InputError for several, and for what is no text."""
+    entries = [entry for entry in text.split(b"\0", 2) if entry.strip()]
+    if text.isascii() and all(entry.lstrip().startswith((b">", b"#")) for entry in entries):
+        if len(entries) < 2:
+            return b"".join(entries)
+        number = sum(bool(entry.strip()) for entry in text.split(b"\0"))
+        many = "two alignments" if number == 2 else f"{number:,} alignments"
+        line = text.count(b"\n", 0, text.index(b"\0")) + 1
+        reason = f"{many} separated by NUL, as in MMseqs2 and ffindex databases; unpack them, one file per protein"
+        raise InputError(source, line, reason)
+    line = text.count(b"\n", 0, text.index(b"\0")) + 1
+    if text.startswith((b"\xff\xfe", b"\xfe\xff", b">\0", b"\0>")):
+        raise InputError(source, line, "UTF-16 text; save it as UTF-8 or ASCII")
+    raise InputError(source, line, "holds a NUL byte: a binary or UTF-16 file, not an alignment in plain text")
 
 
-def _fasta(text: bytes, source: str | Path) -> _Rows:
-    """Take the headers of '>' records out; '#' lines before the first record are comments."""
-    text = b"\n" + text
-    start = text.find(b"\n>")
-    for number, line in enumerate(io.BytesIO(text[1:] if start < 0 else text[1 : start + 1]), start=1):
-        if line.strip() and not line.startswith(b"#"):
-            raise InputError(source, number, f"no query: text before the first '>' header: {_show(line)}")
-    while text.startswith(ANNOTATION, start + 2):
-        start = text.find(b"\n>", start + 2)
-    if start < 0:
-        raise InputError(source, None, "no query: the file has no '>' header")
-
-    def place(row: int) -> tuple[bytes, int]:
-        header = next(islice(_HEADER.finditer(text, start), row, None))
-        name = (header[0][2:].split(None, 1) or [b""])[0]
-        return name, text.count(b"\n", 0, header.end()) + 1
-
-    return _Rows(_HEADER.sub(_START, text[start:]), place)
+def _parse(text: bytes, fmt: str, source: str | Path) -> np.ndarray:
+    readers = {
+        "stockholm": read_stockholm, "aln": read_aln, "a3m": read_fasta_rows, "a2m": read_fasta_rows,
+        "fasta": read_fasta_rows,
+    }  # fmt: skip
+    if fmt not in readers:
+        raise ValueError(f"format {fmt!r} is not one of {sorted(readers)}")
+    found = readers[fmt](text, source)
+    return _encode(found, text, fmt, source)
 
 
-def _stockholm(text: bytes, source: str | Path) -> _Rows:
-    """Collect the rows of one Stockholm alignment, interleaved or not."""
-    parts: dict[bytes, list[bytes]] = {}
-    lines: dict[bytes, int] = {}
-    ended = False
-    for number, line in enumerate(io.BytesIO(text), start=1):
-        fields = line.split()
-        if number == 1 and not line.startswith(b"# STOCKHOLM"):
-            raise InputError(source, 1, f"a Stockholm file starts with '# STOCKHOLM 1.0', this one with {_show(line)}")
-        if not fields or line.startswith(b"#") and not ended:
-            continue
-        if ended:
-            raise InputError(source, number, "holds a second alignment after '//'; one file per protein")
-        if fields[0] == b"//":
-            ended = True
-        elif len(fields) != 2:
-            raise InputError(source, number, f"expected a name and an aligned row, found {len(fields)} fields")
-        else:
-            parts.setdefault(fields[0], []).append(fields[1])
-            lines.setdefault(fields[0], number)
-    if not ended:
-        raise InputError(source, None, "ends without '//': the file is truncated")
-    if not parts:
-        raise InputError(source, None, "no query: the alignment has no row")
-    rows = (_START + b"".join(chunks) for chunks in parts.values())
-    return _Rows(b"".join(rows), lambda row: list(lines.items())[row])
-
-
-def _aln(text: bytes, source: str | Path) -> _Rows:
-    """One aligned row per line, without names; the first is the query."""
-    lines: list[int] = []
-    rows: list[bytes] = []
-    for number, line in enumerate(io.BytesIO(text), start=1):
-        fields = line.split()
-        if number == 1 and line.upper().startswith((b"CLUSTAL", b"MUSCLE", b">")):
-            raise InputError(
-                source, 1, f"starts with {_show(line)}: .aln takes one bare row per line; convert to FASTA"
-            )
-        if len(fields) > 1:
-            raise InputError(source, number, f"{len(fields)} fields on a line; .aln takes one aligned row per line")
-        if fields:
-            lines.append(number)
-            rows.append(fields[0])
-    return _Rows(b"".join(_START + row for row in rows), lambda row: (b"", lines[row]))
-
-
-def _encode(found: _Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarray:
-    """Check the rows against the query and return codes_NL without the columns in which the query has a gap."""
+def _encode(found: Rows, text: bytes, fmt: str, source: str | Path) -> np.ndarray:
+    """Check the rows against the query; codes_NL without its gaps, and without rows that are no homologs."""
     insertions = _INSERTION if fmt in ("a3m", "a2m") else b""
-    codes = np.frombuffer(found.letters.translate(_TABLE, _BLANK + insertions), dtype=np.uint8)
+    end = found.letters.find(START, 1)
+    query = found.letters[1 : end if end > 0 else None].translate(None, _BLANK)
+    if insertions and query.translate(None, _INSERTION) and query != query.upper():
+        if not _same_insertions(found, len(query)):
+            raise InputError(source, found.place(0)[1], _lower_case(query))
+        insertions = b""
+    packed = found.letters.translate(_TABLE, _BLANK + insertions)
+    codes = np.frombuffer(packed, dtype=np.uint8)
+    even = not len(codes) % found.n and (codes.reshape(found.n, -1)[:, 0] == _START_CODE).all()
+    width = len(codes) // found.n - 1
+    if not even and b"*" in found.letters and (stopped := _without_stops(found)).letters != found.letters:
+        with suppress(InputError):
+            return _encode(stopped, text, fmt, source)
+    if not even or not width or _INVALID in packed:
+        raise _fault(codes, found, text, (fmt, insertions), source)
+    codes_NL = codes.reshape(found.n, 1 + width)[:, 1:]
+    keep_L = codes_NL[0] != GAP
+    if not keep_L.any():
+        raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
+    if reason := not_protein(query):
+        raise InputError(source, found.place(0)[1], reason)
+    codes_NL = np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+    return _without_others(codes_NL, _again(packed, 1 + width), found, source)
+
+
+def _without_stops(found: Rows) -> Rows:
+    """Rows without the '*' of a stop codon at their ends."""
+    return replace(found, letters=_STOP.sub(b"", found.letters))
+
+
+def _again(packed: bytes, size: int) -> list[int]:
+    """Numbers of the rows, of `size` bytes each, that are the same as the first."""
+    found, at = [], packed.find(packed[:size], size)
+    while at >= 0:
+        found.append(at // size)
+        at = packed.find(packed[:size], at + size)
+    return found
+
+
+def _fault(codes: np.ndarray, found: Rows, text: bytes, read: tuple[str, bytes], source: str | Path) -> InputError:
+    """What is wrong with rows that were `read` as (format, letters of insertions): no residue, a letter, a width."""
+    fmt, insertions = read
     starts_N = np.flatnonzero(codes == _START_CODE)
     widths_N = np.diff(starts_N, append=len(codes)) - 1
     width = int(widths_N[0])
     if not width:
-        hint = " (lower case is an insertion in this format)" if insertions else ""
-        raise InputError(source, found.place(0)[1], f"no query: the first row has no residue{hint}")
+        hint = " (lower case is an insertion in this format; write the query in upper case)" if insertions else ""
+        return InputError(source, found.place(0)[1], f"no query: the first row has no residue{hint}")
     bad = np.flatnonzero(codes == INVALID)
     if len(bad):
         row = int(np.searchsorted(starts_N, bad[0])) - 1
-        letters = found.letters.split(_START)[row + 1].translate(None, _BLANK + insertions)
+        letters = found.letters.split(START)[row + 1].translate(None, _BLANK + insertions)
         byte = letters[bad[0] - starts_N[row] - 1]
         what = f"byte 0x{byte:02X} is not ASCII" if byte > 127 else f"{chr(byte)!r} is no residue and no gap"
-        raise InputError(source, _line_with(byte, found.place(row)[1], text), f"{what}, in {_row(found, row)}")
-    ragged = np.flatnonzero(widths_N != width)
-    if len(ragged):
-        row = int(ragged[0])
-        reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
-        raise InputError(source, found.place(row)[1], reason)
-    codes_NL = codes.reshape(-1, 1 + width)[:, 1:]
-    keep_L = codes_NL[0] != GAP
-    if not keep_L.any():
-        raise InputError(source, found.place(0)[1], f"no query: the first row holds nothing but {width} gaps")
-    return np.ascontiguousarray(codes_NL if keep_L.all() else codes_NL[:, keep_L])
+        line = _line_with(byte, found.place(row)[1], text)
+        if text.split(b"\n", line)[line - 1].strip() == b"//":
+            return InputError(source, line, "two alignments separated by '//'; give one file per protein")
+        return InputError(source, line, f"{what}, in {_row(found, row)}{_HINTS.get(chr(byte), '')}")
+    row = int(np.flatnonzero(widths_N != width)[0])
+    reason = f"{_row(found, row)} has {widths_N[row]} aligned columns, the query has {width}"
+    if fmt == "fasta" and found.letters != found.letters.upper():
+        reason += "; lower case counts here: is this an A3M file?"
+    return InputError(source, found.place(row)[1], reason)
+
+
+def _same_insertions(found: Rows, width: int) -> bool:
+    """Whether several rows have the columns of the query, and lower case or '.' in the same, as A2M is written in full.
+
+    Then these columns are as good as those of a Stockholm file.
+    """
+    raw = np.frombuffer(found.letters.translate(None, _BLANK), dtype=np.uint8)
+    if raw.size <= 1 + width or raw.size % (1 + width):
+        return False
+    raw_NL = raw.reshape(-1, 1 + width)
+    is_inserted = np.zeros(256, dtype=bool)
+    is_inserted[list(_INSERTION)] = True
+    starts = ord(START)
+    return bool((raw_NL[:, 0] == starts).all() and (is_inserted[raw_NL] == is_inserted[raw_NL[0]]).all())
+
+
+def _lower_case(query: bytes) -> str:
+    residues = query.translate(None, b"-.~*")
+    lower = [position for position, letter in enumerate(residues, start=1) if letter in _LOWER]
+    letters = first_of([chr(residues[position - 1]) for position in lower], 5)
+    many = "s" if len(lower) > 1 else ""
+    return (
+        f"the query has residue{many} {letters} (position{many} {first_of(lower, 5)}) in lower case, which is an "
+        "insertion in this format and would vanish: write the query in upper case and align the rows to all of it"
+    )
+
+
+def _without_others(codes_NL: np.ndarray, again: list[int], found: Rows, source: str | Path) -> np.ndarray:
+    """Drop rows that hold no amino acid, and those `again` like the query by name, too; refuse secondary structure."""
+    some_CN = codes_NL[:, :: max(1, codes_NL.shape[1] // _SOME)].T  # rule out nearly all rows
+    others = found.namesakes(again)
+    for row in np.flatnonzero(np.logical_and.reduce(_SUSPECT[some_CN])).tolist():
+        codes_L = codes_NL[row]
+        if codes_L.tobytes().translate(None, _SUSPECTS):
+            continue
+        n_residues = np.count_nonzero(codes_L < N_AA)
+        if not n_residues and row:
+            others.append(row)
+        elif n_residues >= MIN_STATES3 and are_states(decode(codes_L).replace("X", "B").encode()):
+            reason = f"{_row(found, row)} holds secondary-structure states (H, E, C ...), not residues; remove it"
+            raise InputError(source, found.place(row)[1], reason)
+    return np.delete(codes_NL, others, axis=0) if others else codes_NL
 
 
 def _line_with(byte: int, first: int, text: bytes) -> int:
@@ -285,10 +287,6 @@ def _line_with(byte: int, first: int, text: bytes) -> int:
     return next(number for number in range(first, len(lines) + 1) if byte in lines[number - 1])
 
 
-def _row(found: _Rows, row: int) -> str:
-    name = found.place(row)[0].decode("ascii", "replace")
+def _row(found: Rows, row: int) -> str:
+    name = found.place(row)[0][:SHOWN].decode("ascii", "replace")
     return f"row {row + 1} ({name})" if name else f"row {row + 1}"
-
-
-def _show(line: bytes) -> str:
-    return repr(line[:30].strip().decode("ascii", "replace"))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.seq.msa import InputError, read_bytes
+from protray.seq.errors import InputError, first_of
+from protray.seq.packed import read_lines
 
 STATES = "HEC"
 STATES8 = "HGIEBTSC"
@@ -99,7 +100,7 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     InputError
         When the file as a whole is unreadable (empty, binary, no '>' on its first line).
     """
-    lines = _text(path).splitlines()
+    lines = read_lines(path)
     found: dict[str, list[tuple[int, str, str]]] = {}
     errors: list[InputError] = []
     headers = [number for number, line in enumerate(lines) if line.startswith(">")]
@@ -120,7 +121,7 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     eight = any(set(ss) - set(STATES + NO_LABEL) for records in found.values() for _, _, ss in records)
     for id, records in found.items():
         if len(records) > 1:
-            places = ", ".join(str(line) for line, _, _ in records)
+            places = first_of([line for line, _, _ in records])
             errors.append(
                 InputError(path, records[0][0], f"label id {id!r} occurs {len(records)} times: lines {places}", id)
             )
@@ -130,13 +131,6 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     if labels and not any("C" in label.ss3 for label in labels) and any("-" in label.ss3 for label in labels):
         logger.warning("%s: no label is C and some are '-', which means 'no label' here; write C for coil", path)
     return labels, errors
-
-
-def _text(path: str | Path) -> str:
-    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    if b"\0" in raw:
-        raise InputError(path, None, "holds a NUL byte: a binary or UTF-16 file, not labels in plain text")
-    return raw.decode("latin-1").replace("\r\n", "\n")  # every byte is a letter; foreign ones are faults of a record
 
 
 def _fault(id: str, body: list[str]) -> str | None:

@@ -1,3 +1,5 @@
+import bz2
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +121,48 @@ def test_items_pair_alignments_and_labels(tmp_path) -> None:
     assert sum(error.id == "twice" for error in errors) == 2  # both files are listed
     made, how = make_row(items[0], ProteinSettings())
     assert (made["ss3"], made["ss8"], how) == ("HE", None, "3line")
+
+
+def test_links_are_read_or_listed(tmp_path) -> None:
+    make(tmp_path, {"msas/plain.a3m": ">q\nAC\n", "elsewhere/behind.a3m": ">q\nAC\n"})
+    (tmp_path / "msas/linkdir").symlink_to("../elsewhere")
+    (tmp_path / "msas/dangling.a3m").symlink_to("/nowhere/x.a3m")
+    items, errors = find_items(tmp_path / "msas", None)
+    assert [item.id for item in items] == ["behind", "plain"]
+    assert [(error.id, error.reason[:31]) for error in errors] == [("dangling", "a broken link, to '/nowhere/x.a")]
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/behind.pdb").symlink_to("/nowhere/x.pdb")
+    items, errors = find_items(tmp_path / "msas", tmp_path / "labels")
+    assert not items and len(errors) == 4  # two alignments without a label, and the two links
+    assert any(error.file.endswith("behind.pdb") and "a broken link" in error.reason for error in errors)
+
+
+@pytest.mark.parametrize("n", [2, 3, 2000])
+def test_one_file_name_for_every_protein(tmp_path, n) -> None:
+    """As in OpenProteinSet; each file is listed with a reason of a length that does not grow with their number."""
+    make(tmp_path, {f"{k:04d}_A/a3m/bfd_uniclust_hits.a3m": ">q\nMKV\n" for k in range(n)})
+    items, errors = find_items(tmp_path, None)
+    assert not items and len(errors) == n
+    assert all(len(error.reason) <= 300 for error in errors)
+    assert "0001_A/a3m/bfd" in errors[0].reason and "0000_A/a3m/bfd" in errors[-1].reason  # the first other file
+    more = f" and {n - 2:,} more" if n > 2 else ""
+    assert all(f"hits.a3m'{more}; keep one, or name each file after its protein" in error.reason for error in errors)
+
+
+def test_many_labels_of_one_id(tmp_path) -> None:
+    make(tmp_path, {"m/a.a3m": ">q\nAC\n", **{f"l/{k}.3line": ">a\nAC\nHE\n" for k in range(500)}})
+    (error,) = find_items(tmp_path / "m", tmp_path / "l")[1]
+    assert "has 500 sources" in error.reason and error.reason.endswith(" and 498 more; keep one")
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.a3m.xz", lzma.compress), ("a.a3m.bz2", bz2.compress), ("a.a3m", lzma.compress)]
+)
+def test_packed_alignments(tmp_path, name, pack) -> None:
+    (tmp_path / name).write_bytes(pack(b">q\nAC\n>h\nA-\n"))
+    items, errors = find_items(tmp_path, None)
+    assert ([item.id for item in items], errors) == (["a"], [])
+    assert make_row(items[0], ProteinSettings())[0]["n_rows"] == 2
 
 
 def test_without_labels_everything_readable_is_an_item(tmp_path) -> None:

@@ -36,6 +36,20 @@ def test_folder(tmp_path) -> None:
     ]
 
 
+def test_links_in_a_folder_are_read_or_listed(tmp_path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/behind.pdb").write_bytes(b"one")
+    (tmp_path / "s/linkdir").symlink_to("../elsewhere")
+    (tmp_path / "s/dangling.pdb").symlink_to("/nowhere/x.pdb")
+    sources, errors = find_sources(tmp_path / "s", Location(tmp_path))
+    assert [source.name for source in sources] == [str(tmp_path / "s/linkdir/behind.pdb")]
+    assert read_source(sources[0]) == b"one"
+    assert [(error.file, error.reason[:13]) for error in errors] == [
+        (str(tmp_path / "s/dangling.pdb"), "a broken link")
+    ]
+
+
 def test_tasks_get_absolute_paths_and_names_as_given(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "a" / "1abc.pdb"

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from protray.data.structure_splits import ChainName, clusters_of, listed_chains, not_the_best, read_names, repeated
+from protray.data.structure_splits import (
+    ChainName,
+    clusters_of,
+    listed_chains,
+    not_the_best,
+    read_exclusion,
+    read_names,
+    repeated,
+)
 from protray.seq.msa import InputError
 
 TABLE = Path("table.txt")
@@ -71,3 +79,12 @@ def test_reading_names(tmp_path) -> None:
     path.write_text("# none\n")
     with pytest.raises(InputError, match="the list of ids is empty"):
         read_names(path)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_exclusions_with_byte_order_marks_and_other_line_ends(tmp_path, mark, end) -> None:
+    (tmp_path / "x").write_bytes((mark + b"\n>a\nACDE\n>b\nFG\n").replace(b"\n", end))
+    assert read_exclusion(tmp_path / "x").sequences == {"a": "ACDE", "b": "FG"}
+    (tmp_path / "x").write_bytes((mark + b"4HHB\n1ABC_A # mine\n").replace(b"\n", end))
+    assert read_exclusion(tmp_path / "x").names == ["4HHB", "1ABC_A"]

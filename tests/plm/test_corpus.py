@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protray.plm.corpus import Corpus, Part, pack, read_corpus
+from protray.plm.corpus import Corpus, Part, pack, read_corpus, why_unusable
 from protray.plm.tokens import CLS, EOS, ESM_TOKENS, MASK, PADDING, TOKEN_OF_CODE, save_tokenizer
 from protray.seq.alphabet import AMINO_ACIDS, decode, encode
 from protray.seq.keyed import key
@@ -27,6 +27,13 @@ def test_what_is_kept(tmp_path) -> None:
     corpus = read_corpus([path], min_length=3)
     assert corpus.lengths(0, 2).tolist() == [7, 4]
     assert [corpus.id(m) for m in range(2)] == corpus.ids().tolist() == [key("a"), key("b")]
+
+
+@pytest.mark.parametrize("letters", ["ACGTTGCANRYACGTTAGCA", "acguacguaccguuagcagu"])
+def test_nucleic_acids_are_left_out(tmp_path, letters) -> None:
+    assert why_unusable(encode(letters.upper()), 10) == "letters of nucleic acids"
+    (tmp_path / "x.fasta").write_text(f">a\n{letters}\n>b\n{'AAT' * 10}\n")  # an antifreeze protein
+    assert texts([tmp_path / "x.fasta"], min_length=10) == ["AAT" * 10]
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,12 @@ def test_a_bad_line_of_the_table_is_named(tmp_path) -> None:
 def test_ids_in_any_layout(tmp_path) -> None:
     (tmp_path / "ids.txt").write_text("a b\n\n c\n")
     assert [name for name, _ in read_ids(tmp_path / "ids.txt")] == ["a", "b", "c"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path) -> None:
+    for mark in (b"", b"\xef\xbb\xbf"):
+        (tmp_path / "c.tsv").write_bytes(mark + b"a\ta\r\na\tb\r\n")
+        found = dict(draw_clusters(tmp_path / "c.tsv", 0.5, seed=0))
+        assert set(found) == {"a", "b"} and found["a"] == found["b"]
+        (tmp_path / "ids.txt").write_bytes(mark + b"a b\rc\n")
+        assert [name for name, _ in read_ids(tmp_path / "ids.txt")] == ["a", "b", "c"]

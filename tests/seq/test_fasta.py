@@ -5,12 +5,14 @@ import errno
 import gzip
 import io
 import lzma
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from protray.seq import fasta as module
 from protray.seq.alphabet import decode
+from protray.seq.errors import InputError
 from protray.seq.fasta import Source, codes_of, fasta_files, read_fasta, read_sequences, stream_fasta
 
 FASTA = b">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nAC1E\n>e\nAC\n"
@@ -133,6 +135,89 @@ def test_an_error_of_the_disk_is_no_fault_of_the_file(tmp_path, monkeypatch, suf
     monkeypatch.setattr(module, "open_text", lambda path: io.TextIOWrapper(io.BufferedReader(reader), "ascii"))
     with pytest.raises(OSError, match="Input/output error"):
         list(stream_fasta(path))
+
+
+def faults(path: Path, raw: bytes) -> list[tuple[int | None, str]]:
+    path.write_bytes(raw)
+    return [(found.line, found.reason) for found in stream_fasta(path) if isinstance(found, InputError)]
+
+
+def test_sequence_and_states_in_one_record_are_no_protein(tmp_path) -> None:
+    two = b">a\nMKVLAGIVGWKRSTAYDE\nCCHHHHHHHHCCEEEECC\n"
+    found = faults(tmp_path / "x.fasta", two + b">b\nMKVLAG\nIVGWKR\n" + two.replace(b">a", b">c"))
+    assert [line for line, _ in found] == [1, 7]
+    assert all(reason.startswith("sequence and states in one record; ") for _, reason in found)
+    with pytest.raises(InputError, match="x.fasta:1: sequence and states in one record"):
+        list(read_sequences([tmp_path / "x.fasta"]))
+
+
+def test_pir_is_no_fasta(tmp_path) -> None:
+    found = faults(tmp_path / "x.fasta", b">P1;CRAB_ANAPL\nALPHA CRYSTALLIN B CHAIN\nMDITIHNPL*\n>q\nMKV\n")
+    assert found == [(1, "PIR format: convert to FASTA or A3M")]
+    with pytest.raises(InputError, match="PIR format"):
+        list(read_sequences([tmp_path / "x.fasta"]))
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"<!DOCTYPE html>\n<p>404", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"LOCUS       X\nORIGIN\n 1 mkv\n", "a GenBank, EMBL or UniProt entry"),
+        (b"# STOCKHOLM 1.0\nq MKV\n//\n", "a Stockholm file"),
+        (">q\nMKV\n".encode("utf-16"), "UTF-16"),
+        (">q\nMKV\n".encode("utf-16-le"), "UTF-16"),
+    ],
+)
+def test_what_is_no_fasta_is_named(tmp_path, raw, said) -> None:
+    (line, reason), *others = faults(tmp_path / "x.fasta", raw)
+    assert line == 1 and said in reason and len(reason) <= 300 and not others
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b">a\nACDE\n\0>b c\nFG\nHI\n\0",
+        b">a\rACDE\r>b c\rFG\rHI\r",
+        b">a\nAC DE\n\n>b\n FG\tHI",
+        b"\n\n>a\nACDE\n>b\nFGHI*\n".replace(b"*", b""),
+    ],
+)
+def test_nul_between_records_line_ends_and_blanks(tmp_path, raw) -> None:
+    (tmp_path / "x.fasta").write_bytes(raw)
+    assert list(read_sequences([tmp_path])) == [("a", "ACDE"), ("b", "FGHI")]
+
+
+@pytest.mark.parametrize("name", ["x.fasta", "x.fasta.gz", "x.fa.xz", "x.fa.bz2"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+def test_what_packs_a_file_is_told_by_its_content(tmp_path, name, pack) -> None:
+    (tmp_path / name).write_bytes(pack(b">a\nACDE\n"))
+    assert list(read_sequences([tmp_path])) == [("a", "ACDE")]
+
+
+def test_archives_that_are_not_read_are_named(tmp_path) -> None:
+    assert "zstd -d" in faults(tmp_path / "x.fasta", b"\x28\xb5\x2f\xfd\0\0")[0][1]
+    assert "a zip archive" in faults(tmp_path / "x.fasta", b"PK\x03\x04\0\0")[0][1]
+
+
+def test_a_broken_link_to_a_fasta_file_is_an_error(tmp_path) -> None:
+    (tmp_path / "gone.fasta").symlink_to("/nowhere/x.fasta")
+    with pytest.raises(InputError, match="gone.fasta: a broken link, to '/nowhere/x.fasta'"):
+        fasta_files([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason"),
+    [
+        ("GCGGAUUUAGCUCAGUUGGGAGAGCG", "nucleic acids"),
+        ("acgtacgttaggaccattacggt", "nucleic acids"),
+        ("CCHHHHHHHHCCEEEECC", "secondary-structure states"),
+        ("MKVLAG:IVGWKR", "':' at position 7 .* parts chains"),
+    ],
+)
+def test_what_is_no_single_protein_is_named(sequence, reason) -> None:
+    with pytest.raises(ValueError, match=reason):
+        codes_of(sequence)
 
 
 @pytest.mark.parametrize(

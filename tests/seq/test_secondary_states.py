@@ -44,10 +44,22 @@ def test_one_dssp_letter_makes_the_file_eight_state(tmp_path) -> None:
     assert [(x.ss3, x.ss8) for x in labels] == [("HEC", "HEC"), ("HCE", "GTB")]
 
 
-def test_crlf(tmp_path) -> None:
-    labels, errors = read_3line(write(tmp_path, ">a\r\nACD\r\nHEC\r\n"))
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n\n"])
+@pytest.mark.parametrize("mark", ["", "\xef\xbb\xbf"])
+def test_line_ends_and_byte_order_marks(tmp_path, end, mark) -> None:
+    labels, errors = read_3line(write(tmp_path, mark + ">a\nACD\nHEC\n".replace("\n", end)))
     assert not errors
-    assert labels[0].ss3 == "HEC"
+    assert (labels[0].id, labels[0].sequence, labels[0].ss3) == ("a", "ACD", "HEC")
+
+
+def test_a_control_character_is_no_line_end(tmp_path) -> None:
+    _, errors = read_3line(write(tmp_path, ">a\nAC\x85D\nHECC\n"))
+    assert "position 3 of the sequence" in errors[0].reason
+
+
+def test_an_id_that_occurs_often_is_told_in_short(tmp_path) -> None:
+    _, (error,) = read_3line(write(tmp_path, ">a\nAC\nHH\n" * 2002))
+    assert error.reason == "label id 'a' occurs 2002 times: lines 1, 4, 7 and 1,999 more"
 
 
 BAD = {

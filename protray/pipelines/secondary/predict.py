@@ -6,6 +6,7 @@
 ``OUT.parts``                  what is done so far, removed at the end
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -51,7 +52,7 @@ class Predict(BatchSettings):
     model: Location
     """The folder `model` of a finished jobs/distil.py run."""
     msas: Location | None = None
-    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz."""
+    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain, .gz, .xz or .bz2."""
     fasta: Location | None = None
     """FASTA file, plain, .gz, .xz or .bz2: every record is a protein without homologs."""
     out: Location
@@ -185,7 +186,8 @@ def _input_files(run: Predict) -> list[Location]:
             raise ValueError(f"{run.fasta}{hint}")
         return [run.fasta]
     items, errors = _find(run)
-    return [Location(file) for file in sorted({item.msa_file for item in items} | {error.file for error in errors})]
+    files = {item.msa_file for item in items} | {error.file for error in errors}
+    return [Location(file) for file in sorted(files) if os.path.isfile(file)]  # a broken link is an error, too
 
 
 def cost(run: Predict, row: Row) -> float:

@@ -26,6 +26,7 @@ from protray.data.location import Location
 from protray.data.proteins import ProteinSettings, protein_schema
 from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
 from protray.seq.msa import InputError
+from protray.seq.packed import SUFFIXES
 from protray.seq.secondary import Labels
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ SOURCE = pa.struct(
 )
 ROW_S, BYTE_S, DSSP_S = 1e-3, 5e-7, 0.1  # of a core, about: any alignment, each byte of it, a structure to assign
 MOST_BYTES = 1 << 20  # that count: of a deeper alignment Meff is estimated from some of its rows
-PACKED = 4  # bytes of text for one of gzip
+PACKED = 4  # bytes of text for one of a packed file
 ACTOR_BYTES = 1 << 29  # Python, a deep alignment, and the rows of an item
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Prepare(BatchSettings):
     """What to read, and the settings that the numbers depend on; files are such as all nodes see."""
 
     msas: Location
-    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain or .gz"""
+    """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain, .gz, .xz or .bz2"""
     labels: Location | None = None
     """3-line file, structure file, or a folder of these; without: for prediction only"""
     split_by: Location | None = None
@@ -121,7 +122,7 @@ def rows(run: Prepare) -> Iterator[Row | InputError]:
 
 
 def cost(run: Prepare, row: Row) -> float:
-    size = min(row["bytes"] * (PACKED if row["file"].endswith(".gz") else 1), MOST_BYTES)
+    size = min(row["bytes"] * (PACKED if row["file"].endswith(SUFFIXES) else 1), MOST_BYTES)
     return ROW_S + BYTE_S * size + DSSP_S * bool(row["structure"])
 
 

@@ -1,0 +1,61 @@
+"""Packed files and plain text, told by their first bytes."""
+
+import bz2
+import gzip
+import lzma
+
+import pytest
+
+from protray.seq.errors import InputError, first_of
+from protray.seq.packed import read_bytes, read_lines, without_packing
+
+PACKERS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress}
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_content_tells_what_packed_a_file(tmp_path, name) -> None:
+    text = b"".join(b"%d\n" % k for k in range(5000))
+    packed = PACKERS[name](text)
+    path = tmp_path / "x.txt"
+    path.write_bytes(packed)
+    assert read_bytes(path) == text
+    path.write_bytes(packed[:-9])
+    with pytest.raises(InputError, match=f"the {name} stream ends early: the file is truncated"):
+        read_bytes(path)
+    middle = len(packed) // 2
+    path.write_bytes(packed[:middle] + bytes([packed[middle] ^ 0xFF]) + packed[middle + 1 :])
+    with pytest.raises(InputError, match=f"the {name} stream is damaged"):
+        read_bytes(path)
+
+
+@pytest.mark.parametrize(
+    ("magic", "said"), [(b"\x28\xb5\x2f\xfd", "zstd -d"), (b"PK\x03\x04", "zip"), (b"\x1f\x9d", "gzip -d")]
+)
+def test_other_packers_are_named(tmp_path, magic, said) -> None:
+    (tmp_path / "x.gz").write_bytes(magic + b"\0" * 20)
+    with pytest.raises(InputError, match=said):
+        read_bytes(tmp_path / "x.gz")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines(tmp_path, end, mark) -> None:
+    (tmp_path / "x").write_bytes(mark + end.join(["a b", "", "c\x0cd"]).encode())
+    assert read_lines(tmp_path / "x") == ["a b", "", "c\x0cd"]
+    (tmp_path / "x").write_bytes("a\nb".encode("utf-16"))
+    with pytest.raises(InputError, match="UTF-16"):
+        read_lines(tmp_path / "x")
+
+
+def test_names() -> None:
+    assert [without_packing(name) for name in ("a.a3m", "a.a3m.gz", "a.xz", "a.bz2.gz")] == [
+        "a.a3m",
+        "a.a3m",
+        "a",
+        "a.bz2",
+    ]
+
+
+def test_many_in_few_words() -> None:
+    assert first_of([]) == "" and first_of("abc") == "a, b, c"
+    assert first_of(list(range(2000)), 2) == "0, 1 and 1,998 more"
