@@ -155,7 +155,7 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
     for id, sources in sorted(found.items()):
         source = sources[0]
         if len(sources) > 1:
-            places = first_of([source.file if isinstance(source, Labels) else str(source) for source in sources], 2)
+            places = first_of([source.file if isinstance(source, Labels) else str(source) for source in sources])
             file, line = (source.file, source.line) if isinstance(source, Labels) else (source, None)
             errors.append(InputError(file, line, f"label id {id!r} has {len(sources)} sources: {places}; keep one", id))
         elif isinstance(source, Labels):

@@ -5,9 +5,10 @@ A file is judged by its name, size and header; nothing in it is run.
 
 import json
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from protray.seq.errors import first_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"  # in the order in which Transformers looks for them
 POINTER = b"version https://git-lfs"
 OTHERS = ("*.safetensors", "*.bin", "*.h5", "*.msgpack", "*.pt", "*.pth", "*.ckpt", "*.onnx", "*.gguf")
-
-
-def some(names: Sequence[str], count: int = 2) -> str:
-    """The first of many names, and how many more there are."""
-    more = len(names) - count
-    return ", ".join(names[:count]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -33,7 +28,7 @@ def weight_files(folder: Path) -> list[Path]:
         if (folder / name).is_symlink():
             raise ValueError(f"{folder / name} is a link to a file that is not there; copy the file itself")
     found = sorted({file.name for pattern in OTHERS for file in folder.glob(pattern)})
-    has = f"; it has {some(found)}" if found else ""
+    has = f"; it has {first_of(found)}" if found else ""
     if any("-of-" in name for name in found):
         raise ValueError(f"{folder} lacks the index of its weights ({SAFETENSORS}.index.json){has}; copy it, too")
     raise ValueError(f"{folder} has no weights ({SAFETENSORS} or {PYTORCH}){has}; save them with save_pretrained")
@@ -46,7 +41,7 @@ def _shards(index: Path) -> list[Path]:
     files = [index.parent / name for name in sorted(set(places.values()))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise ValueError(f"{index} names {len(missing)} of {len(files)} files that are not there: {some(missing)}")
+        raise ValueError(f"{index} names {len(missing)} of {len(files)} files that are not there: {first_of(missing)}")
     return files
 
 
@@ -122,7 +117,7 @@ def load_weights(net: "nn.Module", file: Path) -> None:
         ],
     }.items():
         if names:
-            raise ValueError(f"{file} {reason}: {some(names)}; is it a file of another model?")
+            raise ValueError(f"{file} {reason}: {first_of(names)}; is it a file of another model?")
     net.load_state_dict(found)
     check_finite(net, str(file))
 
@@ -141,7 +136,9 @@ def check_finite(net: "nn.Module", where: str) -> None:
         if not torch.isfinite(weight.detach().sum(dtype=torch.float64))  # without a copy of the size of the weights
     ]
     if broken:
-        raise ValueError(f"{where}: weights are not finite numbers: {some(broken)}; the training or the file is broken")
+        raise ValueError(
+            f"{where}: weights are not finite numbers: {first_of(broken)}; the training or the file is broken"
+        )
 
 
 def first_line(error: BaseException, most: int = 120) -> str:

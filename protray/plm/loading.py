@@ -9,8 +9,9 @@ from typing import Any  # models of Transformers, whose attributes no type check
 
 import torch
 
-from protray.models.weight_files import check_finite, first_line, some
+from protray.models.weight_files import check_finite, first_line
 from protray.plm.shipped import resolve
+from protray.seq.errors import first_of
 
 # not used for maps, or computed from the configuration
 UNUSED = re.compile(r"(^|\.)(pooler|contact_head)\.|\.(inv_freq|position_ids)$")
@@ -55,12 +56,12 @@ def read_model(name: str, config: Any, dtype: torch.dtype) -> Any:
     if missing:
         why = _why_missing(model, config, missing, unexpected)
         count = f"{len(missing)} of {len(order)}"
-        raise ValueError(f"language model {name}: its files lack {count} weights: {some(missing)}; {why}")
+        raise ValueError(f"language model {name}: its files lack {count} weights: {first_of(missing)}; {why}")
     too_many = [key for key in unexpected if key.startswith(model.base_model_prefix + ".") and IN_A_LAYER.search(key)]
     if too_many:
         raise ValueError(
             f"language model {name}: config.json has no place for {len(too_many)} weights of its files: "
-            f"{some(too_many)}; is it the config.json of another model?"
+            f"{first_of(too_many)}; is it the config.json of another model?"
         )
     if info["error_msgs"]:
         raise ValueError(f"language model {name}: {first_line(ValueError(info['error_msgs'][0]))}")

@@ -10,10 +10,10 @@ from typing import Any  # tokenizers of Transformers
 
 import numpy as np
 
-from protray.models.weight_files import some
 from protray.plm.loading import refused_in_one_line
 from protray.plm.shipped import resolve
 from protray.seq.alphabet import AMINO_ACIDS
+from protray.seq.errors import first_of
 
 WORD = "\u2581"  # SentencePiece's mark of a new word, which residues between spaces are
 FORMS = ("{}", WORD + "{}", "\u0120{}")  # .. and that of byte-level BPE
@@ -82,7 +82,7 @@ def _form(tokenizer: Any, vocabulary: Mapping[str, int]) -> str:
     if own == [vocabulary.get(letter.lower()) for letter in AMINO_ACIDS]:
         return _Lower("{}")
     missing = min((_missing(form, vocabulary) for form in FORMS), key=len)
-    shown = str(missing) if len(missing) < 5 else f"{some(missing, 3)}"
+    shown = str(missing) if len(missing) < 5 else first_of(missing, 3)
     raise ValueError(f"its vocabulary has no token for {shown}; it is no protein model")
 
 
@@ -113,6 +113,6 @@ def _check_apart(tokenizer: Any, codes: Sequence[int]) -> None:
         letter for letter, code in zip(AMINO_ACIDS, codes, strict=True) if codes.count(code) > 1 or code in special
     ]
     if shared:
-        raise ValueError(f"its vocabulary has no tokens of their own for {some(shared, 5)}; it is no protein model")
+        raise ValueError(f"its vocabulary has no tokens of their own for {first_of(shared, 5)}; it is no protein model")
     if tokenizer.mask_token_id == tokenizer.unk_token_id:
         raise ValueError("its mask token is not in its vocabulary, so it is not a masked language model")

@@ -18,7 +18,7 @@ class InputError(ValueError):
         return f"{place}: {self.reason}"
 
 
-def first_of(things: Sequence[object], most: int = 3) -> str:
+def first_of(things: Sequence[object], most: int = 2) -> str:
     """The first few of many, and how many more there are, so that a reason stays short.
 
     >>> first_of([5, 6])

@@ -102,7 +102,7 @@ def _check_beginning(text: bytes, source: str | Path) -> None:
     for number, line in enumerate(io.BytesIO(text), start=1):
         if found := _COLABFOLD.match(line):
             lengths = found[1].decode().split(",")
-            reason = f"{len(lengths)} chains ({first_of(lengths)} residues) in one file, a complex of ColabFold; "
+            reason = f"{len(lengths)} chains ({first_of(lengths, 3)} residues) in one file, a complex of ColabFold; "
             raise InputError(source, number, reason + "give one alignment per chain")
         if line.strip() and not line.startswith(b"#"):
             raise InputError(source, number, f"no query: text before the first '>' header: {shown(line)}")
@@ -175,7 +175,7 @@ def read_stockholm(text: bytes, source: str | Path) -> Rows:
 
 
 def _twice(name: bytes, lines: Sequence[int], source: str | Path) -> InputError:
-    reason = f"name {shown(name)} occurs more than once (lines {first_of(lines)}), not all names do; "
+    reason = f"name {shown(name)} occurs more than once (lines {first_of(lines, 3)}), not all names do; "
     return InputError(source, lines[1], reason + "give each row a name of its own, and each name a row in each block")
 
 

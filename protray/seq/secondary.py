@@ -121,7 +121,7 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     eight = any(set(ss) - set(STATES + NO_LABEL) for records in found.values() for _, _, ss in records)
     for id, records in found.items():
         if len(records) > 1:
-            places = first_of([line for line, _, _ in records])
+            places = first_of([line for line, _, _ in records], 3)
             errors.append(
                 InputError(path, records[0][0], f"label id {id!r} occurs {len(records)} times: lines {places}", id)
             )
