@@ -159,7 +159,7 @@ def _from_structure(msa: Msa, path: str, chain_id: str | None, dssp: "Program | 
     """States of the query from the chain that fits it, '-' where the chain has no coordinates; and the program."""
     from protray.seq.alphabet import decode
     from protray.struct.dssp import assign
-    from protray.struct.io import place
+    from protray.struct.placement import place
 
     assigned, program = assign(path, dssp)
     candidates = [(chain, states) for chain, states in assigned if chain_id in (None, chain.id)]

@@ -18,7 +18,8 @@ import numpy as np
 
 from protray.seq.msa import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
-from protray.struct.io import BACKBONE, Chain, read_chains
+from protray.struct.io import Chain, read_chains
+from protray.struct.locations import BACKBONE
 
 Program = Literal["mkdssp", "pydssp"]
 
