@@ -26,7 +26,7 @@ import numpy as np
 
 from protray.seq.msa import InputError, read_bytes
 from protray.struct.content import format_of, looks_like, text_of
-from protray.struct.locations import BACKBONE, TwiceError, backbone, one_per_place
+from protray.struct.locations import BACKBONE, backbone, one_per_place
 from protray.struct.mmcif_columns import block_of_atoms, complete, tell_apart
 from protray.struct.pdb_chains import told_apart
 from protray.struct.pdb_columns import mend_columns
@@ -147,13 +147,13 @@ def _from_pdb(text: bytes, source: str, counts: Counter[str]) -> tuple[Any, dict
     import gemmi
 
     text = b"\n" + text.rstrip(b"\n") + b"\n"
-    text, has_tail = mend_columns(text, source)
     first = _ATOM.search(text)
     end = _MODEL_END.search(text, first.end()) if first else None
     if end:
         counts["files_with_several_models"] += _ATOM.search(text, end.end()) is not None
         text = text[: end.start() + 1]
-    told = told_apart(text)
+    text, has_tail = mend_columns(text, source)
+    told = told_apart(text, source)
     counts["files_with_several_models"] |= told.copies > 0
     counts["chains_of_one_name"] += told.added
     file = gemmi.read_pdb_string(told.text[1:], max_line_length=0 if has_tail else _COLUMNS_BEFORE_1996)
@@ -189,10 +189,7 @@ def _chains(file: Any, names: dict[str, str], in_sequence: bool, counts: Counter
     chains = []
     for chain in file[0] if len(file) else ():
         name = names.get(chain.name, chain.name)
-        try:
-            made = _chain(name, _protein(chain, polymers, counts), in_sequence, counts)
-        except TwiceError as error:
-            raise ValueError(f"chain {name!r}: {error}; number the residues or name the chains apart") from error
+        made = _chain(name, _protein(chain, polymers, counts), in_sequence, counts)
         if made:
             chains.append(made)
     return chains

@@ -8,10 +8,6 @@ SAME_PLACE = 2.0  # Å between C-alpha atoms: nearer ones are alternatives even 
 NO_ALTLOC = "\0"
 
 
-class TwiceError(ValueError):
-    """One residue has an atom twice, in two places that are no alternatives: two residues of one name and number."""
-
-
 def one_per_place(residues: list[Any], counts: Counter[str]) -> list[tuple[Any, list[Any]]]:
     """Of residues of one number that are alternatives to each other, the one of highest occupancy.
 
@@ -40,9 +36,11 @@ def backbone(residue: Any, others: list[Any]) -> tuple[dict[str, list[float]], b
     The location is one for all atoms: that of the highest occupancy in sum, the first of equals.  Atoms without a
     location are in all of them, those of `others` too: alternatives to the residue that were not chosen.
     """
-    atoms = [residue.find_atom(name, "*") for name in BACKBONE]
-    found = {atom.name: atom for atom in atoms if atom}
-    choice = any(atom.has_altloc() for atom in found.values())
+    found, choice = {}, False
+    for name in BACKBONE:
+        if atom := residue.find_atom(name, "*"):
+            found[name] = atom
+            choice = choice or atom.has_altloc()
     if choice:
         atoms = [atom for atom in residue if atom.name in BACKBONE]
         occupancy: Counter[str] = Counter()
@@ -52,9 +50,6 @@ def backbone(residue: Any, others: list[Any]) -> tuple[dict[str, list[float]], b
         chosen, choice = max(occupancy, key=occupancy.__getitem__), len(occupancy) > 1
         atoms.sort(key=lambda atom: (atom.altloc not in (NO_ALTLOC, chosen), -atom.occ))
         found = {atom.name: atom for atom in reversed(atoms)}  # the first of a name stays
-    elif "CA" in found and len(residue["CA"]) > 1:
-        _check_alternatives(residue)
-        choice = True
     for other in others:
         shared = (atom for atom in other if atom.name in BACKBONE and not atom.has_altloc())
         found = {atom.name: atom for atom in shared} | found
@@ -68,10 +63,3 @@ def _are_alternatives(rivals: list[Any]) -> bool:
     if NO_ALTLOC not in set.union(*named) and sum(map(len, named)) == len(set.union(*named)):
         return True
     return all(first[0].pos.dist(other[0].pos) < SAME_PLACE for other in others)
-
-
-def _check_alternatives(residue: Any) -> None:
-    """Raise TwiceError if two C-alpha atoms without a location are farther apart than alternatives are."""
-    first, *others = residue["CA"]
-    if any(first.pos.dist(other.pos) > SAME_PLACE for other in others):
-        raise TwiceError(f"residue {residue.name} {residue.seqid} has {1 + len(others)} C-alpha atoms")

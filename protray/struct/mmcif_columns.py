@@ -1,8 +1,11 @@
 """The columns of an mmCIF file's atoms: those that programs leave out are filled in, or named by an error."""
 
+import math
 from collections import defaultdict
+from itertools import count
 from typing import Any
 
+BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
 TABLE = "_atom_site."
 _FILLED = {"id": ".", "label_alt_id": "."}  # what gemmi asks for and reading does not need
 _EITHER = ("atom_id", "comp_id", "asym_id", "seq_id")  # label_ or auth_
@@ -49,15 +52,15 @@ def complete(block: Any) -> None:
 
 
 def tell_apart(block: Any) -> int:
-    """Give protein chains that share an author's name (auth_asym_id) their own; returns how many got another."""
+    """Give protein chains that share an author's name (auth_asym_id) their own; returns how many got another.
+
+    Raises ColumnsError if one residue has two C-alpha atoms that are no alternatives.
+    """
     authors, labels = _column(block, "auth_asym_id"), _column(block, "label_asym_id")
+    alphas = _alphas(block)
     if not authors or not labels:
+        _check_once(block, alphas, labels or authors)
         return 0
-    atoms = _column(block, "label_atom_id") or _column(block, "auth_atom_id")
-    groups = _column(block, "group_PDB") or ["ATOM"] * len(authors)
-    alphas = [
-        at for at, (name, group) in enumerate(zip(atoms, groups, strict=True)) if name == "CA" and group == "ATOM"
-    ]
     numbers = _column(block, "label_seq_id") or _column(block, "auth_seq_id")
     residues: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for at in alphas:
@@ -66,15 +69,50 @@ def tell_apart(block: Any) -> int:
     for author, by_label in residues.items():
         chains = [label for label, seen in by_label.items() if len(seen) > 1]
         for number, label in enumerate(chains[1:], start=2):
-            while f"{author}-{number}" in taken:
-                number += 1
-            others[author, label] = f"{author}-{number}"
-            taken.add(f"{author}-{number}")
+            name = next(name for more in count(number) if (name := f"{author}-{more}") not in taken)
+            others[author, label] = name
+            taken.add(name)
     if others:
         for at, pair in enumerate(zip(list(authors), list(labels), strict=True)):
             if pair in others:
                 authors[at] = others[pair]
+    _check_once(block, alphas, authors)
     return len(others)
+
+
+def _alphas(block: Any) -> list[int]:
+    """Rows of the C-alpha atoms of the first model's ATOM records."""
+    atoms = _column(block, "auth_atom_id") or _column(block, "label_atom_id")
+    rows = [at for at, name in enumerate(atoms) if name == "CA"]
+    for column, wanted in (("group_PDB", "ATOM"), ("pdbx_PDB_model_num", None)):
+        values = _column(block, column)
+        if values:
+            kept = wanted or values[0]
+            rows = [at for at in rows if values[at] == kept]
+    return rows
+
+
+def _check_once(block: Any, alphas: list[int], chains: Any) -> None:
+    """Raise ColumnsError for two C-alpha atoms of one residue and location."""
+    names = ("label_comp_id", "auth_seq_id", "label_seq_id", "pdbx_PDB_ins_code", "label_alt_id")
+    columns = [column for column in (chains, *(_column(block, name) for name in names)) if column]
+    seen: dict[tuple[str, ...], int] = {}
+    for at in alphas:
+        key = tuple(column[at] for column in columns)
+        first = seen.setdefault(key, at)
+        if first != at and _distance(block, first, at) > BETWEEN_LOCATIONS:
+            residue = " ".join(key[:3])
+            raise ColumnsError(
+                f"residue {residue!r} has two C-alpha atoms far apart: number residues or name chains anew"
+            )
+
+
+def _distance(block: Any, one: int, two: int) -> float:
+    columns = [_column(block, f"Cartn_{axis}") for axis in "xyz"]
+    try:
+        return math.dist([float(column[one]) for column in columns], [float(column[two]) for column in columns])
+    except ValueError:  # no numbers: other checks tell
+        return 0.0
 
 
 def _column(block: Any, name: str) -> Any:

@@ -15,20 +15,21 @@ Shape key:  L residues   3 x, y, z in Å
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count, product
 from operator import itemgetter
 
 import numpy as np
 
+from protray.seq.msa import InputError
 from protray.struct.breaks import MAX_CA_STEP
-from protray.struct.pdb_columns import SHORTEST, atom_lines
+from protray.struct.pdb_alphas import Run, find_alphas
+from protray.struct.pdb_columns import SHORTEST
 
 SPAN = 4.0  # Å: the most that each residue of a stretch adds to its length
+BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
 SAME_PLACE = 5.0  # Å, median of C-alpha atoms of one residue: less between the models of an ensemble
 _CODES = [f"{a}{b}".encode() for a, b in product("~^`|@#$%&", map(chr, range(33, 127)))]  # names of no file
-_TER = re.compile(rb"\n(?:TER|(END) *(?=\n))")
 _END = re.compile(rb"\nEND *(?=\n)")
 _CHAIN = re.compile(rb"(?m)^((?:ATOM|HETA|ANIS)[^\n]{16})[^\n]{2}")
 
@@ -44,16 +45,6 @@ class Told:
 
 
 @dataclass
-class _Run:
-    """C-alpha atoms of one chain without a TER between them: where their lines begin."""
-
-    name: bytes  # columns 21 and 22, and the segment if it tells chains apart
-    starts: list[int]
-    ended: bool = False  # by TER or END
-    file: int = 0  # how many lines of END are before it
-
-
-@dataclass
 class _Part:
     """A chain: stretches of text from the first atom of a residue to the end of another."""
 
@@ -65,10 +56,19 @@ class _Part:
     file: int = 0
 
 
-def told_apart(text: bytes) -> Told:
-    """Give chains of one name names of their own; `text` begins and ends with a line end."""
-    runs = list(_runs(text))
-    parts = _parts(text, runs)
+def told_apart(text: bytes, source: str) -> Told:
+    """Give chains of one name names of their own; `text` begins and ends with a line end.
+
+    Raises
+    ------
+    InputError
+        If two residues that follow each other have one name and number: gemmi would read them as one.
+    """
+    alphas = find_alphas(text)
+    if alphas.names_suffice():
+        return Told(text, {}, 0, 0)
+    runs = list(alphas.runs(text))
+    parts = _parts(text, runs, source)
     by_name: dict[bytes, list[_Part]] = {}
     for part in parts:
         by_name.setdefault(part.name, []).append(part)
@@ -93,41 +93,7 @@ def told_apart(text: bytes) -> Told:
     return Told(_END.sub(b"", _with_codes(text, spans)), names, added, len(copies))
 
 
-def _runs(text: bytes) -> Iterator[_Run]:
-    """C-alpha atoms chain after chain, as they stand in the file."""
-    starts, lengths = atom_lines(text)
-    letters = np.frombuffer(text, np.uint8)
-    left = np.logical_and.reduce([letters[starts + 12 + at] == code for at, code in enumerate(b"CA  ")])
-    usual = np.logical_and.reduce([letters[starts + 12 + at] == code for at, code in enumerate(b" CA ")])
-    ion = left & np.logical_and.reduce([letters[starts + 17 + at] == code for at, code in enumerate(b" CA")])
-    is_ca = usual | (left & ~ion)
-    alphas, sizes = starts[is_ca].tolist(), lengths[is_ca].tolist()
-    segments = [
-        text[start + 72 : start + min(size, 76)].rstrip() if text[start + 20 : start + 22] == b"  " else b""
-        for start, size in zip(alphas, sizes, strict=True)
-    ]
-    tell = len(set(segments) - {b""}) > 1 and not any(b"." in segment for segment in set(segments))
-    ends = iter([*((match.start(), match[1] is not None) for match in _TER.finditer(text)), (len(text), False)])
-    run, file = None, 0
-    upto, is_end = next(ends)
-    for start, segment in zip(alphas, segments, strict=True):
-        name = text[start + 20 : start + 22] + (segment if tell else b"")
-        while upto < start:
-            if run:
-                run.ended = True
-                yield run
-            file += is_end
-            run, (upto, is_end) = None, next(ends)
-        if run and run.name != name:
-            yield run
-            run = None
-        run = run or _Run(name, [], file=file)
-        run.starts.append(start)
-    if run:
-        yield run
-
-
-def _parts(text: bytes, runs: list[_Run]) -> list[_Part]:
+def _parts(text: bytes, runs: list[Run], source: str) -> list[_Part]:
     parts: list[_Part] = []
     latest: dict[bytes, _Part] = {}
     for run in runs:
@@ -143,7 +109,11 @@ def _parts(text: bytes, runs: list[_Run]) -> list[_Part]:
             part = latest[run.name] = _Part(run.name, file=run.file)
             parts.append(part)
         for start, line in zip(run.starts, lines, strict=True):
-            if _key(line) in part.seen and line[22:27] != part.lines[-1][22:27]:
+            if _key(line) not in part.seen:
+                pass
+            elif line[17:27] == part.lines[-1][17:27]:
+                _check_place(line, part.lines[-1], text.count(b"\n", 0, start), source)
+            elif line[22:27] != part.lines[-1][22:27]:
                 here = _residue_start(text, start)
                 if begins < here:
                     part.spans.append((begins, here))
@@ -155,6 +125,13 @@ def _parts(text: bytes, runs: list[_Run]) -> list[_Part]:
         part.spans.append((begins, _run_end(text, run.starts[-1])))
         part.ended = run.ended
     return parts
+
+
+def _check_place(line: bytes, before: bytes, number: int, source: str) -> None:
+    if np.linalg.norm(_place(line) - _place(before)) > BETWEEN_LOCATIONS:
+        residue = b" ".join(line[17:27].split()).decode("latin-1")
+        reason = f"a second C-alpha atom of residue {residue!r}, far from the first: number the residues anew"
+        raise InputError(source, number, f"cannot be read as pdb: {reason}")
 
 
 def _key(line: bytes) -> bytes:

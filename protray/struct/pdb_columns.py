@@ -9,6 +9,7 @@ letters: 21-22), number (23-26) and insertion code (27), and three coordinates o
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,12 +17,11 @@ from protray.seq.msa import InputError
 from protray.struct.residue_names import FOUR_LETTERS, UNKNOWN
 
 _FROM_23 = rb"[ \d-]{3}\d[^\n]   (?:[ \d-]{3}\d\.\d{3}){3}"  # of a line as nearly all are
-_SHIFTED = (
-    re.compile(  # by one or two columns to the right, after a long serial number or a residue name of four letters
-        rb"\n(ATOM  |HETATM)(?:\d{1,2}(\d{5} [^\n]{4}[^\n][ \w]{3} [^\n])|([^\n]{11})([\w+-]{4})( [^\n]))(?="
-        + _FROM_23
-        + rb")"
-    )
+# By one or two columns to the right, after a long serial number or a residue name of four letters.
+_SHIFTED = re.compile(
+    rb"\n(ATOM  |HETATM)(?:\d{1,2}(\d{5} [^\n]{4}[^\n][ \w]{3} [^\n])|([^\n]{11})([\w+-]{4})( [^\n]))(?="
+    + _FROM_23
+    + rb")"
 )
 _NUMBER = re.compile(rb" *-?\d+ *|[A-Za-z][A-Za-z0-9]{3}|\*{4}| *[0-9A-Fa-f]+")
 _COORDINATE = re.compile(rb" *[-+]?(?:\d+\.?\d*|\.\d+)( *)")
@@ -30,17 +30,18 @@ _BACKBONE = (b"N", b"CA", b"C", b"O")
 SHORTEST = 54  # columns of an atom line: up to its coordinates
 
 
-def _table(allowed: str) -> np.ndarray:
-    return np.isin(np.arange(256), [ord(letter) for letter in allowed])
-
-
-_DIGITS = "0123456789"
-_USUAL = (  # what nearly all lines have in which columns
-    (_table(" "), (21, 28, 29, 30)),
-    (_table("."), (35, 43, 51)),
-    (_table(_DIGITS), (26, 34, 36, 37, 38, 42, 44, 45, 46, 50, 52, 53, 54)),
-    (_table(_DIGITS + " -"), (23, 24, 25, 31, 32, 33, 39, 40, 41, 47, 48, 49)),
-)
+_BLANK, _DOT, _DIGIT, _SIGN = 1, 2, 4, 8
+_CLASSES = np.zeros(256, np.uint8)  # of characters, as bits
+for _letters, _bit in (" ", _BLANK), (".", _DOT), ("0123456789", _DIGIT), ("-", _SIGN):
+    _CLASSES[[ord(letter) for letter in _letters]] = _bit
+_USUAL = {  # what nearly all lines have in which columns
+    _BLANK: (21, 28, 29, 30),
+    _DOT: (35, 43, 51),
+    _DIGIT: (26, 34, 38, 42, 46, 50, 54),
+    _DIGIT | _BLANK | _SIGN: (31, 32, 33, 39, 40, 41, 47, 48, 49),
+}
+_COLUMNS = np.array([column - 1 for columns in _USUAL.values() for column in columns])
+_ALLOWED = np.array([allowed for allowed, columns in _USUAL.items() for _ in columns], np.uint8)
 
 
 def atom_lines(text: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -49,10 +50,15 @@ def atom_lines(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero(letters == ord("\n"))
     starts, lengths = ends[:-1] + 1, np.diff(ends) - 1
     starts, lengths = starts[lengths >= SHORTEST], lengths[lengths >= SHORTEST]
-    is_atom = np.zeros(len(starts), bool)
-    for record in (b"ATOM", b"HETA"):
-        is_atom |= np.logical_and.reduce([letters[starts + at] & 0xDF == letter for at, letter in enumerate(record)])
+    records = words(letters, starts, range(4)) & 0xDFDFDFDF  # in upper case
+    is_atom = np.isin(records, np.frombuffer(b"ATOMHETA", np.uint32))
     return starts[is_atom], lengths[is_atom]
+
+
+def words(letters: np.ndarray, starts: np.ndarray, columns: Iterable[int]) -> np.ndarray:
+    """Four or eight columns, counted from 0, of lines that begin at `starts`, as one number each."""
+    cells = letters[starts[:, None] + np.array(list(columns))]
+    return cells.view(np.uint32 if cells.shape[1] == 4 else np.uint64)[:, 0]
 
 
 def mend_columns(text: bytes, source: str) -> tuple[bytes, bool]:
@@ -98,10 +104,7 @@ def _unusual(text: bytes) -> tuple[list[int], bool]:
     """Where atom lines begin that are not set as nearly all are, and whether columns 73 to 80 are."""
     starts, lengths = atom_lines(text)
     letters = np.frombuffer(text, np.uint8)
-    usual = np.ones(len(starts), bool)
-    for allowed, columns in _USUAL:
-        for column in columns:
-            usual &= allowed[letters[starts + column - 1]]
+    usual = (_CLASSES[letters[starts[:, None] + _COLUMNS]] & _ALLOWED).all(axis=1)
     long = starts[lengths >= 80] - 1
     odd_tail = (letters[long + 79] - ord("0") < 10) & (letters[long + 80] - ord("0") < 10)
     for column in (77, 78):
