@@ -50,22 +50,22 @@ def assign(path: str | Path, using: Program | None = None) -> tuple[list[tuple[C
     Returns
     -------
     labels : list of (Chain, str)
-        One letter per residue: ``STATES8`` from mkdssp, H, E and C from pydssp; '-' where a backbone atom is missing.
+        One letter per residue: ``STATES8`` from mkdssp, H, E and C from pydssp; '-' where a backbone atom is missing,
+        and for the whole of a chain that has no backbone (`backbone_fault`).
     using : {"mkdssp", "pydssp"}
         The program used; the two agree on 0.97 of residues in three states.
 
     Raises
     ------
     InputError
-        If the file cannot be read, none of its chains has a backbone, or mkdssp fails on it.
+        If the file cannot be read or mkdssp fails on it.
     """
     chains = read_chains(path)
-    faults = [backbone_fault(chain) for chain in chains]
-    if all(faults):
-        raise InputError(path, None, f"chain {chains[0].id!r}: {faults[0]}")
     using = using or program()
-    states = _mkdssp(chains, path) if using == "mkdssp" else [_pydssp(chain) for chain in chains]
-    return list(zip(chains, states, strict=True)), using
+    sound = [chain for chain in chains if not backbone_fault(chain)]
+    found = _mkdssp(sound, path) if using == "mkdssp" and sound else [_pydssp(chain) for chain in sound]
+    states = {id(chain): letters for chain, letters in zip(sound, found, strict=True)}
+    return [(chain, states.get(id(chain), NO_LABEL * len(chain.sequence))) for chain in chains], using
 
 
 def backbone_fault(chain: Chain) -> str | None:
