@@ -36,6 +36,8 @@ FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 NUCLEIC = ("Dna", "Rna", "DnaRnaHybrid")
 PEPTIDES = ("PeptideL", "CyclicPseudoPeptide", "Other", "Unknown")  # the last two: what gemmi cannot name
 
+LONGEST_REASON = 200  # letters of what gemmi says, which shows the line
+_LINE = re.compile(r"(?:in line |data:)(\d+)")
 _MISSING = [float("nan")] * 3
 _NUCLEIC_ATOMS = ("C1'", "C1*")
 _COLUMNS_BEFORE_1996 = 72  # of a PDB line; the rest was the entry's name and the line's number
@@ -129,8 +131,10 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     except InputError:
         raise
     except (ValueError, RuntimeError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(source, None, f"cannot be read as {format}: {reason}") from error
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        line, look = _LINE.search(reason), looks_like(text)
+        reason += f"; it looks like {look}" if look else ""
+        raise InputError(source, int(line[1]) if line else None, f"cannot be read as {format}: {reason}") from error
     if not chains:
         raise InputError(source, None, f"holds no protein chain with C-alpha atoms ({_instead(file, text, counts)})")
     return Structure(

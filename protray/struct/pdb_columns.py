@@ -17,9 +17,9 @@ from protray.seq.msa import InputError
 from protray.struct.residue_names import FOUR_LETTERS, UNKNOWN
 
 _FROM_23 = rb"[ \d-]{3}\d[^\n]   (?:[ \d-]{3}\d\.\d{3}){3}"  # of a line as nearly all are
-# By one or two columns to the right, after a long serial number or a residue name of four letters.
+# By one to three columns to the right, after a long serial number or a residue name of four letters.
 _SHIFTED = re.compile(
-    rb"\n(ATOM  |HETATM)(?:\d{1,2}(\d{5} [^\n]{4}[^\n][ \w]{3} [^\n])|([^\n]{11})([\w+-]{4})( [^\n]))(?="
+    rb"\n(ATOM  |HETATM)(?:\d{1,3}(\d{5} [^\n]{4}[^\n][ \w]{3} [^\n])|([^\n]{11})([\w+-]{4})( [^\n]))(?="
     + _FROM_23
     + rb")"
 )
@@ -144,7 +144,7 @@ def _check(line: bytes, text: bytes, start: int, source: str) -> None:
 
 def _is_inside(line: bytes, text: bytes, start: int) -> bool:
     """Whether the line before is of the residue before in the chain that column 22 names alone."""
-    before = text[text.rfind(b"\n", 0, start) + 1 : start]
+    before = text[text.rfind(b"\n", 0, start - 1) + 1 : start]
     if not before.startswith((b"ATOM  ", b"HETATM")) or before[20:22] != b" " + line[21:22]:
         return False
     one, two = before[22:26].strip(), line[22:26].strip()

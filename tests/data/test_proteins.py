@@ -166,7 +166,10 @@ def placeholders(line: str) -> str:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda lines: [line for line in lines if line[12:16].strip() in ("", "CA")], "no residue of 12 has N, CA, C and"),
+        (
+            lambda lines: [line for line in lines if line[12:16].strip() in ("", "CA")],
+            "no residue of 12 has N, CA, C and",
+        ),
         (lambda lines: [line for line in lines if line[12:16].strip() != "O"], "no residue of 12 has N, CA, C and O"),
         (lambda lines: [placeholders(line) for line in lines], r"N, CA and C are \d+.\d Å apart, above 2.0"),
     ],

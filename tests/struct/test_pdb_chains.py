@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from structure_text import helix, pdb, pdb_chain
-from test_pdb_columns import FAR, SEQUENCE, TWO, each, read, same
+from structure_text import FAR, SEQUENCE, TWO, each, helix, pdb, pdb_chain, read, same
 
 from protray.seq.msa import InputError
 

@@ -2,31 +2,10 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
-from structure_text import helix, pdb, pdb_chain
+from structure_text import SEQUENCE, TWO, each, pdb, pdb_chain, read, same
 
 from protray.seq.msa import InputError
-from protray.struct.io import Chain, Structure, parse_structure
-
-SEQUENCE = "MKHLDECSYEVK"
-FAR = np.array([30, 0, 0], dtype=np.float32)
-TWO = pdb_chain(SEQUENCE, "A") + pdb_chain(SEQUENCE[::-1], "B", helix(12) + FAR)
-
-
-def read(text: str | bytes, name: str = "x.pdb") -> Structure:
-    return parse_structure(text.encode() if isinstance(text, str) else text, name)
-
-
-def same(found: list[Chain], expected: list[Chain], ids: tuple[str, ...] | None = None) -> None:
-    assert [chain.id for chain in found] == list(ids or [chain.id for chain in expected])
-    for one, two in zip(found, expected, strict=True):
-        assert (one.sequence, one.numbers) == (two.sequence, two.numbers)
-        np.testing.assert_array_equal(one.backbone_L43, two.backbone_L43)
-
-
-def each(lines: list[str], change: Callable[[str], str]) -> str:
-    return pdb([change(line) if line.startswith(("ATOM", "HETATM")) else line for line in lines])
 
 
 def residue(number: int, name: str, chain: str = "A") -> Callable[[str], str]:
@@ -113,7 +92,8 @@ def test_serial_numbers_that_reach_into_the_record() -> None:
         (lambda line: line[:26] + " " + line[26:], "no three coordinates"),
         (lambda line: line[:21] + " " + line[21:], "no three coordinates"),
         (lambda line: " " + line, "holds no protein chain"),
-        (lambda line: " ".join(line.split()), "no three coordinates"),  # as in PQR files with single blanks
+        (lambda line: " ".join(line.split()), "Problem in line .* too short"),
+        (lambda line: "   ".join(line.split()), "no three coordinates"),  # as in PQR files
         (lambda line: line[:22] + "    " + line[26:], r"no residue number in columns 23-26 \('    '\)"),
         (lambda line: line[:22] + "****" + line[26:], r"no residue number in columns 23-26 \('\*\*\*\*'\)"),
     ],

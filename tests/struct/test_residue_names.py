@@ -1,8 +1,7 @@
 """Residue names of force fields."""
 
 import pytest
-from structure_text import atom, helix, mmcif, pdb, pdb_chain
-from test_pdb_columns import SEQUENCE, each, read, same
+from structure_text import SEQUENCE, atom, each, helix, mmcif, pdb, pdb_chain, read, same
 
 from protray.struct.residue_names import FOUR_LETTERS, THREE_LETTERS
 
@@ -14,8 +13,8 @@ def test_names_of_three_letters(name) -> None:
     letter = read(each(pdb_chain("AAA"), lambda line: line.replace("ALA", standard))).chains[0].sequence[0]
     for place in (1, 4, 9):
         expected = "A" * (place - 1) + letter + "A" * (9 - place)
-        lines = pdb_chain("A" * 9)
-        named = each(lines, lambda line: line[:17] + name + line[20:] if int(line[22:26]) == place else line)
+        lines, here = pdb_chain("A" * 9), f"{place:4d}"
+        named = each(lines, lambda line, here=here: line[:17] + name + line[20:] if line[22:26] == here else line)
         found = read(named)
         assert (found.chains[0].sequence, found.counts) == (expected, {})
         text = mmcif([("A", "1", "A" * 9, list(range(1, 10)))], sequences=False)
