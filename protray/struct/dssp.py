@@ -18,6 +18,7 @@ import numpy as np
 
 from protray.seq.msa import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
+from protray.struct.breaks import MAX_BOND, longest_bond
 from protray.struct.io import Chain, read_chains
 from protray.struct.locations import BACKBONE
 
@@ -26,7 +27,6 @@ Program = Literal["mkdssp", "pydssp"]
 MAX_CHAINS = 62  # one-character chain names of the PDB format
 MAX_RESIDUES = 9999  # four columns of the PDB format
 MIN_PYDSSP = 6  # pydssp looks five residues ahead
-MAX_BOND = 2.0  # Å: N to CA and CA to C are 1.46 and 1.53
 TIMEOUT_S = 300
 _NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
 _CRYST1 = "CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1"
@@ -70,11 +70,9 @@ def assign(path: str | Path, using: Program | None = None) -> tuple[list[tuple[C
 
 def backbone_fault(chain: Chain) -> str | None:
     """Say why no states can be assigned to a chain; None if they can."""
-    complete_L43 = chain.backbone_L43[np.isfinite(chain.backbone_L43).all(axis=(1, 2))]
-    if not len(complete_L43):
+    longest = longest_bond(chain.backbone_L43)
+    if np.isnan(longest):
         return f"no residue of {len(chain.sequence)} has N, CA, C and O, which states are assigned by"
-    bonds_L2 = np.linalg.norm(np.diff(complete_L43[:, :3], axis=1), axis=2)
-    longest = float(np.median(bonds_L2, axis=0).max())
     if longest > MAX_BOND:
         return f"N, CA and C are {longest:.1f} Å apart, above {MAX_BOND}: placeholders, or no coordinates in Å"
     return None

@@ -27,10 +27,8 @@ import numpy as np
 from protray.seq.msa import InputError, read_bytes
 from protray.struct.content import format_of, looks_like, text_of
 from protray.struct.locations import BACKBONE, backbone, one_per_place
-from protray.struct.mmcif_columns import block_of_atoms, complete, tell_apart
-from protray.struct.pdb_chains import told_apart
-from protray.struct.pdb_columns import mend_columns
-from protray.struct.residue_names import letter, may_be_alias, rename
+from protray.struct.parsing import Parsed, parse_mmcif, parse_pdb
+from protray.struct.residue_names import letter
 
 FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 NUCLEIC = ("Dna", "Rna", "DnaRnaHybrid")
@@ -40,9 +38,6 @@ LONGEST_REASON = 200  # letters of what gemmi says, which shows the line
 _LINE = re.compile(r"(?:in line |data:)(\d+)")
 _MISSING = [float("nan")] * 3
 _NUCLEIC_ATOMS = ("C1'", "C1*")
-_COLUMNS_BEFORE_1996 = 72  # of a PDB line; the rest was the entry's name and the line's number
-_ATOM = re.compile(rb"\n(?:ATOM  |HETATM)")
-_MODEL_END = re.compile(rb"\n(?:ENDMDL|MODEL )")
 _ARCHIVE_NAME = re.compile(r"pdb([0-9][0-9a-z]{3})\.ent", re.IGNORECASE)  # pdb4hhb.ent is entry 4hhb
 
 
@@ -123,11 +118,8 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     format = format_of(text, named)
     counts: Counter[str] = Counter()
     try:
-        file, names, in_sequence = _from_pdb(text, source, counts) if format == "pdb" else _from_mmcif(text, counts)
-        _name_residues(file)
-        file.merge_chain_parts()
-        file.setup_entities()
-        chains = _chains(file, names, in_sequence, counts)
+        parsed = parse_pdb(text, source, counts) if format == "pdb" else parse_mmcif(text, counts)
+        chains = _chains(parsed, counts)
     except InputError:
         raise
     except (ValueError, RuntimeError, IndexError) as error:
@@ -135,6 +127,7 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
         line, look = _LINE.search(reason), looks_like(text)
         reason += f"; it looks like {look}" if look else ""
         raise InputError(source, int(line[1]) if line else None, f"cannot be read as {format}: {reason}") from error
+    file = parsed.file
     if not chains:
         raise InputError(source, None, f"holds no protein chain with C-alpha atoms ({_instead(file, text, counts)})")
     return Structure(
@@ -146,54 +139,13 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     )
 
 
-def _from_pdb(text: bytes, source: str, counts: Counter[str]) -> tuple[Any, dict[str, str], bool]:
-    """The first model, the file's own names of chains that got another, and that PDB files give no places."""
-    import gemmi
-
-    text = b"\n" + text.rstrip(b"\n") + b"\n"
-    first = _ATOM.search(text)
-    end = _MODEL_END.search(text, first.end()) if first else None
-    if end:
-        counts["files_with_several_models"] += _ATOM.search(text, end.end()) is not None
-        text = text[: end.start() + 1]
-    text, has_tail = mend_columns(text, source)
-    told = told_apart(text, source)
-    counts["files_with_several_models"] |= told.copies > 0
-    counts["chains_of_one_name"] += told.added
-    file = gemmi.read_pdb_string(told.text[1:], max_line_length=0 if has_tail else _COLUMNS_BEFORE_1996)
-    return file, told.names, False
-
-
-def _from_mmcif(text: bytes, counts: Counter[str]) -> tuple[Any, dict[str, str], bool]:
-    """The first model, no other names, and whether the file lists its sequences.
-
-    Only then do entities and places in their sequences (label_seq_id) mean something: programs that write models tend
-    to number the residues at hand.
-    """
-    import gemmi
-
-    block = block_of_atoms(gemmi.cif.read_string(text))
-    complete(block)
-    counts["chains_of_one_name"] += tell_apart(block)
-    file = gemmi.make_structure_from_block(block)
-    counts["files_with_several_models"] += len(file) > 1
-    del file[1:]
-    return file, {}, bool(block.find_values("_entity_poly_seq.entity_id"))
-
-
-def _name_residues(file: Any) -> None:
-    for chain in file[0] if len(file) else ():
-        for residue in chain:
-            if may_be_alias(residue.name):
-                rename(residue)
-
-
-def _chains(file: Any, names: dict[str, str], in_sequence: bool, counts: Counter[str]) -> list[Chain]:
+def _chains(parsed: Parsed, counts: Counter[str]) -> list[Chain]:
+    file = parsed.file
     polymers = {name: entity.polymer_type.name for entity in file.entities for name in entity.subchains}
     chains = []
     for chain in file[0] if len(file) else ():
-        name = names.get(chain.name, chain.name)
-        made = _chain(name, _protein(chain, polymers, counts), in_sequence, counts)
+        name: str = parsed.names.get(chain.name, chain.name)
+        made = _chain(name, _protein(chain, polymers, counts), parsed, counts)
         if made:
             chains.append(made)
     return chains
@@ -230,11 +182,11 @@ def _protein(chain: Any, polymers: dict[str, str], counts: Counter[str]) -> list
     return residues
 
 
-def _chain(name: str, residues: list[Any], in_sequence: bool, counts: Counter[str]) -> Chain | None:
+def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str]) -> Chain | None:
     """Letters, backbones and numbers of the residues that have a C-alpha atom; None if none has."""
     letters, backbones, kept = [], [], []
     for residue, others in one_per_place(residues, counts):
-        atoms, alternate = backbone(residue, others)
+        atoms, alternate = backbone(residue, others, parsed.has_locations)
         one, modified = letter(residue.name)
         if one is None and {"N", "CA", "C"} <= atoms.keys():
             one = "X"
@@ -253,14 +205,14 @@ def _chain(name: str, residues: list[Any], in_sequence: bool, counts: Counter[st
     places = [residue.seqid for residue in kept]
     counts["inserted_residues"] += sum(place.icode != " " for place in places)
     counts["unknown_residues"] += letters.count("X")
-    positions = tuple(residue.label_seq for residue in kept) if in_sequence else ()
+    positions = tuple(residue.label_seq for residue in kept) if parsed.in_sequence else ()
     return Chain(
         id=name,
         sequence="".join(letters),
         backbone_L43=np.array(backbones, dtype=np.float32),
         numbers=tuple(map(str, places)),
         positions=tuple(place.num for place in places) if None in positions or not positions else positions,
-        entity=kept[0].entity_id or None if in_sequence else None,
+        entity=kept[0].entity_id or None if parsed.in_sequence else None,
     )
 
 

@@ -30,30 +30,44 @@ def one_per_place(residues: list[Any], counts: Counter[str]) -> list[tuple[Any, 
     return [chosen[id(residue)] for residue in residues if id(residue) in chosen]
 
 
-def backbone(residue: Any, others: list[Any]) -> tuple[dict[str, list[float]], bool]:
+def backbone(residue: Any, others: list[Any], marked: bool) -> tuple[dict[str, list[float]], bool]:
     """Coordinates of the backbone atoms by name, and whether a choice between locations was made.
 
     The location is one for all atoms: that of the highest occupancy in sum, the first of equals.  Atoms without a
-    location are in all of them, those of `others` too: alternatives to the residue that were not chosen.
+    location are in all of them, those of `others` too: alternatives to the residue that were not chosen.  An atom that
+    is there with and without a location is without it in the first.
+
+    Parameters
+    ----------
+    residue : gemmi.Residue
+    others : list of gemmi.Residue
+    marked : bool
+        Whether any atom of the file has a location.
     """
-    found, choice = {}, False
-    for name in BACKBONE:
-        if atom := residue.find_atom(name, "*"):
-            found[name] = atom
-            choice = choice or atom.has_altloc()
-    if choice:
+    found = {name: atom for name in BACKBONE if (atom := residue.find_atom(name, "*"))}
+    choice = False
+    if marked:
         atoms = [atom for atom in residue if atom.name in BACKBONE]
-        occupancy: Counter[str] = Counter()
-        for atom in atoms:
-            occupancy[atom.altloc] += atom.occ
-        del occupancy[NO_ALTLOC]
-        chosen, choice = max(occupancy, key=occupancy.__getitem__), len(occupancy) > 1
-        atoms.sort(key=lambda atom: (atom.altloc not in (NO_ALTLOC, chosen), -atom.occ))
-        found = {atom.name: atom for atom in reversed(atoms)}  # the first of a name stays
+        occupancy = _occupancies(atoms)
+        choice = len(occupancy) > 1
+        if occupancy:
+            chosen = max(occupancy, key=occupancy.__getitem__)
+            atoms.sort(key=lambda atom: (atom.altloc not in (NO_ALTLOC, chosen), atom.altloc != chosen, -atom.occ))
+            found = {atom.name: atom for atom in reversed(atoms)}  # the first of a name stays
     for other in others:
         shared = (atom for atom in other if atom.name in BACKBONE and not atom.has_altloc())
         found = {atom.name: atom for atom in shared} | found
     return {name: atom.pos.tolist() for name, atom in found.items()}, choice
+
+
+def _occupancies(atoms: list[Any]) -> Counter[str]:
+    """The sum of each location; of none only over atoms that have one elsewhere."""
+    located = {atom.name for atom in atoms if atom.has_altloc()}
+    sums: Counter[str] = Counter()
+    for atom in atoms:
+        if atom.name in located:
+            sums[atom.altloc] += atom.occ
+    return sums
 
 
 def _are_alternatives(rivals: list[Any]) -> bool:

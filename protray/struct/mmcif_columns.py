@@ -8,6 +8,7 @@ from typing import Any
 BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
 TABLE = "_atom_site."
 _FILLED = {"id": ".", "label_alt_id": "."}  # what gemmi asks for and reading does not need
+_CA = ("CA", "'CA'", '"CA"')
 _EITHER = ("atom_id", "comp_id", "asym_id", "seq_id")  # label_ or auth_
 
 
@@ -51,6 +52,11 @@ def complete(block: Any) -> None:
         _add(block, loop, "type_symbol", [_element(name) for name in atoms])
 
 
+def has_locations(block: Any) -> bool:
+    """Whether any atom has an alternate location."""
+    return not {".", "?"}.issuperset(_column(block, "label_alt_id"))
+
+
 def tell_apart(block: Any) -> int:
     """Give protein chains that share an author's name (auth_asym_id) their own; returns how many got another.
 
@@ -83,7 +89,7 @@ def tell_apart(block: Any) -> int:
 def _alphas(block: Any) -> list[int]:
     """Rows of the C-alpha atoms of the first model's ATOM records."""
     atoms = _column(block, "auth_atom_id") or _column(block, "label_atom_id")
-    rows = [at for at, name in enumerate(atoms) if name == "CA"]
+    rows = [at for at, name in enumerate(atoms) if name in _CA]
     for column, wanted in (("group_PDB", "ATOM"), ("pdbx_PDB_model_num", None)):
         values = _column(block, column)
         if values:

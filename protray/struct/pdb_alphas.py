@@ -35,6 +35,7 @@ class Alphas:
     names_A: np.ndarray  # of chains, as numbers
     segments: list[bytes]  # of atoms without a chain; empty where they tell nothing
     ends: list[tuple[int, bool]]  # and whether it is END
+    has_locations: bool  # whether any atom, of C-alpha or not, has an alternate location
 
     def names_suffice(self) -> bool:
         """Whether every chain's atoms stand together, and no two are of one residue and location."""
@@ -86,6 +87,7 @@ def find_alphas(text: bytes) -> Alphas:
         names_A,
         _segments(text, starts_A, lengths_A) if (names_A == _NO_NAME).any() else [],
         [(match.start(), match[1] is not None) for match in _END.finditer(text)],
+        bool((letters[starts + 16] != ord(" ")).any()),
     )
 
 

@@ -40,8 +40,9 @@ class Told:
 
     text: bytes
     names: dict[str, str]
-    added: int  # chains that had the name of another
-    copies: int
+    has_locations: bool  # whether any atom has an alternate location
+    added: int = 0  # chains that had the name of another
+    copies: int = 0
 
 
 @dataclass
@@ -66,7 +67,7 @@ def told_apart(text: bytes, source: str) -> Told:
     """
     alphas = find_alphas(text)
     if alphas.names_suffice():
-        return Told(text, {}, 0, 0)
+        return Told(text, {}, alphas.has_locations)
     runs = list(alphas.runs(text))
     parts = _parts(text, runs, source)
     by_name: dict[bytes, list[_Part]] = {}
@@ -74,7 +75,7 @@ def told_apart(text: bytes, source: str) -> Told:
         by_name.setdefault(part.name, []).append(part)
     by_segment = any(len(name) > 2 for name in by_name)
     if not by_segment and all(len(same) == 1 for same in by_name.values()):
-        return Told(_END.sub(b"", text) if runs and runs[-1].file else text, {}, 0, 0)
+        return Told(_END.sub(b"", text) if runs and runs[-1].file else text, {}, alphas.has_locations)
     copies = {id(part) for same in by_name.values() for k, part in enumerate(same) if _is_copy(part, same[:k])}
     taken = {name[:2].strip().decode("latin-1") for name in by_name}
     names: dict[str, str] = {}
@@ -90,7 +91,7 @@ def told_apart(text: bytes, source: str) -> Told:
                 spans += [(start, end, code) for start, end in part.spans]
         spans += [(start, end, None) for part in same if id(part) in copies for start, end in part.spans]
     added = len(parts) - len(by_name) - len(copies)
-    return Told(_END.sub(b"", _with_codes(text, spans)), names, added, len(copies))
+    return Told(_END.sub(b"", _with_codes(text, spans)), names, alphas.has_locations, added, len(copies))
 
 
 def _parts(text: bytes, runs: list[Run], source: str) -> list[_Part]:
@@ -101,7 +102,7 @@ def _parts(text: bytes, runs: list[Run], source: str) -> list[_Part]:
         part = latest.get(run.name)
         begins = _residue_start(text, run.starts[0])
         if part and (part.ended or _key(lines[0]) in part.seen):
-            if _is_ligand(lines):
+            if _is_ligand(lines, part):
                 continue
             if part.ended and not _goes_on(part.lines[-1], lines[0]):
                 part = None
@@ -139,9 +140,11 @@ def _key(line: bytes) -> bytes:
     return line[16:17] + line[22:27]
 
 
-def _is_ligand(lines: list[bytes]) -> bool:
-    """Amino acids after the end of their chain that are no chain: HETATM alone, or one residue."""
-    return all(line.startswith(b"HETATM") for line in lines) or len({line[22:27] for line in lines}) == 1
+def _is_ligand(lines: list[bytes], chain: _Part) -> bool:
+    """Amino acids after the end of their chain that are no chain: HETATM after ATOM, or one residue."""
+    if len({line[22:27] for line in lines}) == 1:
+        return True
+    return all(line.startswith(b"HETATM") for line in lines) and any(line.startswith(b"ATOM") for line in chain.lines)
 
 
 def _goes_on(last: bytes, first: bytes) -> bool:

@@ -95,6 +95,21 @@ def test_one_segment_says_nothing() -> None:
     same(found.chains, EXPECTED[:1], ("",))
 
 
+def test_chains_of_hetatm_alone() -> None:
+    """As programs for small molecules write proteins."""
+    lines = renamed(CLEAN, "A")
+    same(read(each(lines, lambda line: "HETATM" + line[6:])).chains, EXPECTED, ("A", "A-2"))
+
+
+def test_a_second_chain_that_begins_with_a_modified_residue() -> None:
+    lines = [*CLEAN[:49], *("HETATM" + line[6:17] + "MSE" + line[20:] for line in CLEAN[49:53]), *CLEAN[53:]]
+    found = read(pdb(renamed([line.replace("HETATM", "ATOM  ") for line in lines], "A")))
+    hetero = read(pdb([line[:21] + "A" + line[22:] if line[:3] != "TER" else line for line in lines]))
+    for one in (found, hetero):
+        same(one.chains, EXPECTED, ("A", "A-2"))
+        assert one.counts == {"chains_of_one_name": 1, "modified_residues": 1}
+
+
 def test_waters_and_ligands_after_the_chains_make_no_chain() -> None:
     late = [
         "HETATM  900  N   GLY A 201      50.000  50.000  50.000  1.00  0.00           N",
