@@ -148,8 +148,8 @@ def impossible(chain: Chain) -> str | None:
         )
     if (longest := longest_bond(chain.backbone_L43)) > MAX_BOND:
         return (
-            f"N, CA and C of a residue are {longest:.1f} Å apart (median), above {MAX_BOND} Å: placeholders; leave them "
-            "out and keep the C-alpha atoms"
+            f"N, CA and C of a residue are {longest:.1f} Å apart (median), above {MAX_BOND} Å: placeholders; leave "
+            "them out and keep the C-alpha atoms"
         )
     return None
 

@@ -33,7 +33,7 @@ def text_of(raw: bytes, source: str) -> bytes:
             raise InputError(source, None, f"is packed by {name}: unpack it, or pack it with gzip")
     if b"\0" in raw:
         raise InputError(source, None, "is binary (BinaryCIF, MMTF or damaged): take the text file, mmCIF or PDB")
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+    return _as_utf8(raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw)
 
 
 def format_of(text: bytes, named: str) -> str:
@@ -47,3 +47,14 @@ def looks_like(text: bytes) -> str | None:
     """What a file without atoms seems to be instead; None if nothing is known of it."""
     beginning = text[:_BEGINNING].lstrip()
     return next((name for look, name in _LOOKS if re.match(look, beginning, re.IGNORECASE)), None)
+
+
+def _as_utf8(text: bytes) -> bytes:
+    """Letters of another encoding, as old files have them in names of authors, are replaced by question marks."""
+    if text.isascii():
+        return text
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode("ascii", "replace")
+    return text

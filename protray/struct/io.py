@@ -144,7 +144,7 @@ def _chains(parsed: Parsed, counts: Counter[str]) -> list[Chain]:
     polymers = {name: entity.polymer_type.name for entity in file.entities for name in entity.subchains}
     chains = []
     for chain in file[0] if len(file) else ():
-        name: str = parsed.names.get(chain.name, chain.name)
+        name = parsed.names.get(chain.name) or chain.name
         made = _chain(name, _protein(chain, polymers, counts), parsed, counts)
         if made:
             chains.append(made)

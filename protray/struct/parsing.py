@@ -15,6 +15,7 @@ from protray.struct.residue_names import may_be_alias, rename
 
 _COLUMNS_BEFORE_1996 = 72  # of a PDB line; the rest was the entry's name and the line's number
 _ATOM = re.compile(rb"\n(?:ATOM  |HETATM)")
+_ANISOU = re.compile(rb"\nANISOU[^\n]*")
 _MODEL_END = re.compile(rb"\n(?:ENDMDL|MODEL )")
 
 
@@ -38,6 +39,8 @@ def parse_pdb(text: bytes, source: str, counts: Counter[str]) -> Parsed:
     if end:
         counts["files_with_several_models"] += _ATOM.search(text, end.end()) is not None
         text = text[: end.start() + 1]
+    if _ANISOU.search(text):
+        text = _ANISOU.sub(b"\n", text)  # nothing is read of it, and gemmi is strict with it
     text, has_tail = mend_columns(text, source)
     told = told_apart(text, source)
     counts["files_with_several_models"] |= told.copies > 0

@@ -85,10 +85,11 @@ def told_apart(text: bytes, source: str) -> Told:
         kept = [part for part in same if id(part) not in copies]
         label = name[2:].strip().decode("latin-1") or name.strip().decode("latin-1")
         for number, part in enumerate(kept):
-            if len(kept) > 1 or len(name) > 2:
-                code = next(codes)
-                names[code.decode()] = _free(label, number, len(kept), taken)
-                spans += [(start, end, code) for start, end in part.spans]
+            if len(kept) == 1 and len(name) == 2:
+                continue
+            code = name if number == 0 and len(name) == 2 else next(codes)  # what is left of a chain is with its first
+            names[code.strip().decode("latin-1")] = _free(label, number, taken)
+            spans += [(start, end, code) for start, end in part.spans]
         spans += [(start, end, None) for part in same if id(part) in copies for start, end in part.spans]
     added = len(parts) - len(by_name) - len(copies)
     return Told(_END.sub(b"", _with_codes(text, spans)), names, alphas.has_locations, added, len(copies))
@@ -195,8 +196,8 @@ def _run_end(text: bytes, start: int) -> int:
             return start
 
 
-def _free(label: str, number: int, of: int, taken: set[str]) -> str:
-    """A name for chain `number`, from 0, `of` those with one label: A, A-2, A-3, and 1, 2, 3 without a label."""
+def _free(label: str, number: int, taken: set[str]) -> str:
+    """A name for chain `number`, from 0, of those with one label: A, A-2, A-3, and 1, 2, 3 without a label."""
     if not label:
         names = (str(number + more + 1) for more in count())
     else:

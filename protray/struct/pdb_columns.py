@@ -26,22 +26,21 @@ _SHIFTED = re.compile(
 _NUMBER = re.compile(rb" *-?\d+ *|[A-Za-z][A-Za-z0-9]{3}|\*{4}| *[0-9A-Fa-f]+")
 _COORDINATE = re.compile(rb" *[-+]?(?:\d+\.?\d*|\.\d+)( *)")
 _TOKENS = re.compile(rb"(?<![\w.-])(-?\d+\.\d+\s*){3}")
+_TAIL = np.array([76, 77, 78, 79])  # of the element and the charge, counted from 0
 _BACKBONE = (b"N", b"CA", b"C", b"O")
 SHORTEST = 54  # columns of an atom line: up to its coordinates
 
 
 _BLANK, _DOT, _DIGIT, _SIGN = 1, 2, 4, 8
 _CLASSES = np.zeros(256, np.uint8)  # of characters, as bits
-for _letters, _bit in (" ", _BLANK), (".", _DOT), ("0123456789", _DIGIT), ("-", _SIGN):
+for _letters, _bit in (" ", _BLANK), (".", _DOT), ("0123456789", _DIGIT), ("-+", _SIGN):
     _CLASSES[[ord(letter) for letter in _letters]] = _bit
-_USUAL = {  # what nearly all lines have in which columns
-    _BLANK: (21, 28, 29, 30),
-    _DOT: (35, 43, 51),
-    _DIGIT: (26, 34, 38, 42, 46, 50, 54),
-    _DIGIT | _BLANK | _SIGN: (31, 32, 33, 39, 40, 41, 47, 48, 49),
+_USUAL = {  # what nearly all lines have in which columns, counted from 0
+    _BLANK: np.array([20, 27, 28, 29]),
+    _DOT: np.array([34, 42, 50]),
+    _DIGIT: np.array([25, 33, 37, 41, 45, 49, 53]),
+    _DIGIT | _BLANK | _SIGN: np.array([30, 31, 32, 38, 39, 40, 46, 47, 48]),
 }
-_COLUMNS = np.array([column - 1 for columns in _USUAL.values() for column in columns])
-_ALLOWED = np.array([allowed for allowed, columns in _USUAL.items() for _ in columns], np.uint8)
 
 
 def atom_lines(text: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -104,14 +103,15 @@ def _unusual(text: bytes) -> tuple[list[int], bool]:
     """Where atom lines begin that are not set as nearly all are, and whether columns 73 to 80 are."""
     starts, lengths = atom_lines(text)
     letters = np.frombuffer(text, np.uint8)
-    usual = (_CLASSES[letters[starts[:, None] + _COLUMNS]] & _ALLOWED).all(axis=1)
-    long = starts[lengths >= 80] - 1
-    odd_tail = (letters[long + 79] - ord("0") < 10) & (letters[long + 80] - ord("0") < 10)
-    for column in (77, 78):
-        odd_tail |= letters[long + column] - ord("0") < 10
+    usual = np.ones(len(starts), bool)
+    for allowed, columns in _USUAL.items():
+        usual &= (_CLASSES[letters[starts[:, None] + columns]] & allowed).all(axis=1)
+    classes = _CLASSES[letters[starts[lengths >= 80][:, None] + _TAIL]]
+    digit, sign = classes == _DIGIT, (classes == _BLANK) | (classes == _SIGN)
+    odd_tail = digit[:, :2].any() or (digit[:, 2] & ~sign[:, 3]).any() or (digit[:, 3] & ~sign[:, 2]).any()
     inside = starts[lengths >= 76] - 1
     dotted = any((letters[inside + column] == ord(".")).any() for column in range(73, 77))
-    return starts[~usual].tolist(), not (dotted or bool(odd_tail.any()))
+    return starts[~usual].tolist(), not (dotted or bool(odd_tail))
 
 
 def _unshift(match: re.Match[bytes]) -> bytes:

@@ -32,6 +32,15 @@ def test_line_ends_and_byte_order_marks(text, name) -> None:
         same(read(raw, name).chains, expected)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_letters_of_other_encodings(encoding) -> None:
+    """In the header; a file of Latin-1 loses them."""
+    found = read(f"EXPDTA    X-RAY ORSAY-É\nREMARK   4 é\n{pdb(TWO)}".encode(encoding))
+    same(found.chains, read(pdb(TWO)).chains)
+    assert found.method == ("X-RAY ORSAY-É" if encoding == "utf-8" else "X-RAY ORSAY-?")
+    same(read(f"# é\n{CIF}".encode(encoding), "x.cif").chains, read(CIF, "x.cif").chains)
+
+
 def test_the_format_is_told_by_the_content() -> None:
     same(read(CIF, "x.pdb").chains, read(CIF, "x.cif").chains)
     same(read("# a comment\n" + CIF, "x.ent").chains, read(CIF, "x.cif").chains)

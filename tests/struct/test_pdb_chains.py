@@ -125,6 +125,13 @@ def test_waters_and_ligands_after_the_chains_make_no_chain() -> None:
     assert found.counts == {"ligands": 2, "waters": 2}
 
 
+def test_a_residue_after_the_end_of_a_chain_without_a_name_makes_no_chain() -> None:
+    late = ["ATOM    904  CA  ALA   202      61.000  50.000  50.000  1.00  0.00           C"]
+    found = read(pdb(renamed(CLEAN, " "), late))
+    same(found.chains, EXPECTED, ("1", "2"))
+    assert found.counts == {"chains_of_one_name": 1, "ligands": 1}
+
+
 def test_files_put_together() -> None:
     """`cat a.pdb b.pdb`: what follows END is read, too; the same chains again are frames of a trajectory."""
     one, two = pdb(pdb_chain(SEQUENCE)), pdb(pdb_chain(OTHER, "B", helix(12) + FAR))
