@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 MAX_PEPTIDE_BOND = 2.0  # Å, C to N of the next residue: 1.33 in a bond, above 2.4 (van der Waals contact) otherwise
-MAX_BOND = 2.0  # Å, N to CA and CA to C: 1.46 and 1.53
+MIN_BOND, MAX_BOND = 1.0, 2.0  # Å, N to CA and CA to C: 1.46 and 1.53
 MAX_CA_STEP = 4.5  # Å, where C or N is missing: 3.8 (trans) or 2.9 (cis) in bonded neighbours, at least 5 over a gap
 
 

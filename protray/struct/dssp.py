@@ -18,7 +18,7 @@ import numpy as np
 
 from protray.seq.msa import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
-from protray.struct.breaks import MAX_BOND, longest_bond
+from protray.struct.breaks import MAX_BOND, MIN_BOND, longest_bond
 from protray.struct.io import Chain, read_chains
 from protray.struct.locations import BACKBONE
 
@@ -73,8 +73,8 @@ def backbone_fault(chain: Chain) -> str | None:
     longest = longest_bond(chain.backbone_L43)
     if np.isnan(longest):
         return f"no residue of {len(chain.sequence)} has N, CA, C and O, which states are assigned by"
-    if longest > MAX_BOND:
-        return f"N, CA and C are {longest:.1f} Å apart, above {MAX_BOND}: placeholders, or no coordinates in Å"
+    if not MIN_BOND <= longest <= MAX_BOND:
+        return f"N, CA and C are {longest:.2f} Å apart, not {MIN_BOND} to {MAX_BOND}: placeholders, or not in Å"
     return None
 
 

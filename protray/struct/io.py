@@ -166,20 +166,33 @@ def _instead(file: Any, text: bytes, counts: Counter[str]) -> str:
 
 def _protein(chain: Any, polymers: dict[str, str], counts: Counter[str]) -> list[Any]:
     """Residues of the L-peptides of one chain; counts the others."""
-    residues = []
+    residues, ligands = [], []
     for part in chain.subchains():
         kind, polymer = part[0].entity_type.name, polymers.get(part.subchain_id(), "Unknown")
         if kind == "Water":
             counts["waters"] += len(part)
         elif kind != "Polymer":
-            counts["ligands"] += len(part)
+            ligands += part
         elif polymer in NUCLEIC:
             counts["nucleic_acid_chains"] += 1
         elif polymer not in PEPTIDES:
             counts["other_polymers"] += 1
         else:
             residues += part
-    return residues
+    strays = _strays(ligands)
+    counts["ligands"] += len(ligands) - len(strays)
+    return residues + strays
+
+
+def _strays(ligands: list[Any]) -> list[Any]:
+    """Amino acids of the chain that gemmi takes for ligands since they follow a water or a ligand.
+
+    Several in ATOM records, that is, with the modified ones among them.
+    """
+    atoms = [at for at, residue in enumerate(ligands) if residue.het_flag == "A" and letter(residue.name)[0]]
+    if len(atoms) < 2:
+        return []
+    return [residue for residue in ligands[: atoms[-1] + 1] if letter(residue.name)[0] and residue.find_atom("CA", "*")]
 
 
 def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str]) -> Chain | None:
@@ -203,7 +216,7 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str])
     if not kept:
         return None
     places = [residue.seqid for residue in kept]
-    counts["inserted_residues"] += sum(place.icode != " " for place in places)
+    counts["inserted_residues"] += sum(place.icode.isalpha() for place in places)
     counts["unknown_residues"] += letters.count("X")
     positions = tuple(residue.label_seq for residue in kept) if parsed.in_sequence else ()
     return Chain(
@@ -211,9 +224,14 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str])
         sequence="".join(letters),
         backbone_L43=np.array(backbones, dtype=np.float32),
         numbers=tuple(map(str, places)),
-        positions=tuple(place.num for place in places) if None in positions or not positions else positions,
+        positions=tuple(map(_position, places)) if None in positions or not positions else positions,
         entity=kept[0].entity_id or None if parsed.in_sequence else None,
     )
+
+
+def _position(place: Any) -> int:
+    """The residue's number; a digit where the insertion code stands is the fifth of a number above 9,999."""
+    return int(str(place)) if place.icode.isdigit() else place.num
 
 
 def _format(path: str | Path) -> str:

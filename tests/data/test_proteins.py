@@ -171,7 +171,11 @@ def placeholders(line: str) -> str:
             "no residue of 12 has N, CA, C and",
         ),
         (lambda lines: [line for line in lines if line[12:16].strip() != "O"], "no residue of 12 has N, CA, C and O"),
-        (lambda lines: [placeholders(line) for line in lines], r"N, CA and C are \d+.\d Å apart, above 2.0"),
+        (lambda lines: [placeholders(line) for line in lines], r"N, CA and C are \d+.\d\d Å apart, not 1.0 to 2.0"),
+        (
+            lambda lines: [line[:30] + 3 * "   0.000" + line[54:] for line in lines if line != "TER"],
+            "N, CA and C are 0.00",
+        ),
     ],
 )
 def test_a_structure_without_a_backbone_gives_no_labels(tmp_path, change, reason) -> None:

@@ -125,6 +125,18 @@ def test_waters_and_ligands_after_the_chains_make_no_chain() -> None:
     assert found.counts == {"ligands": 2, "waters": 2}
 
 
+@pytest.mark.parametrize("name", ["HOH", "SO4", "LIG"])
+@pytest.mark.parametrize("at", [0, 24])
+@pytest.mark.parametrize("ter", [True, False])
+def test_waters_and_ligands_between_residues(name, at, ter) -> None:
+    """As in files sorted by number: what follows is of the chain all the same."""
+    between = f"HETATM  905  O   {name} A 301      70.000  50.000  50.000  1.00  0.00           O"
+    lines = pdb_chain(SEQUENCE)[: None if ter else -1]
+    found = read(pdb([*lines[:at], between, between.replace("301 ", "302 "), *lines[at:]]))
+    same(found.chains, EXPECTED[:1])
+    assert sum(found.counts.values()) == 2
+
+
 def test_a_residue_after_the_end_of_a_chain_without_a_name_makes_no_chain() -> None:
     late = ["ATOM    904  CA  ALA   202      61.000  50.000  50.000  1.00  0.00           C"]
     found = read(pdb(renamed(CLEAN, " "), late))

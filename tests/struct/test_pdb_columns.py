@@ -156,6 +156,9 @@ def test_numbers_of_hybrid_36_and_negative_ones() -> None:
     lines = [line.replace("   1 ", "  -1 ").replace("   2 ", "   0 ") for line in pdb_chain(SEQUENCE)]
     (chain,) = read(pdb(lines)).chains
     assert chain.numbers[:4] == ("-1", "0", "3", "4")
+    long = [line[:22] + f"{int(line[22:26]) + 9999:5d}" + line[27:] if line != "TER" else line for line in lines[8:]]
+    (chain,) = read(pdb(long)).chains
+    assert (chain.numbers[0], chain.positions[:2]) == ("10002", (10002, 10003))
     lines = [line[:22] + f"A00{int(line[22:26]) - 1:X}" + line[26:] if line != "TER" else line for line in lines[8:]]
     (chain,) = read(pdb(lines)).chains
     assert chain.numbers[0] == "10002"
