@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.struct.pdb_columns import atom_lines, words
+from protray.struct.pdb_columns import atom_lines, cells
 
 _END = re.compile(rb"\n(?:TER|(END) *(?=\n))")
-_CA, _CA_LEFT, _ION = (np.frombuffer(name, np.uint32)[0] for name in (b" CA ", b"CA  ", b" CA "))
+_CA, _CA_LEFT = (np.frombuffer(name, np.uint32)[0] for name in (b" CA ", b"CA  "))
+_ION = np.frombuffer(b" CA", np.uint8)  # calcium: residue and atom have its name
 _SEGMENT = slice(72, 76)
 _BLANK = b"  "  # of the columns of the chain
 _NO_NAME = int.from_bytes(_BLANK)
-_KEY = (16, 20, 21, 22, 23, 24, 25, 26)  # columns, from 0, of location, chain, number and insertion code
 
 
 @dataclass
@@ -75,15 +75,17 @@ def find_alphas(text: bytes) -> Alphas:
     """Find them in a PDB file that begins and ends with a line end."""
     starts, lengths = atom_lines(text)
     letters = np.frombuffer(text, np.uint8)
-    atoms, residues = words(letters, starts, range(12, 16)), words(letters, starts, range(17, 21))
+    atoms = cells(letters, starts, 12, 16).view(np.uint32)[:, 0]
     is_alpha = atoms == _CA
     if not is_alpha.any():  # a program that sets names to the left
-        is_alpha = (atoms == _CA_LEFT) & ((residues & 0xFFFFFF) != (_ION & 0xFFFFFF))
+        is_alpha = (atoms == _CA_LEFT) & (cells(letters, starts, 17, 20) != _ION).any(axis=1)
     starts_A, lengths_A = starts[is_alpha], lengths[is_alpha]
     names_A = letters[starts_A + 20] * np.uint16(256) + letters[starts_A + 21]
+    keys = cells(letters, starts_A, 19, 27)  # chain, number and insertion code, and before them
+    keys[:, 0] = letters[starts_A + 16]  # the location
     return Alphas(
         starts_A,
-        words(letters, starts_A, _KEY),
+        keys.view(np.uint64)[:, 0],
         names_A,
         _segments(text, starts_A, lengths_A) if (names_A == _NO_NAME).any() else [],
         [(match.start(), match[1] is not None) for match in _END.finditer(text)],

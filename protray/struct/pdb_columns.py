@@ -9,7 +9,6 @@ letters: 21-22), number (23-26) and insertion code (27), and three coordinates o
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,21 +25,24 @@ _SHIFTED = re.compile(
 _NUMBER = re.compile(rb" *-?\d+ *|[A-Za-z][A-Za-z0-9]{3}|\*{4}| *[0-9A-Fa-f]+")
 _COORDINATE = re.compile(rb" *[-+]?(?:\d+\.?\d*|\.\d+)( *)")
 _TOKENS = re.compile(rb"(?<![\w.-])(-?\d+\.\d+\s*){3}")
-_TAIL = np.array([76, 77, 78, 79])  # of the element and the charge, counted from 0
 _BACKBONE = (b"N", b"CA", b"C", b"O")
+_ATOM, _HETA = (int(np.frombuffer(record, np.uint32)[0]) for record in (b"ATOM", b"HETA"))
 SHORTEST = 54  # columns of an atom line: up to its coordinates
 
 
 _BLANK, _DOT, _DIGIT, _SIGN = 1, 2, 4, 8
-_CLASSES = np.zeros(256, np.uint8)  # of characters, as bits
+_CLASSES = np.full(256, 16, np.uint8)  # of characters, as bits
 for _letters, _bit in (" ", _BLANK), (".", _DOT), ("0123456789", _DIGIT), ("-+", _SIGN):
     _CLASSES[[ord(letter) for letter in _letters]] = _bit
-_USUAL = {  # what nearly all lines have in which columns, counted from 0
-    _BLANK: np.array([20, 27, 28, 29]),
-    _DOT: np.array([34, 42, 50]),
-    _DIGIT: np.array([25, 33, 37, 41, 45, 49, 53]),
-    _DIGIT | _BLANK | _SIGN: np.array([30, 31, 32, 38, 39, 40, 46, 47, 48]),
-}
+_FIRST = 20  # column, counted from 0, at which the table of what is usual begins
+_USUAL = np.full(SHORTEST - _FIRST, 0xFF, np.uint8)  # what nearly all lines have there
+for _allowed, _columns in (
+    (_BLANK, (20, 27, 28, 29)),
+    (_DOT, (34, 42, 50)),
+    (_DIGIT, (25, 33, 37, 41, 45, 49, 53)),
+    (_DIGIT | _BLANK | _SIGN, (30, 31, 32, 38, 39, 40, 46, 47, 48)),
+):
+    _USUAL[np.array(_columns) - _FIRST] = _allowed
 
 
 def atom_lines(text: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -49,15 +51,18 @@ def atom_lines(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero(letters == ord("\n"))
     starts, lengths = ends[:-1] + 1, np.diff(ends) - 1
     starts, lengths = starts[lengths >= SHORTEST], lengths[lengths >= SHORTEST]
-    records = words(letters, starts, range(4)) & 0xDFDFDFDF  # in upper case
-    is_atom = np.isin(records, np.frombuffer(b"ATOMHETA", np.uint32))
+    records = cells(letters, starts, 0, 4).view(np.uint32)[:, 0] & 0xDFDFDFDF  # in upper case
+    is_atom = (records == _ATOM) | (records == _HETA)
     return starts[is_atom], lengths[is_atom]
 
 
-def words(letters: np.ndarray, starts: np.ndarray, columns: Iterable[int]) -> np.ndarray:
-    """Four or eight columns, counted from 0, of lines that begin at `starts`, as one number each."""
-    cells = letters[starts[:, None] + np.array(list(columns))]
-    return cells.view(np.uint32 if cells.shape[1] == 4 else np.uint64)[:, 0]
+def cells(letters: np.ndarray, starts: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Columns `first` to `last`, counted from 0, without the last, of lines that begin at `starts`; a row each."""
+    width = last - first
+    if len(letters) < width or not len(starts):
+        return np.zeros((0, width), np.uint8)
+    windows = np.ndarray(len(letters) - width + 1, f"V{width}", letters, strides=(1,))  # copied as one, which is fast
+    return windows[starts + first].view(np.uint8).reshape(-1, width)
 
 
 def mend_columns(text: bytes, source: str) -> tuple[bytes, bool]:
@@ -103,15 +108,14 @@ def _unusual(text: bytes) -> tuple[list[int], bool]:
     """Where atom lines begin that are not set as nearly all are, and whether columns 73 to 80 are."""
     starts, lengths = atom_lines(text)
     letters = np.frombuffer(text, np.uint8)
-    usual = np.ones(len(starts), bool)
-    for allowed, columns in _USUAL.items():
-        usual &= (_CLASSES[letters[starts[:, None] + columns]] & allowed).all(axis=1)
-    classes = _CLASSES[letters[starts[lengths >= 80][:, None] + _TAIL]]
-    digit, sign = classes == _DIGIT, (classes == _BLANK) | (classes == _SIGN)
+    fits = _CLASSES[cells(letters, starts, _FIRST, SHORTEST)] & _USUAL
+    odd = [] if fits.all() else starts[~fits.all(axis=1)].tolist()
+    tails = cells(letters, starts[lengths >= 80], 72, 80)
+    classes = _CLASSES[tails[:, 4:]]
+    digit, sign = classes == _DIGIT, (classes & (_BLANK | _SIGN)) > 0
     odd_tail = digit[:, :2].any() or (digit[:, 2] & ~sign[:, 3]).any() or (digit[:, 3] & ~sign[:, 2]).any()
-    inside = starts[lengths >= 76] - 1
-    dotted = any((letters[inside + column] == ord(".")).any() for column in range(73, 77))
-    return starts[~usual].tolist(), not (dotted or bool(odd_tail))
+    dotted = (cells(letters, starts[lengths >= 76], 72, 76) == ord(".")).any()
+    return odd, not (odd_tail or dotted)
 
 
 def _unshift(match: re.Match[bytes]) -> bytes:
