@@ -197,7 +197,7 @@ def _strays(ligands: list[Any]) -> list[Any]:
 
 def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str]) -> Chain | None:
     """Letters, backbones and numbers of the residues that have a C-alpha atom; None if none has."""
-    letters, backbones, kept = [], [], []
+    letters, coordinates, kept = [], [], []
     for residue, others in one_per_place(residues, counts):
         atoms, alternate = backbone(residue, others, parsed.has_locations)
         one, modified = letter(residue.name)
@@ -211,7 +211,8 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str])
         if modified:
             counts["modified_residues"] += 1
         letters.append(one)
-        backbones.append([atoms.get(atom, _MISSING) for atom in BACKBONE])
+        for atom in BACKBONE:
+            coordinates += atoms.get(atom, _MISSING)
         kept.append(residue)
     if not kept:
         return None
@@ -222,7 +223,7 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str])
     return Chain(
         id=name,
         sequence="".join(letters),
-        backbone_L43=np.array(backbones, dtype=np.float32),
+        backbone_L43=np.array(coordinates, dtype=np.float32).reshape(-1, len(BACKBONE), 3),
         numbers=tuple(map(str, places)),
         positions=tuple(map(_position, places)) if None in positions or not positions else positions,
         entity=kept[0].entity_id or None if parsed.in_sequence else None,
