@@ -29,7 +29,7 @@ from protray.struct.pdb_columns import SHORTEST
 SPAN = 4.0  # Å: the most that each residue of a stretch adds to its length
 BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
 SAME_PLACE = 5.0  # Å, median of C-alpha atoms of one residue: less between the models of an ensemble
-_CODES = [f"{a}{b}".encode() for a, b in product("~^`|@#$%&", map(chr, range(33, 127)))]  # names of no file
+_CODES = [a + b for a, b in product(bytes(range(126, 32, -1)).decode(), repeat=2)]  # names that few files have
 _END = re.compile(rb"\nEND *(?=\n)")
 _CHAIN = re.compile(rb"(?m)^((?:ATOM|HETA|ANIS)[^\n]{16})[^\n]{2}")
 
@@ -76,11 +76,13 @@ def told_apart(text: bytes, source: str) -> Told:
     by_segment = any(len(name) > 2 for name in by_name)
     if not by_segment and all(len(same) == 1 for same in by_name.values()):
         return Told(_END.sub(b"", text) if runs and runs[-1].file else text, {}, alphas.has_locations)
-    copies = {id(part) for same in by_name.values() for k, part in enumerate(same) if _is_copy(part, same[:k])}
+    copies = {id(part) for same in by_name.values() for part in _copies(same)}
     taken = {name[:2].strip().decode("latin-1") for name in by_name}
     names: dict[str, str] = {}
     spans: list[tuple[int, int, bytes | None]] = []
-    codes = iter(_CODES)
+    codes = iter([code.encode() for code in _CODES if code not in taken])
+    if len(parts) > len(_CODES) - len(taken):
+        raise InputError(source, None, f"{len(parts)} chains of {len(by_name)} names: split the file, or write mmCIF")
     for name, same in by_name.items():
         kept = [part for part in same if id(part) not in copies]
         label = name[2:].strip().decode("latin-1") or name.strip().decode("latin-1")
@@ -160,16 +162,22 @@ def _goes_on(last: bytes, first: bytes) -> bool:
     return first[20:22] != b"  " and jump > 1 and far <= SPAN * jump + 0.5
 
 
-def _is_copy(part: _Part, before: list[_Part]) -> bool:
-    """Whether the same residues are in the same place already; after END, where frames follow, about the same."""
-    residues = [line[17:27] for line in part.lines]
-    for other in before:
-        if [line[17:27] for line in other.lines] == residues:
-            one_L3, two_L3 = (np.array([_place(line) for line in each.lines]) for each in (other, part))
-            size = float(np.sqrt(one_L3.var(axis=0).sum())) if other.file < part.file else 0.0
-            if np.median(np.linalg.norm(one_L3 - two_L3, axis=1)) < max(SAME_PLACE, size):
-                return True
-    return False
+def _copies(same: list[_Part]) -> list[_Part]:
+    """Chains whose residues are in the same place already; after END, where frames follow, in about the same."""
+    copies = []
+    kept: dict[tuple[bytes, ...], list[tuple[np.ndarray, int]]] = {}
+    for part in same:
+        places_L3 = np.array([_place(line) for line in part.lines])
+        others = kept.setdefault(tuple(line[17:27] for line in part.lines), [])
+        if others:
+            far = np.median(np.linalg.norm(np.stack([other_L3 for other_L3, _ in others]) - places_L3, axis=2), axis=1)
+            size = float(np.sqrt(places_L3.var(axis=0).sum()))
+            limits = [max(SAME_PLACE, size) if file < part.file else SAME_PLACE for _, file in others]
+            if (far < limits).any():
+                copies.append(part)
+                continue
+        others.append((places_L3, part.file))
+    return copies
 
 
 def _place(line: bytes) -> np.ndarray:
@@ -216,6 +224,7 @@ def _with_codes(text: bytes, spans: list[tuple[int, int, bytes | None]]) -> byte
         end = min(end, begins)  # a segment may follow without another sign
         done.append(text[at:start])
         if code:
-            done.append(_CHAIN.sub(rb"\g<1>" + code, text[start:end]))
+            named = rb"\g<1>" + code.replace(b"\\", b"\\\\")
+            done.append(_CHAIN.sub(named, text[start:end]))
         at = end
     return b"".join([*done, text[at:]])

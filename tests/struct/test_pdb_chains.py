@@ -68,6 +68,15 @@ def test_many_chains_without_a_name() -> None:
     assert {chain.sequence for chain in found.chains} == {SEQUENCE}
 
 
+def test_a_thousand_chains_without_a_name() -> None:
+    """As in a capsid: more than there are letters."""
+    lines = [
+        line for k in range(1000) for line in pdb_chain("MK", " ", helix(2) + np.float32([k % 10, k // 10, 0]) * 30)
+    ]
+    found = read(pdb(lines)).chains
+    assert [chain.id for chain in found] == [str(k) for k in range(1, 1001)]
+
+
 def test_ter_at_missing_residues_does_not_end_a_chain() -> None:
     """Residues 5 to 7 are missing, and TER stands there: 8 can be reached from 4, so it is one chain, as named."""
     lines = [line for line in pdb_chain(SEQUENCE) if line == "TER" or not 5 <= int(line[22:26]) <= 7]
