@@ -1,8 +1,10 @@
 """Structure files as text for tests: ideal backbones (synthetic), written as PDB and mmCIF."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
+
+from protray.struct.io import Chain, Structure, parse_structure
 
 HELIX = (-57.0, -47.0)
 THREE = dict(
@@ -97,3 +99,26 @@ def mmcif(
                 )
     loop = "\n".join(f"_atom_site.{column}" for column in _COLUMNS)
     return f"data_{entry}\n_entry.id {entry}\n{header}\nloop_\n{loop}\n" + "\n".join(rows) + "\n#\n"
+
+
+SEQUENCE = "MKHLDECSYEVK"
+FAR = np.array([30, 0, 0], dtype=np.float32)
+TWO = pdb_chain(SEQUENCE, "A") + pdb_chain(SEQUENCE[::-1], "B", helix(12) + FAR)
+
+
+def read(text: str | bytes, name: str = "x.pdb") -> Structure:
+    """What the project reads in a file's text."""
+    return parse_structure(text.encode() if isinstance(text, str) else text, name)
+
+
+def same(found: list[Chain], expected: list[Chain], ids: tuple[str, ...] | None = None) -> None:
+    """Sequences, numbers and coordinates are equal; names too, or they are `ids`."""
+    assert [chain.id for chain in found] == list(ids or [chain.id for chain in expected])
+    for one, two in zip(found, expected, strict=True):
+        assert (one.sequence, one.numbers) == (two.sequence, two.numbers)
+        np.testing.assert_array_equal(one.backbone_L43, two.backbone_L43)
+
+
+def each(lines: list[str], change: Callable[[str], str]) -> str:
+    """A PDB file with every atom line changed."""
+    return pdb([change(line) if line.startswith(("ATOM", "HETATM")) else line for line in lines])

@@ -168,8 +168,8 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
 def _from_structure(msa: Msa, path: str, chain_id: str | None, dssp: "Program | None") -> tuple[str, str]:
     """States of the query from the chain that fits it, '-' where the chain has no coordinates; and the program."""
     from protray.seq.alphabet import decode
-    from protray.struct.dssp import assign
-    from protray.struct.io import place
+    from protray.struct.dssp import assign, backbone_fault
+    from protray.struct.placement import place
 
     assigned, program = assign(path, dssp)
     candidates = [(chain, states) for chain, states in assigned if chain_id in (None, chain.id)]
@@ -177,12 +177,19 @@ def _from_structure(msa: Msa, path: str, chain_id: str | None, dssp: "Program | 
         names = ", ".join(chain.id for chain, _ in assigned)
         raise InputError(path, None, f"has no protein chain {chain_id!r}; it has {names}", msa.id)
     query = decode(msa.codes_NL[0])
+    faults = []
     for chain, states in candidates:
         positions = place(chain.sequence, query)
-        if positions is not None:
-            letters = np.full(len(query), NO_LABEL)
-            letters[positions] = list(states)
-            return "".join(letters), program
+        if positions is None:
+            continue
+        if fault := backbone_fault(chain):
+            faults.append(f"chain {chain.id!r}: {fault}")
+            continue
+        letters = np.full(len(query), NO_LABEL)
+        letters[positions] = list(states)
+        return "".join(letters), program
+    if faults:
+        raise InputError(path, None, faults[0], msa.id)
     chain, states = candidates[0]
     check_labels(msa, Labels(msa.id, chain.sequence, states, None, path, None))
     raise AssertionError(f"{path}: chain {chain.id} equals the query but was not placed")

@@ -10,7 +10,7 @@ import numpy as np
 
 from protray.data.structures import CA, MISSING, SCALE
 from protray.seq.msa import InputError
-from protray.struct.breaks import count_on, find_breaks
+from protray.struct.breaks import MAX_BOND, count_on, find_breaks, longest_bond
 from protray.struct.io import Chain, Structure, parse_structure, structure_stem
 
 MAX_EXTENT = 327.67  # Å from the centre on each axis: what 16 bits hold at 0.01 Å
@@ -145,6 +145,11 @@ def impossible(chain: Chain) -> str | None:
         return (
             f"only {fitting} of {step_L.size} neighbouring C-alpha atoms are {low} to {high} Å apart (the median is "
             f"{np.median(step_L):.2f} Å): no protein chain in Å"
+        )
+    if (longest := longest_bond(chain.backbone_L43)) > MAX_BOND:
+        return (
+            f"N, CA and C of a residue are {longest:.1f} Å apart (median), above {MAX_BOND} Å: placeholders; leave "
+            "them out and keep the C-alpha atoms"
         )
     return None
 

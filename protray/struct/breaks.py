@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 MAX_PEPTIDE_BOND = 2.0  # Å, C to N of the next residue: 1.33 in a bond, above 2.4 (van der Waals contact) otherwise
+MIN_BOND, MAX_BOND = 1.0, 2.0  # Å, N to CA and CA to C: 1.46 and 1.53
 MAX_CA_STEP = 4.5  # Å, where C or N is missing: 3.8 (trans) or 2.9 (cis) in bonded neighbours, at least 5 over a gap
 
 
@@ -27,6 +28,18 @@ def find_breaks(backbone_L43: np.ndarray) -> np.ndarray:
     step = np.linalg.norm(ca_L3[1:] - ca_L3[:-1], axis=-1)
     broken = np.where(np.isfinite(peptide), peptide > MAX_PEPTIDE_BOND, step > MAX_CA_STEP)
     return np.flatnonzero(broken).astype(np.int32)
+
+
+def longest_bond(backbone_L43: np.ndarray) -> float:
+    """The longer of the bonds N to CA and CA to C, median over residues with N, CA, C and O; NaN if there are none.
+
+    Above 2 Å (1.5 is right) the atoms are placeholders, as those at 0, 0, 0 are, or not in Å.
+    """
+    complete_L43 = backbone_L43[np.isfinite(backbone_L43).all(axis=(1, 2))].astype(np.float64)
+    if not len(complete_L43):
+        return float("nan")
+    bonds_L2 = np.linalg.norm(np.diff(complete_L43[:, :3], axis=1), axis=2)
+    return float(np.median(bonds_L2, axis=0).max())
 
 
 def count_on(numbers: Sequence[int], breaks: np.ndarray) -> np.ndarray:

@@ -18,7 +18,9 @@ import numpy as np
 
 from protray.seq.msa import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
-from protray.struct.io import BACKBONE, Chain, read_chains
+from protray.struct.breaks import MAX_BOND, MIN_BOND, longest_bond
+from protray.struct.io import Chain, read_chains
+from protray.struct.locations import BACKBONE
 
 Program = Literal["mkdssp", "pydssp"]
 
@@ -48,7 +50,8 @@ def assign(path: str | Path, using: Program | None = None) -> tuple[list[tuple[C
     Returns
     -------
     labels : list of (Chain, str)
-        One letter per residue: ``STATES8`` from mkdssp, H, E and C from pydssp; '-' where a backbone atom is missing.
+        One letter per residue: ``STATES8`` from mkdssp, H, E and C from pydssp; '-' where a backbone atom is missing,
+        and for the whole of a chain that has no backbone (`backbone_fault`).
     using : {"mkdssp", "pydssp"}
         The program used; the two agree on 0.97 of residues in three states.
 
@@ -59,8 +62,20 @@ def assign(path: str | Path, using: Program | None = None) -> tuple[list[tuple[C
     """
     chains = read_chains(path)
     using = using or program()
-    states = _mkdssp(chains, path) if using == "mkdssp" else [_pydssp(chain) for chain in chains]
-    return list(zip(chains, states, strict=True)), using
+    sound = [chain for chain in chains if not backbone_fault(chain)]
+    found = _mkdssp(sound, path) if using == "mkdssp" and sound else [_pydssp(chain) for chain in sound]
+    states = {id(chain): letters for chain, letters in zip(sound, found, strict=True)}
+    return [(chain, states.get(id(chain), NO_LABEL * len(chain.sequence))) for chain in chains], using
+
+
+def backbone_fault(chain: Chain) -> str | None:
+    """Say why no states can be assigned to a chain; None if they can."""
+    longest = longest_bond(chain.backbone_L43)
+    if np.isnan(longest):
+        return f"no residue of {len(chain.sequence)} has N, CA, C and O, which states are assigned by"
+    if not MIN_BOND <= longest <= MAX_BOND:
+        return f"N, CA and C are {longest:.2f} Å apart, not {MIN_BOND} to {MAX_BOND}: placeholders, or not in Å"
+    return None
 
 
 def _mkdssp(chains: list[Chain], path: str | Path) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from structure_text import pdb, pdb_chain
 
 from protray.data import schemas
 from protray.data.inputs import find_items, make_row
@@ -178,27 +179,58 @@ def test_missing_folder(tmp_path) -> None:
         find_items(tmp_path / "absent", None)
 
 
-ATOMS = "".join(
-    f"ATOM  {i:5d}  CA  {name} {chain}{number:4d}    {3.8 * i:8.3f}   0.000   0.000  1.00  0.00           C\n"
-    for i, (name, chain, number) in enumerate(
-        [("ALA", "A", 1), ("CYS", "A", 2), ("GLU", "A", 4), ("TRP", "B", 1), ("TYR", "B", 2)], start=1
-    )
-)
+def structure(first: str = "ACDE", second: str = "WY") -> str:
+    """Chains A, without residue 3, and B."""
+    lines = [line for line in pdb_chain(first, "A") if line == "TER" or int(line[22:26]) != 3]
+    return pdb(lines, pdb_chain(second, "B"))
 
 
 def test_structures_label_by_chain(tmp_path) -> None:
     """1abc_A lacks residue 3 in its coordinates; `1abc` takes the chain that fits; 1abc_B is another protein."""
-    make(tmp_path / "s", {"1abc.pdb": ATOMS, "2xyz.pdb": ATOMS})
+    make(tmp_path / "s", {"1abc.pdb": structure(), "2xyz.pdb": structure()})
     make(tmp_path / "m", {"1abc_A.aln": "ACDE\n", "1abc_B.aln": "WW\n", "1abc_C.aln": "AC\n", "2xyz.aln": "WY\n"})
     items, errors = find_items(tmp_path / "m", tmp_path / "s")
     assert not errors
     by_id = {item.id: item for item in items}
-    for id, length in (("1abc_A", 4), ("2xyz", 2)):
+    for id, states in (("1abc_A", "CC-C"), ("2xyz", "CC")):
         made, how = make_row(by_id[id], ProteinSettings())
-        assert made["ss3"] == "-" * length  # C-alpha atoms alone carry no hydrogen bonds
+        assert made["ss3"] == states
         assert how in ("mkdssp", "pydssp")
         assert make_row(by_id[id], ProteinSettings(), "pydssp")[1] == "pydssp"
     with pytest.raises(InputError, match="first differ at position 2: query W, label Y"):
         make_row(by_id["1abc_B"], ProteinSettings())
     with pytest.raises(InputError, match="has no protein chain 'C'; it has A, B"):
         make_row(by_id["1abc_C"], ProteinSettings())
+
+
+def placeholders(line: str) -> str:
+    return line if line == "TER" or line[12:16].strip() == "CA" else line[:30] + 3 * "   0.000" + line[54:]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda lines: [line for line in lines if line[12:16].strip() in ("", "CA")],
+            "no residue of 12 has N, CA, C and",
+        ),
+        (lambda lines: [line for line in lines if line[12:16].strip() != "O"], "no residue of 12 has N, CA, C and O"),
+        (lambda lines: [placeholders(line) for line in lines], r"N, CA and C are \d+.\d\d Å apart, not 1.0 to 2.0"),
+        (
+            lambda lines: [line[:30] + 3 * "   0.000" + line[54:] for line in lines if line != "TER"],
+            "N, CA and C are 0.00",
+        ),
+    ],
+)
+def test_a_structure_without_a_backbone_gives_no_labels(tmp_path, change, reason) -> None:
+    """Not even where a chain that does not fit has one; a second chain that fits and has one is taken."""
+    lines = change(pdb_chain("MKHLDECSYEVK", "A"))
+    make(tmp_path / "m", {"1abc.aln": "MKHLDECSYEVK\n"})
+    other, same = pdb_chain("WWWWWWWWWWWW", "B"), pdb_chain("MKHLDECSYEVK", "B")
+    make(tmp_path / "s", {"1abc.pdb": pdb(lines, other)})
+    (item,), _ = find_items(tmp_path / "m", tmp_path / "s")
+    with pytest.raises(InputError, match=f"chain 'A': {reason}"):
+        make_row(item, ProteinSettings(), "pydssp")
+    make(tmp_path / "s", {"1abc.pdb": pdb(lines, same)})
+    made, how = make_row(item, ProteinSettings(), "pydssp")
+    assert (made["ss3"], how) == ("C" + 10 * "H" + "C", "pydssp")

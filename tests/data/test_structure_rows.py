@@ -77,6 +77,7 @@ def broken(change) -> str:
         (lambda x: x[5:7, 1].fill(0.0), r"residues 6 and 7 are 0.00 Å apart \(so are 1 of 19"),
         (lambda x: np.multiply(x, 0.1, out=x), r"only 0 of 19 neighbouring C-alpha atoms .* median is 0.38 Å"),  # nm
         (lambda x: np.multiply(x, 5, out=x), r"only 0 of 19 neighbouring C-alpha atoms .* median is 19.\d\d Å"),
+        (lambda x: x.__setitem__((slice(None), [0, 2, 3]), 0.0), "N, CA and C of a residue are"),
         (lambda x: x[7:8].fill(9000.0), r"an atom is \d{4} Å from the centre of the chain on one axis, at most 327.67"),
     ],
 )

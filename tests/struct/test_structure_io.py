@@ -11,7 +11,8 @@ from structure_text import HELIX, atom, build_backbone, mmcif, pdb, pdb_chain
 from protray.seq.msa import InputError
 from protray.seq.secondary import to_three
 from protray.struct import dssp
-from protray.struct.io import Chain, parse_structure, place, read_chains, structure_stem
+from protray.struct.io import Chain, parse_structure, read_chains, structure_stem
+from protray.struct.placement import place
 
 
 def helix(length: int = 16) -> Chain:
