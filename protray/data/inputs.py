@@ -9,9 +9,9 @@ import numpy as np
 
 from protray.data.proteins import ProteinSettings, check_labels, protein_row
 from protray.seq.errors import InputError, first_of
-from protray.seq.folders import Listing, list_folder
+from protray.seq.files.folders import Listing, list_folder
+from protray.seq.files.packed import without_packing
 from protray.seq.msa import Msa, format_of, protein_id, read_msa
-from protray.seq.packed import without_packing
 from protray.seq.secondary import NO_LABEL, Labels, read_3line, to_three
 
 if TYPE_CHECKING:

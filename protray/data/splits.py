@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from protray.seq.errors import InputError
+from protray.seq.files.packed import read_lines
 from protray.seq.keyed import key
-from protray.seq.packed import read_lines
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from protray.data.splits import relatives
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
 from protray.seq.fasta import FOREIGN, codes_of, open_text, read_fasta
-from protray.seq.packed import read_lines
+from protray.seq.files.packed import read_lines
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from protray.seq.alphabet import INVALID, UNKNOWN, decode, encode
 from protray.seq.fasta import plain_letters, read_sequences
+from protray.seq.files.kinds import AMBIGUOUS, NUCLEOTIDES, are_bases
 from protray.seq.keyed import key
-from protray.seq.kinds import AMBIGUOUS, NUCLEOTIDES, are_bases
 
 MIN_LENGTH = 30  # residues; shorter ones are fragments and peptides
 _MAY_BE_BASES = encode(NUCLEOTIDES + AMBIGUOUS).tobytes()

@@ -14,8 +14,8 @@ import numpy as np
 from protray.plm.corpus import MIN_LENGTH, Part, pack, read_codes, why_unusable
 from protray.seq.alphabet import UNKNOWN
 from protray.seq.fasta import FOREIGN, open_text
+from protray.seq.files.packed import read_lines
 from protray.seq.keyed import key
-from protray.seq.packed import read_lines
 
 PART_RESIDUES = 64_000_000  # bytes of a part in memory while it is filled
 EXCLUDED = "excluded by its id"

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from protray.plm import esm, esm_bf16
-from protray.plm.folder import check_present
-from protray.plm.loading import read_config, read_model
+from protray.plm.hub.folder import check_present
+from protray.plm.hub.loading import read_config, read_model
+from protray.plm.hub.spelling import read_spelling
 from protray.plm.reading import Reading, windows
-from protray.plm.spelling import read_spelling
 from protray.seq.alphabet import N_AA
 
 log = logging.getLogger(__name__)

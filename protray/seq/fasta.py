@@ -17,11 +17,11 @@ import numpy as np
 
 from protray.seq.alphabet import GAP, UNKNOWN, encode
 from protray.seq.errors import InputError
-from protray.seq.folders import list_folder
-from protray.seq.foreign import looks_like
-from protray.seq.kinds import not_protein, states_beside
-from protray.seq.msa_formats import PIR, TWO_IN_ONE, is_pir
-from protray.seq.packed import DAMAGE, open_unpacked, without_packing
+from protray.seq.files.folders import list_folder
+from protray.seq.files.foreign import looks_like
+from protray.seq.files.kinds import not_protein, states_beside
+from protray.seq.files.msa_formats import PIR, TWO_IN_ONE, is_pir
+from protray.seq.files.packed import DAMAGE, open_unpacked, without_packing
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}  # of packed files
 SUFFIXES = (".fasta", ".fa", ".faa")

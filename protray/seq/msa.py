@@ -7,8 +7,8 @@ The first row is the query, and the columns of the result are exactly its residu
 - Stockholm, FASTA, aln: every row has the same length; lower case is the same residue as upper case.
 - All: columns in which the query has a gap ('-', '.', '~' or '*') are dropped.
 
-Rows that are no homologs are dropped: annotation and consensus rows (``protray.seq.msa_formats``), rows without one of
-the 20 amino acids in a column of the query, and exact repetitions of the query under its own name.
+Rows that are no homologs are dropped: annotation and consensus rows (``protray.seq.files.msa_formats``), rows without
+one of the 20 amino acids in a column of the query, and exact repetitions of the query under its own name.
 
 B, J, O, U, X and Z become ``UNKNOWN``.  Anything else that is neither a residue nor a gap is an error that names the
 line.  Limit: ``MAX_BYTES`` of text, which holds 200,000 rows of 5,000 columns; memory peaks at about five times that.
@@ -27,10 +27,10 @@ import numpy as np
 
 from protray.seq.alphabet import AMINO_ACIDS, GAP, INVALID, N_AA, decode, encode
 from protray.seq.errors import SHOWN, InputError, first_of
-from protray.seq.foreign import looks_like
-from protray.seq.kinds import MIN_STATES3, STATES8, are_states, not_protein
-from protray.seq.msa_formats import START, Rows, read_aln, read_fasta_rows, read_stockholm, sniff
-from protray.seq.packed import read_bytes, without_packing
+from protray.seq.files.foreign import looks_like
+from protray.seq.files.kinds import MIN_STATES3, STATES8, are_states, not_protein
+from protray.seq.files.msa_formats import START, Rows, read_aln, read_fasta_rows, read_stockholm, sniff
+from protray.seq.files.packed import read_bytes, without_packing
 
 FORMATS = {
     ".a3m": "a3m",

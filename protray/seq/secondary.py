@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.seq.errors import InputError, first_of
-from protray.seq.packed import read_lines
+from protray.seq.files.packed import read_lines
 
 STATES = "HEC"
 STATES8 = "HGIEBTSC"

@@ -19,8 +19,8 @@ import numpy as np
 from protray.seq.msa import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
 from protray.struct.breaks import MAX_BOND, MIN_BOND, longest_bond
+from protray.struct.files.locations import BACKBONE
 from protray.struct.io import Chain, read_chains
-from protray.struct.locations import BACKBONE
 
 Program = Literal["mkdssp", "pydssp"]
 

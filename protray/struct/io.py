@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from protray.seq.msa import InputError, read_bytes
-from protray.struct.content import format_of, looks_like, text_of
-from protray.struct.locations import BACKBONE, backbone, one_per_place
-from protray.struct.parsing import Parsed, parse_mmcif, parse_pdb
-from protray.struct.residue_names import letter
+from protray.struct.files.content import format_of, looks_like, text_of
+from protray.struct.files.locations import BACKBONE, backbone, one_per_place
+from protray.struct.files.parsing import Parsed, parse_mmcif, parse_pdb
+from protray.struct.files.residue_names import letter
 
 FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 NUCLEIC = ("Dna", "Rna", "DnaRnaHybrid")

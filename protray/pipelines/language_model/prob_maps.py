@@ -17,7 +17,7 @@ from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
-from protray.plm.folder import check_present
+from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading, forward_tokens, row_tokens
 from protray.plm.shipped import SHIPPED, absolute, fingerprint, weight_bytes
 from protray.seq.msa import InputError

@@ -76,7 +76,7 @@ def hidden_width(run: DistilRun) -> int:
         columns = ["sequence", "lm_hidden"]
         row = next(read_batches(parquet_files(run.maps / "maps")[0], columns, 1)).to_pylist()[0]
         return len(row["lm_hidden"]) // len(row["sequence"])
-    from protray.plm.loading import read_config
+    from protray.plm.hub.loading import read_config
 
     return int(read_config(run.lm).hidden_size)
 

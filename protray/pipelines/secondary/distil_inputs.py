@@ -19,7 +19,7 @@ from protray.data.location import Location
 from protray.losses.weights import TUNED, DistilWeights
 from protray.pipelines.language_model import prob_maps
 from protray.pipelines.language_model.made_with import MadeWith, asked
-from protray.plm.folder import check_present
+from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading
 from protray.plm.shipped import SHIPPED
 from protray.seq.pseudo_msa import Drawing

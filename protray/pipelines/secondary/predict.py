@@ -21,7 +21,7 @@ from protray.data.location import Location
 from protray.data.parquet import read_batches
 from protray.inference.write import PREDICTED, check_format, write
 from protray.pipelines.language_model.made_with import MadeWith
-from protray.plm.folder import check_present
+from protray.plm.hub.folder import check_present
 from protray.plm.reading import forward_tokens
 from protray.plm.shipped import fingerprint, weight_bytes
 from protray.seq.msa import InputError

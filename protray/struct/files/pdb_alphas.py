@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.struct.pdb_columns import atom_lines, cells
+from protray.struct.files.pdb_columns import atom_lines, cells
 
 _END = re.compile(rb"\n(?:TER|(END) *(?=\n))")
 _CA, _CA_LEFT = (np.frombuffer(name, np.uint32)[0] for name in (b" CA ", b"CA  "))

@@ -23,8 +23,8 @@ import numpy as np
 
 from protray.seq.msa import InputError
 from protray.struct.breaks import MAX_CA_STEP
-from protray.struct.pdb_alphas import Run, find_alphas
-from protray.struct.pdb_columns import SHORTEST
+from protray.struct.files.pdb_alphas import Run, find_alphas
+from protray.struct.files.pdb_columns import SHORTEST
 
 SPAN = 4.0  # Å: the most that each residue of a stretch adds to its length
 BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives

@@ -13,7 +13,7 @@ from collections import defaultdict
 import numpy as np
 
 from protray.seq.msa import InputError
-from protray.struct.residue_names import FOUR_LETTERS, UNKNOWN
+from protray.struct.files.residue_names import FOUR_LETTERS, UNKNOWN
 
 _FROM_23 = rb"[ \d-]{3}\d[^\n]   (?:[ \d-]{3}\d\.\d{3}){3}"  # of a line as nearly all are
 # By one to three columns to the right, after a long serial number or a residue name of four letters.

@@ -10,7 +10,7 @@ from typing import Any  # tokenizers of Transformers
 
 import numpy as np
 
-from protray.plm.loading import refused_in_one_line
+from protray.plm.hub.loading import refused_in_one_line
 from protray.plm.shipped import resolve
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import first_of

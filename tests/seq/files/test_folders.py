@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.seq.folders import list_folder
+from protray.seq.files.folders import list_folder
 
 
 def make(*paths: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tiny_model import save_tiny_lm
 
 from protray.models.weight_files import weight_files
-from protray.plm.folder import check_present
+from protray.plm.hub.folder import check_present
 from protray.plm.shipped import SHIPPED, fingerprint, weight_bytes
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"

@@ -7,7 +7,7 @@ import lzma
 import pytest
 
 from protray.seq.errors import InputError, first_of
-from protray.seq.packed import read_bytes, read_lines, without_packing
+from protray.seq.files.packed import read_bytes, read_lines, without_packing
 
 PACKERS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress}
 

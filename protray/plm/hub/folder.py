@@ -21,7 +21,7 @@ def check_present(name: str) -> None:
         raise ValueError(f"language model {path}: it is a file; give the folder in which it lies, with its {CONFIG}")
     if path.is_absolute() or len(path.parts) > 2 or name.startswith("."):  # on the hub: `name` or `owner/name`
         raise ValueError(f"language model {path}: there is no such folder")
-    from protray.plm.loading import read_config
+    from protray.plm.hub.loading import read_config
 
     read_config(name)
     return None

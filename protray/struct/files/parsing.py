@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from protray.struct.mmcif_columns import block_of_atoms, complete, has_locations, tell_apart
-from protray.struct.pdb_chains import told_apart
-from protray.struct.pdb_columns import mend_columns
-from protray.struct.residue_names import may_be_alias, rename
+from protray.struct.files.mmcif_columns import block_of_atoms, complete, has_locations, tell_apart
+from protray.struct.files.pdb_chains import told_apart
+from protray.struct.files.pdb_columns import mend_columns
+from protray.struct.files.residue_names import may_be_alias, rename
 
 _COLUMNS_BEFORE_1996 = 72  # of a PDB line; the rest was the entry's name and the line's number
 _ATOM = re.compile(rb"\n(?:ATOM  |HETATM)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protray.seq.kinds import are_states, not_protein, states_beside
+from protray.seq.files.kinds import are_states, not_protein, states_beside
 
 
 @pytest.mark.parametrize(

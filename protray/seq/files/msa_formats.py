@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from protray.seq.errors import InputError, first_of, shown
-from protray.seq.kinds import states_beside
+from protray.seq.files.kinds import states_beside
 
 START = b"\0"  # stands before every row; no text holds it
 TWO_IN_ONE = "sequence and states in one record; give such a file to --labels, or remove the line of states"

@@ -3,7 +3,7 @@
 import pytest
 from structure_text import SEQUENCE, atom, each, helix, mmcif, pdb, pdb_chain, read, same
 
-from protray.struct.residue_names import FOUR_LETTERS, THREE_LETTERS
+from protray.struct.files.residue_names import FOUR_LETTERS, THREE_LETTERS
 
 
 @pytest.mark.parametrize("name", sorted(THREE_LETTERS))
