@@ -139,10 +139,10 @@ def embedding_cases(repeats: int, limit: float) -> tuple[list[Case], dict[str, f
     }
 
 
-def embedding_peak(length: int, plain: bool) -> int:
+def embedding_peak(length: int, plain: bool, config: ScoreNetConfig = NET) -> int:
     """Extra bytes of an embedding in a process of its own: this one holds memory that it has let go, for next time."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_embedding_peak, NET, length, plain).result()
+        return process.submit(_embedding_peak, config, length, plain).result()
 
 
 def _embedding_peak(config: ScoreNetConfig, length: int, plain: bool) -> int:

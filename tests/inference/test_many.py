@@ -26,7 +26,7 @@ def predictor(tmp_path_factory) -> Predictor:
         ("", "the record has no residue"),
         ("*", "the record has no residue"),
         ("AC-DE", "'-' at position 3 is no residue; is this an alignment?"),
-        ("AC1DE", "'1' at position 3 is no residue"),
+        ("AC1DE", "'1' at position 3 is no residue; remove numbers and confidence values"),
         ("ACDEFA", "6 residues; the limit is 5, see --max-length"),
     ],
 )

@@ -325,7 +325,7 @@ def test_maps_that_do_not_fit_are_refused(inputs, tmp_path) -> None:
         with pytest.raises(ValueError, match=both):
             distil.identity(replace(run, **change))
     other = save_tiny_lm(tmp_path / "lm", "absolute")
-    with pytest.raises(ValueError, match=f"{inputs[1]} .*, and --lm is {other}"):
+    with pytest.raises(ValueError, match=f"they are of the language model {inputs[1]} .*, not of {other}"):
         distil.identity(replace(run, lm=str(other)))
 
 
