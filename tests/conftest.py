@@ -30,3 +30,11 @@ def ray_local() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch jobs are worked off in this process: for tests of what a job reads and writes, not of how it is run."""
+    from batch_here import use_no_ray
+
+    use_no_ray(monkeypatch)

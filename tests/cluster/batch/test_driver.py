@@ -43,8 +43,9 @@ def turned(words: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("actors", "items"), [(1, 1), (1, 40), (2, 8)])
-def test_rows_are_in_order_for_any_actors_and_items(ray_local, tmp_path, monkeypatch, actors, items) -> None:
+def test_rows_are_in_order_for_any_actors_and_items(request, tmp_path, monkeypatch, actors, items) -> None:
     """40 rows in one item, or one each; one of 30 letters is cut in four; what is unusable is named with its line."""
+    request.getfixturevalue("ray_local" if actors > 1 else "no_ray")
     monkeypatch.setattr(driver, "ITEMS_PER_ACTOR", items)
     words = PLAIN | {"long": "abcdefghijklmnopqrstuvwxyzabcd", "last": "end"}
     run = replace(write_words(tmp_path, words | {"bad": "b4d"}), actors=actors)
@@ -57,7 +58,7 @@ def test_rows_are_in_order_for_any_actors_and_items(ray_local, tmp_path, monkeyp
     assert sorted(path.name for path in run.out.path.iterdir()) == ["rejected.parquet", "summary.json", "turned"]
 
 
-def test_a_second_run_costs_nothing_and_other_settings_are_refused(ray_local, tmp_path, monkeypatch) -> None:
+def test_a_second_run_costs_nothing_and_other_settings_are_refused(no_ray, tmp_path, monkeypatch) -> None:
     run = write_words(tmp_path, PLAIN)
     summary = run_batch(JOB, run)
     stamps = {path: path.stat().st_mtime_ns for path in run.out.path.rglob("*")}
@@ -118,7 +119,7 @@ def test_settings_that_an_actor_finds_unusable(ray_local, tmp_path) -> None:
         run_batch(JOB, run)
 
 
-def test_too_many_rejects_and_a_raised_limit(ray_local, tmp_path) -> None:
+def test_too_many_rejects_and_a_raised_limit(no_ray, tmp_path) -> None:
     """3 of 13 are more than a tenth; with 30 % allowed nothing is computed again."""
     few = dict(list(PLAIN.items())[:10])
     run = write_words(tmp_path, few | {"x": "x1", "y": "never", "z": "never"})
@@ -133,7 +134,7 @@ def test_too_many_rejects_and_a_raised_limit(ray_local, tmp_path) -> None:
     assert worked_on(run) == before and finished(run) == turned(few)
 
 
-def test_what_is_settled_when_all_rows_are_there(ray_local, tmp_path, monkeypatch) -> None:
+def test_what_is_settled_when_all_rows_are_there(no_ray, tmp_path, monkeypatch) -> None:
     from protray.cluster.batch import results
 
     monkeypatch.setattr(results, "FILE_BYTES", 1)
@@ -170,7 +171,7 @@ def test_refused_before_anything_starts(tmp_path, monkeypatch, change, message) 
         run_batch(JOB, run)
 
 
-def test_an_input_without_rows(ray_local, tmp_path: Path) -> None:
+def test_an_input_without_rows(no_ray, tmp_path: Path) -> None:
     run = write_words(tmp_path, {})
     with pytest.raises(ValueError, match="there is nothing to work on: no words in the input"):
         run_batch(JOB, run)

@@ -76,7 +76,7 @@ def test_whole_clusters_are_held_out_and_a_broken_run_goes_on(ray_local, run, mo
     assert {split: sequences(there, split) for split in proteins} == proteins
 
 
-def test_the_folder_is_that_of_the_content(ray_local, run, tmp_path) -> None:
+def test_the_folder_is_that_of_the_content(no_ray, run, tmp_path) -> None:
     """A copy that is younger is the same input; another --min-length, or one letter more, is another corpus."""
     shutil.copytree(run.fasta[0], tmp_path / "copied")
     os.utime(tmp_path / "copied" / "a.fasta", (1, 1))
@@ -89,7 +89,7 @@ def test_the_folder_is_that_of_the_content(ray_local, run, tmp_path) -> None:
     assert corpus_folder(copied) != corpus_folder(run)
 
 
-def test_ids_of_held_out_files_and_lists_never_train(ray_local, run, tmp_path) -> None:
+def test_ids_of_held_out_files_and_lists_never_train(no_ray, run, tmp_path) -> None:
     held_out, exclude = Location(tmp_path / "held.fasta"), Location(tmp_path / "exclude.txt")
     summary, folder = encode_corpus(replace(run, clusters=None, held_out=(held_out,), exclude=exclude))
     assert summary["sequences"] == {"train": 142, "held-out": 0}  # 150 less 6 held out and 2 excluded
@@ -103,14 +103,14 @@ def test_ids_of_held_out_files_and_lists_never_train(ray_local, run, tmp_path) -
     assert sequences(folder, "train") == [words[f"p{m}"] for m in range(8, 150)]  # in the order of the input
 
 
-def test_a_damaged_file_is_named(ray_local, run, tmp_path) -> None:
+def test_a_damaged_file_is_named(no_ray, run, tmp_path) -> None:
     whole = (run.fasta[0] / "b.fasta.gz").read_bytes()
     (tmp_path / "cut.fasta.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"1 of 4 files .*cut.fasta.gz(:\d+)?: the file is damaged"):
         encode_corpus(replace(run, fasta=(*run.fasta, Location(tmp_path / "cut.fasta.gz"))))
 
 
-def test_nothing_to_train_on_is_an_error(ray_local, run) -> None:
+def test_nothing_to_train_on_is_an_error(no_ray, run) -> None:
     with pytest.raises(ValueError, match="nothing to train on in .*: .*shorter than 1000 residues"):
         encode_corpus(replace(run, min_length=1000))
 

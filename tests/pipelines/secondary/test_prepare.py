@@ -79,7 +79,7 @@ def written(run: Prepare) -> dict[Path, int]:
 
 
 @pytest.mark.ray
-def test_every_bad_protein_is_listed_and_none_stops_the_others(ray_local, run) -> None:
+def test_every_bad_protein_is_listed_and_none_stops_the_others(no_ray, run) -> None:
     summary = run_batch(JOB, run)
     found = proteins(run)
     assert [row["id"] for row in found] == sorted(GOOD)
@@ -157,7 +157,7 @@ def test_a_broken_run_goes_on_at_the_missing_parts_and_ends_the_same(ray_local, 
 
 
 @pytest.mark.ray
-def test_relative_paths_and_copies_of_the_input(ray_local, tmp_path, monkeypatch) -> None:
+def test_relative_paths_and_copies_of_the_input(no_ray, tmp_path, monkeypatch) -> None:
     """Workers have another working directory; a copy that is younger, and elsewhere, is the same input."""
     (tmp_path / "msas" / "sub").mkdir(parents=True)
     (tmp_path / "msas" / "sub" / "a.a3m").write_bytes(GOOD["two"])
@@ -176,7 +176,7 @@ def test_relative_paths_and_copies_of_the_input(ray_local, tmp_path, monkeypatch
 
 
 @pytest.mark.ray
-def test_without_labels_and_with_a_cluster_table(ray_local, tmp_path) -> None:
+def test_without_labels_and_with_a_cluster_table(no_ray, tmp_path) -> None:
     (tmp_path / "msas").mkdir()
     for name, raw in GOOD.items():
         (tmp_path / "msas" / f"{name}.a3m").write_bytes(raw)
@@ -192,7 +192,7 @@ def test_without_labels_and_with_a_cluster_table(ray_local, tmp_path) -> None:
 
 
 @pytest.mark.ray
-def test_nothing_usable_is_an_error_that_says_why(ray_local, tmp_path) -> None:
+def test_nothing_usable_is_an_error_that_says_why(no_ray, tmp_path) -> None:
     (tmp_path / "msas").mkdir()
     (tmp_path / "msas" / "a.a3m").write_bytes(b"")
     (tmp_path / "msas" / "b.png").write_bytes(b"\0")

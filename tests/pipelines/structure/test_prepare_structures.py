@@ -140,7 +140,7 @@ def test_every_file_is_a_row_or_a_reject_and_a_broken_run_ends_the_same(ray_loca
 
 
 @pytest.mark.ray
-def test_what_settings_leave_out_does_not_count_as_unusable(ray_local, tmp_path) -> None:
+def test_what_settings_leave_out_does_not_count_as_unusable(no_ray, tmp_path) -> None:
     """Of four files three have chains that a setting leaves out; the fourth has no chain at all."""
     folder = tmp_path / "pdb"
     folder.mkdir()
@@ -154,7 +154,7 @@ def test_what_settings_leave_out_does_not_count_as_unusable(ray_local, tmp_path)
 
 
 @pytest.mark.ray
-def test_nothing_usable_is_an_error_with_the_reasons(ray_local, tmp_path) -> None:
+def test_nothing_usable_is_an_error_with_the_reasons(no_ray, tmp_path) -> None:
     (tmp_path / "a.pdb").write_text(pdb(pdb_chain("ACD")))
     with pytest.raises(
         ValueError, match=r"0 of 1 files in the input cannot be used, and nothing is left(.|\n)*1 x chain"
