@@ -55,6 +55,27 @@ STRUCTURES = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+DECOYS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # of the target: train, validation or test
+        pa.field("kind", pa.string(), nullable=False),  # "derived: torsion" and the like, or "file"
+        pa.field("sequence", pa.string(), nullable=False),  # as in STRUCTURES, and the next two
+        pa.field("index", pa.list_(pa.int32()), nullable=False),
+        pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),
+        # against the native; null where it is not known
+        pa.field("tm", pa.float32()),
+        pa.field("gdt_ts", pa.float32()),
+        pa.field("gdt_ha", pa.float32()),
+        pa.field("lddt", pa.float32()),
+        pa.field("cad", pa.float32()),
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L, null where the native has no residue
+        pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),
