@@ -3,6 +3,7 @@
 Shape key:  L residues   S scores (`LOCAL` of residues, `GLOBAL` of models)   4 backbone atoms   3 x, y, z in Å
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,17 +73,20 @@ def write_decoys(rows: list[dict], file: Location) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=schemas.DECOYS), path, row_group_size=500, **WRITING)
 
 
-def read_decoys(file: str | Path, split: str | None = None) -> list[Decoy]:
-    """Read the decoys of a split, or all, sorted by target and id.
+def read_decoys(files: Iterable[str | Path], split: str | None = None) -> list[Decoy]:
+    """Read the decoys of a split, or all, from some tables; sorted by target and id.
 
-    Raises ValueError if the table is of other columns, damaged, or holds no such decoy.
+    Raises ValueError if a table is of other columns or damaged, or no decoy is in the split.
     """
-    table = read_parquet(file)
-    schemas.check(table, schemas.DECOYS, str(file))
-    rows = [row for row in table.to_pylist() if split in (None, row["split"])]
-    if not rows:
-        raise ValueError(f"{file} holds no decoy" + (f" of the {split} split" if split else ""))
-    return [decoy_from_row(row) for row in sorted(rows, key=lambda row: (row["target"], row["id"]))]
+    found, names = [], [str(file) for file in files]
+    for file in names:
+        table = read_parquet(file)
+        schemas.check(table, schemas.DECOYS, file)
+        found += [decoy_from_row(row) for row in table.to_pylist() if split in (None, row["split"])]
+    if not found:
+        where = names[0] if len(names) == 1 else f"{len(names)} tables"
+        raise ValueError(f"no decoy in {where}" + (f" is of the {split} split" if split else ""))
+    return sorted(found, key=lambda decoy: (decoy.target, decoy.id))
 
 
 def decoy_from_row(row: dict) -> Decoy:

@@ -76,6 +76,22 @@ DECOYS = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+QUALITY = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),  # of the decoy
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")),
+        *(
+            pa.field(f"true_{name}", pa.float32()) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")
+        ),  # null: unknown
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L
+        pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),

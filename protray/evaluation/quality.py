@@ -16,6 +16,7 @@ from protray.evaluation.bootstrap import correlation_interval, interval
 
 FEWEST = 3  # values that a correlation is taken of: two always lie on a line
 TOP = 5  # decoys that a user looks at: FRL_5
+OF_TARGETS = ("r_target", "spearman_target", "z", "frl5")  # means over targets
 
 
 def global_row(
@@ -51,30 +52,44 @@ def global_row(
     ValueError
         If there is no decoy, or a value is not finite.
     """
-    _check(predicted_N, true_N, targets_N)
-    square_T, z_T, loss_T, pearson_T, spearman_T, sizes_T, alike = [], [], [], [], [], [], 0
-    for predicted, true in _groups(predicted_N, true_N, targets_N):
-        sizes_T.append(len(true))
-        square_T.append(np.square(predicted - true).mean())
-        loss_T.append(true.max() - expected_best(predicted, true, TOP))
-        if true.std() > 0:
-            z_T.append((expected_best(predicted, true, 1) - true.mean()) / true.std())
-        alike += not true.std() > 0
-        pearson_T.append(pearson(predicted, true))
-        spearman_T.append(pearson(ranks(predicted), ranks(true)))
-    squares = interval(np.array(square_T), weights_B=np.array(sizes_T), seed=seed)
+    found = target_values(predicted_N, true_N, targets_N)
+    sizes_T = np.array(found["decoys"])
+    squares = interval(np.array(found["square"]), weights_B=sizes_T, seed=seed)
     row = {
-        "decoys": len(true_N), "targets": len(sizes_T), "alike": alike,
-        "skipped": sum(found is None for found in pearson_T),
+        "decoys": len(true_N), "targets": len(sizes_T), "alike": sum(value is None for value in found["z"]),
+        "skipped": sum(value is None for value in found["r_target"]),
         "rmse": float(np.sqrt(np.square(predicted_N - true_N).mean())),
         "rmse_ci95": _json((squares[0] ** 0.5, squares[1] ** 0.5)),
     }  # fmt: skip
     row |= _pooled("r", predicted_N, true_N, targets_N, seed)
     row |= _pooled("spearman", ranks(predicted_N), ranks(true_N), targets_N, seed)
-    means = {"r_target": pearson_T, "spearman_target": spearman_T, "z": z_T, "frl5": loss_T}
-    for name, values in means.items():
-        row |= _mean(name, values, seed)
+    for name in OF_TARGETS:
+        row |= _mean(name, found[name], seed)
     return row
+
+
+def target_values(
+    predicted_N: np.ndarray, true_N: np.ndarray, targets_N: Sequence[str]
+) -> dict[str, list[float | None]]:
+    """For each target, in the order of their names: `OF_TARGETS`, ``square`` (mean squared error) and ``decoys``.
+
+    None where a target has no such number.
+    """
+    _check(predicted_N, true_N, targets_N)
+    found: dict[str, list[float | None]] = {name: [] for name in (*OF_TARGETS, "square", "decoys")}
+    for predicted, true in _groups(predicted_N, true_N, targets_N):
+        spread = float(true.std())
+        values = {
+            "r_target": pearson(predicted, true),
+            "spearman_target": pearson(ranks(predicted), ranks(true)),
+            "z": (expected_best(predicted, true, 1) - float(true.mean())) / spread if spread > 0 else None,
+            "frl5": float(true.max()) - expected_best(predicted, true, TOP),
+            "square": float(np.square(predicted - true).mean()),
+            "decoys": len(true),
+        }
+        for name, value in values.items():
+            found[name].append(value)
+    return found
 
 
 def local_row(

@@ -51,7 +51,7 @@ def fit_linear(decoys: Sequence[Decoy]) -> Linear:
 
 
 def features(decoy: Decoy) -> tuple[np.ndarray, np.ndarray]:
-    """Of residues (L, F): 1, their own, those of the model; of the model (F,): 1, its own, mean and spread of theirs."""
+    """Of residues (L, F): 1, their own, the model's; of the model (F,): 1, its own, mean and spread of residues'."""
     graph = residue_graph(decoy.backbone_L43, decoy.index_L)
     node_LF, global_F = graph.node_LF.astype(np.float64), graph.global_F.astype(np.float64)
     of_model_F = np.concatenate([[1.0], global_F, node_LF.mean(axis=0), node_LF.std(axis=0)])

@@ -22,17 +22,17 @@ def rows(target: str, split: str, count: int = 2) -> list[dict]:
 def test_written_and_read_again(tmp_path) -> None:
     file = Location(tmp_path / "decoys.parquet")
     write_decoys(rows("b", "train") + rows("a", "test", 3), file)
-    everything = read_decoys(file)
+    everything = read_decoys([file])
     assert [one.id for one in everything] == ["a-0", "a-1", "a-2", "b-0", "b-1"]
-    assert [one.target for one in read_decoys(file, "train")] == ["b", "b"]
+    assert [one.target for one in read_decoys([file], "train")] == ["b", "b"]
     assert everything[0].kind == "derived: torsion"
     native, made = decoys(1, 1)[0], everything[0]
     again = score_model(made.sequence, made.backbone_L43[:, 1], native.sequence, native.backbone_L43[:, 1])
     assert made.global_S[:4].tolist() == pytest.approx([again.tm, again.gdt_ts, again.gdt_ha, again.lddt], abs=0.02)
     np.testing.assert_allclose(made.local_LS[:, 0], again.lddt_L, atol=0.1)  # coordinates are rounded to 0.01 Å
     assert np.isnan(made.local_LS[:, 1]).all() and np.isnan(made.global_S[4])  # CAD is not known
-    with pytest.raises(ValueError, match="holds no decoy of the validation split"):
-        read_decoys(file, "validation")
+    with pytest.raises(ValueError, match="is of the validation split"):
+        read_decoys([file], "validation")
 
 
 def test_a_residue_without_label_stays_without() -> None:
@@ -44,7 +44,7 @@ def test_a_residue_without_label_stays_without() -> None:
 def test_another_table_is_refused(tmp_path) -> None:
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(ValueError, match=r"other\.parquet"):
-        read_decoys(tmp_path / "other.parquet")
+        read_decoys([tmp_path / "other.parquet"])
 
 
 def test_a_batch_is_its_graphs_side_by_side() -> None:

@@ -1,0 +1,136 @@
+"""jobs/quality.py's pipeline on a few natives of the sample, and on files; it learns next to nothing in two epochs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from score_nets import save_random_net
+
+from protray.cluster.train import driver
+from protray.cluster.train.command import training_command
+from protray.data.location import Location
+from protray.models.graphqa_config import GraphQaConfig
+from protray.pipelines.tasks.quality import JOB
+from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
+from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun
+from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR
+from protray.training.tasks.quality_export import load_graphqa
+from protray.training.tasks.quality_steps import QualityFitConfig
+
+TINY = QualityRun(
+    decoys=DecoySettings(targets=(9, 3, 4), each=3),
+    net=GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8)),
+    fit=QualityFitConfig(epochs=4, batch=4, micro_batch=2, validate_every=2),
+)
+
+
+def test_rows_follow_from_what_is_given() -> None:
+    assert QualityRun().rows == [PLAIN, WITH_LM]
+    assert QualityRun(lm="none", model=Location("m")).rows == [PLAIN, WITH_NET]
+
+
+def test_targets_of_the_sample_are_those_of_its_splits() -> None:
+    """More of them contain fewer; and no target changes its split."""
+    few, more = (dict(targets_of(None, DecoySettings(targets=(n, n, n)))) for n in (3, 5))
+    assert few.items() <= more.items()
+    assert sorted(few.values()) == ["test"] * 3 + ["train"] * 3 + ["validation"] * 3
+
+
+def test_unusable_settings_are_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 2"):
+        replace(TINY, out=Location(tmp_path), workers=3).check()
+    with pytest.raises(ValueError, match=r"holds no score_net\.json"):
+        JOB.identity(replace(TINY, model=Location(tmp_path)))
+    with pytest.raises(ValueError, match="there is no such folder"):
+        JOB.identity(replace(TINY, lm="/nowhere/at/all"))
+    with pytest.raises(ValueError, match="targets and each must be at least 1"):
+        DecoySettings(each=0)
+
+
+# ---- a run
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, tmp_path_factory) -> Location:
+    """The output folder of a run with all three networks, and one worker."""
+    folder = tmp_path_factory.mktemp("runs")
+    net = save_random_net(folder / "net")
+    driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=Location(net)))
+    return Location(folder / "one")
+
+
+@pytest.mark.ray
+def test_writes_what_it_promises(finished) -> None:
+    metrics = (finished / "metrics.json").read_json()
+    assert [row["method"] for row in metrics["table"]] == [CONSTANT, LINEAR, PLAIN, WITH_LM, WITH_NET]
+    assert metrics["table"][0]["r_target"] is None and metrics["table"][0]["skipped"] == 4
+    assert all(row["decoys"] == 12 and row["targets"] == 4 for row in metrics["table"])
+    assert metrics["decoys"] == {"train": 27, "validation": 9, "test": 12} and metrics["derived"]
+    assert [point["epoch"] for point in metrics["histories"][PLAIN]] == [2, 4]
+    for name, widths in (("plain", (0, 0)), ("language-model", (192, 0)), ("score-net", (8, 8))):
+        net = load_graphqa(finished / "model" / name)
+        assert (net.node_channels, net.edge_channels) == widths and net.config == TINY.net
+    found = pq.read_table((finished / "predictions.parquet").path).to_pylist()
+    assert len(found) == 5 * 12 and found[0]["true_cad"] is None
+    assert len(found[0]["residue_lddt"]) > 50
+    assert "derived from native structures" in (finished / "report.html").read_bytes().decode()
+    assert (finished / "tables.md").read_bytes().decode().startswith("| GDT_TS, 12 decoys of 4 targets |")
+    assert not (finished / "rejected.parquet").exists()
+
+
+@pytest.mark.ray
+def test_each_network_has_its_run_in_mlflow(finished) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished}/mlflow.db")
+    experiment = client.get_experiment_by_name("protray-quality")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {PLAIN, WITH_LM, WITH_NET} < set(runs)
+    for name in (PLAIN, WITH_NET):
+        parent = runs[name].data.tags["mlflow.parentRunId"]
+        assert parent in {run.info.run_id for run in runs.values()}
+        points = client.get_metric_history(runs[name].info.run_id, "validation/loss")
+        assert [point.step for point in points] == [2, 4]
+        assert "test/spearman" in runs[name].data.metrics
+
+
+@pytest.mark.ray
+def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
+    run = replace(TINY, out=finished, model=finished.parent / "net")
+    monkeypatch.setattr("protray.cluster.runtime.command.parse", lambda *_: run)
+    assert training_command(JOB, QualityRun, "") == 0
+    shown = capsys.readouterr().out
+    assert "derived from natives, and no predictions of any program" in shown and f"| {WITH_LM} |" in shown
+    with pytest.raises(ValueError, match="was made differently: .*noise was 1.0, is 2.0"):
+        driver.run_training(JOB, replace(run, noise=2.0))
+
+
+def dies_once(marker: Path) -> Callable:
+    """The training, whose first worker dies once, in the second network."""
+
+    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
+        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
+            report(metrics, state)
+            if metrics["stage"] == WITH_LM and metrics["step"] == 8 and world.rank == 0 and not marker.exists():
+                marker.touch()
+                raise RuntimeError("killed by the test")
+
+        JOB.loop(settings, report_or_die, resume, world)
+
+    return loop
+
+
+@pytest.mark.ray
+def test_two_workers_and_a_crash_give_the_same_numbers(finished, tmp_path) -> None:
+    died, out = tmp_path / "died", Location(tmp_path) / "two"
+    driver.run_training(replace(JOB, loop=dies_once(died)), replace(TINY, out=out, workers=2, cpus_per_worker=1))
+    assert died.exists()
+    one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))
+    for name in (PLAIN, WITH_LM):
+        curves = [[point["validation/loss"] for point in found["histories"][name]] for found in (one, two)]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+    rows = [{row["method"]: row for row in found["table"]} for found in (one, two)]
+    assert rows[1][WITH_LM]["rmse"] == pytest.approx(rows[0][WITH_LM]["rmse"], rel=1e-3)
