@@ -31,7 +31,7 @@ def fit_rows(
             continue
 
         def in_row(metrics: dict[str, float], state: dict | None, name: str = name) -> None:
-            whole = None if state is None else {"stage": name, "fit": state, "rows": done}
+            whole = None if state is None else {"stage": name, "fit": state, "rows": dict(done)}
             report({"stage": name} | metrics, whole)  # type: ignore[arg-type]
 
         widths, extras = open_extras()
