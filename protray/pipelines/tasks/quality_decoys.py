@@ -5,7 +5,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from protray.data.location import Location
-from protray.data.splits import FRACTIONS, SPLITS
+from protray.data.splits import SPLITS
 from protray.seq.keyed import key
 from protray.seq.msa import InputError
 from protray.struct.decoys import DecoyConfig
 
 log = logging.getLogger(__name__)
 
+SHARES = (0.15, 0.2)  # of the clusters of targets, for validation and test
 AT_ONCE = 8  # targets of a part: some seconds of a core
 Target = tuple[str, str]  # name and split
 Files = dict[str, tuple[Location, list[Location]]]  # of a target: its native, and its decoys
@@ -60,7 +61,7 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
     """Natives that cannot be read are left out here, and named when their decoys are made."""
     from protray.data.decoy_files import read_native
-    from protray.data.splits import assign_splits, cluster_by_identity
+    from protray.data.splits import cluster_by_identity
 
     sequences = {}
     for target, (native, _) in _files_of(data).items():
@@ -68,14 +69,30 @@ def _targets_of_files(data: Location, seed: int) -> list[Target]:
             sequences[target] = read_native(native).sequence
         except InputError as error:
             log.warning("target %s is left out: %s", target, error)
-    splits = assign_splits(cluster_by_identity(sequences), FRACTIONS, seed)
-    missing = [split for split in SPLITS if split not in splits.values()]
-    if missing:
+    return sorted(split_targets(cluster_by_identity(sequences), seed).items())
+
+
+def split_targets(clusters: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Give every target the split of its cluster, and each split its share of the clusters, at least one.
+
+    Targets are few, so shares of a hash (`assign_splits`) would leave splits empty; the price is that targets which are
+    added later may move others.
+
+    Raises ValueError for fewer than three clusters.
+
+    >>> split_targets({"a": "1", "b": "2", "c": "2", "d": "3"}, seed=0)
+    {'a': 'test', 'b': 'train', 'c': 'train', 'd': 'validation'}
+    """
+    order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
+    if len(order) < len(SPLITS):
         raise ValueError(
-            f"{data}: {len(splits)} targets are too few to have some in each split, by 25 %-identity clusters of their "
-            f"natives: none is in {' or '.join(missing)}; give more targets, or another --decoys.seed"
+            f"{len(clusters)} targets in {len(order)} clusters of 25 % identity cannot be split into "
+            f"{', '.join(SPLITS)} without parting related ones; give targets of three clusters at least"
         )
-    return sorted(splits.items())
+    validation, test = (max(1, round(share * len(order))) for share in SHARES)
+    of_cluster = {cluster: "validation" for cluster in order[:validation]}
+    of_cluster |= {cluster: "test" for cluster in order[validation : validation + test]}
+    return {target: of_cluster.get(cluster, "train") for target, cluster in clusters.items()}
 
 
 @cache

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from decoys_here import decoys
 from score_nets import save_random_net
+from structure_text import pdb_chain
 
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
+from protray.cluster.train.measure import estimate
+from protray.data.decoys import read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality import JOB
@@ -106,6 +110,44 @@ def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) 
     assert "derived from natives, and no predictions of any program" in shown and f"| {WITH_LM} |" in shown
     with pytest.raises(ValueError, match="was made differently: .*noise was 1.0, is 2.0"):
         driver.run_training(JOB, replace(run, noise=2.0))
+
+
+@pytest.mark.ray
+def test_a_plan_times_each_network_and_writes_nothing(ray_local, tmp_path) -> None:
+    found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
+    assert [(line.name, line.rows, line.done) for line in found.lines] == [(PLAIN, 12, 0), (WITH_LM, 12, 0)]
+    assert all(line.seconds and line.seconds > 0 for line in found.lines)
+    assert not (tmp_path / "planned").exists()
+
+
+# ---- own files
+
+
+@pytest.fixture
+def files(tmp_path) -> Location:
+    """Two decoys of each of 20 chains, the first of which is its own native; and one file that is none."""
+    for one in decoys(20, 2):
+        folder = tmp_path / "targets" / one.target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ["native", one.id] if one.id.endswith("-0") else [one.id]:
+            (folder / f"{name}.pdb").write_text("\n".join(pdb_chain(one.sequence, backbone_L43=one.backbone_L43)))
+    (folder / "broken.pdb").write_text("no atoms")
+    return Location(tmp_path / "targets")
+
+
+@pytest.mark.ray
+def test_own_files_with_one_that_is_broken(ray_local, files, tmp_path) -> None:
+    """The splits follow from the clusters of the natives."""
+    run = replace(TINY, data=files, out=Location(tmp_path / "out"), lm="none")
+    facts = driver.run_training(JOB, run)
+    assert sum(facts["decoys"].values()) == 40 and not facts["derived"]
+    assert [row["method"] for row in facts["table"]] == [CONSTANT, LINEAR, PLAIN]
+    rejected = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert [Path(row["file"]).name for row in rejected] == ["broken.pdb"]
+    made = read_decoys((run.out / "decoys").files("*.parquet"))
+    assert [one.global_S[1] for one in made if one.id.endswith("-0")] == pytest.approx([1.0] * 20)
+    splits = [one.split for one in made if one.id.endswith("-0")]
+    assert [splits.count(split) for split in ("train", "validation", "test")] == [13, 3, 4]
 
 
 def dies_once(marker: Path) -> Callable:
