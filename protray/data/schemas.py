@@ -92,6 +92,17 @@ QUALITY = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+ASSESSED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # of the chain
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in ("tm", "gdt_ts", "gdt_ha", "lddt")),  # predicted
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L, predicted
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),

@@ -1,6 +1,7 @@
 """The end of a quality run: models, predictions, tables, report, and the same in MLflow."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.evaluation.quality_tables import Predictions, gain_rows, markdown, quality_rows
 from protray.models.graphqa_config import GLOBAL, LOCAL
-from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, QualityRun, identity, opener, settings
+from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
+from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
-from protray.training.tasks.quality_export import load_graphqa, save_graphqa
+from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
 from protray.training.tasks.quality_rows import finished_rows
 
 if TYPE_CHECKING:
@@ -74,12 +76,15 @@ def folder_of(run: QualityRun, name: str) -> Location:
 
 
 def save_model(run: QualityRun, name: str, weights: dict) -> None:
-    """Write a network, and which embeddings it reads."""
+    """Write a network with all that it reads: the score net is copied, a language model named."""
     widths = Widths(*(weights[f"extra_{kind}.1.weight"].shape[1] if f"extra_{kind}.1.weight" in weights else 0
                       for kind in ("node", "edge")))  # fmt: skip
-    read = {} if name == PLAIN else {"lm": run.lm} if name == WITH_LM else {"model": run.model, "noise": run.noise}
+    reads = {} if name == PLAIN else {"lm": absolute(run.lm)} if name == WITH_LM else {"noise": run.noise}
     with folder_of(run, name).writing() as folder:
-        save_graphqa(folder, run.net, widths, weights, read)
+        save_graphqa(folder, run.net, widths, weights, reads)
+        if name == WITH_NET:
+            assert run.model is not None
+            shutil.copytree(run.model.fetch(), folder / SCORE_NET)
 
 
 def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[str, list]:
@@ -88,15 +93,13 @@ def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[s
 
     from protray.data.decoys import read_decoys
     from protray.evaluation.quality_baselines import fit_constant, fit_linear
-    from protray.training.tasks.quality import predict
+    from protray.inference.assess import Assessor
 
     torch.set_num_threads(threads)
     train, test = (read_decoys(folder.files("*.parquet"), split) for split in ("train", "test"))
     found = {CONSTANT: fit_constant(train).predict(test), LINEAR: fit_linear(train).predict(test)}
-    device = "cuda" if gpu else "cpu"
     for name in run.rows:
-        _, extras = opener(name, settings(run, folder), device)
-        found[name] = predict(load_graphqa(folder_of(run, name)), test, extras, run.fit.micro_batch, device)
+        found[name] = Assessor.open(folder_of(run, name), "cuda" if gpu else "cpu")(test)
     return found
 
 

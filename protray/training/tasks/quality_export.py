@@ -14,12 +14,17 @@ from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
 
 WEIGHTS, SETTINGS = "model.safetensors", "graphqa.json"
+SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
 
 
 def save_graphqa(
     folder: Path, config: GraphQaConfig, widths: Widths, weights: dict[str, Tensor], embeddings: dict
 ) -> None:
-    """Write ``model.safetensors`` and ``graphqa.json``; `embeddings` says where those that it reads come from."""
+    """Write ``model.safetensors`` and ``graphqa.json``.
+
+    `embeddings` says which it reads: ``lm``, the name of a language model, or ``noise``, of the score network that is
+    to be put beside it; or nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
     content = {"net": asdict(config), "widths": asdict(widths), "embeddings": embeddings}
@@ -31,10 +36,7 @@ def load_graphqa(folder: Path | Location) -> GraphQa:
 
     Raises ValueError if the folder holds no such network, or not all of one.
     """
-    path = Location(folder) / SETTINGS
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/quality.py")
-    content = path.read_json()
+    content = _read(folder)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in content["net"].items()}
     net = GraphQa(GraphQaConfig(**fields), content["widths"]["residue"], content["widths"]["pair"])
     weights = Location(folder).fetch() / WEIGHTS
@@ -43,3 +45,15 @@ def load_graphqa(folder: Path | Location) -> GraphQa:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
     return net.eval()
+
+
+def read_embeddings(folder: Path | Location) -> dict:
+    """Which embeddings a network reads; see `save_graphqa`."""
+    return _read(folder)["embeddings"]
+
+
+def _read(folder: Path | Location) -> dict:
+    path = Location(folder) / SETTINGS
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/quality.py")
+    return path.read_json()
