@@ -60,10 +60,11 @@ class Layer(nn.Module):
     def forward(self, e_EC: Tensor, v_VC: Tensor, u_GC: Tensor, graphs: Graphs) -> tuple[Tensor, Tensor, Tensor]:
         source_E, target_E = graphs.edges_2E
         graph_E = graphs.graph_V[target_E]
-        of_nodes = self.edge_from(v_VC)[source_E] + self.edge_to(v_VC)[target_E]
-        e_EC = self._end(0, self.edge(e_EC) + of_nodes + self.edge_whole(u_GC)[graph_E])
+        of_nodes = rows(self.edge_from(v_VC), source_E) + rows(self.edge_to(v_VC), target_E)
+        e_EC = self._end(0, self.edge(e_EC) + of_nodes + rows(self.edge_whole(u_GC), graph_E))
         message_VC = mean_by(e_EC, target_E, len(v_VC))
-        v_VC = self._end(1, self.node(torch.cat([v_VC, message_VC], dim=1)) + self.node_whole(u_GC)[graphs.graph_V])
+        of_whole = rows(self.node_whole(u_GC), graphs.graph_V)
+        v_VC = self._end(1, self.node(torch.cat([v_VC, message_VC], dim=1)) + of_whole)
         means = mean_by(e_EC, graph_E, len(u_GC)), mean_by(v_VC, graphs.graph_V, len(u_GC))
         u_GC = self._end(2, self.whole(torch.cat([u_GC, *means], dim=1)))
         return e_EC, v_VC, u_GC
@@ -114,6 +115,11 @@ class GraphQa(nn.Module):
         for layer in self.layers:
             e_EC, v_VC, u_GC = layer(e_EC, v_VC, u_GC, graphs)
         return self.local(torch.cat([v_VC, first_VC], dim=1)).sigmoid(), self.overall(u_GC).sigmoid()
+
+
+def rows(x_NC: Tensor, number_M: Tensor) -> Tensor:
+    """x_NC[number_M], spelt so that its gradient is an index_add; brackets would sort the numbers first."""
+    return x_NC.index_select(0, number_M)
 
 
 def _standardised(channels: int, size: int) -> nn.Module:

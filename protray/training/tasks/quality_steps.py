@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class QualityFitConfig:
     """How to train GraphQA; a step is global, whatever the number of workers."""
 
-    epochs: int = 60
+    epochs: int = 40
     """In each, every training target is seen once, with one of its decoys."""
     batch: int = 16
     """Decoys in a step."""
@@ -31,7 +31,7 @@ class QualityFitConfig:
     weight_decay: float = 1e-5
     clip: float = 1.0
     """Largest norm of the gradient."""
-    validate_every: int = 10
+    validate_every: int = 5
     """Epochs between points of the curve, and between checkpoints."""
     seed: int = 0
 
