@@ -61,10 +61,14 @@ def decoy_row(
     middle_3 = backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
     return named | {
         "sequence": sequence, "index": index_L, "backbone_cA": pack_backbone(backbone_L43 - middle_3),
-        "tm": scores.tm, "gdt_ts": scores.gdt_ts, "gdt_ha": scores.gdt_ha, "lddt": scores.lddt, "cad": None,
-        "residue_lddt": [None if np.isnan(value) else value for value in scores.lddt_L.tolist()],
+        **{name: _known(getattr(scores, name)) for name in ("tm", "gdt_ts", "gdt_ha", "lddt")}, "cad": None,
+        "residue_lddt": [_known(value) for value in scores.lddt_L.tolist()],
         "residue_cad": [None] * len(sequence),
     }  # fmt: skip
+
+
+def _known(score: float) -> float | None:
+    return None if np.isnan(score) else score
 
 
 def write_decoys(rows: list[dict], file: Location) -> None:

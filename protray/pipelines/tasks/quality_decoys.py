@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +19,14 @@ from protray.seq.keyed import key
 from protray.seq.msa import InputError
 from protray.struct.decoys import DecoyConfig
 
+if TYPE_CHECKING:
+    from protray.data.decoy_files import TargetFiles
+
 log = logging.getLogger(__name__)
 
 SHARES = (0.15, 0.2)  # of the clusters of targets, for validation and test
 AT_ONCE = 8  # targets of a part: some seconds of a core
 Target = tuple[str, str]  # name and split
-Files = dict[str, tuple[Location, list[Location]]]  # of a target: its native, and its decoys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +62,14 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 
 @cache
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
-    """Natives that cannot be read are left out here, and named when their decoys are made."""
-    from protray.data.decoy_files import read_native
+    """Those that cannot be read are left out."""
+    from protray.data.decoy_files import sequence_of
     from protray.data.splits import cluster_by_identity
 
     sequences = {}
-    for target, (native, _) in _files_of(data).items():
+    for target, files in _files_of(data).items():
         try:
-            sequences[target] = read_native(native).sequence
+            sequences[target] = sequence_of(files)
         except InputError as error:
             log.warning("target %s is left out: %s", target, error)
     return sorted(split_targets(cluster_by_identity(sequences), seed).items())
@@ -96,7 +99,7 @@ def split_targets(clusters: Mapping[str, str], seed: int) -> dict[str, str]:
 
 
 @cache
-def _files_of(data: Location) -> Files:
+def _files_of(data: Location) -> "dict[str, TargetFiles]":
     from protray.data.decoy_files import find_targets
 
     return find_targets(data)
@@ -149,18 +152,22 @@ def write_rejected(file: Location, table: pa.Table) -> None:
 
 
 def make_part(
-    file: Location, targets: Sequence[Target], files: Files | None, settings: DecoySettings
+    file: Location, targets: Sequence[Target], files: "dict[str, TargetFiles] | None", settings: DecoySettings
 ) -> tuple[int, list[InputError]]:
     """Ray task: make and score the decoys of some targets; returns how many there are, and what could not be used."""
     from protray.data.decoy_files import file_rows
     from protray.data.decoys import write_decoys
 
-    rows, errors = [], []
-    for target, split in targets if files else ():
-        found, rejected = file_rows(target, split, *files[target])
-        rows += found
-        errors += rejected
-    write_decoys(rows if files else sample_rows(targets, settings), file)
+    rows: list[dict] = []
+    errors: list[InputError] = []
+    if files is None:
+        rows = sample_rows(targets, settings)
+    else:
+        for target, split in targets:
+            found, rejected = file_rows(target, split, files[target])
+            rows += found
+            errors += rejected
+    write_decoys(rows, file)
     return len(rows), errors
 
 

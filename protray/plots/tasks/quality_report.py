@@ -104,5 +104,6 @@ def example(decoys: Sequence[Decoy]) -> int:
     order = np.argsort(np.where(np.isnan(scores), -1, scores))
     third = max(1, len(order) // 3)
     middle = order[third : 2 * third] if len(order) >= 3 else order
-    spread = [np.nan_to_num(np.nanstd(decoys[n].local_LS[:, LOCAL.index("lddt")])) for n in middle]
+    known = [decoys[n].local_LS[np.isfinite(decoys[n].local_LS[:, 0]), LOCAL.index("lddt")] for n in middle]
+    spread = [float(lddt_L.std()) if len(lddt_L) else 0.0 for lddt_L in known]
     return int(middle[int(np.argmax(spread))])

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -37,7 +38,7 @@ def load_graphqa(folder: Path | Location) -> GraphQa:
     Raises ValueError if the folder holds no such network, or not all of one.
     """
     content = _read(folder)
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in content["net"].items()}
+    fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in content["net"].items()}
     net = GraphQa(GraphQaConfig(**fields), content["widths"]["residue"], content["widths"]["pair"])
     weights = Location(folder).fetch() / WEIGHTS
     try:
