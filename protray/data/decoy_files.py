@@ -118,8 +118,8 @@ def _scored(file: Location, native: Chain | None, known: Mapping[str, float]) ->
         if why:
             continue
         if native is None:
-            unknown_L = np.full(len(chain.sequence), np.nan, np.float32)
-            return chain, ModelScores(*[float("nan")] * 4, unknown_L, 0)
+            nan, unknown_L = float("nan"), np.full(len(chain.sequence), np.nan, np.float32)
+            return chain, ModelScores(nan, nan, nan, nan, unknown_L, missing=0)
         try:
             native_N3, model_L3 = (one.backbone_L43[:, CA].astype(np.float64) for one in (native, chain))
             return chain, score_model(chain.sequence, model_L3, native.sequence, native_N3)
