@@ -33,9 +33,9 @@ Target = tuple[str, str]  # name and split
 class DecoySettings:
     """Which decoys are derived, where no files are given."""
 
-    targets: tuple[int, int, int] = (240, 40, 100)
+    targets: tuple[int, int, int] = (200, 40, 80)
     """Natives of the sample's training, validation and test split, at most."""
-    each: int = 6
+    each: int = 12
     """Decoys of a native: torsion moves, swung stretches and noise in turn."""
     make: DecoyConfig = field(default_factory=DecoyConfig)
     seed: int = 0
@@ -50,6 +50,7 @@ def targets_of(data: Location | None, settings: DecoySettings) -> list[Target]:
     return _targets_of_files(data, settings.seed) if data else _targets_of_sample(settings.targets)
 
 
+@cache
 def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
     """Those with the smallest hashes of their ids: asked for more, the same and more."""
     from protray.data.structures import read_structures

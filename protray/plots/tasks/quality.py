@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_COLUMNS = 3
+
 
 def scatter_figure(true_N: np.ndarray, predicted: Mapping[str, np.ndarray], kinds: Sequence[str]) -> "Figure":
     """Draw predicted against true GDT_TS, a panel for each method, a colour for each kind of decoys."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.5 * len(predicted), 3.9), layout="constrained")
-    panels = figure.subplots(1, len(predicted), sharex=True, sharey=True, squeeze=False)[0]
-    for ax, (method, predicted_N) in zip(panels, predicted.items(), strict=True):
+    columns = min(_COLUMNS, len(predicted))
+    rows = -(-len(predicted) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.6 * rows + 0.7), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in panels[len(predicted) :]:
+        ax.set_visible(False)
+    for ax, (method, predicted_N) in zip(panels, predicted.items(), strict=False):
         for rank, kind in enumerate(sorted(set(kinds))):
             mine = np.array([found == kind for found in kinds])
             colour = palette.CYCLE[rank % len(palette.CYCLE)]
@@ -30,7 +36,8 @@ def scatter_figure(true_N: np.ndarray, predicted: Mapping[str, np.ndarray], kind
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="true GDT_TS")
         ax.set_title(method, fontsize=9, loc="left")
         _plain(ax)
-    panels[0].set_ylabel("predicted GDT_TS")
+    for ax in panels[::columns]:
+        ax.set_ylabel("predicted GDT_TS")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
     return figure
