@@ -18,7 +18,7 @@ from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality import JOB
 from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
-from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun
+from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
 from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR
 from protray.training.tasks.quality_export import load_graphqa
 from protray.training.tasks.quality_steps import QualityFitConfig
@@ -33,6 +33,17 @@ TINY = QualityRun(
 def test_rows_follow_from_what_is_given() -> None:
     assert QualityRun().rows == [PLAIN, WITH_LM]
     assert QualityRun(lm="none", model=Location("m")).rows == [PLAIN, WITH_NET]
+
+
+def test_paper_settings() -> None:
+    assert PAPER_NET.sizes()[0] == (144, 256, 512) and PAPER_NET.sizes()[-1] == (16, 64, 32)
+    assert (PAPER_NET.layers, PAPER_NET.radius, PAPER_NET.hops, PAPER_NET.dropout) == (6, 12, 5, 0.2)
+    assert (PAPER_FIT.batch, PAPER_FIT.learning_rate, PAPER_FIT.weight_decay, PAPER_FIT.constant) == (
+        16,
+        5e-3,
+        1e-5,
+        True,
+    )
 
 
 def test_targets_of_the_sample_are_those_of_its_splits() -> None:
