@@ -6,7 +6,8 @@ They are no predictions of any program, and whoever reports on them has to say s
 ``shift``    some stretches are swung about the axis through the C-alpha atoms at their ends, the rest stays in place
 ``noise``    residues are moved as rigid bodies by noise that is smooth along the chain, with a little that is not
 
-The first keeps all bond lengths and angles, the second all bond lengths, the third neither.
+The first keeps all bond lengths and angles, the second all bond lengths, the third neither.  Atoms may clash: nothing
+is relaxed afterwards.
 
 Shape key:  L residues   4 backbone atoms (N, CA, C, O)   P points   3 x, y, z in Å
 """

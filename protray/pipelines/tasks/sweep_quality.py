@@ -107,7 +107,7 @@ def train(
     values, orders = score(built(settings.net, state["best"]), validation, device)
     mine = [target for target in values if target in choosing]
     accuracy = float(np.mean([values[target] for target in mine]))
-    known = [orders[target] for target in mine if orders[target] is not None]
+    known = [order for target in mine if (order := orders[target]) is not None]
     objectives = {"1 - error of GDT_TS": accuracy, "Spearman within targets": float(np.mean(known)) if known else 0.0}
     return Outcome(
         values=values, scores={COMMON: accuracy}, objectives=objectives, history=state["position"]["history"],
