@@ -53,6 +53,19 @@ def quality_rows(decoys: Sequence[Decoy], predictions: Predictions, *, seed: int
     return rows
 
 
+def kind_rows(decoys: Sequence[Decoy], predictions: Predictions, *, seed: int = 0) -> list[Row]:
+    """The columns of `global_row` for GDT_TS, of each method on the decoys of each kind; ``method``, ``kind``."""
+    known = [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
+    rows = []
+    for kind in sorted({decoys[n].kind for n in known}):
+        mine = [n for n in known if decoys[n].kind == kind]
+        true_N, targets = np.array([decoys[n].global_S[GDT_TS] for n in mine]), [decoys[n].target for n in mine]
+        for method, found in predictions.items():
+            row = global_row(_of_models(found, mine), true_N, targets, seed=seed)
+            rows.append({"method": method, "kind": kind} | row)
+    return rows
+
+
 def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str, *, seed: int = 0) -> list[Row]:
     """What every other method gains over `reference` in the means over targets, paired: the same targets of both.
 
@@ -79,8 +92,8 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
     return rows
 
 
-def markdown(rows: Sequence[Row], gains: Sequence[Row]) -> str:
-    """One table of GDT_TS, one of the scores of residues, one of the gains; 95 % intervals in brackets."""
+def markdown(rows: Sequence[Row], kinds: Sequence[Row], gains: Sequence[Row]) -> str:
+    """A table of GDT_TS, of its error by kind, of the scores of residues, of the gains; 95 % intervals in brackets."""
     head = f"GDT_TS, {rows[0]['decoys']} decoys of {rows[0]['targets']} targets"
     parts = [
         _table([head, *COLUMNS.values()], [[row["method"], *(cell(row, name) for name in COLUMNS)] for row in rows])
@@ -91,6 +104,8 @@ def markdown(rows: Sequence[Row], gains: Sequence[Row]) -> str:
             columns = (f"{name}_rho", f"{name}_rho_decoy")
             body = [[row["method"], *(cell(row, column) for column in columns)] for row in rows]
             parts.append(_table([head, "rho", "rho_decoy"], body))
+    if len({row["kind"] for row in kinds}) > 1:
+        parts.append(_table(*kind_table(kinds)))
     if gains:
         columns = list(dict.fromkeys(row["column"] for row in gains))
         of = {(row["method"], row["column"]): row for row in gains}
@@ -99,6 +114,17 @@ def markdown(rows: Sequence[Row], gains: Sequence[Row]) -> str:
         heads = [f"gain over {gains[0]['reference']}", *(COLUMNS[column] for column in columns)]
         parts.append(_table(heads, body))
     return "\n\n".join(parts) + "\n"
+
+
+def kind_table(kinds: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: the RMSE of GDT_TS, a line for each method, a column for each kind of decoys."""
+    of = {(row["method"], row["kind"]): row for row in kinds}
+    names = list(dict.fromkeys(row["kind"] for row in kinds))
+    body = [
+        [method, *(cell(of[method, kind], "rmse") for kind in names)]
+        for method in dict.fromkeys(row["method"] for row in kinds)
+    ]
+    return ["RMSE of GDT_TS by kind", *names], body
 
 
 def cell(row: Row, name: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from decoys_here import decoys
 
 from protray.evaluation.quality import global_row
-from protray.evaluation.quality_tables import gain_rows, markdown, quality_rows
+from protray.evaluation.quality_tables import gain_rows, kind_rows, markdown, quality_rows
 
 
 def predicted(some, off: float = 0.0, sign: float = 1.0):  # noqa: ANN001, ANN201
@@ -42,6 +42,17 @@ def test_decoys_without_a_true_score_are_left_out() -> None:
         quality_rows([lost], {"guess": guess[:1]})
 
 
+def test_each_kind_is_scored_alone() -> None:
+    """A prediction that is off for one kind only."""
+    some = decoys(3, 6)
+    off = [(local, whole + 0.25 * (one.kind == "derived: shift")) for one, (local, whole) in
+           zip(some, predicted(some), strict=True)]  # fmt: skip
+    found = {row["kind"]: row for row in kind_rows(some, {"off": off})}
+    assert {kind: row["decoys"] for kind, row in found.items()} == dict.fromkeys(found, 6) and len(found) == 3
+    assert found["derived: shift"]["rmse"] == pytest.approx(0.25)
+    assert found["derived: noise"]["rmse"] == pytest.approx(0, abs=1e-6)
+
+
 def test_gains_are_paired_and_above_0_where_better() -> None:
     """Perfect order against the reverse: correlation + 2, and no first-ranked loss where the reverse has one."""
     some = decoys(4, 9)
@@ -58,7 +69,10 @@ def test_markdown() -> None:
         "constant": [(0 * local + 0.5, 0 * whole + 0.5) for local, whole in predicted(some)],
         "a|b": predicted(some),
     }
-    text = markdown(quality_rows(some, methods), gain_rows(some, methods, "constant"))
+    kinds = kind_rows(some, methods)
+    text = markdown(quality_rows(some, methods), kinds, gain_rows(some, methods, "constant"))
+    assert "| RMSE of GDT_TS by kind | derived: noise | derived: shift | derived: torsion |" in text
+    assert "by kind" not in markdown(quality_rows(some, methods), kinds[:2], [])  # one kind
     lines = text.splitlines()
     assert lines[0].startswith("| GDT_TS, 24 decoys of 4 targets | RMSE | R | R_target | z | FRL_5 |")
     assert "| –" in lines[2] and lines[3].startswith("| a\\|b | 0.000 [0.00, 0.00] | 1.000")

@@ -76,7 +76,7 @@ def finish(run: QualityRun, inputs: Location, state: dict, context: Context) -> 
 def show(run: QualityRun, facts: dict) -> None:
     from protray.evaluation.quality_tables import markdown
 
-    print(markdown(facts["table"], facts["gains"]))
+    print(markdown(facts["table"], facts["kinds"], facts["gains"]))
     if run.data is None:
         print("The decoys are derived from natives, and no predictions of any program.")
     print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")

@@ -14,7 +14,7 @@ from protray.data import schemas
 from protray.data.decoy_graphs import Widths
 from protray.data.location import Location
 from protray.data.parquet import WRITING
-from protray.evaluation.quality_tables import Predictions, gain_rows, markdown, quality_rows
+from protray.evaluation.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
 from protray.plm.shipped import absolute
@@ -51,23 +51,32 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
     predictions = ray.get(task.remote(run, decoys, context.plan.threads("quality"), stage.gpus_per_worker > 0))
     test = read_decoys(decoys.files("*.parquet"), "test")
     rows = quality_rows(test, predictions, seed=run.fit.seed)
-    gains = gain_rows(test, predictions, PLAIN, seed=run.fit.seed)
+    kinds, gains = (
+        kind_rows(test, predictions, seed=run.fit.seed), gain_rows(test, predictions, PLAIN, seed=run.fit.seed)
+    )  # fmt: skip
     for row in rows:
         own = context.runs.get(row["method"])
         if own:
             found = {f"test/{name}": row[name] for name in LOGGED if row.get(name) is not None}
             context.tracker.log(own, found, step=trained[row["method"]]["position"]["step"])
     write_predictions(run.out / "predictions.parquet", test, predictions)
-    (run.out / "tables.md").write_text(markdown(rows, gains))
+    (run.out / "tables.md").write_text(markdown(rows, kinds, gains))
     facts = {name: str(value) for name, value in identity(run).items()}
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
-        write_quality_report(path, test, predictions, rows, histories, facts, derived=run.data is None)
+        write_quality_report(path, test, predictions, rows, kinds, histories, facts, derived=run.data is None)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
     counts = {split: len(read_decoys(decoys.files("*.parquet"), split)) for split in ("train", "validation", "test")}
-    return {"table": rows, "gains": gains, "histories": histories, "decoys": counts, "derived": run.data is None}
+    return {
+        "table": rows,
+        "kinds": kinds,
+        "gains": gains,
+        "histories": histories,
+        "decoys": counts,
+        "derived": run.data is None,
+    }
 
 
 def folder_of(run: QualityRun, name: str) -> Location:

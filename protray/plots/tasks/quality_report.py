@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.decoys import Decoy
-from protray.evaluation.quality_tables import COLUMNS, GDT_TS, Predictions, Row, cell
+from protray.evaluation.quality_tables import COLUMNS, GDT_TS, Predictions, Row, cell, kind_table
 from protray.models.graphqa_config import LOCAL
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
@@ -34,7 +34,7 @@ NOTES = (
 
 
 def write_quality_report(
-    path: Path, decoys: Sequence[Decoy], predictions: Predictions, rows: Sequence[Row],
+    path: Path, decoys: Sequence[Decoy], predictions: Predictions, rows: Sequence[Row], kinds: Sequence[Row],
     histories: Mapping[str, Sequence[Mapping[str, float]]], facts: Mapping[str, str], *, derived: bool,
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`.
@@ -44,8 +44,8 @@ def write_quality_report(
     decoys : sequence of Decoy
         Of the test targets.
     predictions : mapping of method to scores of each decoy
-    rows : sequence of dict
-        From `protray.evaluation.quality_tables.quality_rows`.
+    rows, kinds : sequence of dict
+        From `protray.evaluation.quality_tables.quality_rows` and `kind_rows`.
     histories : mapping of a network to its logged points
     derived : bool
         Whether the decoys were derived from natives, which the report then says first.
@@ -67,7 +67,7 @@ def write_quality_report(
         ReportFigure("Training", curves_figure(histories), "The epoch with the lowest validation loss is kept."),
     ]  # fmt: skip
     write_report(
-        path, "protray: quality of protein models", quality_report_tables(rows), figures, facts, NOTES,
+        path, "protray: quality of protein models", quality_report_tables(rows, kinds), figures, facts, NOTES,
         [*([DERIVED] if derived else []), headline(rows)],
     )  # fmt: skip
 
@@ -85,11 +85,14 @@ def headline(rows: Sequence[Row]) -> str:
     return found + f"; {same} the decoys of a target best (Spearman {cell(best, 'spearman_target')})."
 
 
-def quality_report_tables(rows: Sequence[Row]) -> list[ReportTable]:
-    """GDT_TS of whole models, then each score of residues that is known."""
+def quality_report_tables(rows: Sequence[Row], kinds: Sequence[Row]) -> list[ReportTable]:
+    """GDT_TS of whole models, its error by kind of decoys, then each score of residues that is known."""
     head = f"{rows[0]['decoys']} decoys of {rows[0]['targets']} test targets; 95 % intervals over targets."
     whole = [[row["method"], *(cell(row, name) for name in COLUMNS)] for row in rows]
     tables = [ReportTable("GDT_TS of models", ["", *COLUMNS.values()], whole, head)]
+    if len({row["kind"] for row in kinds}) > 1:
+        header, lines = kind_table(kinds)
+        tables.append(ReportTable("Error by kind of decoys", ["", *header[1:]], lines, "RMSE of GDT_TS."))
     for name in LOCAL:
         if f"{name}_rho" in rows[0]:
             body = [[row["method"], cell(row, f"{name}_rho"), cell(row, f"{name}_rho_decoy")] for row in rows]

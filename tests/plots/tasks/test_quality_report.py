@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from decoys_here import decoys
 
-from protray.evaluation.quality_tables import quality_rows
+from protray.evaluation.quality_tables import kind_rows, quality_rows
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
 from protray.plots.tasks.quality_report import example, headline, write_quality_report
 
@@ -28,13 +28,11 @@ def guesses(some) -> dict:  # noqa: ANN001
 def test_the_page_says_what_the_decoys_are(tmp_path, derived) -> None:
     some = decoys(3, 6)
     found = guesses(some)
-    write_quality_report(
-        tmp_path / "r.html", some, found, quality_rows(some, found), {"GraphQA": HISTORY}, {"lm": "<b>none"},
-        derived=derived,
-    )  # fmt: skip
+    rows, kinds, facts = quality_rows(some, found), kind_rows(some, found), {"lm": "<b>none"}
+    write_quality_report(tmp_path / "r.html", some, found, rows, kinds, {"GraphQA": HISTORY}, facts, derived=derived)
     page = (tmp_path / "r.html").read_text()
     assert ("derived from native structures" in page) == derived
-    assert page.count("<img") == 3 and "&lt;b&gt;none" in page
+    assert page.count("<img") == 3 and "Error by kind of decoys" in page and "&lt;b&gt;none" in page
     assert "GraphQA has the lowest error of GDT_TS, 0.100" in page
 
 
