@@ -13,6 +13,7 @@ import numpy as np
 
 CUTOFFS = (0.5, 1.0, 2.0, 4.0, 8.0)  # Å; GDT_HA takes the first four, GDT_TS the last four
 SHORTEST = 4  # residues of a fragment to start from
+STARTS = 300  # fragments of one length, at most, give or take: memory then grows with the length, not its square
 KEPT, KEPT_TM = 100, 20  # superpositions that are improved for each cutoff, and for the TM-score
 ROUNDS = 12  # of improving, at most
 
@@ -140,7 +141,7 @@ def _fragments(residues: int) -> np.ndarray:
     """Where superpositions start from: the whole, halves, quarters, ... down to four neighbours; bool, (F, M)."""
     rows, size = [], residues
     while True:
-        starts = np.arange(0, residues - size + 1, max(1, size // 8))
+        starts = np.arange(0, residues - size + 1, max(1, size // 8, residues // STARTS))
         place_M = np.arange(residues)
         rows.append((place_M >= starts[:, None]) & (place_M < starts[:, None] + size))
         if size <= SHORTEST:
