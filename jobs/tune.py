@@ -16,6 +16,7 @@ from protray.cluster.tuning.command import sweep_command
 JOBS = {
     "distil": "protray.pipelines.secondary.sweep_distil",
     "score_net": "protray.pipelines.structure.sweep_score",
+    "quality": "protray.pipelines.tasks.sweep_quality",
 }
 
 if __name__ == "__main__":

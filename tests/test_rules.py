@@ -36,7 +36,7 @@ FLOORS = [
     {"cluster.batch", "cluster.train"},
     {"cluster.tuning"},
     {"pipelines.language_model", "pipelines.structure"},
-    {"pipelines.secondary"},
+    {"pipelines.secondary", "pipelines.tasks"},
     {"bench"},
 ]
 WITH_RAY = ("cluster", "pipelines")
@@ -125,6 +125,7 @@ def test_no_import_goes_in_a_circle() -> None:
         "protray.pipelines.language_model.pretrain",
         "protray.pipelines.language_model.prob_maps",
         "protray.pipelines.structure.score_net",
+        "protray.pipelines.tasks.quality",
         "protray.cluster.tuning.settings",
         "protray.data.schemas",
     ],

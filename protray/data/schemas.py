@@ -55,6 +55,54 @@ STRUCTURES = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+DECOYS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # of the target: train, validation or test
+        pa.field("kind", pa.string(), nullable=False),  # "derived: torsion" and the like, or "file"
+        pa.field("sequence", pa.string(), nullable=False),  # as in STRUCTURES, and the next two
+        pa.field("index", pa.list_(pa.int32()), nullable=False),
+        pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),
+        # against the native; null where it is not known
+        pa.field("tm", pa.float32()),
+        pa.field("gdt_ts", pa.float32()),
+        pa.field("gdt_ha", pa.float32()),
+        pa.field("lddt", pa.float32()),
+        pa.field("cad", pa.float32()),
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L, null where the native has no residue
+        pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+QUALITY = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),  # of the decoy
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")),
+        *(
+            pa.field(f"true_{name}", pa.float32()) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")
+        ),  # null: unknown
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L
+        pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+ASSESSED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # of the chain
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in ("tm", "gdt_ts", "gdt_ha", "lddt")),  # predicted
+        pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L, predicted
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),

@@ -91,12 +91,40 @@ def ca_lddt(model_BL3: np.ndarray, reference_BL3: np.ndarray) -> np.ndarray:
     0.5
     """
     _check(model_BL3, reference_BL3)
+    kept_BL, pairs_BL = kept_pairs(model_BL3, reference_BL3)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no pair
+        return kept_BL.sum(axis=1) / (len(TOLERANCES) * pairs_BL.sum(axis=1))
+
+
+def kept_pairs(model_BL3: np.ndarray, reference_BL3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the lDDT of each residue is made of: kept_BL / (4 pairs_BL), and NaN where it has no pair.
+
+    Parameters
+    ----------
+    model_BL3 : ndarray, shape=(B, L, 3)
+        As for `ca_lddt`, but NaN in residues that the model lacks: their distances are kept at no tolerance.
+
+    Returns
+    -------
+    kept_BL : ndarray, dtype=int64
+        Distances to other residues that are kept, summed over the four tolerances.
+    pairs_BL : ndarray, dtype=int64
+        Other residues within 15 Å in the reference.
+
+    Examples
+    --------
+    >>> reference = np.array([[[0.0, 0, 0], [4, 0, 0], [8, 0, 0]]])
+    >>> model = np.array([[[0.0, 0, 0], [4, 0, 0], [np.nan] * 3]])
+    >>> [counts.tolist() for counts in kept_pairs(model, reference)]
+    [[[4, 4, 0]], [[2, 2, 2]]]
+    """
+    absent_BL1 = np.isnan(model_BL3).all(axis=-1, keepdims=True)
+    _check(np.where(absent_BL1, 0.0, model_BL3), reference_BL3)
     reference_BLL = distance_map(reference_BL3)
     pairs_BLL = (reference_BLL <= INCLUSION_RADIUS) & ~np.eye(reference_BL3.shape[1], dtype=bool)
     off_BLL = np.abs(distance_map(model_BL3) - reference_BLL)
-    kept_B = sum((pairs_BLL & (off_BLL <= tolerance)).sum(axis=(1, 2)) for tolerance in TOLERANCES)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no pair
-        return kept_B / (len(TOLERANCES) * pairs_BLL.sum(axis=(1, 2)))
+    kept_BL = sum((pairs_BLL & (off_BLL <= tolerance)).sum(axis=2) for tolerance in TOLERANCES)
+    return np.asarray(kept_BL), pairs_BLL.sum(axis=2)
 
 
 def distance_map(ca_BL3: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A study is a Python file with
 
-``JOB``     "distil" or "score_net": what a trial trains
+``JOB``     "distil", "score_net" or "quality": what a trial trains
 ``SPACE``   setting -> a `Range`, or a tuple of choices; or a list of points, each a mapping of settings
 ``METRIC``  what is compared, on the validation split, and ``MODE``, "max" or "min"
 ``PAPER``   the paper's point, which is always trial 0

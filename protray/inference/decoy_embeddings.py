@@ -1,0 +1,60 @@
+"""Embeddings of decoys for GraphQA: of a score network (pairs on edges, residues on nodes), or of a language model.
+
+Each is computed once and kept in memory as long as there is room, since a training comes back to a decoy many times.
+
+Shape key:  L residues   E edges   C channels
+"""
+
+import numpy as np
+
+from protray.data.decoy_graphs import Widths
+from protray.data.decoys import Decoy
+from protray.inference.embed import Embedder
+from protray.plm.masked import LanguageModel, hidden_rows
+from protray.seq.alphabet import encode
+
+ROOM = 1 << 30  # bytes: 4,000 decoys of 90 residues with 64 channels
+
+
+class ScoreNetEmbeddings:
+    """What a score network says of the decoy's own structure, without noise (Guo et al., AAAI 2022, Figure 2)."""
+
+    def __init__(self, embedder: Embedder, room: int = ROOM) -> None:
+        self.embedder, self.left = embedder, room
+        self.widths = Widths(embedder.channels, embedder.channels)
+        self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, decoy: Decoy, edges_2E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residues (L, C), the mean over j of (E_ij + E_ji) / 2; and E_ij of the edges, (E, C); float16."""
+        if decoy.id in self.known:
+            return self.known[decoy.id]
+        parts, of_rows, start = [], [], 0
+        column_LC = np.zeros((len(decoy.sequence), self.embedder.channels))
+        for strip_ILC in self.embedder.pair(decoy.chain):
+            inside = slice(*np.searchsorted(edges_2E[0], [start, start + len(strip_ILC)]))
+            parts.append(strip_ILC[edges_2E[0, inside] - start, edges_2E[1, inside]])
+            of_rows.append(strip_ILC.mean(axis=1, dtype=np.float32))
+            column_LC += strip_ILC.sum(axis=0, dtype=np.float32)
+            start += len(strip_ILC)
+        residue_LC = (np.concatenate(of_rows) + column_LC / len(column_LC)) / 2
+        found = residue_LC.astype(np.float16), np.concatenate(parts)
+        size = sum(array.nbytes for array in found)
+        if size <= self.left:
+            self.left -= size
+            self.known[decoy.id] = found
+        return found
+
+
+class LanguageModelEmbeddings:
+    """The language model's last hidden state of each residue: the same for all decoys of a target, nothing on edges."""
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self.lm = lm
+        self.widths = Widths(int(lm.model.config.hidden_size), 0)
+        self.known: dict[str, np.ndarray] = {}
+
+    def __call__(self, decoy: Decoy, edges_2E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residues (L, C), float16; and no channel of the edges, (E, 0)."""
+        if decoy.sequence not in self.known:
+            self.known[decoy.sequence] = hidden_rows(self.lm, encode(decoy.sequence)).astype(np.float16)
+        return self.known[decoy.sequence], np.zeros((edges_2E.shape[1], 0), np.float16)

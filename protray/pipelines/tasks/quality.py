@@ -1,0 +1,89 @@
+"""Quality assessment of protein models: GraphQA with and without embeddings, against simple baselines.
+
+``OUT/decoys``         the decoys and their true scores (`quality_decoys.py`)
+``OUT/model``          a folder for each network
+``OUT/predictions.parquet``  true and predicted scores of the test decoys
+``OUT/tables.md``      Table 1 of Guo et al. (AAAI 2022), with intervals
+``OUT/report.html``    the same with figures
+``OUT/metrics.json``   all numbers
+"""
+
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from protray.cluster.storage.identity import digest
+from protray.cluster.train.job import Context, Report, Stage, TrainingJob
+from protray.data.location import Location
+from protray.pipelines.tasks.quality_decoys import make_decoys, sample_rows, targets_of
+from protray.pipelines.tasks.quality_inputs import QualityRun, data_digest, identity, opener, settings
+
+if TYPE_CHECKING:
+    from protray.training.world import World
+
+TRIED_TARGETS = 16  # of a plan's trial
+
+
+def prepare(run: QualityRun, context: Context) -> Location:
+    """Make the decoys."""
+    return make_decoys(run.out, run.data, run.decoys)
+
+
+def stages(run: QualityRun, inputs: Location | None) -> list[Stage]:
+    count = sum(split == "train" for _, split in targets_of(run.data, run.decoys))
+    unit = f"steps of {run.fit.batch} decoys, {run.fit.epochs} epochs of {count} targets"
+    key = digest(identity(run))
+    return [
+        Stage(name, digest([key, name]), run.fit.steps(count), unit, params={"row": name, "net": asdict(run.net)})
+        for name in run.rows
+    ]
+
+
+def trial(run: QualityRun, stage: Stage) -> dict:
+    """Steps of one batch an epoch, with a decoy of each of a few targets, and little validation."""
+    few = replace(run.decoys, targets=(TRIED_TARGETS, 1, 1), each=2)
+    return settings(run, Location("")) | {
+        "decoys": [row | {"split": "train"} for row in sample_rows(targets_of(None, few), few)], "rows": [stage.name]
+    }  # fmt: skip
+
+
+def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    """Train the networks one after another."""
+    from protray.data.decoys import decoy_from_row, read_decoys
+    from protray.training.tasks.quality_rows import fit_rows
+
+    where = settings["decoys"]
+    if isinstance(where, list):
+        train = [decoy_from_row(row) for row in where]
+        validation = train[:4]
+    else:
+        train, validation = (read_decoys(where.files("*.parquet"), split) for split in ("train", "validation"))
+    rows = {name: partial(opener, name, settings, world.device) for name in settings["rows"]}
+    fit_rows(rows, settings["net"], train, validation, settings["fit"], report, resume, world)
+
+
+def note(metrics: dict) -> str:
+    error = metrics.get("validation/gdt_ts_rmse")
+    return "" if error is None else f"validation: GDT_TS off by {error:.3f}"
+
+
+def finish(run: QualityRun, inputs: Location, state: dict, context: Context) -> dict:
+    from protray.pipelines.tasks.quality_results import write_results  # draws: matplotlib is slow to import
+
+    return write_results(run, inputs, state, context)
+
+
+def show(run: QualityRun, facts: dict) -> None:
+    from protray.evaluation.quality_tables import markdown
+
+    print(markdown(facts["table"], facts["kinds"], facts["gains"]))
+    if run.data is None:
+        print("The decoys are derived from natives, and no predictions of any program.")
+    print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+JOB = TrainingJob(
+    name="quality", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
+    stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["fit"]["position"]["step"],
+)  # fmt: skip

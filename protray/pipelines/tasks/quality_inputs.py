@@ -1,0 +1,97 @@
+"""The settings of a quality run, and what its trainings and its end are given.  Light: `--help` needs no torch."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from protray.cluster.storage.identity import content_digest, dataset_digest
+from protray.cluster.train.job import TrainingSettings
+from protray.data.location import Location
+from protray.models.graphqa_config import GraphQaConfig
+from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
+from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint
+from protray.training.tasks.quality_steps import QualityFitConfig
+
+if TYPE_CHECKING:
+    from protray.training.tasks.quality_rows import Opened
+
+PLAIN, WITH_LM, WITH_NET = "GraphQA", "GraphQA + language model", "GraphQA + score net"
+NONE = "none"
+
+# Baldassarre et al., Bioinformatics 2021; the released code's widths, dropout, learning rate and epochs
+PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False)
+PAPER_FIT = QualityFitConfig(epochs=1000, learning_rate=5e-3, constant=True, validate_every=50)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityRun(TrainingSettings):
+    """What to train on, with which embeddings, and where to write."""
+
+    data: Location | None = None
+    """A folder with one folder for each target: native.pdb (or .cif, .gz) and its decoys; and maybe scores.csv (target,
+    decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad).  Default: decoys that are derived from natives of the bundled
+    sample; they are no predictions of any program."""
+    out: Location = Location("runs/quality")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    model: Location | None = None
+    """The folder `model` of a finished jobs/score_net.py run: a network with its embeddings is trained, too."""
+    noise: float = 1.0
+    """Å: the score net is told its noise level nearest to this."""
+    lm: str = SHIPPED
+    """Language model for a network with embeddings of sequences: a Hugging Face name, a folder, or `none`."""
+    decoys: DecoySettings = field(default_factory=DecoySettings)
+    net: GraphQaConfig = field(default_factory=GraphQaConfig)
+    fit: QualityFitConfig = field(default_factory=QualityFitConfig)
+
+    def check(self) -> None:
+        super().check()
+        self.fit.check_workers(self.workers)
+
+    @property
+    def rows(self) -> list[str]:
+        """The networks that are trained."""
+        return [PLAIN] + [WITH_LM] * (self.lm != NONE) + [WITH_NET] * (self.model is not None)
+
+
+def identity(run: QualityRun) -> dict:
+    if run.lm != NONE:
+        check_present(run.lm)
+    if run.model:
+        from protray.training.structure.score_export import load_config
+
+        load_config(run.model)
+    targets_of(run.data, run.decoys)
+    return {
+        "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
+        "lm": run.lm if run.lm == NONE else fingerprint(run.lm),
+        "model": fingerprint(str(run.model.fetch())) if run.model else None, "noise": run.noise,
+    }  # fmt: skip
+
+
+def data_digest(run: QualityRun) -> str:
+    return content_digest(run.data.files(), run.data) if run.data else dataset_digest(None)
+
+
+def settings(run: QualityRun, inputs: Location) -> dict:
+    return {
+        "decoys": inputs, "net": run.net, "fit": run.fit, "rows": run.rows, "model": run.model, "noise": run.noise,
+        "lm": absolute(run.lm),
+    }  # fmt: skip
+
+
+def opener(name: str, settings: dict, device: str) -> "Opened":
+    """The embeddings of a network, and how wide they are."""
+    from protray.data.decoy_graphs import Widths, no_extras
+
+    if name == PLAIN:
+        return Widths(), no_extras
+    if name == WITH_LM:
+        from protray.inference.decoy_embeddings import LanguageModelEmbeddings
+        from protray.plm.masked import load
+
+        found = LanguageModelEmbeddings(load(settings["lm"], device=device))
+    else:
+        from protray.inference.decoy_embeddings import ScoreNetEmbeddings
+        from protray.inference.embed import Embedder
+
+        found = ScoreNetEmbeddings(Embedder.open(settings["model"], settings["noise"], device))
+    return found.widths, found

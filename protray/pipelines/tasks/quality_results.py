@@ -1,0 +1,130 @@
+"""The end of a quality run: models, predictions, tables, report, and the same in MLflow."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.train.job import Context
+from protray.data import schemas
+from protray.data.decoy_graphs import Widths
+from protray.data.location import Location
+from protray.data.parquet import WRITING
+from protray.evaluation.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
+from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
+from protray.plm.shipped import absolute
+from protray.plots.tasks.quality_report import write_quality_report
+from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
+from protray.training.tasks.quality_rows import finished_rows
+
+if TYPE_CHECKING:
+    from protray.data.decoys import Decoy
+
+log = logging.getLogger(__name__)
+
+CONSTANT, LINEAR = "constant: the training mean", "linear fit to simple features"
+FOLDERS = {PLAIN: "plain", WITH_LM: "language-model"}  # below OUT/model; the score net's is `score-net`
+LOGGED = ("rmse", "r", "r_target", "spearman", "spearman_target", "z", "frl5", "lddt_rho", "lddt_rho_decoy")
+
+
+def write_results(run: QualityRun, decoys: Location, state: dict, context: Context) -> dict:
+    """Write everything that `run.out` promises and return the content of ``metrics.json``."""
+    import ray
+
+    from protray.cluster.train.driver import track_point
+    from protray.data.decoys import read_decoys
+
+    trained = finished_rows(state)
+    histories = {name: one["position"]["history"] for name, one in trained.items()}
+    for name, one in trained.items():
+        save_model(run, name, one["best"])
+        for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are
+            track_point(context.tracker, context.runs[name], point)
+    log.info("predicting the test decoys")
+    stage = context.plan["quality"]
+    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(assess)
+    predictions = ray.get(task.remote(run, decoys, context.plan.threads("quality"), stage.gpus_per_worker > 0))
+    test = read_decoys(decoys.files("*.parquet"), "test")
+    rows = quality_rows(test, predictions, seed=run.fit.seed)
+    kinds, gains = (
+        kind_rows(test, predictions, seed=run.fit.seed), gain_rows(test, predictions, PLAIN, seed=run.fit.seed)
+    )  # fmt: skip
+    for row in rows:
+        own = context.runs.get(row["method"])
+        if own:
+            found = {f"test/{name}": row[name] for name in LOGGED if row.get(name) is not None}
+            context.tracker.log(own, found, step=trained[row["method"]]["position"]["step"])
+    write_predictions(run.out / "predictions.parquet", test, predictions)
+    (run.out / "tables.md").write_text(markdown(rows, kinds, gains))
+    facts = {name: str(value) for name, value in identity(run).items()}
+    facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
+    with (run.out / "report.html").writing() as path:
+        write_quality_report(path, test, predictions, rows, kinds, histories, facts, derived=run.data is None)
+    for name in ("report.html", "tables.md", "predictions.parquet"):
+        context.tracker.artifact(context.run_id, run.out / name)
+    context.tracker.artifact(context.run_id, run.out / "model", "model")
+    counts = {split: len(read_decoys(decoys.files("*.parquet"), split)) for split in ("train", "validation", "test")}
+    return {
+        "table": rows,
+        "kinds": kinds,
+        "gains": gains,
+        "histories": histories,
+        "decoys": counts,
+        "derived": run.data is None,
+    }
+
+
+def folder_of(run: QualityRun, name: str) -> Location:
+    """Where a network is kept."""
+    return run.out / "model" / FOLDERS.get(name, "score-net")
+
+
+def save_model(run: QualityRun, name: str, weights: dict) -> None:
+    """Write a network with all that it reads: the score net is copied, a language model named."""
+    widths = Widths(*(weights[f"extra_{kind}.1.weight"].shape[1] if f"extra_{kind}.1.weight" in weights else 0
+                      for kind in ("node", "edge")))  # fmt: skip
+    reads = {} if name == PLAIN else {"lm": absolute(run.lm)} if name == WITH_LM else {"noise": run.noise}
+    with folder_of(run, name).writing() as folder:
+        save_graphqa(folder, run.net, widths, weights, reads)
+        if name == WITH_NET:
+            assert run.model is not None
+            shutil.copytree(run.model.fetch(), folder / SCORE_NET)
+
+
+def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[str, list]:
+    """Ray task: what each method, the baselines first, predicts for the test decoys."""
+    import torch
+
+    from protray.data.decoys import read_decoys
+    from protray.evaluation.quality_baselines import fit_constant, fit_linear
+    from protray.inference.assess import Assessor
+
+    torch.set_num_threads(threads)
+    train, test = (read_decoys(folder.files("*.parquet"), split) for split in ("train", "test"))
+    found = {CONSTANT: fit_constant(train).predict(test), LINEAR: fit_linear(train).predict(test)}
+    for name in run.rows:
+        found[name] = Assessor.open(folder_of(run, name), "cuda" if gpu else "cpu")(test)
+    return found
+
+
+def write_predictions(file: Location, decoys: "Sequence[Decoy]", predictions: Predictions) -> None:
+    """A row for each method and decoy: ids, predicted and true scores."""
+    rows = []
+    for method, found in predictions.items():
+        for decoy, (local_LS, global_S) in zip(decoys, found, strict=True):
+            row: dict = {"method": method, "id": decoy.id, "target": decoy.target, "kind": decoy.kind}
+            row |= {name: float(global_S[n]) for n, name in enumerate(GLOBAL)}
+            row |= {f"true_{name}": _known(decoy.global_S[n]) for n, name in enumerate(GLOBAL)}
+            row |= {f"residue_{name}": local_LS[:, n] for n, name in enumerate(LOCAL)}
+            rows.append(row)
+    with file.writing() as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schemas.QUALITY), path, **WRITING)
+
+
+def _known(value: np.floating) -> float | None:
+    return None if np.isnan(value) else float(value)

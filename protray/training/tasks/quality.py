@@ -1,0 +1,176 @@
+"""Train GraphQA, and predict with it.  Knows no Ray: it reports, and goes on from what it reported.
+
+Shape key:  V residues of a batch   G decoys of a batch   S scores   L residues of a decoy
+"""
+
+import copy
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protray.data.decoy_graphs import DecoyBatch, Extras, Widths, decoy_batch, no_extras
+from protray.data.decoys import Decoy
+from protray.losses.quality import mean_squared_error, squared_error
+from protray.models.graphqa import GraphQa
+from protray.models.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
+from protray.seq.keyed import key
+from protray.training.errors import NonFiniteLossError
+from protray.training.tasks.quality_steps import QualityFitConfig, epoch_batches
+from protray.training.world import World
+
+Report = Callable[[dict[str, float], dict | None], None]
+HALVED_EVERY = 250  # epochs
+
+
+@dataclass
+class Position:
+    """Where a training is, beside its weights."""
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # losses and steps since the last point
+
+
+def fit(
+    net_config: GraphQaConfig, widths: Widths, train: Sequence[Decoy], validation: Sequence[Decoy],
+    config: QualityFitConfig, report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
+    extras: Extras = no_extras,
+) -> dict:  # fmt: skip
+    """Train and return the last state; its ``"best"`` are the weights with the lowest validation loss.
+
+    Dropout is drawn anew for each micro-batch from (seed, step, its number): the same for any number of workers.
+
+    Raises
+    ------
+    NonFiniteLossError
+        As soon as a loss is not finite, with the ids of the decoys; nothing was changed by it.
+    """
+    torch.manual_seed(key(config.seed, "graphqa"))
+    net = GraphQa(net_config, widths.residue, widths.pair).to(world.device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    of_target: dict[str, list[Decoy]] = defaultdict(list)
+    for decoy in train:
+        of_target[decoy.target].append(decoy)
+    total = config.steps(len(of_target))
+    per_epoch = total // config.epochs
+    at, best, state = Position(), net.state_dict(), resume or {}
+    if resume:
+        net.load_state_dict(resume["model"])
+        optimizer.load_state_dict(resume["optimizer"])
+        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
+    while at.step < total:
+        epoch = at.step // per_epoch
+        for decoys in islice(epoch_batches(of_target, config, epoch), at.step % per_epoch, None):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(at.step, total, per_epoch, config)
+            loss = _update(net, optimizer, decoys, config, at.step, extras, world)
+            at.step += 1
+            at.sums = [at.sums[0] + loss, at.sums[1] + 1]
+            if at.step < total:
+                report({"step": at.step, "of": total}, None)
+        if (epoch + 1) % config.validate_every and at.step < total:
+            continue
+        metrics: dict[str, float] = {"step": at.step, "of": total, "epoch": epoch + 1}
+        metrics["train/loss"] = at.sums[0] / at.sums[1]
+        metrics |= validate(net, validation, config, extras, world)
+        at.history.append(metrics)
+        at.sums = [0.0, 0.0]
+        if metrics["validation/loss"] < at.best_loss:
+            at.best_epoch, at.best_loss = epoch + 1, metrics["validation/loss"]
+            best = {name: value.clone() for name, value in net.state_dict().items()}
+        state = {
+            "model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)
+        }  # fmt: skip
+        report(metrics, state)
+    return state
+
+
+def learning_rate(step: int, total: int, per_epoch: int, config: QualityFitConfig) -> float:
+    """Half a cosine down to 0, or half as much every 250 epochs."""
+    if config.constant:
+        return config.learning_rate * 0.5 ** (step // per_epoch // HALVED_EVERY)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def _update(
+    net: GraphQa, optimizer: torch.optim.Optimizer, decoys: list[Decoy], config: QualityFitConfig, step: int,
+    extras: Extras, world: World,
+) -> float:  # fmt: skip
+    """Take one step on the mean squared errors of all workers' decoys; returns their loss."""
+    known_S = np.concatenate([known(decoys, "local_LS"), known(decoys, "global_S")])
+    counts_S = torch.from_numpy(known_S).to(world.device)
+    weights = list(net.parameters())
+    sums = [torch.zeros_like(weight) for weight in weights]
+    loss = torch.zeros(1, device=world.device)
+    groups = [decoys[start : start + config.micro_batch] for start in range(0, len(decoys), config.micro_batch)]
+    net.train()
+    for number in range(world.rank, len(groups), world.size):
+        torch.manual_seed(key(config.seed, "dropout", step, number))
+        found = mean_squared_error(errors(net, decoy_batch(groups[number], net.config, extras), world)[0], counts_S)
+        for total, part in zip(sums, torch.autograd.grad(found, weights, allow_unused=True), strict=True):
+            if part is not None:  # the last round's edges of a graph without them
+                total.add_(part)
+        loss += found.detach()
+    world.add([*sums, loss])
+    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
+        ids = ", ".join(decoy.id for decoy in decoys)
+        raise NonFiniteLossError(f"step {step + 1}: the loss is not finite with the decoys {ids}")
+    for weight, total in zip(weights, sums, strict=True):
+        weight.grad = total
+    nn.utils.clip_grad_norm_(weights, config.clip)
+    optimizer.step()
+    return loss.item()
+
+
+def known(decoys: Sequence[Decoy], name: str) -> np.ndarray:
+    """How many of each score are known, int64, shape (S,)."""
+    return sum(np.isfinite(np.atleast_2d(getattr(decoy, name))).sum(axis=0) for decoy in decoys)  # type: ignore[return-value]
+
+
+def errors(net: GraphQa, batch: DecoyBatch, world: World) -> tuple[Tensor, Tensor]:
+    """Sums of squared errors and counts of every score, those of residues first; shape (S,)."""
+    local_VS, global_GS = net(batch.graphs.to(world.device))
+    of_residues = squared_error(local_VS, batch.local_VS.to(world.device))
+    of_models = squared_error(global_GS, batch.global_GS.to(world.device))
+    return torch.cat([of_residues[0], of_models[0]]), torch.cat([of_residues[1], of_models[1]])
+
+
+@torch.no_grad()
+def validate(
+    net: GraphQa, decoys: Sequence[Decoy], config: QualityFitConfig, extras: Extras, world: World
+) -> dict[str, float]:
+    """Loss over all decoys, and the root mean squared error of every score that is known of any."""
+    net.eval()
+    groups = [decoys[start : start + config.micro_batch] for start in range(0, len(decoys), config.micro_batch)]
+    names = [*(f"residue_{name}" for name in LOCAL), *GLOBAL]
+    sums_2S = torch.zeros(2, len(names), dtype=torch.float64)
+    for group in groups[world.rank :: world.size]:
+        sums_2S += torch.stack(errors(net, decoy_batch(group, net.config, extras), world)).double().cpu()
+    sums_S, counts_S = torch.tensor(world.sum(sums_2S.flatten().tolist()), dtype=torch.float64).view(2, -1)
+    root_S = (sums_S / counts_S.clamp(min=1)).sqrt()
+    found = {"validation/loss": float(mean_squared_error(sums_S, counts_S))}
+    rows = zip(names, root_S.tolist(), counts_S.tolist(), strict=True)
+    return found | {f"validation/{name}_rmse": root for name, root, count in rows if count}
+
+
+@torch.no_grad()
+def predict(
+    net: GraphQa, decoys: Sequence[Decoy], extras: Extras = no_extras, batch: int = 4, device: str = "cpu"
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scores of residues (L, S) and of the whole (S,) of each decoy, as in `LOCAL` and `GLOBAL`."""
+    net.to(device).eval()
+    found = []
+    for start in range(0, len(decoys), batch):
+        group = decoys[start : start + batch]
+        local_VS, global_GS = net(decoy_batch(group, net.config, extras).graphs.to(device))
+        parts = local_VS.cpu().split([len(decoy.sequence) for decoy in group])
+        found += [(one.numpy(), whole.numpy()) for one, whole in zip(parts, global_GS.cpu(), strict=True)]
+    return found

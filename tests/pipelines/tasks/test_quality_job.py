@@ -1,0 +1,187 @@
+"""jobs/quality.py's pipeline on a few natives of the sample, and on files; it learns next to nothing in two epochs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from decoys_here import decoys
+from score_nets import save_random_net
+from structure_text import pdb_chain
+
+from protray.cluster.train import driver
+from protray.cluster.train.command import training_command
+from protray.cluster.train.measure import estimate
+from protray.data.decoys import read_decoys
+from protray.data.location import Location
+from protray.models.graphqa_config import GraphQaConfig
+from protray.pipelines.tasks.quality import JOB
+from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
+from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
+from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR
+from protray.training.tasks.quality_export import load_graphqa
+from protray.training.tasks.quality_steps import QualityFitConfig
+
+TINY = QualityRun(
+    decoys=DecoySettings(targets=(9, 3, 4), each=3),
+    net=GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8)),
+    fit=QualityFitConfig(epochs=4, batch=4, micro_batch=2, validate_every=2),
+)
+
+
+def test_rows_follow_from_what_is_given() -> None:
+    assert QualityRun().rows == [PLAIN, WITH_LM]
+    assert QualityRun(lm="none", model=Location("m")).rows == [PLAIN, WITH_NET]
+
+
+def test_paper_settings() -> None:
+    assert PAPER_NET.sizes()[0] == (144, 256, 512) and PAPER_NET.sizes()[-1] == (16, 64, 32)
+    assert (PAPER_NET.layers, PAPER_NET.radius, PAPER_NET.hops, PAPER_NET.dropout) == (6, 12, 5, 0.2)
+    assert (PAPER_FIT.batch, PAPER_FIT.learning_rate, PAPER_FIT.weight_decay, PAPER_FIT.constant) == (
+        16,
+        5e-3,
+        1e-5,
+        True,
+    )
+
+
+def test_targets_of_the_sample_are_those_of_its_splits() -> None:
+    """More of them contain fewer; and no target changes its split."""
+    few, more = (dict(targets_of(None, DecoySettings(targets=(n, n, n)))) for n in (3, 5))
+    assert few.items() <= more.items()
+    assert sorted(few.values()) == ["test"] * 3 + ["train"] * 3 + ["validation"] * 3
+
+
+def test_unusable_settings_are_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 2"):
+        replace(TINY, out=Location(tmp_path), workers=3).check()
+    with pytest.raises(ValueError, match=r"holds no score_net\.json"):
+        JOB.identity(replace(TINY, model=Location(tmp_path)))
+    with pytest.raises(ValueError, match="there is no such folder"):
+        JOB.identity(replace(TINY, lm="/nowhere/at/all"))
+    with pytest.raises(ValueError, match="targets and each must be at least 1"):
+        DecoySettings(each=0)
+
+
+# ---- a run
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, tmp_path_factory) -> Location:
+    """The output folder of a run with all three networks, and one worker."""
+    folder = tmp_path_factory.mktemp("runs")
+    net = save_random_net(folder / "net")
+    driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=Location(net)))
+    return Location(folder / "one")
+
+
+@pytest.mark.ray
+def test_writes_what_it_promises(finished) -> None:
+    metrics = (finished / "metrics.json").read_json()
+    assert [row["method"] for row in metrics["table"]] == [CONSTANT, LINEAR, PLAIN, WITH_LM, WITH_NET]
+    assert metrics["table"][0]["r_target"] is None and metrics["table"][0]["skipped"] == 4
+    assert all(row["decoys"] == 12 and row["targets"] == 4 for row in metrics["table"])
+    assert metrics["decoys"] == {"train": 27, "validation": 9, "test": 12} and metrics["derived"]
+    assert [point["epoch"] for point in metrics["histories"][PLAIN]] == [2, 4]
+    for name, widths in (("plain", (0, 0)), ("language-model", (192, 0)), ("score-net", (8, 8))):
+        net = load_graphqa(finished / "model" / name)
+        assert (net.node_channels, net.edge_channels) == widths and net.config == TINY.net
+    found = pq.read_table((finished / "predictions.parquet").path).to_pylist()
+    assert len(found) == 5 * 12 and found[0]["true_cad"] is None
+    assert len(found[0]["residue_lddt"]) > 50
+    assert "derived from native structures" in (finished / "report.html").read_bytes().decode()
+    assert (finished / "tables.md").read_bytes().decode().startswith("| GDT_TS, 12 decoys of 4 targets |")
+    assert not (finished / "rejected.parquet").exists()
+
+
+@pytest.mark.ray
+def test_each_network_has_its_run_in_mlflow(finished) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished}/mlflow.db")
+    experiment = client.get_experiment_by_name("protray-quality")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {PLAIN, WITH_LM, WITH_NET} < set(runs)
+    for name in (PLAIN, WITH_NET):
+        parent = runs[name].data.tags["mlflow.parentRunId"]
+        assert parent in {run.info.run_id for run in runs.values()}
+        points = client.get_metric_history(runs[name].info.run_id, "validation/loss")
+        assert [point.step for point in points] == [2, 4]
+        assert "test/spearman" in runs[name].data.metrics
+
+
+@pytest.mark.ray
+def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
+    run = replace(TINY, out=finished, model=finished.parent / "net")
+    monkeypatch.setattr("protray.cluster.runtime.command.parse", lambda *_: run)
+    assert training_command(JOB, QualityRun, "") == 0
+    shown = capsys.readouterr().out
+    assert "derived from natives, and no predictions of any program" in shown and f"| {WITH_LM} |" in shown
+    with pytest.raises(ValueError, match="was made differently: .*noise was 1.0, is 2.0"):
+        driver.run_training(JOB, replace(run, noise=2.0))
+
+
+@pytest.mark.ray
+def test_a_plan_times_each_network_and_writes_nothing(ray_local, tmp_path) -> None:
+    found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
+    assert [(line.name, line.rows, line.done) for line in found.lines] == [(PLAIN, 12, 0), (WITH_LM, 12, 0)]
+    assert all(line.seconds and line.seconds > 0 for line in found.lines)
+    assert not (tmp_path / "planned").exists()
+
+
+# ---- own files
+
+
+@pytest.fixture
+def files(tmp_path) -> Location:
+    """Two decoys of each of 20 chains, the first of which is its own native; and one file that is none."""
+    for one in decoys(20, 2):
+        folder = tmp_path / "targets" / one.target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ["native", one.id] if one.id.endswith("-0") else [one.id]:
+            (folder / f"{name}.pdb").write_text("\n".join(pdb_chain(one.sequence, backbone_L43=one.backbone_L43)))
+    (folder / "broken.pdb").write_text("no atoms")
+    return Location(tmp_path / "targets")
+
+
+@pytest.mark.ray
+def test_own_files_with_one_that_is_broken(ray_local, files, tmp_path) -> None:
+    """The splits follow from the clusters of the natives."""
+    run = replace(TINY, data=files, out=Location(tmp_path / "out"), lm="none")
+    facts = driver.run_training(JOB, run)
+    assert facts["decoys"] == {"train": 26, "validation": 6, "test": 8} and not facts["derived"]
+    assert [row["method"] for row in facts["table"]] == [CONSTANT, LINEAR, PLAIN]
+    rejected = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert [Path(row["file"]).name for row in rejected] == ["broken.pdb"]
+    made = read_decoys((run.out / "decoys").files("*.parquet"))
+    assert [one.global_S[1] for one in made if one.id.endswith("-0")] == pytest.approx([1.0] * 20)
+
+
+def dies_once(marker: Path) -> Callable:
+    """The training, whose first worker dies once, in the second network."""
+
+    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
+        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
+            report(metrics, state)
+            if metrics["stage"] == WITH_LM and metrics["step"] == 8 and world.rank == 0 and not marker.exists():
+                marker.touch()
+                raise RuntimeError("killed by the test")
+
+        JOB.loop(settings, report_or_die, resume, world)
+
+    return loop
+
+
+@pytest.mark.ray
+def test_two_workers_and_a_crash_give_the_same_numbers(finished, tmp_path) -> None:
+    died, out = tmp_path / "died", Location(tmp_path) / "two"
+    driver.run_training(replace(JOB, loop=dies_once(died)), replace(TINY, out=out, workers=2, cpus_per_worker=1))
+    assert died.exists()
+    one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))
+    for name in (PLAIN, WITH_LM):
+        curves = [[point["validation/loss"] for point in found["histories"][name]] for found in (one, two)]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+    rows = [{row["method"]: row for row in found["table"]} for found in (one, two)]
+    assert rows[1][WITH_LM]["rmse"] == pytest.approx(rows[0][WITH_LM]["rmse"], rel=1e-3)
