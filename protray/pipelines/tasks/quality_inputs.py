@@ -8,7 +8,8 @@ from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
-from protray.plm.shipped import SHIPPED, absolute, check_present, fingerprint
+from protray.plm.hub.folder import check_present
+from protray.plm.shipped import SHIPPED, absolute, fingerprint
 from protray.training.tasks.quality_steps import QualityFitConfig
 
 if TYPE_CHECKING:
