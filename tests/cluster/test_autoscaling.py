@@ -51,8 +51,10 @@ def submit(cloud: FakeCloud, fasta: Path, out: Path) -> float:
     from ray.job_submission import JobStatus
 
     client, deadline = wait_for_client(cloud), time.monotonic() + 900
-    command = f"{sys.executable} jobs/prob_maps.py --data {fasta} --out {out}"
-    job = client.submit_job(entrypoint=command, runtime_env={"working_dir": str(ROOT)})
+    command = f"{sys.executable} {ROOT}/jobs/prob_maps.py --data {fasta} --out {out}"
+    # no working_dir: the fake nodes share one folder for it, and Ray unpacks it anew, under the feet of the first actor,
+    # when the second node comes
+    job = client.submit_job(entrypoint=command, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}})
     while not (status := client.get_job_status(job)).is_terminal():
         assert time.monotonic() < deadline, client.get_job_logs(job)
         time.sleep(0.5)
