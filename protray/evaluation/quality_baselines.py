@@ -51,10 +51,10 @@ def fit_linear(decoys: Sequence[Decoy]) -> Linear:
 
 
 def features(decoy: Decoy) -> tuple[np.ndarray, np.ndarray]:
-    """Of residues (L, F): 1, their own, the model's; of the model (F,): 1, its own, mean and spread of residues'."""
+    """Of residues (L, F): 1, their own, the model's; of the model (F,): 1 and its own."""
     graph = residue_graph(decoy.backbone_L43, decoy.index_L)
     node_LF, global_F = graph.node_LF.astype(np.float64), graph.global_F.astype(np.float64)
-    of_model_F = np.concatenate([[1.0], global_F, node_LF.mean(axis=0), node_LF.std(axis=0)])
+    of_model_F = np.concatenate([[1.0], global_F])
     return np.concatenate(
         [np.ones((len(node_LF), 1)), node_LF, np.tile(of_model_F[1:], (len(node_LF), 1))], 1
     ), of_model_F

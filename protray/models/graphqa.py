@@ -98,7 +98,8 @@ class GraphQa(nn.Module):
             Layer(before, after, config) for before, after in zip(config.sizes(), others, strict=False)
         )
         self.local = nn.Linear(others[-1][1] + n, len(LOCAL))
-        self.overall = nn.Linear(others[-1][2], len(GLOBAL))
+        self.local_whole = nn.Linear(others[-1][2] + w, len(LOCAL), bias=False)
+        self.overall = nn.Linear(others[-1][2] + w, len(GLOBAL))
         self.register_buffer("centres_R", torch.linspace(0, RBF_FARTHEST, RBF_CENTRES), persistent=False)
 
     def forward(self, graphs: Graphs) -> tuple[Tensor, Tensor]:
@@ -111,10 +112,12 @@ class GraphQa(nn.Module):
         if self.extra_edge:
             e_EC = e_EC + self.extra_edge(graphs.extra_EC)
         e_EC, v_VC, u_GC = F.relu(e_EC), F.relu(v_VC), F.relu(self.of_whole(graphs.global_GF))
-        first_VC = v_VC
+        first_VC, first_GC = v_VC, u_GC
         for layer in self.layers:
             e_EC, v_VC, u_GC = layer(e_EC, v_VC, u_GC, graphs)
-        return self.local(torch.cat([v_VC, first_VC], dim=1)).sigmoid(), self.overall(u_GC).sigmoid()
+        u_GC = torch.cat([u_GC, first_GC], dim=1)
+        local_VS = self.local(torch.cat([v_VC, first_VC], dim=1)) + rows(self.local_whole(u_GC), graphs.graph_V)
+        return local_VS.sigmoid(), self.overall(u_GC).sigmoid()
 
 
 def rows(x_NC: Tensor, number_M: Tensor) -> Tensor:

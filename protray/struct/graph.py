@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RADIUS, HOPS = 12.0, 5  # Å, and neighbours along the chain: those of GraphQA
-NODE_FEATURES, EDGE_FEATURES, GLOBAL_FEATURES = 14, 5, 4
+NODE_FEATURES, EDGE_FEATURES, GLOBAL_FEATURES = 14, 5, 32
 SEPARATIONS = (1, 2, 3, 4, 5, 10, 15)  # GraphQA's bins: up to each of these, and beyond
 N_SEPARATIONS = 2 * (len(SEPARATIONS) + 1)  # in both directions
 NEAR, FAR = 8.0, 12.0  # Å: two shells, whose residues are counted
@@ -46,7 +46,8 @@ def residue_graph(
         either is known; deviations of the two virtual bonds from 3.8 Å; residues within 8 and 12 Å, and the share of
         the latter on the side of n_i; whether the chain goes on before and behind.
     global
-        ln(L / 100), radius of gyration over that of a globular chain (2.2 L^0.38 Å), mean residues within 8 and 12 Å.
+        ln(L / 100), radius of gyration over that of a globular chain (2.2 L^0.38 Å), mean residues within 8 and 12 Å;
+        mean and standard deviation of each node feature.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def residue_graph(
     node_LF = np.concatenate([_chain_features(ca_L3, bonded_L), _phi_psi(backbone_L43, bonded_L), shells_L3], axis=1)
     gyration = np.sqrt(np.square(ca_L3 - ca_L3.mean(axis=0)).sum(axis=1).mean())
     size = len(ca_L3)
-    global_F = np.array([np.log(size / 100), gyration / (2.2 * size**0.38) - 1, near_L.mean() / 10, far_L.mean() / 25])
+    shape_F = [np.log(size / 100), gyration / (2.2 * size**0.38) - 1, near_L.mean() / 10, far_L.mean() / 25]
+    global_F = np.concatenate([shape_F, node_LF.mean(axis=0), node_LF.std(axis=0)])
     floats = [array.astype(np.float32) for array in (distance_E, edge_EF, node_LF, global_F)]
     return ResidueGraph(edges_2E, floats[0], separation_bins(along_E), *floats[1:])
 

@@ -135,7 +135,7 @@ def test_each_target_comes_once_an_epoch_with_one_of_its_decoys() -> None:
     assert [one.target for one in epochs[0]] == [one.target for one in epochs[2]] != [one.target for one in epochs[1]]
     seen = {drawn(some["t0"], config, epoch).id for epoch in range(30)}
     assert len(seen) == 3
-    assert config.steps(10) == 40 * 3
+    assert config.steps(10) == 30 * 3
 
 
 def test_learning_rates() -> None:
