@@ -52,8 +52,8 @@ def submit(cloud: FakeCloud, fasta: Path, out: Path) -> float:
 
     client, deadline = wait_for_client(cloud), time.monotonic() + 900
     command = f"{sys.executable} {ROOT}/jobs/prob_maps.py --data {fasta} --out {out}"
-    # no working_dir: the fake nodes share one folder for it, and Ray unpacks it anew, under the feet of the first actor,
-    # when the second node comes
+    # no working_dir: the fake nodes share one folder for it, and when the second node comes, Ray unpacks it anew, under
+    # the feet of the first actor
     job = client.submit_job(entrypoint=command, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}})
     while not (status := client.get_job_status(job)).is_terminal():
         assert time.monotonic() < deadline, client.get_job_logs(job)
