@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 class QualityFitConfig:
     """How to train GraphQA; a step is global, whatever the number of workers."""
 
-    epochs: int = 30
+    epochs: int = 60
     """In each, every training target is seen once, with one of its decoys."""
-    batch: int = 16
+    batch: int = 8
     """Decoys in a step."""
     micro_batch: int = 4
     """Decoys that are one graph; the share of a worker is a whole number of these."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 3e-3
     """Of Adam, at its beginning."""
     constant: bool = False
     """Halve the learning rate every 250 epochs, as GraphQA does, in place of half a cosine down to 0."""
     weight_decay: float = 1e-5
     clip: float = 1.0
     """Largest norm of the gradient."""
-    validate_every: int = 5
+    validate_every: int = 10
     """Epochs between points of the curve, and between checkpoints."""
     seed: int = 0
 

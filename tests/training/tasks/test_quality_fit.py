@@ -135,7 +135,7 @@ def test_each_target_comes_once_an_epoch_with_one_of_its_decoys() -> None:
     assert [one.target for one in epochs[0]] == [one.target for one in epochs[2]] != [one.target for one in epochs[1]]
     seen = {drawn(some["t0"], config, epoch).id for epoch in range(30)}
     assert len(seen) == 3
-    assert config.steps(10) == 30 * 3
+    assert config.steps(10) == 60 * 3
 
 
 def test_learning_rates() -> None:
@@ -171,5 +171,5 @@ def test_settings_out_of_range_are_refused() -> None:
         QualityFitConfig(batch=5, micro_batch=2)
     with pytest.raises(ValueError, match="epochs must be positive"):
         QualityFitConfig(epochs=0)
-    with pytest.raises(ValueError, match="3 workers cannot share 4 micro-batches of 4 evenly"):
+    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 4 evenly"):
         QualityFitConfig().check_workers(3)
