@@ -70,7 +70,7 @@ class _Two:
     """Two workers in two threads, who add up."""
 
     def __init__(self) -> None:
-        self.barrier, self.parts = threading.Barrier(2), [None, None]
+        self.barrier, self.parts = threading.Barrier(2, timeout=60), [None, None]
 
     def world(self, rank: int) -> World:
         both = self
@@ -94,13 +94,13 @@ class _Two:
 
 
 def test_two_workers_see_what_one_sees(monkeypatch) -> None:
-    """Without dropout, which two threads of one process would draw from one stream, as they would first weights."""
-    lock = threading.Lock()
+    """Without dropout, and from given first weights: two threads of one process would draw them from one stream."""
+    first = GraphQa(NET, 0, 0).state_dict()
 
     def build(*args):  # noqa: ANN002, ANN202
-        with lock:
-            torch.manual_seed(0)
-            return GraphQa(*args)
+        net = GraphQa(*args)
+        net.load_state_dict(first)
+        return net
 
     monkeypatch.setattr(quality, "GraphQa", build)
     some, others = decoys(5, 2), decoys(3, 1, start=10)
