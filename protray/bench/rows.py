@@ -29,7 +29,7 @@ from protray.data.location import Location
 from protray.pipelines.language_model import prob_maps
 from protray.pipelines.language_model.prob_maps import ProbMaps
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 SIZES = (10_000, 100_000, 1_000_000)
 LENGTH = 20  # residues

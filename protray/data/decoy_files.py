@@ -19,8 +19,8 @@ from protray.data.location import Location
 from protray.data.structure_rows import impossible
 from protray.data.structures import CA
 from protray.models.graphqa_config import GLOBAL
+from protray.seq.errors import InputError
 from protray.seq.files.packed import unpack
-from protray.seq.msa import InputError
 from protray.struct.breaks import count_on, find_breaks
 from protray.struct.io import Chain, is_structure, parse_structure, structure_stem
 from protray.struct.model_scores import ModelScores, score_model

@@ -5,16 +5,18 @@ length; a large packed one can only be read from its beginning.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from protray.data.location import Location
 from protray.data.parquet import read_batches, rows_in
-from protray.seq.fasta import OPENERS, fasta_records
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
+from protray.seq.fasta import fasta_records
+from protray.seq.files.packed import opener_of
 
 WHOLE_BYTES = 64 << 20  # of a file that is read to its end: a second or two
 PIECES, PIECE_BYTES = 64, 1 << 18  # of a larger plain one
@@ -70,7 +72,8 @@ def _of_fasta(path: Path) -> Lengths:
     """Of one file; damage in it is the job's to report."""
     size = path.stat().st_size
     if size > WHOLE_BYTES:
-        return _of_beginning(path, size) if path.suffix in OPENERS else _of_pieces(path, size)
+        opener = opener_of(path)
+        return _of_beginning(path, size, opener) if opener else _of_pieces(path, size)
     found: list[int] = []
     try:
         for record in fasta_records(path):
@@ -93,12 +96,12 @@ def _of_pieces(path: Path, size: int) -> Lengths:
     return Lengths(np.array(found, np.int64), len(found) * size / max(used, 1), False)
 
 
-def _of_beginning(path: Path, size: int) -> Lengths:
+def _of_beginning(path: Path, size: int, opener: Callable[[BinaryIO], Any]) -> Lengths:
     """Whole records in the first seconds of a packed file."""
     found: list[int] = []
     used = text = 0
     deadline = time.monotonic() + BEGINNING_S
-    with path.open("rb") as packed, OPENERS[path.suffix](packed) as file:
+    with path.open("rb") as packed, opener(packed) as file:
         while time.monotonic() < deadline and (piece := file.read(PIECE_BYTES)):
             more, length = _whole_records(piece)
             found += more

@@ -11,9 +11,10 @@ import pyarrow as pa
 from protray.data import schemas
 from protray.seq.alphabet import UNKNOWN, decode, encode
 from protray.seq.downsample import LOW_QUALITY, downsample
+from protray.seq.errors import InputError
 from protray.seq.keyed import generator, key
 from protray.seq.meff import EXACT_ROWS, meff
-from protray.seq.msa import InputError, Msa
+from protray.seq.msa import Msa
 from protray.seq.pssm import count_residues
 from protray.seq.secondary import Labels
 

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
 from protray.data.location import Location
+from protray.seq.errors import InputError
 from protray.seq.files.folders import list_folder
 from protray.seq.files.packed import read_bytes, unpack
-from protray.seq.msa import InputError
 from protray.struct.io import FORMATS, is_structure
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")

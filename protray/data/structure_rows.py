@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from protray.data.structures import CA, MISSING, SCALE
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.struct.breaks import MAX_BOND, count_on, find_breaks, longest_bond
 from protray.struct.io import Chain, Structure, parse_structure, structure_stem
 

@@ -15,7 +15,7 @@ from protray.data.embeddings import CHUNK_BYTES, Level, embedding_schema, rows_o
 from protray.data.structures import StructureChain
 from protray.inference.embed import Embedder, check_chain
 from protray.seq.alphabet import decode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 Place = dict  # number of the row of the input, of the chain in it, and the file
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from protray.inference.write import to_table
 from protray.seq.alphabet import decode
+from protray.seq.errors import InputError
 from protray.seq.fasta import Source, codes_of
-from protray.seq.msa import InputError, read_msa
+from protray.seq.msa import read_msa
 
 if TYPE_CHECKING:  # torch, which the job's driver does not need to list its inputs
     from protray.inference.predict import Prediction, Predictor, Query

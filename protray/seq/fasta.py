@@ -4,14 +4,11 @@ Three ways to read one: `fasta_records` as it stands; `stream_fasta` and `read_f
 record that cannot be used; `read_sequences` of files of which all has to be right.
 """
 
-import bz2
-import gzip
 import io
-import lzma
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -23,7 +20,6 @@ from protray.seq.files.kinds import not_protein, states_beside
 from protray.seq.files.msa_formats import PIR, TWO_IN_ONE, is_pir
 from protray.seq.files.packed import DAMAGE, open_unpacked, without_packing
 
-OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}  # of packed files
 SUFFIXES = (".fasta", ".fa", ".faa")
 _HINTS = {
     ":": "; ':' parts chains: give one record for each",

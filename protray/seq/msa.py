@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.seq.alphabet import AMINO_ACIDS, GAP, INVALID, N_AA, decode, encode
+from protray.seq.alphabet import AMINO_ACIDS, GAP, GAP_LETTERS, INVALID, N_AA, decode, encode
 from protray.seq.errors import SHOWN, InputError, first_of
 from protray.seq.files.foreign import looks_like
 from protray.seq.files.kinds import MIN_STATES3, STATES8, are_states, not_protein
@@ -254,7 +254,7 @@ def _same_insertions(found: Rows, width: int) -> bool:
 
 
 def _lower_case(query: bytes) -> str:
-    residues = query.translate(None, b"-.~*")
+    residues = query.translate(None, GAP_LETTERS.encode())
     lower = [position for position, letter in enumerate(residues, start=1) if letter in _LOWER]
     letters = first_of([chr(residues[position - 1]) for position in lower], 5)
     many = "s" if len(lower) > 1 else ""

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
 from protray.struct.breaks import MAX_BOND, MIN_BOND, longest_bond
 from protray.struct.files.locations import BACKBONE

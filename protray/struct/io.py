@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from protray.seq.msa import InputError, read_bytes
+from protray.seq.errors import InputError
+from protray.seq.files.packed import read_bytes
 from protray.struct.files.content import format_of, looks_like, text_of
 from protray.struct.files.locations import BACKBONE, backbone, one_per_place
 from protray.struct.files.parsing import Parsed, parse_mmcif, parse_pdb

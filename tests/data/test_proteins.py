@@ -11,7 +11,8 @@ from protray.data import schemas
 from protray.data.inputs import find_items, make_row
 from protray.data.proteins import ProteinSettings, cap_rows, check_labels, protein_row, protein_schema
 from protray.seq.alphabet import AMINO_ACIDS, encode
-from protray.seq.msa import InputError, Msa
+from protray.seq.errors import InputError
+from protray.seq.msa import Msa
 from protray.seq.secondary import Labels
 
 

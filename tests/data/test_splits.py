@@ -11,7 +11,7 @@ from protray.data.splits import (
     relatives,
 )
 from protray.seq.alphabet import AMINO_ACIDS
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 
 def random_sequence(length: int, seed: int) -> str:

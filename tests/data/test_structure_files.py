@@ -10,7 +10,7 @@ import pytest
 from protray.data import structure_files
 from protray.data.location import Location
 from protray.data.structure_files import beginning, find_sources, is_packed, read_source
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 FILES = {"b/2xyz.cif.gz": gzip.compress(b"two"), "a/1abc.pdb": b"one", "a/notes.txt": b"-", ".hidden/x.pdb": b"-"}
 

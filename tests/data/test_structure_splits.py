@@ -13,7 +13,7 @@ from protray.data.structure_splits import (
     read_names,
     repeated,
 )
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 TABLE = Path("table.txt")
 

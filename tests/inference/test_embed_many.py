@@ -15,7 +15,7 @@ from protray.inference import embed_many as module
 from protray.inference.embed import Embedder
 from protray.inference.embed_many import embeddings
 from protray.seq.alphabet import decode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 C = CONFIG.channels
 

@@ -14,6 +14,7 @@ from protray.seq import fasta as module
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
 from protray.seq.fasta import Source, codes_of, fasta_files, read_fasta, read_sequences, stream_fasta
+from protray.seq.files.packed import opener_of
 
 FASTA = b">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nAC1E\n>e\nAC\n"
 TEXT = b">one first protein\nACD\nEF\n>two\r\nmkt w*\r\n>three\nAC"
@@ -130,7 +131,7 @@ def test_an_error_of_the_disk_is_no_fault_of_the_file(tmp_path, monkeypatch, suf
             buffer[:size] = path.read_bytes()[:size]
             return size
 
-    opener = module.OPENERS.get(path.suffix)
+    opener = opener_of(path)
     reader = opener(Failing(), "rb") if opener else Failing()
     monkeypatch.setattr(module, "open_text", lambda path: io.TextIOWrapper(io.BufferedReader(reader), "ascii"))
     with pytest.raises(OSError, match="Input/output error"):

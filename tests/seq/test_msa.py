@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from protray.seq.alphabet import GAP, UNKNOWN, decode
-from protray.seq.msa import InputError, parse_msa, protein_id, read_msa
+from protray.seq.errors import InputError
+from protray.seq.msa import parse_msa, protein_id, read_msa
 
 
 def rows(raw: bytes, fmt: str | None = "a3m") -> list[str]:

@@ -5,7 +5,8 @@ import pytest
 
 from protray.data.proteins import ProteinSettings, protein_row
 from protray.seq.alphabet import decode
-from protray.seq.msa import InputError, Msa, parse_msa, read_msa
+from protray.seq.errors import InputError
+from protray.seq.msa import Msa, parse_msa, read_msa
 
 Q, H = "MKVLAGIVGWKR", "MKVLAG--GWKR"
 QUERY, HIT = f">q\n{Q}\n", f">h1\n{H}\n"

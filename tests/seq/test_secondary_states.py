@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.seq.secondary import STATES8, decode_states, encode_states, read_3line, to_eight, to_three
 
 

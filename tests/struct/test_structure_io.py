@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structure_text import HELIX, atom, build_backbone, mmcif, pdb, pdb_chain
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.seq.secondary import to_three
 from protray.struct import dssp
 from protray.struct.io import Chain, parse_structure, read_chains, structure_stem

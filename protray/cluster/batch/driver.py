@@ -41,7 +41,7 @@ from protray.cluster.storage.rejects import group_reasons, reason_lines, rejecte
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_batches, read_parquet
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import AGAIN, WRITING, read_parquet
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 ROWS_IN_FILE = 100_000  # rows of the input in one file of items
 ITEMS_IN_GROUP = 64  # that are in the driver's memory

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from protray.data.location import Location
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 Row = dict[str, Any]  # what a job reads: a protein, a file, ...
 

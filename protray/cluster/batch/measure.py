@@ -17,7 +17,7 @@ from protray.cluster.batch.worker import open_job
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
 from protray.cluster.runtime.resources import Plan
 from protray.data.location import Location
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from protray.cluster.batch.job import Row
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 AT_ONCE = 4096
 

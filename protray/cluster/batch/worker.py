@@ -20,7 +20,7 @@ from protray.cluster.batch.job import BatchJob, Done, Span
 from protray.cluster.runtime.logs import setup_worker_logging
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 log = logging.getLogger(__name__)
 

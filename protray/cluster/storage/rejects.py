@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from protray.data import schemas
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 LONGEST = 300  # characters of a reason
 

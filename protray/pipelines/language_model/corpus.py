@@ -21,8 +21,9 @@ from protray.data.lengths import read_lengths
 from protray.data.location import Location
 from protray.plm.corpus import MIN_LENGTH, Part
 from protray.plm.encode import EXCLUDED, IdTable, Sieve, add_up, draw_clusters, encode_files, read_ids
-from protray.seq.fasta import OPENERS, fasta_files, read_sequences
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
+from protray.seq.fasta import fasta_files, read_sequences
+from protray.seq.files.packed import SUFFIXES
 
 SOURCE = pa.struct([("file", pa.string()), ("bytes", pa.int64())])
 SCHEMA = pa.schema([("files", pa.list_(pa.string())), ("counts", pa.string())])  # counts: JSON
@@ -117,7 +118,7 @@ def tables(run: CorpusSettings) -> dict[str, Iterable[tuple[str, bool]]]:
 
 
 def cost(run: CorpusSettings, row: Row) -> float:
-    return BYTE_S * row["bytes"] * (PACKED if Location(row["file"]).suffix in OPENERS else 1)
+    return BYTE_S * row["bytes"] * (PACKED if Location(row["file"]).suffix in SUFFIXES else 1)
 
 
 def amount(run: CorpusSettings) -> Amount:

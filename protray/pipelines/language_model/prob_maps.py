@@ -20,7 +20,7 @@ from protray.data.location import Location
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading, forward_tokens, row_tokens
 from protray.plm.shipped import SHIPPED, absolute, fingerprint, weight_bytes
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.plm.masked import LanguageModel

@@ -22,8 +22,8 @@ from protray.data.location import Location
 from protray.data.parquet import naming, read_batches
 from protray.inference.write import file_name
 from protray.seq.alphabet import N_AA
+from protray.seq.errors import InputError
 from protray.seq.keyed import generator
-from protray.seq.msa import InputError
 from protray.seq.pseudo_msa import N_PSEUDO, a3m, check_map, pseudo_counts, pseudo_msa
 from protray.seq.pssm import Background, count_residues, pssm
 

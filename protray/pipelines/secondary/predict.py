@@ -24,7 +24,7 @@ from protray.pipelines.language_model.made_with import MadeWith
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import forward_tokens
 from protray.plm.shipped import fingerprint, weight_bytes
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.inference.predict import Predictor

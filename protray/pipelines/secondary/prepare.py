@@ -25,8 +25,8 @@ from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.location import Location
 from protray.data.proteins import ProteinSettings, protein_schema
 from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
+from protray.seq.errors import InputError
 from protray.seq.files.packed import SUFFIXES
-from protray.seq.msa import InputError
 from protray.seq.secondary import Labels
 
 if TYPE_CHECKING:

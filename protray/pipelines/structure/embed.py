@@ -24,7 +24,7 @@ from protray.data.structure_files import Source, beginning, find_sources, input_
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
 from protray.plm.shipped import fingerprint
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.data.structures import StructureChain

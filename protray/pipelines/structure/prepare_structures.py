@@ -33,7 +33,7 @@ from protray.data.structure_splits import (
     repeated,
 )
 from protray.data.structures import FOLDER
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 MAX_CLUSTERED = 10_000  # sequences; the time grows with their square, some minutes at this number
 FILE_S, BYTE_S = 1e-3, 8e-8  # of a core, about: any file, and each byte of it

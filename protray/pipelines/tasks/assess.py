@@ -22,7 +22,7 @@ from protray.data.structure_rows import StructureSettings, structure_rows
 from protray.data.structures import stored_backbone
 from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.plm.shipped import fingerprint
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.data.decoys import Decoy

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from protray.data.location import Location
 from protray.data.splits import SPLITS
+from protray.seq.errors import InputError
 from protray.seq.keyed import key
-from protray.seq.msa import InputError
 from protray.struct.decoys import DecoyConfig
 
 if TYPE_CHECKING:

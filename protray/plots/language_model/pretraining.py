@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from protray.plots import palette
+from protray.plots.axes import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,6 @@ def pretraining_figure(history: Sequence[Mapping[str, float]], baseline: float) 
     ax.axhline(baseline, color="0.5", ls="--", lw=1, label="amino-acid frequencies")
     ax.set_xlabel("step")
     ax.set_ylabel("perplexity")
-    ax.grid(alpha=0.3)
-    ax.spines[["right", "top"]].set_visible(False)
+    plain(ax)
     ax.legend(frameon=False, fontsize=9)
     return figure

@@ -7,6 +7,7 @@ import numpy as np
 
 from protray.evaluation.denoising import FLOW, LANGEVIN, NETWORK, NOISY, WIENER, Example
 from protray.plots import palette
+from protray.plots.axes import plain
 from protray.struct.quality import ca_lddt, ca_rmsd, distance_map
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def training_figure(history: Sequence[Mapping[str, float]], sigmas: np.ndarray) 
     for ax in (over_steps, by_level):
         ax.set_ylim(-0.05, 1)  # what lies below 0 is a score worse than none, however much
         ax.axhline(0, color="0.5", lw=0.8)
-        _plain(ax)
+        _with_legend(ax)
     return figure
 
 
@@ -93,7 +94,7 @@ def denoising_figure(rows: Sequence[Row]) -> "Figure":
     lddt_gain_ax.set_ylabel("gain in lDDT")
     for ax in (rmsd_ax, lddt_ax, rmsd_gain_ax, lddt_gain_ax):
         _noise_axis(ax, sigmas)
-        _plain(ax)
+        _with_legend(ax)
     for ax in (rmsd_gain_ax, lddt_gain_ax):
         ax.axhline(0, color="0.5", lw=0.8)
     return figure
@@ -151,8 +152,7 @@ def _plain_numbers(axis: "Axis", values: np.ndarray) -> None:
     axis.set_tick_params(which="minor", length=0, labelsize=0)
 
 
-def _plain(ax: "Axes") -> None:
-    ax.grid(alpha=0.3)
-    ax.spines[["right", "top"]].set_visible(False)
+def _with_legend(ax: "Axes") -> None:
+    plain(ax)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False, fontsize=9)

@@ -7,9 +7,9 @@ import numpy as np
 
 from protray.evaluation.sweep import Row, Scored, levels, pareto_front
 from protray.plots import palette
+from protray.plots.axes import plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = "viridis"
@@ -41,7 +41,7 @@ def effects_figure(effects: Sequence[Row], metric: str) -> "Figure":
         ax.tick_params(axis="x", labelrotation=30 if any(len(row["value"]) > 6 for row in rows) else 0)
         ax.set_xlim(-0.4, len(rows) - 0.6)
         ax.set_title(short(name), fontsize=10)
-        _plain(ax)
+        plain(ax)
     axes[0].set_ylabel(metric)
     axes[-1].legend(frameon=False, fontsize=8)
     return figure
@@ -166,7 +166,7 @@ def pareto_figure(trials: Sequence[Scored], names: tuple[str, str]) -> "Figure":
     ax.set_ylabel(names[1])
     ax.margins(x=0.15, y=0.12)
     ax.legend(frameon=False, fontsize=8)
-    _plain(ax)
+    plain(ax)
     return figure
 
 
@@ -183,11 +183,5 @@ def seeds_figure(repeats: Sequence[Row], metric: str) -> "Figure":
     ax.set_yticks(range(len(repeats)), [row["name"] for row in reversed(repeats)], fontsize=8)
     ax.set_ylim(-0.6, len(repeats) - 0.4)
     ax.set_xlabel(metric)
-    _plain(ax)
+    plain(ax)
     return figure
-
-
-def _plain(ax: "Axes") -> None:
-    ax.grid(alpha=0.3)
-    for side in ("right", "top"):
-        ax.spines[side].set_visible(False)

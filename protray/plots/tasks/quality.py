@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protray.plots import palette
+from protray.plots.axes import plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
@@ -35,7 +35,7 @@ def scatter_figure(true_N: np.ndarray, predicted: Mapping[str, np.ndarray], kind
         ax.plot([0, 1], [0, 1], color="0.5", lw=0.8)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="true GDT_TS")
         ax.set_title(method, fontsize=9, loc="left")
-        _plain(ax)
+        plain(ax)
     for ax in panels[::columns]:
         ax.set_ylabel("predicted GDT_TS")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -55,7 +55,7 @@ def profile_figure(true_L: np.ndarray, predicted: Mapping[str, np.ndarray], inde
         ax.plot(index_L + 1, predicted_L, color=palette.CYCLE[rank % len(palette.CYCLE)], lw=1.4, label=method)
     ax.set(ylim=(0, 1), xlim=(index_L[0] + 1, max(index_L[-1] + 1, index_L[0] + 2)), xlabel="residue", ylabel="lDDT")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    _plain(ax)
+    plain(ax)
     return figure
 
 
@@ -76,11 +76,5 @@ def curves_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Fi
     errors.set(xlabel="epoch", ylabel="RMSE of GDT_TS, validation", ylim=(0, None))
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     for ax in (losses, errors):
-        _plain(ax)
+        plain(ax)
     return figure
-
-
-def _plain(ax: "Axes") -> None:
-    ax.grid(alpha=0.3)
-    for side in ("right", "top"):
-        ax.spines[side].set_visible(False)

@@ -3,10 +3,11 @@
 import re
 
 CONVERT = "convert to FASTA or A3M"
+PIR_TYPES = ("P1", "F1", "DL", "DC", "RL", "RC", "N1", "N3", "XX")
 _KINDS = (
     (rb"# STOCKHOLM", "a Stockholm file", "name it .sto"),
     (rb"(?:CLUSTAL|MUSCLE|PROBCONS|KALIGN|T-COFFEE|MSAPROBS)\b[^\n]*[ (\n]", "Clustal format", "convert to FASTA"),
-    (rb">(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);", "PIR format", CONVERT),
+    (rb">(?:%b);" % "|".join(PIR_TYPES).encode(), "PIR format", CONVERT),
     (rb"(?:!![AN]A_MULTIPLE_ALIGNMENT|PileUp|[^\n]*\bMSF: *\d+)", "MSF format", CONVERT),
     (rb"#NEXUS", "NEXUS format", CONVERT),
     (rb"[ \t]*\d+[ \t]+\d+(?:[ \t]+[A-Z])?[ \t]*\n", "PHYLIP format", CONVERT),

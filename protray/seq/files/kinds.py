@@ -8,6 +8,8 @@ is never.
 import re
 from collections.abc import Sequence
 
+from protray.seq.alphabet import GAP_LETTERS
+
 NUCLEOTIDES, AMBIGUOUS = b"ACGTUN", b"RYSWKMBDHV"  # the second: IUPAC's letters for several bases
 MIN_BASES, MIN_BASES_U = 20, 10  # letters; with U, which hardly any protein has, fewer will do
 MOST_AMBIGUOUS = 0.1  # share of the letters
@@ -30,7 +32,7 @@ _ODDS_3DI = dict(
     )
 )
 
-_GAPS = b"-.~* \t"
+_GAPS = GAP_LETTERS.encode() + b" \t"
 
 
 def not_protein(letters: bytes) -> str | None:

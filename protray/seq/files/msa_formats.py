@@ -13,11 +13,12 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from protray.seq.errors import InputError, first_of, shown
+from protray.seq.files.foreign import CONVERT, PIR_TYPES
 from protray.seq.files.kinds import states_beside
 
 START = b"\0"  # stands before every row; no text holds it
 TWO_IN_ONE = "sequence and states in one record; give such a file to --labels, or remove the line of states"
-PIR = "PIR format: convert to FASTA or A3M"
+PIR = f"PIR format: {CONVERT}"
 
 _HEADER = re.compile(rb"\n>[^\n]*")
 _NAME = rb"(?:(?i:ss|sa|aa)_(?i:pred|conf|dssp|psipred|stride|cons|acc)|(?:psipred|dssp|stride|jnet\w*)(?![^\s]))"
@@ -29,7 +30,6 @@ _MARK = rb"[SsAa][SsAa]_|psipred|dssp|stride|jnet|[Cc]onsensus|Cons-"
 _PLAIN_HEADER = re.compile(rb"\n>(?!%b)[^\n]*" % _MARK)
 _MARKED_LINE = re.compile(rb"\n(?:%b)" % _MARK)
 _IS_CONSENSUS = re.compile(_CONSENSUS)
-_PIR_TYPES = ("P1", "F1", "DL", "DC", "RL", "RC", "N1", "N3", "XX")
 _COLABFOLD = re.compile(rb"#\s*(\d+(?:,\d+)+)(?:\s+\d+(?:,\d+)*)?\s*$")  # lengths of the chains, and copies of each
 _PAIRED = re.compile(rb"1\d\d(?:\s1\d\d)+\s*$")  # ColabFold numbers chains from 101 on
 
@@ -52,7 +52,7 @@ class Rows:
 
 def is_pir(header: str) -> bool:
     """Whether a header, without '>', is one of PIR: ``P1;NAME``, with a description on the next line."""
-    return header[2:3] == ";" and header[:2] in _PIR_TYPES
+    return header[2:3] == ";" and header[:2] in PIR_TYPES
 
 
 def sniff(text: bytes) -> str:

@@ -38,9 +38,14 @@ def without_packing(name: str) -> str:
 
 def open_unpacked(path: Path) -> IO[bytes]:
     """Open a file for reading; InputError for an archive of a kind that is not read."""
-    with path.open("rb") as file:
-        _, opener = _packing(file.read(_LONGEST), path)
+    opener = opener_of(path)
     return opener(path, "rb") if opener else path.open("rb")
+
+
+def opener_of(path: Path) -> Any:
+    """`gzip.open` or its like; None for a plain file.  InputError for an archive of a kind that is not read."""
+    with path.open("rb") as file:
+        return _packing(file.read(_LONGEST), path)[1]
 
 
 def read_bytes(path: str | Path) -> bytes:

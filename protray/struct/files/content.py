@@ -2,7 +2,7 @@
 
 import re
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"(\xb5/\xfd": "zstd", b"\x1f\x8b": "gzip"}

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 BACKBONE = ("N", "CA", "C", "O")
-SAME_PLACE = 2.0  # Å between C-alpha atoms: nearer ones are alternatives even if the file does not mark them
+BETWEEN_LOCATIONS = 2.0  # Å between C-alpha atoms of a residue: nearer ones are alternatives, marked or not
 NO_ALTLOC = "\0"
 
 
@@ -76,4 +76,4 @@ def _are_alternatives(rivals: list[Any]) -> bool:
     named = [{atom.altloc for atom in atoms} for atoms in (first, *others)]
     if NO_ALTLOC not in set.union(*named) and sum(map(len, named)) == len(set.union(*named)):
         return True
-    return all(first[0].pos.dist(other[0].pos) < SAME_PLACE for other in others)
+    return all(first[0].pos.dist(other[0].pos) < BETWEEN_LOCATIONS for other in others)

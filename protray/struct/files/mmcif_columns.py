@@ -5,7 +5,8 @@ from collections import defaultdict
 from itertools import count
 from typing import Any
 
-BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
+from protray.struct.files.locations import BETWEEN_LOCATIONS
+
 TABLE = "_atom_site."
 _FILLED = {"id": ".", "label_alt_id": "."}  # what gemmi asks for and reading does not need
 _CA = ("CA", "'CA'", '"CA"')

@@ -21,13 +21,13 @@ from operator import itemgetter
 
 import numpy as np
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.struct.breaks import MAX_CA_STEP
+from protray.struct.files.locations import BETWEEN_LOCATIONS
 from protray.struct.files.pdb_alphas import Run, find_alphas
 from protray.struct.files.pdb_columns import SHORTEST
 
 SPAN = 4.0  # Å: the most that each residue of a stretch adds to its length
-BETWEEN_LOCATIONS = 2.0  # Å, at most, of C-alpha atoms of one residue that the file does not mark as alternatives
 SAME_PLACE = 5.0  # Å, median of C-alpha atoms of one residue: less between the models of an ensemble
 _CODES = [a + b for a, b in product(bytes(range(126, 32, -1)).decode(), repeat=2)]  # names that few files have
 _END = re.compile(rb"\nEND *(?=\n)")

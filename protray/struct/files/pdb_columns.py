@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.struct.files.residue_names import FOUR_LETTERS, UNKNOWN
 
 _FROM_23 = rb"[ \d-]{3}\d[^\n]   (?:[ \d-]{3}\d\.\d{3}){3}"  # of a line as nearly all are

@@ -15,6 +15,7 @@ import numpy as np
 from protray.data.structures import Structures
 from protray.seq.keyed import generator, key
 from protray.struct.noise import NoiseConfig, draw_levels
+from protray.training.micro_batches import check_shared
 
 MIN_RESIDUES = 8  # of a chain that trains: two of a shorter one's three dimensions are rigid motions
 CALIBRATION = 32  # micro-batches that the statistics of the norms are averaged over
@@ -81,12 +82,7 @@ class ScoreFitConfig:
 
     def check_workers(self, workers: int) -> None:
         """Raise ValueError if `workers` cannot share a batch evenly."""
-        groups = self.batch // self.micro_batch
-        if groups % workers:
-            raise ValueError(
-                f"{workers} workers cannot share {groups} micro-batches of {self.micro_batch} evenly: choose a number "
-                f"of workers that divides {groups}, or another --fit.batch or --fit.micro-batch"
-            )
+        check_shared(self.batch, self.micro_batch, workers)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.decoy_graphs import Widths
 from protray.data.location import Location
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
+from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "graphqa.json"
 SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
@@ -42,8 +42,8 @@ def load_graphqa(folder: Path | Location) -> GraphQa:
     net = GraphQa(GraphQaConfig(**fields), content["widths"]["residue"], content["widths"]["pair"])
     weights = Location(folder).fetch() / WEIGHTS
     try:
-        net.load_state_dict(load_file(weights))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        load_weights(net, weights)
+    except ValueError as error:
         raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
     return net.eval()
 

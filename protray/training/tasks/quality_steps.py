@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protray.seq.keyed import generator
+from protray.training.micro_batches import check_shared
 
 if TYPE_CHECKING:
     from protray.data.decoys import Decoy
@@ -48,12 +49,7 @@ class QualityFitConfig:
 
     def check_workers(self, workers: int) -> None:
         """Raise ValueError if `workers` cannot share a batch evenly."""
-        groups = self.batch // self.micro_batch
-        if groups % workers:
-            raise ValueError(
-                f"{workers} workers cannot share {groups} micro-batches of {self.micro_batch} evenly: choose a number "
-                f"of workers that divides {groups}, or another --fit.batch or --fit.micro-batch"
-            )
+        check_shared(self.batch, self.micro_batch, workers)
 
 
 def epoch_batches(decoys: "dict[str, list[Decoy]]", config: QualityFitConfig, epoch: int) -> "Iterator[list[Decoy]]":

@@ -15,7 +15,7 @@ from protray.cluster.batch.worker import NO_ROWS, write_part
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.resources import Stage
 from protray.data.location import Location
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 
 def row(word: str) -> dict:

@@ -14,7 +14,7 @@ from protray.cluster.batch.command import batch_command
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 SOURCE = pa.struct([("id", pa.string()), ("word", pa.string()), ("file", pa.string()), ("line", pa.int64())])
 SCHEMA = pa.schema([("id", pa.string()), ("turned", pa.string())])

@@ -38,7 +38,7 @@ from protray.plm import masked
 from protray.plm.masked import hidden_rows, map_rows
 from protray.plm.reading import Reading
 from protray.seq.alphabet import encode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 PROTEINS = {f"p{n}": ("MKTAYIAKQRLEDWCHFGPNSV" * 3)[n : n + 10 + 2 * n] for n in range(12)}
 

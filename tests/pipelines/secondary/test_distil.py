@@ -352,7 +352,7 @@ def test_proteins_without_a_map_are_left_out_and_named(ray_local, inputs, tmp_pa
     import pyarrow as pa
 
     from protray.cluster.storage.rejects import rejected_table
-    from protray.seq.msa import InputError
+    from protray.seq.errors import InputError
 
     proteins, maps = tiny_proteins(), Location(tmp_path) / "maps"
     lost = proteins.ids[proteins.of_split("train")[0]]

@@ -24,7 +24,7 @@ from protray.pipelines.secondary.predict import JOB, Predict, rows
 from protray.plm.masked import hidden_rows, load, probability_map
 from protray.plm.reading import Reading
 from protray.seq.alphabet import encode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 GOOD = {
     "b.a3m": b">b\nACDEFGHIKL\n>h\nACDEFaaGHIKL\n>h\nACD--GHIKL\n",

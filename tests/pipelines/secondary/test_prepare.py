@@ -24,7 +24,7 @@ from protray.data.location import Location
 from protray.data.proteins import ProteinSettings
 from protray.pipelines.secondary import prepare as module
 from protray.pipelines.secondary.prepare import JOB, Prepare, count_histogram, identity, rows
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.struct import dssp
 
 GOOD = {

@@ -28,7 +28,7 @@ from protray.data.structures import FOLDER, read_structures
 from protray.pipelines.structure import prepare_structures as module
 from protray.pipelines.structure.prepare_structures import JOB, NAMES, PrepareStructures, choose, rows
 from protray.seq.alphabet import AMINO_ACIDS, decode
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 
 def random_sequence(seed: int, length: int = 60) -> str:

@@ -6,7 +6,7 @@ import gzip
 import pytest
 from structure_text import SEQUENCE, TWO, each, mmcif, pdb, pdb_chain, read, same
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 from protray.struct.io import read_chains
 
 CIF = mmcif([("A", "1", SEQUENCE, list(range(1, 13)))])

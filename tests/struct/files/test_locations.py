@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from structure_text import SEQUENCE, helix, mmcif, pdb, pdb_chain, read, same
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 LINES = pdb_chain(SEQUENCE)
 EXPECTED = read(pdb(LINES)).chains

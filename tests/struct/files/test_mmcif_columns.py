@@ -3,7 +3,7 @@
 import pytest
 from structure_text import mmcif, read, same
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 CHAINS = [("A", "1", "MKHLDECSYEVK", list(range(1, 13))), ("B", "2", "ACDEF", [2, 3, 4, 7, 8])]
 CLEAN = mmcif(CHAINS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from structure_text import FAR, SEQUENCE, TWO, each, helix, pdb, pdb_chain, read, same
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 OTHER = "MAHLQECTWEVR"
 CLEAN = pdb_chain(SEQUENCE, "A") + pdb_chain(OTHER, "B", helix(12) + FAR)

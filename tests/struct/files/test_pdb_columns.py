@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structure_text import SEQUENCE, TWO, each, pdb, pdb_chain, read, same
 
-from protray.seq.msa import InputError
+from protray.seq.errors import InputError
 
 
 def residue(number: int, name: str, chain: str = "A") -> Callable[[str], str]:
