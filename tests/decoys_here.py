@@ -3,9 +3,13 @@
 import functools
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protray.data import schemas
 from protray.data.decoys import Decoy, decoy_from_row, derived_rows
+from protray.data.location import Location
+from protray.data.parquet import WRITING
 from protray.data.sample import SAMPLE
 from protray.data.structures import stored_backbone
 from protray.struct.decoys import DecoyConfig
@@ -29,3 +33,9 @@ def random_extras(decoy: Decoy, edges_2E: np.ndarray) -> tuple[np.ndarray, np.nd
     of_pairs_LL2 = rng.standard_normal((len(decoy.sequence), len(decoy.sequence), 2))
     residue_LC = rng.standard_normal((len(decoy.sequence), 3))
     return residue_LC.astype(np.float32), of_pairs_LL2[tuple(edges_2E)].astype(np.float32)
+
+
+def write_decoys(rows: list[dict], file: Location) -> None:
+    """Write a table of ``schemas.DECOYS``."""
+    with file.writing() as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schemas.DECOYS), path, row_group_size=500, **WRITING)

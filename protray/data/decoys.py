@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from protray.data import schemas
-from protray.data.location import Location
-from protray.data.parquet import WRITING, read_parquet
+from protray.data.parquet import read_parquet
 from protray.data.structure_rows import pack_backbone
 from protray.data.structures import CA, StructureChain, stored_backbone
 from protray.models.graphqa_config import GLOBAL, LOCAL
@@ -71,12 +69,6 @@ def _known(score: float) -> float | None:
     return None if np.isnan(score) else score
 
 
-def write_decoys(rows: list[dict], file: Location) -> None:
-    """Write a table of ``schemas.DECOYS``."""
-    with file.writing() as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schemas.DECOYS), path, row_group_size=500, **WRITING)
-
-
 def read_decoys(files: Iterable[str | Path], split: str | None = None) -> list[Decoy]:
     """Read the decoys of a split, or all, from some tables; sorted by target and id.
 
@@ -86,7 +78,8 @@ def read_decoys(files: Iterable[str | Path], split: str | None = None) -> list[D
     for file in names:
         table = read_parquet(file)
         schemas.check(table, schemas.DECOYS, file)
-        found += [decoy_from_row(row) for row in table.to_pylist() if split in (None, row["split"])]
+        mine = table if split is None else table.filter(pc.field("split") == split)
+        found += [decoy_from_row(row) for row in mine.to_pylist()]
     if not found:
         where = names[0] if len(names) == 1 else f"{len(names)} tables"
         raise ValueError(f"no decoy in {where}" + (f" is of the {split} split" if split else ""))

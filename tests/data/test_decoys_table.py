@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from decoys_here import decoys, random_extras
+from decoys_here import decoys, random_extras, write_decoys
 
 from protray.data.decoy_graphs import decoy_batch
-from protray.data.decoys import decoy_row, derived_rows, read_decoys, write_decoys
+from protray.data.decoys import decoy_row, derived_rows, read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.struct.decoys import DecoyConfig

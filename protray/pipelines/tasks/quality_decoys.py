@@ -1,18 +1,24 @@
 """The decoys of a quality run: derived from natives of the sample, or read from files; each scored against its native.
 
-``OUT/decoys/part-*.parquet``  ``schemas.DECOYS``, some targets each; a part that is there is not made again
+A batch job inside of a training, whose rows are targets:
+
+``OUT/decoys/part-*.parquet``  ``schemas.DECOYS``
 ``OUT/rejected.parquet``       files that could not be used, if there are any
+``OUT/cache/decoys``           the job's own records
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.storage.identity import content_digest, dataset_digest
+from protray.data import schemas
 from protray.data.location import Location
 from protray.data.splits import SPLITS
 from protray.seq.errors import InputError
@@ -25,7 +31,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHARES = (0.15, 0.2)  # of the clusters of targets, for validation and test
-AT_ONCE = 8  # targets of a part: some seconds of a core
+MOST_REJECTED = 0.1  # share of the files
+PER_DECOY_S = 0.03  # of a core, about, to make and to score one
+SOURCE = pa.struct([("target", pa.string()), ("split", pa.string())])
 Target = tuple[str, str]  # name and split
 
 
@@ -106,70 +114,84 @@ def _files_of(data: Location) -> "dict[str, TargetFiles]":
     return find_targets(data)
 
 
+def digest_of(data: Location | None) -> str:
+    """Of what targets are read from."""
+    return content_digest(data.files(), data) if data else dataset_digest(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeDecoys(BatchSettings):
+    """Which decoys to make; the finished ones go to ``OUT/decoys`` of the training, whose cache `out` is in."""
+
+    data: Location | None
+    decoys: DecoySettings
+    max_rejected: float = 1.0  # what `make_decoys` says of them names no option
+
+    def folder(self, table: str) -> Location:
+        return self.out.parent.parent / table
+
+
 def make_decoys(out: Location, data: Location | None, settings: DecoySettings) -> Location:
-    """Make the parts that are missing, as tasks of Ray; returns their folder.
+    """Make what is missing; returns the folder of the tables.
 
     Raises
     ------
     ValueError
         If more than a tenth of the files cannot be used.
     """
-    import ray
+    from protray.cluster.batch.driver import run_batch
+    from protray.cluster.storage.rejects import reason_lines
 
-    from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
-
-    folder, targets = out / "decoys", targets_of(data, settings)
-    there = {file.name for file in folder.files("*.parquet")}
-    files = _files_of(data) if data else {}
-    make = ray.remote(num_cpus=1)(make_part)
-    pending = []
-    for number, start in enumerate(range(0, len(targets), AT_ONCE)):
-        name, some = f"part-{number:05d}.parquet", targets[start : start + AT_ONCE]
-        if name not in there:
-            own = {target: files[target] for target, _ in some} if data else None
-            pending.append(make.remote(folder / name, some, own, settings))
-    if pending:
-        log.info("making and scoring the decoys of %d targets", len(targets))
-    made, errors = 0, []
-    for count, rejected in ray.get(pending):
-        made += count
-        errors += rejected
-    if errors:
-        write_rejected(out / "rejected.parquet", rejected_table(errors))
-        reasons = reason_lines(group_reasons(error.reason for error in errors))
-        if len(errors) > 0.1 * (made + len(errors)):
-            folder.remove()
-            raise ValueError(f"{len(errors)} of {made + len(errors)} files cannot be used:{reasons}")
-        log.warning("%d of %d files cannot be used:%s", len(errors), made + len(errors), reasons)
-    return folder
+    run = MakeDecoys(out=out / "cache" / "decoys", data=data, decoys=settings)
+    summary = run_batch(JOB, run)
+    refused, total = summary["n_rejected"], summary["n_rows"] + summary["n_rejected"]
+    if refused:
+        (out / "rejected.parquet").write_bytes(run.rejected.read_bytes())
+        told = f"{refused} of {total} files cannot be used:{reason_lines(summary['reasons'])}"
+        if refused > MOST_REJECTED * total:
+            run.start_over(JOB.table)
+            raise ValueError(told)
+        log.warning("%s", told)
+    return run.folder(JOB.table)
 
 
-def write_rejected(file: Location, table: pa.Table) -> None:
-    """Write what could not be used."""
-    import pyarrow.parquet as pq
-
-    with file.writing() as path:
-        pq.write_table(table, path)
+def identity(run: MakeDecoys) -> dict:
+    return {"data": digest_of(run.data), "decoys": asdict(run.decoys)}
 
 
-def make_part(
-    file: Location, targets: Sequence[Target], files: "dict[str, TargetFiles] | None", settings: DecoySettings
-) -> tuple[int, list[InputError]]:
-    """Ray task: make and score the decoys of some targets; returns how many there are, and what could not be used."""
+def rows(run: MakeDecoys) -> Iterator[Row]:
+    yield from ({"target": target, "split": split} for target, split in targets_of(run.data, run.decoys))
+
+
+def cost(run: MakeDecoys, row: Row) -> float:
+    return PER_DECOY_S * (len(_files_of(run.data)[row["target"]].decoys) if run.data else run.decoys.each)
+
+
+def open_settings(run: MakeDecoys, device: str) -> MakeDecoys:
+    return run
+
+
+def work(run: MakeDecoys, spans: list[Span]) -> Done:
+    """The decoys of some targets."""
     from protray.data.decoy_files import file_rows
-    from protray.data.decoys import write_decoys
 
-    rows: list[dict] = []
     errors: list[InputError] = []
-    if files is None:
-        rows = sample_rows(targets, settings)
-    else:
-        for target, split in targets:
-            found, rejected = file_rows(target, split, files[target])
-            rows += found
+    by_target: dict[str, list[dict]] = {span.row["target"]: [] for span in spans}
+    if run.data:
+        for span in spans:
+            target = span.row["target"]
+            by_target[target], rejected = file_rows(target, span.row["split"], _files_of(run.data)[target])
             errors += rejected
-    write_decoys(rows, file)
-    return len(rows), errors
+    else:
+        for row in sample_rows([(span.row["target"], span.row["split"]) for span in spans], run.decoys):
+            by_target[row["target"]].append(row)
+    made = [
+        row | {"number": span.number, "start": start}
+        for span in spans
+        for start, row in enumerate(by_target[span.row["target"]])
+    ]
+    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
+    return Done(pa.Table.from_pylist(made, schema=pa.schema([*own, *schemas.DECOYS])), errors)
 
 
 def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict]:
@@ -187,3 +209,9 @@ def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict
         named = row["id"], splits[row["id"]], row["sequence"]
         rows += derived_rows(*named, backbone_L43, settings.each, settings.make, settings.seed)
     return rows
+
+
+JOB = BatchJob(
+    name="decoys", unit="targets", table="decoys", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_settings, work=work, schema=lambda run: schemas.DECOYS,
+)  # fmt: skip

@@ -3,11 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from protray.cluster.storage.identity import content_digest, dataset_digest
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
+from protray.pipelines.tasks.quality_decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import SHIPPED, absolute, fingerprint
 from protray.training.tasks.quality_steps import QualityFitConfig
@@ -69,7 +68,7 @@ def identity(run: QualityRun) -> dict:
 
 
 def data_digest(run: QualityRun) -> str:
-    return content_digest(run.data.files(), run.data) if run.data else dataset_digest(None)
+    return digest_of(run.data)
 
 
 def settings(run: QualityRun, inputs: Location) -> dict:

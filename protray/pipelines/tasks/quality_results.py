@@ -13,7 +13,8 @@ from protray.cluster.train.job import Context
 from protray.data import schemas
 from protray.data.decoy_graphs import Widths
 from protray.data.location import Location
-from protray.data.parquet import WRITING
+from protray.data.parquet import WRITING, read_parquet
+from protray.data.splits import SPLITS
 from protray.evaluation.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
@@ -68,13 +69,15 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
-    counts = {split: len(read_decoys(decoys.files("*.parquet"), split)) for split in ("train", "validation", "test")}
+    splits = [
+        split for file in decoys.files("*.parquet") for split in read_parquet(file, ["split"])["split"].to_pylist()
+    ]
     return {
         "table": rows,
         "kinds": kinds,
         "gains": gains,
         "histories": histories,
-        "decoys": counts,
+        "decoys": {split: splits.count(split) for split in SPLITS},
         "derived": run.data is None,
     }
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from protray.cluster.runtime.resources import Plan
 from protray.cluster.runtime.start import Cluster
-from protray.cluster.storage.identity import content_digest, dataset_digest
 from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
 from protray.cluster.tuning.settings import SweepRun
@@ -24,7 +23,7 @@ from protray.evaluation.quality_tables import GDT_TS
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality_decoys import DecoySettings, make_decoys, targets_of
+from protray.pipelines.tasks.quality_decoys import DecoySettings, digest_of, make_decoys, targets_of
 from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state, save_state
 from protray.training.tasks.quality import fit, predict
@@ -62,7 +61,7 @@ def base(run: SweepRun) -> QualitySettings:
 
 
 def identity(run: SweepRun) -> dict:
-    return {"data": content_digest(run.data.files(), run.data) if run.data else dataset_digest(None)}
+    return {"data": digest_of(run.data)}
 
 
 def plan(run: SweepRun, cluster: Cluster) -> Plan:

@@ -1,5 +1,6 @@
 """jobs/quality.py's pipeline on a few natives of the sample, and on files; it learns next to nothing in two epochs."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from protray.data.decoys import read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality import JOB
-from protray.pipelines.tasks.quality_decoys import DecoySettings, targets_of
+from protray.pipelines.tasks.quality_decoys import DecoySettings, make_decoys, targets_of
 from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
 from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR
 from protray.training.tasks.quality_export import load_graphqa
@@ -157,6 +158,21 @@ def test_own_files_with_one_that_is_broken(ray_local, files, tmp_path) -> None:
     assert [Path(row["file"]).name for row in rejected] == ["broken.pdb"]
     made = read_decoys((run.out / "decoys").files("*.parquet"))
     assert [one.global_S[1] for one in made if one.id.endswith("-0")] == pytest.approx([1.0] * 20)
+
+
+def test_files_that_cannot_be_used_are_named_by_each_run(no_ray, files, tmp_path) -> None:
+    """Also when all decoys are there, and the driver had died before it could name them."""
+    out, reasons = Location(tmp_path / "out"), []
+    for _ in range(2):
+        folder = make_decoys(out, files, TINY.decoys)
+        reasons.append(pq.read_table((out / "rejected.parquet").path)["reason"].to_pylist())
+        (out / "rejected.parquet").remove()
+    assert folder == out / "decoys" and reasons[0] == reasons[1] and "no atoms" in reasons[0][0]
+    worse = Location(shutil.copytree(files, tmp_path / "worse"))
+    for one in decoys(20, 2)[:10:2]:
+        (worse / one.target / "more.pdb").write_text("no atoms")
+    with pytest.raises(ValueError, match="6 of 46 files cannot be used:\n  6 x "):
+        make_decoys(Location(tmp_path / "other"), worse, TINY.decoys)
 
 
 def dies_once(marker: Path) -> Callable:

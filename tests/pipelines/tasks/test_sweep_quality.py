@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from decoys_here import decoys
+from decoys_here import decoys, write_decoys
 
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
-from protray.data.decoys import derived_rows, write_decoys
+from protray.data.decoys import derived_rows
 from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.assess import Assessor
