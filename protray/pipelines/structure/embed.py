@@ -7,9 +7,8 @@ worked on; the driver lists files, and the ids and lengths of a dataset's chains
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,9 +19,9 @@ from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.embeddings import FOLDER, Level, embedding_schema
 from protray.data.location import Location
-from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
+from protray.pipelines.structure.input_files import amount_of, chains_of, file_rows, files_of
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
@@ -88,7 +87,7 @@ def identity(run: Embed) -> dict:
 def _digests(run: Embed) -> list[str]:
     """What identifies the content of each path of --structures."""
     if (tables := _tables_of(run)) is None:
-        return [content_digest(_files(run, path), path) for path in run.structures]
+        return [content_digest(files_of(run, path), path) for path in run.structures]
     if run.structures:
         facts = (run.structures[0] / "dataset.json").read_json()
         return [facts.get("digest") or content_digest(tables, run.structures[0])]
@@ -108,25 +107,14 @@ def _tables_of(run: Embed) -> list[Location] | None:
     return parquet_files(datasets[0] / STRUCTURES) if datasets else None
 
 
-def _files(run: Embed, path: Location) -> list[Location]:
-    """The files that a path of --structures means, without our own, where --out lies in it."""
-    return [Location(file) for file in input_files(path.path) if not str(file).startswith(f"{run.out}/")]
-
-
 def rows(run: Embed) -> Iterator[Row | InputError]:
     """Chains of a dataset, or files, with an error for each that is none; with --plan nothing is unpacked."""
     tables = _tables_of(run)
     for table in tables or ():
         yield from _chains_of(table)
-    for number, path in enumerate(run.structures if tables is None else ()):
-        work = None if run.plan else (run.work / f"unpacked-{number}")
-        sources, errors = find_sources(path.path, work)
-        ours = f"{run.out}/"
-        yield from (error for error in errors if not str(Path(error.file).absolute()).startswith(ours))
-        for source in sources:
-            if not source.path.startswith(ours) or source.offset is not None:
-                size = source.size or Location(source.path).size()
-                yield EMPTY | asdict(source) | {"file": source.name, "size": size}
+    if tables is None:
+        for found in file_rows(run, run.structures):
+            yield found if isinstance(found, InputError) else EMPTY | found | {"file": found["name"]}
 
 
 def _chains_of(table: Location) -> Iterator[Row]:
@@ -151,9 +139,8 @@ def amount(run: Embed) -> Amount:
     costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
     if _tables_of(run) is not None:
         return Amount(len(costs), sum(costs))
-    packed = [path.path for path in run.structures if run.plan and is_packed(path.path)]
-    share = min((beginning(path)[1] for path in packed), default=1.0)
-    return Amount(len(costs) / share, sum(costs) / share, False, "files are counted, each as if it were one chain")
+    told = "files are counted, each as if it were one chain"
+    return amount_of(run, run.structures, costs, exact=False, note=told)
 
 
 def memory(run: Embed) -> int:
@@ -188,21 +175,12 @@ def work(opened: Opened, spans: list[Span]) -> Done:
 
 def _chains(row: Row, rejected: list[InputError]) -> "Iterator[tuple[StructureChain, str]]":
     """The chains of a row of the input, and the file that each is from."""
-    from protray.data.structure_files import read_source
-    from protray.data.structure_rows import structure_rows
     from protray.data.structures import chains_in
 
     if row["path"] is None:
         yield chains_in(_group(row["file"], row["group"]).slice(row["row"], 1))[0], row["file"]
         return
-    source = Source(row["file"], row["path"], row["offset"], row["size"], row["content"])
-    try:
-        found, errors, _ = structure_rows(read_source(source), source.name, ANY_CHAIN)
-    except InputError as error:
-        rejected.append(error)
-        return
-    rejected += errors
-    for one in found:
+    for one in chains_of(row | {"name": row["file"]}, ANY_CHAIN, rejected):
         yield chains_in(pa.Table.from_pylist([one], schema=schemas.STRUCTURES))[0], one["source"]
 
 
