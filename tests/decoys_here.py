@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
-from protray.data.decoys import Decoy, decoy_from_row, derived_rows
+from protray.data.decoys.table import Decoy, decoy_from_row, derived_rows
 from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.sample import SAMPLE

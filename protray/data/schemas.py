@@ -7,6 +7,7 @@ code per residue, row after row, the query first.
 
 import pyarrow as pa
 
+from protray.models.graphqa_config import GLOBAL
 from protray.seq.alphabet import AMINO_ACIDS
 
 VERSION = "1"
@@ -65,11 +66,7 @@ DECOYS = pa.schema(
         pa.field("index", pa.list_(pa.int32()), nullable=False),
         pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),
         # against the native; null where it is not known
-        pa.field("tm", pa.float32()),
-        pa.field("gdt_ts", pa.float32()),
-        pa.field("gdt_ha", pa.float32()),
-        pa.field("lddt", pa.float32()),
-        pa.field("cad", pa.float32()),
+        *(pa.field(name, pa.float32()) for name in GLOBAL),
         pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L, null where the native has no residue
         pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
     ],
@@ -82,10 +79,8 @@ QUALITY = pa.schema(
         pa.field("id", pa.string(), nullable=False),  # of the decoy
         pa.field("target", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
-        *(pa.field(name, pa.float32(), nullable=False) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")),
-        *(
-            pa.field(f"true_{name}", pa.float32()) for name in ("tm", "gdt_ts", "gdt_ha", "lddt", "cad")
-        ),  # null: unknown
+        *(pa.field(name, pa.float32(), nullable=False) for name in GLOBAL),
+        *(pa.field(f"true_{name}", pa.float32()) for name in GLOBAL),  # null: unknown
         pa.field("residue_lddt", pa.list_(pa.float32()), nullable=False),  # L
         pa.field("residue_cad", pa.list_(pa.float32()), nullable=False),
     ],

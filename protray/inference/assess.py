@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.data.decoy_graphs import Extras, no_extras
-from protray.data.decoys import Decoy
+from protray.data.decoys.graphs import Extras, no_extras
+from protray.data.decoys.table import Decoy
 from protray.data.location import Location
 from protray.inference.decoy_embeddings import LanguageModelEmbeddings, ScoreNetEmbeddings
 from protray.inference.embed import Embedder

@@ -7,8 +7,8 @@ Shape key:  L residues   E edges   C channels
 
 import numpy as np
 
-from protray.data.decoy_graphs import Widths
-from protray.data.decoys import Decoy
+from protray.data.decoys.graphs import Widths
+from protray.data.decoys.table import Decoy
 from protray.inference.embed import Embedder
 from protray.plm.masked import LanguageModel, hidden_rows
 from protray.seq.alphabet import encode

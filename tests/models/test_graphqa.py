@@ -7,7 +7,7 @@ import pytest
 import torch
 from decoys_here import decoys, random_extras
 
-from protray.data.decoy_graphs import decoy_batch
+from protray.data.decoys.graphs import decoy_batch
 from protray.models.graphqa import GraphQa, Graphs, mean_by
 from protray.models.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
 

@@ -24,7 +24,7 @@ from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
-    from protray.data.decoys import Decoy
+    from protray.data.decoys.table import Decoy
     from protray.inference.assess import Assessor
 
 ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
@@ -89,7 +89,7 @@ def work(assessor: "Assessor", spans: list[Span]) -> Done:
 
 def _models(row: Row, rejected: list[InputError]) -> "Iterator[Decoy]":
     """The chains of a file, whose true scores nobody knows."""
-    from protray.data.decoys import Decoy
+    from protray.data.decoys.table import Decoy
 
     for one in chains_of(row, ANY_CHAIN, rejected):
         length = len(one["sequence"])

@@ -49,7 +49,7 @@ def trial(run: QualityRun, stage: Stage) -> dict:
 
 def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
     """Train the networks one after another."""
-    from protray.data.decoys import decoy_from_row, read_decoys
+    from protray.data.decoys.table import decoy_from_row, read_decoys
     from protray.training.tasks.quality_rows import fit_rows
 
     where = settings["decoys"]
@@ -74,7 +74,7 @@ def finish(run: QualityRun, inputs: Location, state: dict, context: Context) -> 
 
 
 def show(run: QualityRun, facts: dict) -> None:
-    from protray.evaluation.quality_tables import markdown
+    from protray.evaluation.tasks.quality_tables import markdown
 
     print(markdown(facts["table"], facts["kinds"], facts["gains"]))
     if run.data is None:

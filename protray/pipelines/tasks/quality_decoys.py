@@ -26,7 +26,7 @@ from protray.seq.keyed import key
 from protray.struct.decoys import DecoyConfig
 
 if TYPE_CHECKING:
-    from protray.data.decoy_files import TargetFiles
+    from protray.data.decoys.files import TargetFiles
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 @cache
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
     """Those that cannot be read are left out."""
-    from protray.data.decoy_files import sequence_of
+    from protray.data.decoys.files import sequence_of
     from protray.data.splits import cluster_by_identity
 
     sequences = {}
@@ -109,7 +109,7 @@ def split_targets(clusters: Mapping[str, str], seed: int) -> dict[str, str]:
 
 @cache
 def _files_of(data: Location) -> "dict[str, TargetFiles]":
-    from protray.data.decoy_files import find_targets
+    from protray.data.decoys.files import find_targets
 
     return find_targets(data)
 
@@ -173,7 +173,7 @@ def open_settings(run: MakeDecoys, device: str) -> MakeDecoys:
 
 def work(run: MakeDecoys, spans: list[Span]) -> Done:
     """The decoys of some targets."""
-    from protray.data.decoy_files import file_rows
+    from protray.data.decoys.files import file_rows
 
     errors: list[InputError] = []
     by_target: dict[str, list[dict]] = {span.row["target"]: [] for span in spans}
@@ -198,7 +198,7 @@ def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict
     """Rows of the decoys derived from natives of the sample."""
     import pyarrow.parquet as pq
 
-    from protray.data.decoys import derived_rows
+    from protray.data.decoys.table import derived_rows
     from protray.data.sample import SAMPLE
     from protray.data.structures import stored_backbone
 

@@ -80,7 +80,7 @@ def settings(run: QualityRun, inputs: Location) -> dict:
 
 def opener(name: str, settings: dict, device: str) -> "Opened":
     """The embeddings of a network, and how wide they are."""
-    from protray.data.decoy_graphs import Widths, no_extras
+    from protray.data.decoys.graphs import Widths, no_extras
 
     if name == PLAIN:
         return Widths(), no_extras

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from protray.cluster.train.job import Context
 from protray.data import schemas
-from protray.data.decoy_graphs import Widths
+from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
-from protray.evaluation.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
+from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.quality_inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
 from protray.plm.shipped import absolute
@@ -24,7 +24,7 @@ from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
 from protray.training.tasks.quality_rows import finished_rows
 
 if TYPE_CHECKING:
-    from protray.data.decoys import Decoy
+    from protray.data.decoys.table import Decoy
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
     import ray
 
     from protray.cluster.train.driver import track_point
-    from protray.data.decoys import read_decoys
+    from protray.data.decoys.table import read_decoys
 
     trained = finished_rows(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
@@ -103,8 +103,8 @@ def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[s
     """Ray task: what each method, the baselines first, predicts for the test decoys."""
     import torch
 
-    from protray.data.decoys import read_decoys
-    from protray.evaluation.quality_baselines import fit_constant, fit_linear
+    from protray.data.decoys.table import read_decoys
+    from protray.evaluation.tasks.quality_baselines import fit_constant, fit_linear
     from protray.inference.assess import Assessor
 
     torch.set_num_threads(threads)

@@ -15,12 +15,12 @@ from protray.cluster.runtime.start import Cluster
 from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
 from protray.cluster.tuning.settings import SweepRun
-from protray.data.decoy_graphs import Widths
-from protray.data.decoys import Decoy, read_decoys
+from protray.data.decoys.graphs import Widths
+from protray.data.decoys.table import Decoy, read_decoys
 from protray.data.location import Location
-from protray.evaluation.quality import pearson, ranks
-from protray.evaluation.quality_tables import GDT_TS
 from protray.evaluation.sweep_halves import HALVES, ids_of
+from protray.evaluation.tasks.quality import pearson, ranks
+from protray.evaluation.tasks.quality_tables import GDT_TS
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality_decoys import DecoySettings, digest_of, make_decoys, targets_of

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.data.decoys import Decoy
-from protray.evaluation.quality_tables import COLUMNS, GDT_TS, Predictions, Row, cell, kind_table
+from protray.data.decoys.table import Decoy
+from protray.evaluation.tasks.quality_tables import (
+    COLUMNS,
+    GDT_TS,
+    Predictions,
+    Row,
+    cell,
+    kind_table,
+    of_models,
+    with_gdt_ts,
+)
 from protray.models.graphqa_config import LOCAL
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
@@ -45,20 +54,20 @@ def write_quality_report(
         Of the test targets.
     predictions : mapping of method to scores of each decoy
     rows, kinds : sequence of dict
-        From `protray.evaluation.quality_tables.quality_rows` and `kind_rows`.
+        From `protray.evaluation.tasks.quality_tables.quality_rows` and `kind_rows`.
     histories : mapping of a network to its logged points
     derived : bool
         Whether the decoys were derived from natives, which the report then says first.
     """
-    known = [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
+    known = with_gdt_ts(decoys)
     true_N = np.array([decoys[n].global_S[GDT_TS] for n in known])
-    of_models = {method: np.array([found[n][1][GDT_TS] for n in known]) for method, found in predictions.items()}
+    predicted = {method: of_models(found, known) for method, found in predictions.items()}
     shown = example(decoys)
     lddt = LOCAL.index("lddt")
     along = {method: predictions[method][shown][0][:, lddt] for method in histories}
     one = decoys[shown]
     figures = [
-        ReportFigure("Predicted and true GDT_TS", scatter_figure(true_N, of_models, [decoys[n].kind for n in known])),
+        ReportFigure("Predicted and true GDT_TS", scatter_figure(true_N, predicted, [decoys[n].kind for n in known])),
         ReportFigure(
             f"lDDT along {one.id}", profile_figure(one.local_LS[:, lddt], along, one.index_L),
             f"The test decoy of middling quality whose residues differ most; {one.kind}, GDT_TS "

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.data.decoy_graphs import DecoyBatch, Extras, Widths, decoy_batch, no_extras
-from protray.data.decoys import Decoy
+from protray.data.decoys.graphs import DecoyBatch, Extras, Widths, decoy_batch, no_extras
+from protray.data.decoys.table import Decoy
 from protray.losses.quality import mean_squared_error, squared_error
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GLOBAL, LOCAL, GraphQaConfig

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from protray.data.decoy_graphs import Widths
+from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig

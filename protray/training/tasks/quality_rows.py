@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from protray.data.decoy_graphs import Extras, Widths
-from protray.data.decoys import Decoy
+from protray.data.decoys.graphs import Extras, Widths
+from protray.data.decoys.table import Decoy
 from protray.models.graphqa_config import GraphQaConfig
 from protray.training.tasks.quality import Report, fit
 from protray.training.tasks.quality_steps import QualityFitConfig

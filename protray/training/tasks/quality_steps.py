@@ -12,7 +12,7 @@ from protray.seq.keyed import generator
 from protray.training.micro_batches import check_shared
 
 if TYPE_CHECKING:
-    from protray.data.decoys import Decoy
+    from protray.data.decoys.table import Decoy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from structure_text import pdb_chain
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
-from protray.data.decoy_graphs import Widths
+from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.inference.assess import Assessor
 from protray.models.graphqa import GraphQa

@@ -14,7 +14,7 @@ from structure_text import pdb_chain
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
-from protray.data.decoys import read_decoys
+from protray.data.decoys.table import read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality import JOB

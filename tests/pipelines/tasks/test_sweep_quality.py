@@ -8,7 +8,7 @@ from decoys_here import decoys, write_decoys
 
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
-from protray.data.decoys import derived_rows
+from protray.data.decoys.table import derived_rows
 from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.assess import Assessor

@@ -4,7 +4,7 @@ import pytest
 import torch
 from decoys_here import decoys, random_extras
 
-from protray.data.decoy_graphs import Widths, no_extras
+from protray.data.decoys.graphs import Widths, no_extras
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
 from protray.training.tasks.quality import predict

@@ -8,7 +8,7 @@ import pytest
 import torch
 from decoys_here import decoys, random_extras
 
-from protray.data.decoy_graphs import Widths
+from protray.data.decoys.graphs import Widths
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
 from protray.training.errors import NonFiniteLossError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from decoys_here import decoys
 
-from protray.evaluation.quality import global_row
-from protray.evaluation.quality_tables import gain_rows, kind_rows, markdown, quality_rows
+from protray.evaluation.tasks.quality import global_row
+from protray.evaluation.tasks.quality_tables import gain_rows, kind_rows, markdown, quality_rows
 
 
 def predicted(some, off: float = 0.0, sign: float = 1.0):  # noqa: ANN001, ANN201

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from protray.evaluation.bootstrap import correlation_interval
-from protray.evaluation.quality import expected_best, global_row, local_row, pearson, ranks
+from protray.evaluation.tasks.quality import expected_best, global_row, local_row, pearson, ranks
 
 # two targets of three decoys; the second prediction has the order of target b reversed
 TRUE = np.array([0.2, 0.4, 0.9, 0.1, 0.2, 0.3])

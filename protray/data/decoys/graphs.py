@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.data.decoys import Decoy
+from protray.data.decoys.table import Decoy
 from protray.models.graphqa import Graphs
 from protray.models.graphqa_config import GraphQaConfig
 from protray.seq.alphabet import encode

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.data.decoys import Decoy
+from protray.data.decoys.table import Decoy
 from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.struct.graph import residue_graph
 

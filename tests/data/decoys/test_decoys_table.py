@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from decoys_here import decoys, random_extras, write_decoys
 
-from protray.data.decoy_graphs import decoy_batch
-from protray.data.decoys import decoy_row, derived_rows, read_decoys
+from protray.data.decoys.graphs import decoy_batch
+from protray.data.decoys.table import decoy_row, derived_rows, read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
 from protray.struct.decoys import DecoyConfig

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from protray.data.decoys import decoy_row
+from protray.data.decoys.table import decoy_row
 from protray.data.location import Location
 from protray.data.structure_rows import impossible
 from protray.data.structures import CA

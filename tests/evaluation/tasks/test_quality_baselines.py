@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from decoys_here import decoys
 
-from protray.evaluation.quality_baselines import features, fit_constant, fit_linear
+from protray.evaluation.tasks.quality_baselines import features, fit_constant, fit_linear
 from protray.models.graphqa_config import GLOBAL
 
 

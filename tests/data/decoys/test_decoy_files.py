@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structure_text import HELIX, build_backbone, helix, pdb_chain
 
-from protray.data.decoy_files import file_rows, find_targets, read_scores, sequence_of
+from protray.data.decoys.files import file_rows, find_targets, read_scores, sequence_of
 from protray.data.location import Location
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLI"

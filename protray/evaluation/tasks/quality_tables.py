@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from protray.data.decoys import Decoy
+from protray.data.decoys.table import Decoy
 from protray.evaluation.bootstrap import paired_interval
-from protray.evaluation.quality import OF_TARGETS, global_row, local_row, target_values
+from protray.evaluation.tasks.quality import OF_TARGETS, global_row, local_row, target_values
 from protray.models.graphqa_config import GLOBAL, LOCAL
 
 Predictions = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]  # method -> scores (L, S) and (S,) of each decoy
@@ -32,21 +32,22 @@ def quality_rows(decoys: Sequence[Decoy], predictions: Predictions, *, seed: int
     Returns
     -------
     rows : list of dict
-        ``method``; the columns of `protray.evaluation.quality.global_row` for GDT_TS, which are those of PSR, too; and
-        of `local_row` with the score's name before them (``lddt_rho``), for each score of residues that is known.
+        ``method``; the columns of `protray.evaluation.tasks.quality.global_row` for GDT_TS, which are those of PSR,
+        too; and of `local_row` with the score's name before them (``lddt_rho``), for each score of residues that is
+        known.
 
     Raises
     ------
     ValueError
         If GDT_TS of no decoy is known.
     """
-    known = [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
+    known = with_gdt_ts(decoys)
     if not known:
         raise ValueError(f"GDT_TS of none of {len(decoys)} decoys is known; there is nothing to compare with")
-    true_N, targets = np.array([decoys[n].global_S[GDT_TS] for n in known]), [decoys[n].target for n in known]
+    true_N, targets = _true(decoys, known)
     rows = []
     for method, found in predictions.items():
-        row = {"method": method} | global_row(_of_models(found, known), true_N, targets, seed=seed)
+        row = {"method": method} | global_row(of_models(found, known), true_N, targets, seed=seed)
         for score, name in enumerate(LOCAL):
             row |= _of_residues(decoys, found, score, name, seed)
         rows.append(row)
@@ -55,13 +56,13 @@ def quality_rows(decoys: Sequence[Decoy], predictions: Predictions, *, seed: int
 
 def kind_rows(decoys: Sequence[Decoy], predictions: Predictions, *, seed: int = 0) -> list[Row]:
     """The columns of `global_row` for GDT_TS, of each method on the decoys of each kind; ``method``, ``kind``."""
-    known = [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
+    known = with_gdt_ts(decoys)
     rows = []
     for kind in sorted({decoys[n].kind for n in known}):
         mine = [n for n in known if decoys[n].kind == kind]
-        true_N, targets = np.array([decoys[n].global_S[GDT_TS] for n in mine]), [decoys[n].target for n in mine]
+        true_N, targets = _true(decoys, mine)
         for method, found in predictions.items():
-            row = global_row(_of_models(found, mine), true_N, targets, seed=seed)
+            row = global_row(of_models(found, mine), true_N, targets, seed=seed)
             rows.append({"method": method, "kind": kind} | row)
     return rows
 
@@ -74,9 +75,9 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
     rows : list of dict
         ``method``, ``reference``, ``column``, ``gain`` (above 0 is better in each column), ``ci95``, ``targets``.
     """
-    known = [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
-    true_N, targets = np.array([decoys[n].global_S[GDT_TS] for n in known]), [decoys[n].target for n in known]
-    values = {method: target_values(_of_models(found, known), true_N, targets) for method, found in predictions.items()}
+    known = with_gdt_ts(decoys)
+    true_N, targets = _true(decoys, known)
+    values = {method: target_values(of_models(found, known), true_N, targets) for method, found in predictions.items()}
     rows = []
     for method in predictions:
         for column in OF_TARGETS if method != reference else ():
@@ -146,8 +147,19 @@ def _gain(row: Row) -> str:
     return f"{row['gain']:+z.3f}" + ("" if low is None else f" [{low:+z.3f}, {high:+z.3f}]")
 
 
-def _of_models(found: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[int]) -> np.ndarray:
+def with_gdt_ts(decoys: Sequence[Decoy]) -> list[int]:
+    """Numbers of the decoys whose GDT_TS is known."""
+    return [n for n, decoy in enumerate(decoys) if np.isfinite(decoy.global_S[GDT_TS])]
+
+
+def of_models(found: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[int]) -> np.ndarray:
+    """The predicted GDT_TS of some decoys."""
     return np.array([found[n][1][GDT_TS] for n in known], dtype=float)
+
+
+def _true(decoys: Sequence[Decoy], known: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    """GDT_TS of some decoys, and their targets."""
+    return np.array([decoys[n].global_S[GDT_TS] for n in known]), [decoys[n].target for n in known]
 
 
 def _of_residues(
