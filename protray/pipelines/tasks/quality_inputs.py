@@ -18,7 +18,7 @@ PLAIN, WITH_LM, WITH_NET = "GraphQA", "GraphQA + language model", "GraphQA + sco
 NONE = "none"
 
 # Baldassarre et al., Bioinformatics 2021; the released code's widths, dropout, learning rate and epochs
-PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False)
+PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False, linear=False)
 PAPER_FIT = QualityFitConfig(epochs=1000, batch=16, learning_rate=5e-3, constant=True, validate_every=50)
 
 
