@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reuse import begin_with
 from tracking_store import curve
 
 from protray.cluster.train import driver
@@ -96,7 +97,7 @@ def dies_once(after: int) -> Callable:
 
 def test_two_workers_that_die_give_the_same_curve(finished, inputs, tmp_path) -> None:
     """They die at step 6, half-way between two reports; each step is in MLflow once, and equal up to float noise."""
-    out = Location(tmp_path) / "two"
+    out = begin_with(finished, Location(tmp_path) / "two", "run.json", "cache/corpus-*")
     driver.run_training(replace(JOB, loop=dies_once(after=6)), run_of(inputs, out, workers=2, cpus_per_worker=1))
     one, two = curve(finished.path, "protray-pretrain"), curve(out.path, "protray-pretrain")
     assert one.keys() == two.keys()

@@ -1,6 +1,7 @@
 """jobs/distil.py's pipeline on fourteen real chains with a tiny, random language model; its accuracies mean nothing."""
 
 import json
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from distil_here import run_of
+from reuse import begin_with
 from tiny import tiny_networks, tiny_proteins
 
 from protray.cluster.train import driver
@@ -120,8 +122,6 @@ def test_a_trial_ends_before_it_writes(finished, inputs, tmp_path) -> None:
 
 def test_other_weights_train_what_they_enter_and_no_more(finished, inputs, tmp_path, monkeypatch) -> None:
     """Maps, teacher and rivals stay as they are; tables, model and report are made anew, and so on the way back."""
-    import shutil
-
     out = Location(shutil.copytree(finished, tmp_path / "out"))
     before = {path: path.stamp() for path in (out / "cache").files()}
     trained: list[str] = []
@@ -153,7 +153,8 @@ def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path,
     """The driver dies when the second stage begins; the same command then ends with the numbers of the other run."""
     from protray.cluster.train import fit
 
-    run, train = run_of(inputs, Location(tmp_path) / "two", workers=2), fit.train
+    out = begin_with(finished, Location(tmp_path) / "two", "run.json", "cache/maps-*")
+    run, train = run_of(inputs, out, workers=2), fit.train
 
     def interrupted(loop, config, **settings: Any) -> None:  # noqa: ANN001
         settings["name"] = "cut"

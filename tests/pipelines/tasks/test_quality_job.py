@@ -8,9 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from decoys_here import decoys
+from reuse import begin_with
 from score_nets import save_random_net
 from structure_text import pdb_chain
 
+from protray.cluster.storage.identity import claim
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
@@ -201,7 +203,10 @@ def dies_once(marker: Path) -> Callable:
 @pytest.mark.ray
 def test_two_workers_and_a_crash_give_the_same_numbers(finished, tmp_path) -> None:
     died, out = tmp_path / "died", Location(tmp_path) / "two"
-    driver.run_training(replace(JOB, loop=dies_once(died)), replace(TINY, out=out, workers=2, cpus_per_worker=1))
+    run = replace(TINY, out=out, workers=2, cpus_per_worker=1)
+    claim(out, JOB.identity(run))
+    begin_with(finished, out, "decoys", "cache/decoys")
+    driver.run_training(replace(JOB, loop=dies_once(died)), run)
     assert died.exists()
     one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))
     for name in (PLAIN, WITH_LM):

@@ -129,7 +129,7 @@ def test_embeddings_are_read() -> None:
 
 def test_each_target_comes_once_an_epoch_with_one_of_its_decoys() -> None:
     some = {f"t{n}": [replace(one, target=f"t{n}") for one in decoys(1, 3)] for n in range(10)}
-    config = QualityFitConfig(batch=4)
+    config = QualityFitConfig(epochs=60, batch=4)
     epochs = [[one for batch in epoch_batches(some, config, epoch) for one in batch] for epoch in (0, 1, 0)]
     assert [sorted(one.target for one in epoch) for epoch in epochs] == [sorted(some)] * 3
     assert [one.target for one in epochs[0]] == [one.target for one in epochs[2]] != [one.target for one in epochs[1]]
