@@ -37,7 +37,8 @@ def buried_areas(chains: Sequence[HeavyAtoms]) -> list[np.ndarray]:
 
 def areas(atoms: HeavyAtoms) -> np.ndarray:
     """Solvent accessible area of each atom, Å^2, float64, shape (M,)."""
-    from biotite.structure import AtomArray, sasa
+    from biotite.structure import AtomArray
+    from biotite.structure.sasa import sasa
 
     array = AtomArray(len(atoms.names))
     array.coord = atoms.xyz_M3

@@ -4,7 +4,7 @@ Shape key:  B proteins of a batch   L residues, padded   F features   C channels
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,9 +39,6 @@ class FeatureSet:
     def width(self) -> int:
         """F."""
         return N_AA + N_AA * self.pssm + N_DSSP * self.dssp
-
-    def json(self) -> dict:
-        return asdict(self)
 
 
 def features(protein: SiteProtein, wanted: FeatureSet) -> np.ndarray:

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
-from protray.data.parquet import WRITING
 from protray.data.sites.table import BUNDLED
 from protray.data.splits import cluster_by_identity, share_clusters
 from protray.data.structure_rows import pack_backbone
@@ -88,11 +87,9 @@ def main() -> None:
             of_cluster[long[id]] = id
     split_of = share_clusters({id: cluster for cluster, ids in kept.items() for id in ids.values()}, shares=SHARES)
     table = [rows[id] | {"cluster": cluster_of[id], "split": split} for id, split in sorted(split_of.items())]
+    rows_in_order = pa.Table.from_pylist(table, schema=schemas.SITES)
     pq.write_table(
-        pa.Table.from_pylist(table, schema=schemas.SITES),
-        BUNDLED,
-        row_group_size=64,
-        **WRITING | {"compression_level": 19},
+        rows_in_order, BUNDLED, row_group_size=64, compression="zstd", compression_level=19, write_page_checksum=True
     )
     print(f"{BUNDLED}: {len(table)} chains, {BUNDLED.stat().st_size / 1e6:.2f} MB")
 
