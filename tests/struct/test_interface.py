@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protray.struct.from_distances import coordinates_from_distances
-from protray.struct.interface import areas, buried_areas
+from protray.struct.interface import areas, buried_areas, radius
 from protray.struct.io import HeavyAtoms, parse_structure
 
 RADIUS = 1.88 + 1.4  # of a CA carbon (ProtOr) and of water
@@ -23,6 +23,12 @@ def test_two_spheres_cover_a_cap_of_each() -> None:
     lost = buried_areas([carbon(0), carbon(4.0)])
     assert [one.tolist() for one in lost] == [pytest.approx([2 * np.pi * RADIUS * (RADIUS - 2)], rel=0.03)] * 2
     assert buried_areas([carbon(0), carbon(7.0)])[0][0] == pytest.approx(0, abs=1e-6)
+
+
+def test_atoms_that_no_table_has_have_a_radius() -> None:
+    """A glycine with a CB, a made-up residue, selenium in one, and a made-up element."""
+    assert radius("ALA", "CB", "C") == radius("GLY", "CB", "C") == radius("XYZ", "CB", "C") == 1.88
+    assert radius("XYZ", "SE", "SE") == 1.9 and radius("XYZ", "Q", "QQ") == 1.8
 
 
 def test_heavy_atoms_are_read_when_they_are_asked_for() -> None:

@@ -47,9 +47,10 @@ def test_one_training_has_no_spread_and_one_protein_no_interval_width() -> None:
 def test_windows_are_zero_beyond_the_ends() -> None:
     (one,) = proteins(1, length=5)
     found = windows(one, FeatureSet(), 3)
-    assert found.shape == (len(one.sequence), 60)
-    assert not found[0, :20].any() and not found[-1, 40:].any()
+    assert found.shape == (len(one.sequence), 61)
+    assert not found[0, :20].any() and not found[-1, 40:60].any()
     assert (found[1, :20] == found[0, 20:40]).all() and found[:, 20:40].sum() == len(one.sequence)
+    assert found[:, 60] == pytest.approx(np.log(len(one.sequence)))
 
 
 def test_logistic_regression_agrees_with_scikit_learn() -> None:

@@ -201,7 +201,10 @@ def dimer(sequences: tuple[str, str], apart: float) -> str:
 
 
 def test_complexes_become_proteins_with_splits(no_ray, tmp_path) -> None:
-    """Chains of 12 random sequences; a file that is none is named, and more than a tenth of them are an error."""
+    """Chains of 12 random sequences; a file that is none is named, and more than a tenth of them are an error.
+
+    A glycine with a CB is in no table of radii.
+    """
     folder = tmp_path / "complexes"
     folder.mkdir()
     for number in range(6):
