@@ -8,6 +8,7 @@ Shape key:  G graphs of a batch   V nodes (residues) of all graphs   E edges of 
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,6 +82,8 @@ class GraphQa(nn.Module):
     """
 
     centres_R: Tensor
+    linear_local_FS: Tensor
+    linear_global_FS: Tensor
 
     def __init__(self, config: GraphQaConfig, node_channels: int = 0, edge_channels: int = 0) -> None:
         super().__init__()
@@ -100,6 +103,8 @@ class GraphQa(nn.Module):
         self.local = nn.Linear(others[-1][1] + n, len(LOCAL))
         self.local_whole = nn.Linear(others[-1][2] + w, len(LOCAL), bias=False)
         self.overall = nn.Linear(others[-1][2] + w, len(GLOBAL))
+        self.register_buffer("linear_local_FS", torch.zeros(1 + NODE_FEATURES + GLOBAL_FEATURES, len(LOCAL)))
+        self.register_buffer("linear_global_FS", torch.zeros(1 + GLOBAL_FEATURES, len(GLOBAL)))
         self.register_buffer("centres_R", torch.linspace(0, RBF_FARTHEST, RBF_CENTRES), persistent=False)
 
     def forward(self, graphs: Graphs) -> tuple[Tensor, Tensor]:
@@ -117,7 +122,24 @@ class GraphQa(nn.Module):
             e_EC, v_VC, u_GC = layer(e_EC, v_VC, u_GC, graphs)
         u_GC = torch.cat([u_GC, first_GC], dim=1)
         local_VS = self.local(torch.cat([v_VC, first_VC], dim=1)) + rows(self.local_whole(u_GC), graphs.graph_V)
-        return local_VS.sigmoid(), self.overall(u_GC).sigmoid()
+        global_GS = self.overall(u_GC)
+        if self.config.linear:
+            one_GF = F.pad(graphs.global_GF, (1, 0), value=1.0)
+            of_node_VF = torch.cat(
+                [F.pad(graphs.node_VF, (1, 0), value=1.0), rows(graphs.global_GF, graphs.graph_V)], 1
+            )
+            local_VS = local_VS + of_node_VF @ self.linear_local_FS
+            global_GS = global_GS + one_GF @ self.linear_global_FS
+        return local_VS.sigmoid(), global_GS.sigmoid()
+
+    def set_linear(self, local_FS: np.ndarray, global_FS: np.ndarray) -> None:
+        """Start from least squares (`protray.data.decoys.linear.logit_fits`), which the rest learns to correct."""
+        self.linear_local_FS.copy_(torch.from_numpy(local_FS))
+        self.linear_global_FS.copy_(torch.from_numpy(global_FS))
+        for last in (self.local, self.local_whole, self.overall):
+            nn.init.zeros_(last.weight)
+        for last in (self.local, self.overall):
+            nn.init.zeros_(last.bias)
 
 
 def rows(x_NC: Tensor, number_M: Tensor) -> Tensor:

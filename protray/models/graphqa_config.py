@@ -24,6 +24,9 @@ class GraphQaConfig:
     """The paper's network has 0.2; on a CPU, drawing it for every edge makes a step half as long again."""
     norm: bool = True
     """Normalise what each layer gives (layer norm); the paper's network does not, and learns slower."""
+    linear: bool = True
+    """Start from a linear fit to the features of residues and of the whole, and learn what it lacks; the paper's
+    network does not."""
     radius: float = 12.0
     """Å, between C-alpha atoms: residues that see one another."""
     hops: int = 5

@@ -1,4 +1,4 @@
-"""One HTML file with tables and figures, which opens offline: no script, no link, pictures inside."""
+"""One HTML file with tables and figures that opens offline: no link, pictures inside, a script for structures alone."""
 
 import base64
 import io
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from protray.plots.structure import viewer
+from protray.plots.structure.viewer import ReportStructures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +75,9 @@ def write_report(
     facts: Mapping[str, str],
     notes: Sequence[str],
     headline: Sequence[str] = (),
+    structures: Sequence[ReportStructures] = (),
 ) -> None:
-    """Write the headline, the figures, the tables, the facts and the notes into one HTML file.
+    """Write the headline, the figures, the structures, the tables, the facts and the notes into one HTML file.
 
     Parameters
     ----------
@@ -96,6 +100,7 @@ def write_report(
     if headline:
         parts.append(f'<div class="headline">{_paragraphs(headline)}</div>')
     parts += [_section(item.title, _picture(item.figure, item.title), item.caption) for item in figures]
+    parts += [_section(item.title, viewer.drawn(item), item.caption) for item in structures]
     parts += [_section(table.title, _table(table.header, table.body), table.caption) for table in tables]
     if facts:
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
@@ -104,10 +109,14 @@ def write_report(
         )
     if notes:
         parts.append(_section("How to read this", _paragraphs(notes)))
+    style = _STYLE
+    if structures:
+        parts.append(viewer.library())
+        style += "\n" + viewer.STYLE
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )

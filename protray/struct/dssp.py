@@ -19,8 +19,8 @@ import numpy as np
 from protray.seq.errors import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
 from protray.struct.breaks import MAX_BOND, MIN_BOND, longest_bond
-from protray.struct.files.locations import BACKBONE
 from protray.struct.io import Chain, read_chains
+from protray.struct.pdb_text import atom_lines
 
 Program = Literal["mkdssp", "pydssp"]
 
@@ -30,13 +30,6 @@ MIN_PYDSSP = 6  # pydssp looks five residues ahead
 TIMEOUT_S = 300
 _NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
 _CRYST1 = "CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1"
-_THREE = dict(
-    zip(
-        "ARNDCQEGHILKMFPSTWYV",
-        "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split(),
-        strict=True,
-    )
-)
 
 
 def program() -> Program:
@@ -101,14 +94,8 @@ def _as_pdb(chains: list[Chain]) -> str:
     lines = ["HEADER    PROTEIN                                 01-JAN-00   0XXX", _CRYST1]
     for name, chain in zip(_NAMES, chains, strict=False):
         origin_3 = np.nanmean(chains[0].backbone_L43, axis=(0, 1))  # so that coordinates fit their eight columns
-        for index, (letter, atoms_43) in enumerate(zip(chain.sequence, chain.backbone_L43, strict=True)):
-            for atom, xyz_3 in zip(BACKBONE, atoms_43 - origin_3, strict=True):
-                if np.isfinite(xyz_3).all():
-                    x, y, z = xyz_3
-                    lines.append(
-                        f"ATOM  {len(lines) % 100000:5d}  {atom:<3s} {_THREE.get(letter, 'ALA')} {name}"
-                        f"{index + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           {atom[0]}"
-                    )
+        backbone_L43 = chain.backbone_L43 - origin_3
+        lines += atom_lines(chain.sequence, backbone_L43, name, len(lines), unknown="ALA")  # mkdssp knows no UNK
         lines.append("TER")
     return "\n".join([*lines, "END", ""])
 

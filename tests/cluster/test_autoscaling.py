@@ -17,7 +17,7 @@ from protray.seq.alphabet import AMINO_ACIDS
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
-N, LENGTH = 90, 115  # some 20 s of a core with the packaged model
+N, LENGTH = 150, 115  # some 35 s of a core with the packaged model, so three actors: one more than a node has CPUs
 
 
 def test_nodes_come_for_the_work_and_go_after_it(tmp_path: Path) -> None:

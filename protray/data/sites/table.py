@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from protray.data.parquet import read_parquet
+from protray.data.structures import stored_backbone
 from protray.seq.alphabet import N_AA
 
 LABELS = "01-"
@@ -56,6 +57,20 @@ def protein_of(row: Mapping) -> SiteProtein:
         None if pssm is None else np.array(pssm, np.float32).reshape(-1, N_AA),
         None if dssp is None else np.array(dssp, np.int8),
     )  # fmt: skip
+
+
+def read_backbone(files: Iterable[str | Path], id: str) -> np.ndarray | None:
+    """N, CA, C, O of a protein, Å, shape (L, 4, 3); None where it has no structure, or C-alpha atoms alone.
+
+    Those may be made of distances, and then be the mirror image of the protein.
+    """
+    for file in files:
+        table = read_parquet(file, ["id", "backbone_cA"]).filter(pc.field("id") == id)
+        for row in table.to_pylist():
+            if row["backbone_cA"] is not None:
+                backbone_L43 = stored_backbone(np.array(row["backbone_cA"], np.int16))
+                return backbone_L43 if np.isfinite(backbone_L43[:, 0]).any() else None
+    return None
 
 
 def coded(label: str) -> np.ndarray:

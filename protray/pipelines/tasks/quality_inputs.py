@@ -18,7 +18,7 @@ PLAIN, WITH_LM, WITH_NET = "GraphQA", "GraphQA + language model", "GraphQA + sco
 NONE = "none"
 
 # Baldassarre et al., Bioinformatics 2021; the released code's widths, dropout, learning rate and epochs
-PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False)
+PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False, linear=False)
 PAPER_FIT = QualityFitConfig(epochs=1000, batch=16, learning_rate=5e-3, constant=True, validate_every=50)
 
 
@@ -32,8 +32,9 @@ class QualityRun(TrainingSettings):
     sample; they are no predictions of any program."""
     out: Location = Location("runs/quality")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
-    model: Location | None = None
-    """The folder `model` of a finished jobs/score_net.py run: a network with its embeddings is trained, too."""
+    model: tuple[Location, ...] = ()
+    """Folders `model` of finished jobs/score_net.py runs: for each of them a network with its embeddings is trained,
+    too.  Several are told apart by the names of their runs' folders."""
     noise: float = 1.0
     """Å: the score net is told its noise level nearest to this."""
     lm: str = SHIPPED
@@ -45,25 +46,39 @@ class QualityRun(TrainingSettings):
     def check(self) -> None:
         super().check()
         self.fit.check_workers(self.workers)
+        if len(self.nets) < len(self.model):
+            found = ", ".join(map(str, self.model))
+            raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
+
+    @property
+    def nets(self) -> dict[str, Location]:
+        """The score nets, by the names of their rows.
+
+        >>> list(QualityRun(model=(Location("runs/few/model"), Location("runs/all/model"))).nets)
+        ['GraphQA + score net few', 'GraphQA + score net all']
+        """
+        if len(self.model) == 1:
+            return {WITH_NET: self.model[0]}
+        return {f"{WITH_NET} {net.parent.name}": net for net in self.model}
 
     @property
     def rows(self) -> list[str]:
         """The networks that are trained."""
-        return [PLAIN] + [WITH_LM] * (self.lm != NONE) + [WITH_NET] * (self.model is not None)
+        return [PLAIN] + [WITH_LM] * (self.lm != NONE) + list(self.nets)
 
 
 def identity(run: QualityRun) -> dict:
     if run.lm != NONE:
         check_present(run.lm)
-    if run.model:
+    for net in run.model:
         from protray.training.structure.score_export import load_config
 
-        load_config(run.model)
+        load_config(net)
     targets_of(run.data, run.decoys)
     return {
         "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
         "lm": run.lm if run.lm == NONE else fingerprint(run.lm),
-        "model": fingerprint(str(run.model.fetch())) if run.model else None, "noise": run.noise,
+        "model": {name: fingerprint(str(net.fetch())) for name, net in run.nets.items()}, "noise": run.noise,
     }  # fmt: skip
 
 
@@ -73,7 +88,7 @@ def data_digest(run: QualityRun) -> str:
 
 def settings(run: QualityRun, inputs: Location) -> dict:
     return {
-        "decoys": inputs, "net": run.net, "fit": run.fit, "rows": run.rows, "model": run.model, "noise": run.noise,
+        "decoys": inputs, "net": run.net, "fit": run.fit, "rows": run.rows, "nets": run.nets, "noise": run.noise,
         "lm": absolute(run.lm),
     }  # fmt: skip
 
@@ -93,5 +108,5 @@ def opener(name: str, settings: dict, device: str) -> "Opened":
         from protray.inference.decoy_embeddings import ScoreNetEmbeddings
         from protray.inference.embed import Embedder
 
-        found = ScoreNetEmbeddings(Embedder.open(settings["model"], settings["noise"], device))
+        found = ScoreNetEmbeddings(Embedder.open(settings["nets"][name], settings["noise"], device))
     return found.widths, found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONSTANT, LINEAR = "constant: the training mean", "linear fit to simple features"
-FOLDERS = {PLAIN: "plain", WITH_LM: "language-model"}  # below OUT/model; the score net's is `score-net`
+FOLDERS = {PLAIN: "plain", WITH_LM: "language-model", WITH_NET: "score-net"}  # below OUT/model
 LOGGED = ("rmse", "r", "r_target", "spearman", "spearman_target", "z", "frl5", "lddt_rho", "lddt_rho_decoy")
 
 
@@ -84,7 +84,7 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
 
 def folder_of(run: QualityRun, name: str) -> Location:
     """Where a network is kept."""
-    return run.out / "model" / FOLDERS.get(name, "score-net")
+    return run.out / "model" / (FOLDERS.get(name) or name.replace(WITH_NET + " ", "score-net-"))
 
 
 def save_model(run: QualityRun, name: str, weights: dict) -> None:
@@ -94,9 +94,8 @@ def save_model(run: QualityRun, name: str, weights: dict) -> None:
     reads = {} if name == PLAIN else {"lm": absolute(run.lm)} if name == WITH_LM else {"noise": run.noise}
     with folder_of(run, name).writing() as folder:
         save_graphqa(folder, run.net, widths, weights, reads)
-        if name == WITH_NET:
-            assert run.model is not None
-            shutil.copytree(run.model.fetch(), folder / SCORE_NET)
+        if name in run.nets:
+            shutil.copytree(run.nets[name].fetch(), folder / SCORE_NET)
 
 
 def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[str, list]:

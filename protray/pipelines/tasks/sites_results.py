@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from protray.cluster.train.job import Context
 from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.sites.batch import FeatureSet
-from protray.data.sites.table import LABELS, SiteProtein, read_sites
+from protray.data.sites.table import LABELS, SiteProtein, read_backbone, read_sites
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.sites_tables import Trained, markdown, measures_of, site_tables
 from protray.pipelines.tasks.sites_inputs import (
@@ -76,7 +77,8 @@ def write_results(run: SitesRun, data: SiteData, state: dict, context: Context) 
     (run.out / "tables.md").write_text(markdown(rows, gains))
     facts = {name: str(value) for name, value in identity(run).items()} | {LOGISTIC: chosen}
     with (run.out / "report.html").writing() as path:
-        write_sites_report(path, proteins, methods, rows, gains, histories, facts)
+        backbone_of = partial(read_backbone, data.proteins)
+        write_sites_report(path, proteins, methods, rows, gains, histories, facts, backbone_of)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")

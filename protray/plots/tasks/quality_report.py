@@ -21,6 +21,7 @@ from protray.evaluation.tasks.quality_tables import (
 )
 from protray.models.graphqa_config import LOCAL
 from protray.plots.report import ReportFigure, ReportTable, write_report
+from protray.plots.structure.viewer import ReportStructures, View
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
 
 DERIVED = (
@@ -75,9 +76,12 @@ def write_quality_report(
         ),
         ReportFigure("Training", curves_figure(histories), "The epoch with the lowest validation loss is kept."),
     ]  # fmt: skip
+    of_residues = {"true": one.local_LS[:, lddt], **along}
+    views = [View(f"{one.id}, {name}", one.sequence, one.backbone_L43, lddt_L) for name, lddt_L in of_residues.items()]
     write_report(
         path, "protray: quality of protein models", quality_report_tables(rows, kinds), figures, facts, NOTES,
         [*([DERIVED] if derived else []), headline(rows)],
+        [ReportStructures(f"lDDT of residues of {one.id}, true and predicted", views, 0, 1, "Drag to turn.")],
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 Shape key:  N residues   L residues of a protein
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from protray.data.sites.table import SiteProtein
 from protray.evaluation.tasks.sites_tables import COLUMNS, ON_TEST, Row, Trained, cell, gain_table, spread
 from protray.plots.report import ReportFigure, ReportTable, write_report
+from protray.plots.structure.viewer import ReportStructures, View
 from protray.plots.tasks.sites import curves_figure, precision_recall_figure, profile_figure
 
 NOTES = (
@@ -29,7 +30,7 @@ NOTES = (
 def write_sites_report(
     path: Path, proteins: Sequence[SiteProtein], methods: Mapping[str, Sequence[Trained]], rows: Sequence[Row],
     gains: Sequence[Row], histories: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
-    facts: Mapping[str, str],
+    facts: Mapping[str, str], backbone_of: Callable[[str], np.ndarray | None] = lambda id: None,
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`.
 
@@ -41,6 +42,8 @@ def write_sites_report(
     rows, gains : sequence of dict
         From `protray.evaluation.tasks.sites_tables.site_tables`.
     histories : mapping of row to training to its logged points
+    backbone_of : callable
+        Gives the backbone (L, 4, 3) of a protein by its id, or None.
     """
     known = [protein.known_L for protein in proteins]
     site_N = np.concatenate([one.label_L[mask_L] == 1 for one, mask_L in zip(proteins, known, strict=True)])
@@ -60,8 +63,21 @@ def write_sites_report(
                      "The test protein of median length, of the first training of each row; dotted: thresholds."),
         ReportFigure("Training", curves_figure(histories), "The epoch with the lowest validation loss is kept."),
     ]  # fmt: skip
-    title = "protray: interaction sites of proteins"
-    write_report(path, title, report_tables(rows, gains), figures, facts, NOTES, [headline(rows, gains)])
+    title, backbone_L43 = "protray: interaction sites of proteins", backbone_of(one.id)
+    structures = [] if backbone_L43 is None else [in_space(one, backbone_L43, along)]
+    write_report(path, title, report_tables(rows, gains), figures, facts, NOTES, [headline(rows, gains)], structures)
+
+
+def in_space(protein: SiteProtein, backbone_L43: np.ndarray, along: Mapping[str, np.ndarray]) -> ReportStructures:
+    """The protein coloured by its true sites, and by each method's probabilities."""
+    true_L = np.where(protein.known_L, protein.label_L, np.nan).astype(float)
+    views = [View("true sites", protein.sequence, backbone_L43, true_L)]
+    views += [View(method, protein.sequence, backbone_L43, prob_L) for method, prob_L in along.items()]
+    high = float(max(0.1, *(prob_L.max() for prob_L in along.values())))
+    caption = (
+        "Yellow: true sites, and high probabilities. The chain alone, as it is in its complex; drag it to turn it."
+    )
+    return ReportStructures(f"Sites of {protein.id} in space", views, 0.0, high, caption)
 
 
 def without_constants(scores: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Sequence[np.ndarray]]:

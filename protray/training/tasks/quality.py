@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from protray.data.decoys.graphs import DecoyBatch, Extras, Widths, decoy_batch, no_extras
+from protray.data.decoys.linear import logit_fits
 from protray.data.decoys.table import Decoy
 from protray.losses.quality import mean_squared_error, squared_error
 from protray.models.graphqa import GraphQa
@@ -55,6 +56,8 @@ def fit(
     """
     torch.manual_seed(key(config.seed, "graphqa"))
     net = GraphQa(net_config, widths.residue, widths.pair).to(world.device)
+    if net_config.linear and not resume:
+        net.set_linear(*logit_fits(train))
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     of_target: dict[str, list[Decoy]] = defaultdict(list)
     for decoy in train:

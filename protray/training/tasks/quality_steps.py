@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class QualityFitConfig:
     """How to train GraphQA; a step is global, whatever the number of workers."""
 
-    epochs: int = 60
+    epochs: int = 40
     """In each, every training target is seen once, with one of its decoys."""
     batch: int = 8
     """Decoys in a step."""

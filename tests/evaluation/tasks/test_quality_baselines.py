@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from decoys_here import decoys
 
-from protray.evaluation.tasks.quality_baselines import features, fit_constant, fit_linear
+from protray.data.decoys.linear import features
+from protray.evaluation.tasks.quality_baselines import fit_constant, fit_linear
 from protray.models.graphqa_config import GLOBAL
 
 

@@ -20,7 +20,7 @@ from protray.models.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality import JOB
 from protray.pipelines.tasks.quality_decoys import DecoySettings, make_decoys, targets_of
 from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
-from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR
+from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR, folder_of
 from protray.training.tasks.quality_export import load_graphqa
 from protray.training.tasks.quality_steps import QualityFitConfig
 
@@ -33,7 +33,15 @@ TINY = QualityRun(
 
 def test_rows_follow_from_what_is_given() -> None:
     assert QualityRun().rows == [PLAIN, WITH_LM]
-    assert QualityRun(lm="none", model=Location("m")).rows == [PLAIN, WITH_NET]
+    assert QualityRun(lm="none", model=(Location("m"),)).rows == [PLAIN, WITH_NET]
+
+
+def test_several_score_nets_are_told_apart(tmp_path) -> None:
+    run = QualityRun(lm="none", model=(Location("runs/few/model"), Location("runs/all/model")))
+    assert run.rows == [PLAIN, f"{WITH_NET} few", f"{WITH_NET} all"]
+    assert folder_of(run, f"{WITH_NET} few").name == "score-net-few"
+    with pytest.raises(ValueError, match="runs need folders of different names"):
+        replace(run, model=(Location("a/net/model"), Location("b/net/model"))).check()
 
 
 def test_paper_settings() -> None:
@@ -58,7 +66,7 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 2"):
         replace(TINY, out=Location(tmp_path), workers=3).check()
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
-        JOB.identity(replace(TINY, model=Location(tmp_path)))
+        JOB.identity(replace(TINY, model=(Location(tmp_path),)))
     with pytest.raises(ValueError, match="there is no such folder"):
         JOB.identity(replace(TINY, lm="/nowhere/at/all"))
     with pytest.raises(ValueError, match="targets and each must be at least 1"):
@@ -73,7 +81,7 @@ def finished(ray_local, tmp_path_factory) -> Location:
     """The output folder of a run with all three networks, and one worker."""
     folder = tmp_path_factory.mktemp("runs")
     net = save_random_net(folder / "net")
-    driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=Location(net)))
+    driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=(Location(net),)))
     return Location(folder / "one")
 
 
@@ -115,7 +123,7 @@ def test_each_network_has_its_run_in_mlflow(finished) -> None:
 @pytest.mark.ray
 def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) -> None:
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
-    run = replace(TINY, out=finished, model=finished.parent / "net")
+    run = replace(TINY, out=finished, model=(finished.parent / "net",))
     monkeypatch.setattr("protray.cluster.runtime.command.parse", lambda *_: run)
     assert training_command(JOB, QualityRun, "") == 0
     shown = capsys.readouterr().out
