@@ -126,6 +126,8 @@ def test_no_import_goes_in_a_circle() -> None:
         "protray.pipelines.language_model.prob_maps",
         "protray.pipelines.structure.score_net",
         "protray.pipelines.tasks.quality",
+        "protray.pipelines.tasks.sites",
+        "protray.pipelines.tasks.find_sites",
         "protray.cluster.tuning.settings",
         "protray.data.schemas",
     ],

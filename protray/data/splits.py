@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
+SHARES = (0.15, 0.2)  # of few clusters, for validation and test
 
 MAX_E = 1e-3
 COVERAGE = 0.5  # share of the shorter chain that a hit has to align
@@ -126,6 +127,29 @@ def assign_splits(
         draw = key(seed, cluster) / 2**63
         splits[id] = SPLITS[sum(draw >= bound for bound in bounds)]
     return splits
+
+
+def share_clusters(clusters: Mapping[str, str], seed: int = 0, shares: tuple[float, float] = SHARES) -> dict[str, str]:
+    """Give every protein the split of its cluster, and validation and test their shares of the clusters, at least one.
+
+    For few clusters, of which shares of a hash (`assign_splits`) would leave splits empty; the price is that proteins
+    which are added later may move others.
+
+    Raises ValueError for fewer than three clusters.
+
+    >>> share_clusters({"a": "1", "b": "2", "c": "2", "d": "3"})
+    {'a': 'test', 'b': 'train', 'c': 'train', 'd': 'validation'}
+    """
+    order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
+    if len(order) < len(SPLITS):
+        raise ValueError(
+            f"{len(clusters)} proteins in {len(order)} clusters of related ones cannot be split into "
+            f"{', '.join(SPLITS)} without parting relatives; give proteins of three clusters at least"
+        )
+    validation, test = (max(1, round(share * len(order))) for share in shares)
+    of_cluster = {cluster: "validation" for cluster in order[:validation]}
+    of_cluster |= {cluster: "test" for cluster in order[validation : validation + test]}
+    return {protein: of_cluster.get(cluster, "train") for protein, cluster in clusters.items()}
 
 
 def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:
