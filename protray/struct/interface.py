@@ -21,7 +21,7 @@ from protray.struct.io import HeavyAtoms
 
 LOST = 1.0  # Å^2
 OTHER = 1.8  # Å, the radius of what no table has
-POINTS = 500  # on the sphere of each atom: 1,000 change a residue's area by 0.1 Å^2
+POINTS = 500  # on the sphere of each atom
 
 
 def buried_areas(chains: Sequence[HeavyAtoms]) -> list[np.ndarray]:
