@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
+SHARES = (0.15, 0.2)  # of few clusters, for validation and test
 
 MAX_E = 1e-3
 COVERAGE = 0.5  # share of the shorter chain that a hit has to align
@@ -128,6 +129,29 @@ def assign_splits(
     return splits
 
 
+def split_clusters(clusters: Mapping[str, str], seed: int, shares: tuple[float, float] = SHARES) -> dict[str, str]:
+    """Give every protein the split of its cluster: `shares` of the clusters, at least one, are validation and test.
+
+    For few clusters, of which shares of a hash (`assign_splits`) would leave splits empty; the price is that proteins
+    which are added later may move others.
+
+    Raises ValueError for fewer than three clusters.
+
+    >>> split_clusters({"a": "1", "b": "2", "c": "2", "d": "3"}, seed=0)
+    {'a': 'test', 'b': 'train', 'c': 'train', 'd': 'validation'}
+    """
+    order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
+    if len(order) < len(SPLITS):
+        raise ValueError(
+            f"{len(clusters)} proteins in {len(order)} clusters of related ones cannot be split into {', '.join(SPLITS)} "
+            "without parting them; give proteins of three clusters at least"
+        )
+    validation, test = (max(1, round(share * len(order))) for share in shares)
+    of_cluster = dict.fromkeys(order[:validation], "validation")
+    of_cluster |= dict.fromkeys(order[validation : validation + test], "test")
+    return {id: of_cluster.get(cluster, "train") for id, cluster in clusters.items()}
+
+
 def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:
     """Raise ValueError naming a cluster that has proteins in two splits."""
     seen: dict[str, str] = {}
@@ -183,14 +207,6 @@ def _related(
         return []
     import pyhmmer
 
-    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
-
-    def digital(sequences: list[str]) -> Any:
-        block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
-        for number, sequence in enumerate(sequences):  # numbers as names: ids may hold blanks, HMMER's names may not
-            block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
-        return block
-
     query_ids, target_ids = sorted(queries), sorted(targets)
     left, right = [queries[id] for id in query_ids], [targets[id] for id in target_ids]
     pairs = []
@@ -202,6 +218,17 @@ def _related(
             if any(_close(domain, shorter, identity) for domain in hit.domains):
                 pairs.append((query_ids[query], target_ids[target]))
     return pairs
+
+
+def digital(sequences: Iterable[str]) -> Any:
+    """Sequences as pyhmmer searches them, named by their numbers: ids may hold blanks, HMMER's names may not."""
+    import pyhmmer
+
+    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
+    block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
+    for number, sequence in enumerate(sequences):
+        block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
+    return block
 
 
 def _close(domain: Any, shorter: int, identity: float) -> bool:

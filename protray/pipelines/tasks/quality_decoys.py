@@ -8,7 +8,7 @@ A batch job inside of a training, whose rows are targets:
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHARES = (0.15, 0.2)  # of the clusters of targets, for validation and test
 MOST_REJECTED = 0.1  # share of the files
 PER_DECOY_S = 0.03  # of a core, about, to make and to score one
 SOURCE = pa.struct([("target", pa.string()), ("split", pa.string())])
@@ -73,7 +72,7 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
     """Those that cannot be read are left out."""
     from protray.data.decoys.files import sequence_of
-    from protray.data.splits import cluster_by_identity
+    from protray.data.splits import cluster_by_identity, split_clusters
 
     sequences = {}
     for target, files in _files_of(data).items():
@@ -81,30 +80,7 @@ def _targets_of_files(data: Location, seed: int) -> list[Target]:
             sequences[target] = sequence_of(files)
         except InputError as error:
             log.warning("target %s is left out: %s", target, error)
-    return sorted(split_targets(cluster_by_identity(sequences), seed).items())
-
-
-def split_targets(clusters: Mapping[str, str], seed: int) -> dict[str, str]:
-    """Give every target the split of its cluster, and each split its share of the clusters, at least one.
-
-    Targets are few, so shares of a hash (`assign_splits`) would leave splits empty; the price is that targets which are
-    added later may move others.
-
-    Raises ValueError for fewer than three clusters.
-
-    >>> split_targets({"a": "1", "b": "2", "c": "2", "d": "3"}, seed=0)
-    {'a': 'test', 'b': 'train', 'c': 'train', 'd': 'validation'}
-    """
-    order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
-    if len(order) < len(SPLITS):
-        raise ValueError(
-            f"{len(clusters)} targets in {len(order)} clusters of 25 % identity cannot be split into "
-            f"{', '.join(SPLITS)} without parting related ones; give targets of three clusters at least"
-        )
-    validation, test = (max(1, round(share * len(order))) for share in SHARES)
-    of_cluster = {cluster: "validation" for cluster in order[:validation]}
-    of_cluster |= {cluster: "test" for cluster in order[validation : validation + test]}
-    return {target: of_cluster.get(cluster, "train") for target, cluster in clusters.items()}
+    return sorted(split_clusters(cluster_by_identity(sequences), seed).items())
 
 
 @cache
