@@ -10,8 +10,8 @@ from protray.data.decoys.table import Decoy
 from protray.data.location import Location
 from protray.inference.decoy_embeddings import LanguageModelEmbeddings, ScoreNetEmbeddings
 from protray.inference.embed import Embedder
+from protray.inference.residue_embeddings import LanguageModel
 from protray.models.graphqa import GraphQa
-from protray.plm.masked import load
 from protray.training.tasks.quality import predict
 from protray.training.tasks.quality_export import SCORE_NET, load_graphqa, read_embeddings
 
@@ -30,7 +30,7 @@ class Assessor:
         """Read a folder in ``model`` of jobs/quality.py, at a path or an address; ValueError if it is none."""
         net, reads = load_graphqa(folder), read_embeddings(folder)
         if "lm" in reads:
-            return cls(net, LanguageModelEmbeddings(load(reads["lm"], device=device)), device)
+            return cls(net, LanguageModelEmbeddings(LanguageModel.open(reads["lm"], device)), device)
         if "noise" in reads:
             embedder = Embedder.open(Location(folder) / SCORE_NET, reads["noise"], device)
             return cls(net, ScoreNetEmbeddings(embedder, ROOM), device)

@@ -10,8 +10,7 @@ import numpy as np
 from protray.data.decoys.graphs import Widths
 from protray.data.decoys.table import Decoy
 from protray.inference.embed import Embedder
-from protray.plm.masked import LanguageModel, hidden_rows
-from protray.seq.alphabet import encode
+from protray.inference.residue_embeddings import LanguageModel
 
 ROOM = 1 << 30  # bytes: 4,000 decoys of 90 residues with 64 channels
 
@@ -46,15 +45,15 @@ class ScoreNetEmbeddings:
 
 
 class LanguageModelEmbeddings:
-    """The language model's last hidden state of each residue: the same for all decoys of a target, nothing on edges."""
+    """What a language model says of each residue: the same for all decoys of a target, nothing on edges."""
 
-    def __init__(self, lm: LanguageModel) -> None:
-        self.lm = lm
-        self.widths = Widths(int(lm.model.config.hidden_size), 0)
+    def __init__(self, embed: LanguageModel) -> None:
+        self.embed = embed
+        self.widths = Widths(embed.width, 0)
         self.known: dict[str, np.ndarray] = {}
 
     def __call__(self, decoy: Decoy, edges_2E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residues (L, C), float16; and no channel of the edges, (E, 0)."""
         if decoy.sequence not in self.known:
-            self.known[decoy.sequence] = hidden_rows(self.lm, encode(decoy.sequence)).astype(np.float16)
+            self.known[decoy.sequence] = self.embed(decoy.sequence).astype(np.float16)
         return self.known[decoy.sequence], np.zeros((edges_2E.shape[1], 0), np.float16)

@@ -7,7 +7,8 @@ from score_nets import random_net
 
 from protray.inference.decoy_embeddings import LanguageModelEmbeddings, ScoreNetEmbeddings
 from protray.inference.embed import Embedder
-from protray.plm.masked import hidden_rows, load
+from protray.inference.residue_embeddings import LanguageModel
+from protray.plm.masked import hidden_rows
 from protray.plm.shipped import SHIPPED
 from protray.seq.alphabet import encode
 from protray.struct.graph import residue_graph
@@ -44,10 +45,10 @@ def test_each_is_computed_once_as_long_as_there_is_room() -> None:
 
 
 def test_a_language_model_reads_the_sequence() -> None:
-    lm = load(SHIPPED)
+    embed = LanguageModel.open(SHIPPED)
     one, two = decoys(1, 2)
-    extras = LanguageModelEmbeddings(lm)
+    extras = LanguageModelEmbeddings(embed)
     residue_LC, pair_EC = extras(one, np.zeros((2, 7), np.int64))
-    np.testing.assert_allclose(residue_LC, hidden_rows(lm, encode(one.sequence)), atol=1e-2)
+    np.testing.assert_allclose(residue_LC, hidden_rows(embed.lm, encode(one.sequence)), atol=1e-2)
     assert residue_LC.shape[1] == extras.widths.residue == 192 and pair_EC.shape == (7, extras.widths.pair) == (7, 0)
     assert extras(two, np.zeros((2, 1), np.int64))[0] is residue_LC

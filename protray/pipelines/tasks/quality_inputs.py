@@ -86,9 +86,9 @@ def opener(name: str, settings: dict, device: str) -> "Opened":
         return Widths(), no_extras
     if name == WITH_LM:
         from protray.inference.decoy_embeddings import LanguageModelEmbeddings
-        from protray.plm.masked import load
+        from protray.inference.residue_embeddings import LanguageModel
 
-        found = LanguageModelEmbeddings(load(settings["lm"], device=device))
+        found = LanguageModelEmbeddings(LanguageModel.open(settings["lm"], device))
     else:
         from protray.inference.decoy_embeddings import ScoreNetEmbeddings
         from protray.inference.embed import Embedder

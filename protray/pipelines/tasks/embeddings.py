@@ -1,0 +1,219 @@
+"""Embeddings of a task's proteins, computed once and kept: a batch job inside of a training, by any `Embedding`.
+
+``OUT/cache/embeddings/KEY/embeddings/*.parquet``  ``schemas.EMBEDDINGS``; `protray.data.embeddings.read_embeddings`
+``OUT/cache/embeddings/KEY/rejected.parquet``      proteins that cannot be embedded: id, file, reason
+
+KEY is a hash of the content of the proteins, of the model and of what is asked of it, and of nothing else.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.batch.seen import first_of_each_id
+from protray.cluster.storage.identity import content_digest, digest
+from protray.data.embeddings import FOLDER, embedding_schema
+from protray.data.location import Location
+from protray.pipelines.language_model.prob_maps import seconds_per_token
+from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.plm.reading import SPECIAL_TOKENS
+from protray.plm.shipped import absolute, fingerprint, weight_bytes
+from protray.seq.errors import InputError
+
+if TYPE_CHECKING:
+    from protray.inference.residue_embeddings import ResidueEmbedder
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("id", "sequence", "index", "backbone_cA")  # as in ``schemas.STRUCTURES``; the last two may be null, or none
+SOURCE = pa.struct(
+    [("id", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("group", pa.int32()), ("row", pa.int32()),
+     ("length", pa.int32())]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What embeds: a language model, `lm`, or a score network, `model`, which is told the `noise` (Å)."""
+
+    lm: str | None = None
+    model: Location | None = None
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.lm is None) == (self.model is None):
+            raise ValueError(f"give a language model or a score network, got lm={self.lm!r} and model={self.model!r}")
+
+    def identity(self) -> dict:
+        """All that its numbers depend on; ValueError if there is no such model."""
+        if self.model:
+            from protray.training.structure.score_export import load_config
+
+            load_config(self.model)
+            return {"model": fingerprint(str(self.model.fetch())), "noise": self.noise}
+        from protray.plm.hub.folder import check_present
+
+        assert self.lm
+        check_present(self.lm)
+        return {"lm": fingerprint(self.lm)}
+
+    def open(self, device: str = "cpu") -> "ResidueEmbedder":
+        """Load it."""
+        from protray.inference.residue_embeddings import LanguageModel, ScoreNet
+
+        if self.model:
+            return ScoreNet.open(self.model, self.noise, device)
+        assert self.lm
+        return LanguageModel.open(absolute(self.lm), device)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector, C."""
+        if self.model:
+            from protray.training.structure.score_export import load_config
+
+            return load_config(self.model).channels
+        from protray.plm.hub.loading import read_config
+
+        assert self.lm
+        return int(read_config(self.lm).hidden_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedProteins(BatchSettings):
+    """Which proteins to embed by what."""
+
+    proteins: tuple[Location, ...]
+    by: Embedding
+    level: Literal["residue", "protein"]
+    max_rejected: float = 1.0  # the task says what it makes of proteins without an embedding
+
+
+def embed_proteins(
+    out: Location, proteins: Sequence[Location], by: Embedding, level: Literal["residue", "protein"] = "residue"
+) -> Location:
+    """Embed what is missing; returns the folder that `protray.data.embeddings.read_embeddings` reads.
+
+    Parameters
+    ----------
+    out : Location
+        The ``--out`` of the task.
+    proteins : sequence of Location
+        Parquet tables with the columns id and sequence, and for a score network backbone_cA, whose C-alpha atoms alone
+        are read, and index; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
+    by : Embedding
+    level : {"residue", "protein"}
+        Vectors of all residues, or their mean.
+
+    Raises
+    ------
+    ValueError
+        If no protein can be embedded.
+    """
+    from protray.cluster.batch.driver import run_batch
+
+    run = EmbedProteins(out=out, proteins=tuple(proteins), by=by, level=level)
+    folder = out / "cache" / "embeddings" / digest(identity(run))
+    summary = run_batch(JOB, EmbedProteins(out=folder, proteins=run.proteins, by=by, level=level))
+    for reason, count in summary["reasons"].items():
+        log.warning("%d proteins have no embedding: %s; see %s", count, reason, folder / "rejected.parquet")
+    return folder
+
+
+def identity(run: EmbedProteins) -> dict:
+    return {"proteins": content_digest(run.proteins), "by": run.by.identity(), "level": run.level}
+
+
+def rows(run: EmbedProteins) -> Iterator[Row | InputError]:
+    """Where each protein is, by the columns of ids and sequences alone."""
+    yield from first_of_each_id(row for file in run.proteins for row in _places(file))
+
+
+def _places(table: Location) -> Iterator[Row]:
+    with table.open() as file:
+        opened = pq.ParquetFile(file)
+        for group in range(opened.num_row_groups):
+            found = opened.read_row_group(group, columns=["id", "sequence"])
+            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
+                place = {"file": str(table), "line": None, "group": group, "row": row}
+                yield {"id": id, "length": len(sequence)} | place
+
+
+def cost(run: EmbedProteins, row: Row) -> float:
+    if run.by.lm:
+        return (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
+    return PER_PAIR_S * max(row["length"], 1) ** 2
+
+
+def memory(run: EmbedProteins) -> int:
+    return MEMORY + (2 * weight_bytes(run.by.lm) if run.by.lm else 0)
+
+
+def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, ResidueEmbedder]":
+    return run, run.by.open(device)
+
+
+def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> Done:
+    """Embeddings of some proteins."""
+    from protray.data.columns import large_lists
+    from protray.inference.residue_embeddings import mean_of
+
+    run, embed = opened
+    rejected: list[InputError] = []
+    kept, arrays = [], []
+    for span in spans:
+        sequence, ca_L3, index_L = _read(span.row)
+        try:
+            residue_LC = embed(sequence, ca_L3, index_L)
+            if not np.isfinite(residue_LC).all():
+                raise ValueError("its embedding is not finite")
+        except ValueError as error:
+            rejected.append(InputError(span.row["file"], None, str(error), span.row["id"]))
+            continue
+        kept.append({"number": span.number, "start": 0, "id": span.row["id"], "sequence": sequence})
+        arrays.append(residue_LC if run.level == "residue" else mean_of(residue_LC))
+    named = pa.schema(
+        [("number", pa.int64()), ("start", pa.int32()), ("id", pa.string()), ("sequence", pa.string())]
+    )  # fmt: skip
+    table = pa.Table.from_pylist(kept, schema=named)
+    return Done(table.append_column("embedding", large_lists(arrays, pa.large_list(pa.float32()))), rejected)
+
+
+def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None]:
+    """Sequence, C-alpha atoms and places in the chain of a protein."""
+    from protray.data.structures import CA, stored_backbone
+
+    table = _group(row["file"], row["group"])
+    found = {name: table[name][row["row"]].as_py() for name in table.column_names}
+    index, backbone = found.get("index"), found.get("backbone_cA")
+    ca_L3 = None if backbone is None else stored_backbone(np.array(backbone, np.int16))[:, CA]
+    return found["sequence"], ca_L3, None if index is None else np.array(index, np.int32)
+
+
+@lru_cache(maxsize=1)
+def _group(file: str, group: int) -> pa.Table:
+    """A row group, for all proteins that follow in it."""
+    from protray.data.parquet import naming
+
+    location = Location(file)
+    with naming(file, "make it anew"), location.open() as opened:
+        parquet = pq.ParquetFile(opened)
+        names = [name for name in COLUMNS if name in parquet.schema_arrow.names]
+        return parquet.read_row_group(group, columns=names)
+
+
+def schema(run: EmbedProteins) -> pa.Schema:
+    return embedding_schema(run.level, run.by.width)
+
+
+JOB = BatchJob(
+    name="embeddings", unit="proteins", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_model, work=work, schema=schema, memory=memory,
+)  # fmt: skip
