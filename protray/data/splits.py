@@ -143,8 +143,8 @@ def split_clusters(clusters: Mapping[str, str], seed: int, shares: tuple[float, 
     order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
     if len(order) < len(SPLITS):
         raise ValueError(
-            f"{len(clusters)} proteins in {len(order)} clusters of related ones cannot be split into {', '.join(SPLITS)} "
-            "without parting them; give proteins of three clusters at least"
+            f"{len(clusters)} proteins in {len(order)} clusters of related ones cannot be split into "
+            f"{', '.join(SPLITS)} without parting them; give proteins of three clusters at least"
         )
     validation, test = (max(1, round(share * len(order))) for share in shares)
     of_cluster = dict.fromkeys(order[:validation], "validation")

@@ -34,7 +34,7 @@ def write(rows: list[dict], fields: list[pa.Field], path: Path) -> None:
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["id"]), schema=pa.schema(fields))
     coded = {"backbone_cA.list.element": "BYTE_STREAM_SPLIT"} if "backbone_cA" in table.column_names else None
     pq.write_table(
-        table, path, compression="zstd", compression_level=19, use_dictionary=["split"], column_encoding=coded
+        table, path, compression="zstd", compression_level=19, use_dictionary=False, column_encoding=coded
     )  # fmt: skip
 
 

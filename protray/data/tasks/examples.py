@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from protray.data import schemas
@@ -43,7 +42,7 @@ def write_examples(file: Location, columns: dict[str, Sequence], target_NT: np.n
 def read_rows(file: Location, split: str) -> Rows:
     """Read the rows of a split, in the order of the table."""
     table = read_parquet(file)
-    table = table.filter(pc.equal(table["split"], split))
+    table = table.filter(pa.array([found == split for found in table["split"].to_pylist()], pa.bool_()))
     ids, sequences, clusters, sets = (table[name].to_pylist() for name in ("id", "sequence", "cluster", "sets"))
     flat = table["target"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return Rows(ids, sequences, clusters, sets, flat.reshape(len(ids), -1).astype(np.float32))

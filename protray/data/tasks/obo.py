@@ -68,7 +68,7 @@ class Ontology:
 
 
 def read_obo(path: Location) -> Ontology:
-    """Read an OBO file; raises InputError if it has no term of the Gene Ontology's namespaces, or parents of no term."""
+    """Read an OBO file; raises InputError if it holds no term of the Gene Ontology, or is cut off."""
     terms: dict[str, Term] = {}
     alternatives: dict[str, str] = {}
     for stanza in _stanzas(path):

@@ -5,7 +5,8 @@ Columns that every table has: ``id``, ``sequence``.  A structure is optional: ``
 Also optional: ``split`` (train, validation, test) and ``cluster``.  Which further columns count is the task's business.
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +19,16 @@ from protray.data.splits import SPLITS, cluster_by_identity, split_clusters
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
+STRUCTURE = ("backbone_cA", "index")
+
 
 @dataclass(frozen=True)
 class Observed:
     """The residues of a protein that have coordinates, as in ``schemas.STRUCTURES``."""
 
     sequence: str
-    index: list[int]  # their places in the protein, from 0
-    backbone_cA: list[int]  # noqa: N815
+    index_L: np.ndarray  # int32; their places in the protein, from 0
+    backbone_cA: np.ndarray  # noqa: N815  (int16, flat)
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,25 @@ def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, 
     table, first = (_read_csv(path), 2) if path.suffix != ".parquet" else (read_parquet(path), 1)
     if missing := [name for name in needed if name not in table.column_names]:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
-    for batch in table.to_batches(max_chunksize=500):
-        for raw in batch.to_pylist():
-            yield first, raw
-            first += 1
+    arrays = [name for name in STRUCTURE if name in table.column_names]
+    plain = table.drop_columns(arrays)
+    for line, raw in enumerate(plain.to_pylist(), start=first):
+        found = {name: table[name][line - first] for name in arrays}
+        yield line, raw | {
+            name: value.values.to_numpy(zero_copy_only=False) if value.is_valid else None
+            for name, value in found.items()
+        }  # fmt: skip
+
+
+def rows_digest(rows: Iterable[TaskRow]) -> str:
+    """What identifies the content of rows, structures read from files included."""
+    state = hashlib.sha256()
+    for row in rows:
+        state.update(repr((row.id, row.sequence, sorted(row.more.items(), key=lambda item: item[0]))).encode())
+        if row.observed:
+            state.update(row.observed.sequence.encode() + row.observed.index_L.tobytes())
+            state.update(row.observed.backbone_cA.tobytes())
+    return state.hexdigest()[:16]
 
 
 def with_splits(rows: list[TaskRow], seed: int) -> dict[str, tuple[str, str]]:
@@ -122,17 +140,18 @@ def _row(raw: Mapping[str, Any], path: Location, line: int) -> TaskRow | InputEr
     except ValueError as error:
         reason = error.reason if isinstance(error, InputError) else str(error)
         return InputError(path, line, reason, str(id)[:SHOWN])
-    more = {name: value for name, value in raw.items() if name not in ("id", "sequence", "backbone_cA", "index")}
+    more = {name: value for name, value in raw.items() if name not in ("id", "sequence", *STRUCTURE)}
     return TaskRow(str(id), sequence, str(path), line, observed, more)
 
 
 def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed | None:
-    if _given(raw.get("backbone_cA")):
-        index = raw.get("index") or list(range(len(sequence)))
-        if not len(raw["backbone_cA"]) == 12 * len(sequence) == 12 * len(index):
-            raise ValueError(f"{len(sequence)} residues, but {len(raw['backbone_cA'])} numbers in backbone_cA (12 for "
-                             f"each residue) and {len(index)} in index")  # fmt: skip
-        return Observed(sequence, index, raw["backbone_cA"])
+    backbone, index_L = (raw.get(name) for name in STRUCTURE)
+    if backbone is not None:
+        index_L = np.arange(len(sequence)) if index_L is None else index_L
+        if not len(backbone) == 12 * len(sequence) == 12 * len(index_L):
+            raise ValueError(f"{len(sequence)} residues, but {len(backbone)} numbers in backbone_cA (12 for each "
+                             f"residue) and {len(index_L)} in index")  # fmt: skip
+        return Observed(sequence, index_L.astype(np.int32), backbone.astype(np.int16))
     if not _given(raw.get("structure")):
         return None
     return _from_file(path.parent / str(raw["structure"]), raw.get("chain"), sequence)
@@ -152,7 +171,7 @@ def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
             if reason := impossible(chain):
                 raise ValueError(f"{file}: {reason}")
             backbone_L43 = chain.backbone_L43 - chain.backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
-            return Observed(chain.sequence, positions.tolist(), pack_backbone(backbone_L43).tolist())
+            return Observed(chain.sequence, positions.astype(np.int32), pack_backbone(backbone_L43))
     named = f"chain {chain_id!r}" if _given(chain_id) else "any chain"
     raise ValueError(f"the sequence is not that of {named} of {file}, with some residues left out")
 

@@ -105,24 +105,27 @@ def score_function(
 
     Notes
     -----
-    Draws look at a grid of thresholds, dense where scores are high, instead of at all of them; the numbers themselves
-    do not.  Two calls with the same clusters and seed draw the same clusters, so that their draws can be paired.
+    Draws look at a grid of thresholds, dense where scores are high, and are shifted by what the grid misses of the
+    number itself.  Two calls with the same clusters and seed draw the same clusters, so that their draws can be paired.
     """
     kept_B = true_BT.any(axis=1)
     score_BT, true_BT = score_BT[kept_B], true_BT[kept_B]
-    names = [name for name, kept in zip(clusters_B, kept_B, strict=True) if kept]
+    names = [clusters_B[b] for b in np.flatnonzero(kept_B).tolist()]
     found = curve(score_BT, true_BT)
     grid_K = np.append(_grid(score_BT), threshold)
-    drawn = _draws(_counts(score_BT, true_BT, grid_K), names, seed)
+    counts_6BK = _counts(score_BT, true_BT, grid_K)
+    drawn, whole = _draws(counts_6BK, names, seed), _on_grid(counts_6BK, np.ones((1, len(true_BT))))
+    fmax_D = drawn.fmax_D + found.best()[0] - whole.fmax_D
+    aupr = average_precision(score_BT.ravel(), true_BT.ravel())
     at = found.threshold_K >= threshold
     row: dict[str, Any] = {
         "proteins": len(true_BT), "clusters": len(set(names)), "labels": int(true_BT.any(axis=0).sum()),
-        "fmax": found.best()[0], "fmax_ci95": interval_of(drawn.fmax_D),
+        "fmax": found.best()[0], "fmax_ci95": interval_of(fmax_D),
         "f_validation": float(found.f_K[at][-1]) if at.any() else 0.0, "f_validation_ci95": interval_of(drawn.f_D),
         "fmax_pairs": fmax_pairs(score_BT, true_BT),
-        "aupr": average_precision(score_BT.ravel(), true_BT.ravel()), "aupr_ci95": interval_of(drawn.aupr_D),
+        "aupr": aupr, "aupr_ci95": interval_of(drawn.aupr_D + aupr - whole.aupr_D),
     }  # fmt: skip
-    return Scored(row, drawn.fmax_D)
+    return Scored(row, fmax_D)
 
 
 @dataclass(frozen=True)
@@ -183,13 +186,17 @@ def _draws(counts_6BK: np.ndarray, clusters_B: Sequence[str], seed: int) -> _Dra
     if count < 2:
         return _Draws(*np.zeros((3, 0)))
     times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    times_DB = times_DC[:, place_B].astype(float)
+    return _on_grid(counts_6BK, times_DC[:, place_B].astype(float))
+
+
+def _on_grid(counts_6BK: np.ndarray, times_DB: np.ndarray) -> _Draws:
+    """The numbers of proteins that are there so many times, as far as a grid of thresholds tells."""
     precision, some, recall, tp, n, y = (times_DB @ counts_BK for counts_BK in counts_6BK)
     pr_DK, rc_DK = precision / np.maximum(some, 1), recall / times_DB.sum(axis=1, keepdims=True)
     f_DK = _harmonic(pr_DK, rc_DK)
     micro_DK, recall_DK = (tp / np.maximum(n, 1))[:, :-1], (tp / np.maximum(y, 1))[:, :-1]
-    between_DK = (micro_DK + np.concatenate([micro_DK[:, :1], micro_DK[:, :-1]], axis=1)) / 2
-    return _Draws(f_DK.max(axis=1), f_DK[:, -1], (np.diff(recall_DK, axis=1, prepend=0) * between_DK).sum(axis=1))
+    aupr_D = (np.diff(recall_DK, axis=1, prepend=0) * micro_DK).sum(axis=1)
+    return _Draws(f_DK.max(axis=1), f_DK[:, -1], aupr_D)
 
 
 def _harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
