@@ -10,7 +10,7 @@ Kind = Literal["labels", "value"]  # many labels, each there or not; or a number
 class HeadConfig:
     """Three linear layers."""
 
-    hidden: int = 512
+    hidden: int = 256
     """Width of the two layers between."""
     dropout: float = 0.5
     """Share of each layer's inputs that a training step leaves out, other than the embedding's own."""

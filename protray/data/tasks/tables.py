@@ -8,7 +8,8 @@ Also optional: ``split`` (train, validation, test) and ``cluster``.  Which furth
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS, cluster_by_identity, split_clusters
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
+
+if TYPE_CHECKING:
+    from protray.struct.io import Chain
 
 STRUCTURE = ("backbone_cA", "index")
 
@@ -161,10 +165,9 @@ def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
     """The chain whose residues are those of `sequence`, some of which may have no coordinates."""
     from protray.data.structure_rows import impossible, pack_backbone
     from protray.data.structures import CA
-    from protray.struct.io import read_chains
     from protray.struct.placement import place
 
-    chains = [chain for chain in read_chains(file.path) if not _given(chain_id) or chain.id == str(chain_id)]
+    chains = [chain for chain in chains_of_file(file) if not _given(chain_id) or chain.id == str(chain_id)]
     for chain in chains:
         positions = place(chain.sequence, sequence)
         if positions is not None:
@@ -174,6 +177,16 @@ def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
             return Observed(chain.sequence, positions.astype(np.int32), pack_backbone(backbone_L43))
     named = f"chain {chain_id!r}" if _given(chain_id) else "any chain"
     raise ValueError(f"the sequence is not that of {named} of {file}, with some residues left out")
+
+
+@lru_cache(maxsize=16)
+def chains_of_file(file: Location) -> "list[Chain]":
+    """The protein chains of a PDB or mmCIF file, which several rows may name; ValueError if there is none."""
+    from protray.struct.io import read_chains
+
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    return read_chains(file.path)
 
 
 def _given(value: Any) -> bool:

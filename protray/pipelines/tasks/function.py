@@ -35,7 +35,8 @@ def settings(run: FunctionRun, inputs: HeadInputs) -> dict:
 
 
 def trial(run: FunctionRun, stage: Stage) -> dict:
-    return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels))
+    width = sum(run.embeddings[name].width for name in run.rows[stage.name])
+    return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels), width)
 
 
 def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) -> dict:

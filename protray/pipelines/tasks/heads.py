@@ -91,9 +91,8 @@ def head_settings(run: HeadRun, inputs: HeadInputs, kind: Kind) -> dict:
     }  # fmt: skip
 
 
-def head_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int, factor: int = 1) -> dict:
-    """Random numbers as wide as the embeddings (times `factor`): a step takes as long whatever they say."""
-    width = factor * sum(run.embeddings[name].width for name in run.rows[stage.name])
+def head_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int, width: int) -> dict:
+    """Random numbers in place of an embedding of a width: a step takes as long whatever they say."""
     return {"trial": (width, outputs), "vectors": {stage.name: []}, "kind": kind, "net": run.net, "fit": run.fit}
 
 

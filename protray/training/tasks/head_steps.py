@@ -23,9 +23,9 @@ class HeadFitConfig:
     """Rows in a step."""
     micro_batch: int = 16
     """Rows that go through the head together; the share of a worker is a whole number of these."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Of AdamW."""
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.1
     clip: float = 1.0
     """Largest norm of the gradient."""
     seed: int = 0

@@ -68,9 +68,7 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
         FunctionRun(lm="none").check()
     with pytest.raises(ValueError, match="download go-basic.obo from https://geneontology.org"):
         FunctionRun(task="go-mf").check()
-    with pytest.raises(
-        ValueError, match="--labels goes with a dataset of jobs/prepare_structures.py in --data, got None"
-    ):
+    with pytest.raises(ValueError, match="goes with a dataset of jobs/prepare_structures.py in --data, got None"):
         FunctionRun(labels=Location(tmp_path)).check()
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
         JOB.identity(FunctionRun(model=Location(tmp_path)))
@@ -125,7 +123,7 @@ def test_writes_what_it_promises(finished) -> None:
     metrics = (finished / "metrics.json").read_json()
     methods = [FREQUENCIES, COMPOSITION, TRANSFER, WITH_LM, WITH_NET, WITH_BOTH]
     assert [row["method"] for row in metrics["table"]] == 2 * methods  # the test split, and those below 30 %
-    assert metrics["proteins"]["train"] == 20 and metrics["table"][0]["proteins"] == metrics["proteins"]["test"] >= 10
+    assert metrics["proteins"]["train"] == 19 and metrics["table"][0]["proteins"] == metrics["proteins"]["test"] >= 10
     assert all(0 < row["fmax"] <= 1 and row["fmax_ci95"][0] <= row["fmax"] for row in metrics["table"])
     found = pq.read_table((finished / "predictions.parquet").path)
     assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 6 * metrics["proteins"]["test"]
@@ -154,7 +152,7 @@ def test_the_same_again_computes_nothing(finished, data, monkeypatch) -> None:
     monkeypatch.setattr(driver, "start_ray", None)
     run = replace(TINY, data=data, out=finished, model=Location(finished.parent / "net"))
     assert driver.run_training(JOB, run)["task"] == "ec"
-    with pytest.raises(ValueError, match="was made differently: learn was"):
+    with pytest.raises(ValueError, match="was made differently: .*learn was"):
         driver.run_training(JOB, replace(run, learn=LabelSettings(least=3)))
 
 
