@@ -17,6 +17,7 @@ JOBS = {
     "distil": "protray.pipelines.secondary.sweep_distil",
     "score_net": "protray.pipelines.structure.sweep_score",
     "quality": "protray.pipelines.tasks.sweep_quality",
+    "sites": "protray.pipelines.tasks.sweep_sites",
 }
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def test_there_are_studies() -> None:
         "graphqa",
         "learning_rates",
         "noise_schedule",
+        "sites",
     }
 
 

@@ -98,6 +98,32 @@ ASSESSED = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+SITES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),  # 1 for an interaction site, 0 for none, - for not known
+        pa.field("cluster", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+        pa.field("index", pa.list_(pa.int32())),  # as in STRUCTURES, and the next; null without a structure
+        pa.field("backbone_cA", pa.list_(pa.int16())),
+        pa.field("pssm", pa.list_(pa.float32())),  # L x 20; null where there is none
+        pa.field("dssp", pa.list_(pa.int8())),  # L, classes from 0; null where there is none
+    ],
+    metadata={"protray_schema": VERSION, "residue_order": AMINO_ACIDS},
+)
+
+FOUND_SITES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("site", pa.string(), nullable=False),  # 1 where `prob` is at least the model's threshold
+        pa.field("prob", pa.list_(pa.float32()), nullable=False),  # L, of being an interaction site
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 EXAMPLES = pa.schema(  # what a head is trained on
     [
         pa.field("id", pa.string(), nullable=False),

@@ -129,27 +129,27 @@ def assign_splits(
     return splits
 
 
-def split_clusters(clusters: Mapping[str, str], seed: int, shares: tuple[float, float] = SHARES) -> dict[str, str]:
-    """Give every protein the split of its cluster: `shares` of the clusters, at least one, are validation and test.
+def share_clusters(clusters: Mapping[str, str], seed: int = 0, shares: tuple[float, float] = SHARES) -> dict[str, str]:
+    """Give every protein the split of its cluster, and validation and test their shares of the clusters, at least one.
 
     For few clusters, of which shares of a hash (`assign_splits`) would leave splits empty; the price is that proteins
     which are added later may move others.
 
     Raises ValueError for fewer than three clusters.
 
-    >>> split_clusters({"a": "1", "b": "2", "c": "2", "d": "3"}, seed=0)
+    >>> share_clusters({"a": "1", "b": "2", "c": "2", "d": "3"})
     {'a': 'test', 'b': 'train', 'c': 'train', 'd': 'validation'}
     """
     order = sorted(set(clusters.values()), key=lambda cluster: key(seed, cluster))
     if len(order) < len(SPLITS):
         raise ValueError(
             f"{len(clusters)} proteins in {len(order)} clusters of related ones cannot be split into "
-            f"{', '.join(SPLITS)} without parting them; give proteins of three clusters at least"
+            f"{', '.join(SPLITS)} without parting relatives; give proteins of three clusters at least"
         )
     validation, test = (max(1, round(share * len(order))) for share in shares)
-    of_cluster = dict.fromkeys(order[:validation], "validation")
-    of_cluster |= dict.fromkeys(order[validation : validation + test], "test")
-    return {id: of_cluster.get(cluster, "train") for id, cluster in clusters.items()}
+    of_cluster = {cluster: "validation" for cluster in order[:validation]}
+    of_cluster |= {cluster: "test" for cluster in order[validation : validation + test]}
+    return {protein: of_cluster.get(cluster, "train") for protein, cluster in clusters.items()}
 
 
 def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:

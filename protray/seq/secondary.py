@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.seq.errors import InputError, first_of
-from protray.seq.files.packed import read_lines
+from protray.seq.errors import InputError
+from protray.seq.three_line import read_three_lines
 
 STATES = "HEC"
 STATES8 = "HGIEBTSC"
@@ -100,53 +100,12 @@ def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     InputError
         When the file as a whole is unreadable (empty, binary, no '>' on its first line).
     """
-    lines = read_lines(path)
-    found: dict[str, list[tuple[int, str, str]]] = {}
-    errors: list[InputError] = []
-    headers = [number for number, line in enumerate(lines) if line.startswith(">")]
-    first = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if first is None:
-        raise InputError(path, None, "the label file is empty")
-    if not headers or headers[0] != first:
-        raise InputError(path, first + 1, f"expected '>id', found {lines[first][:30]!r}; labels are 3-line records")
-    for start, end in zip(headers, headers[1:] + [len(lines)], strict=True):
-        id = (lines[start][1:].split() or [""])[0]
-        body = [line.rstrip() for line in lines[start + 1 : end] if line.strip()]
-        reason = _fault(id, body)
-        if reason:
-            errors.append(InputError(path, start + 1, reason, id or None))
-        else:
-            found.setdefault(id, []).append((start + 1, body[0].upper(), body[1]))
+    records, errors = read_three_lines(path, _LETTERS)
+    eight = any(set(record.labels) - set(STATES + NO_LABEL) for record in records)
     labels = []
-    eight = any(set(ss) - set(STATES + NO_LABEL) for records in found.values() for _, _, ss in records)
-    for id, records in found.items():
-        if len(records) > 1:
-            places = first_of([line for line, _, _ in records], 3)
-            errors.append(
-                InputError(path, records[0][0], f"label id {id!r} occurs {len(records)} times: lines {places}", id)
-            )
-            continue
-        line, sequence, ss = records[0]
-        labels.append(Labels(id, sequence, to_three(ss), to_eight(ss) if eight else None, str(path), line))
+    for record in records:
+        ss8 = to_eight(record.labels) if eight else None
+        labels.append(Labels(record.id, record.sequence, to_three(record.labels), ss8, str(path), record.line))
     if labels and not any("C" in label.ss3 for label in labels) and any("-" in label.ss3 for label in labels):
         logger.warning("%s: no label is C and some are '-', which means 'no label' here; write C for coil", path)
     return labels, errors
-
-
-def _fault(id: str, body: list[str]) -> str | None:
-    """Why a record of a label file cannot be used, or None."""
-    if not id:
-        return "the header has no id"
-    if len(body) != 2:
-        return f"label id {id!r} has {len(body)} lines after its header, expected 2: sequence and labels, unwrapped"
-    sequence, ss = body
-    if len(sequence) != len(ss):
-        return f"label id {id!r}: the sequence has {len(sequence)} letters, the labels {len(ss)}"
-    for what, letters, known in (("sequence", sequence.upper(), _RESIDUES), ("labels", ss, _LETTERS)):
-        for position, letter in enumerate(letters, start=1):
-            if letter not in known:
-                return f"label id {id!r}: {letter!r} at position {position} of the {what} is not known"
-    return None
-
-
-_RESIDUES = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

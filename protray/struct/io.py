@@ -13,7 +13,7 @@ What is read, and what is not (all of it is counted):
 - Insertion codes are part of the residue number; the order is that of the file.
 - Chains of one name are told apart by TER, segments and numbers (`pdb_chains`): A, A-2, A-3; 1, 2, 3 without a name.
 
-Shape key:  L residues with coordinates   4 backbone atoms (N, CA, C, O)   3 x, y, z in Å
+Shape key:  L residues with coordinates   M atoms of them   4 backbone atoms (N, CA, C, O)   3 x, y, z in Å
 """
 
 import re
@@ -43,6 +43,17 @@ _ARCHIVE_NAME = re.compile(r"pdb([0-9][0-9a-z]{3})\.ent", re.IGNORECASE)  # pdb4
 
 
 @dataclass(frozen=True)
+class HeavyAtoms:
+    """All atoms of a chain but hydrogens, residue by residue; of alternate locations that of the highest occupancy."""
+
+    names: list[str]  # such as CA
+    elements: list[str]  # upper case
+    residue_names: list[str]  # as the file has them
+    residue_M: np.ndarray  # int64, the residue of each atom, from 0
+    xyz_M3: np.ndarray  # float32, Å
+
+
+@dataclass(frozen=True)
 class Chain:
     """One protein chain; only residues that are in the coordinates."""
 
@@ -52,6 +63,7 @@ class Chain:
     numbers: tuple[str, ...]  # the author's residue numbers with insertion codes, e.g. "27A"
     positions: tuple[int, ...] = ()  # in the sequence of the entity (mmCIF), else the author's numbers without codes
     entity: str | None = None  # its number in an mmCIF file that lists sequences; PDB files have none
+    heavy: HeavyAtoms | None = None  # where they were asked for
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ def read_chains(path: str | Path) -> list[Chain]:
     return parse_structure(read_bytes(path), path).chains
 
 
-def parse_structure(raw: bytes, source: str | Path) -> Structure:
+def parse_structure(raw: bytes, source: str | Path, *, heavy: bool = False) -> Structure:
     """Read the protein chains in the decompressed content of a file.
 
     Parameters
@@ -105,6 +117,8 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     raw : bytes
     source : str or Path
         Its extension tells the format where the content does not; named in errors.
+    heavy : bool
+        Whether side chains are read, too.
 
     Raises
     ------
@@ -120,7 +134,7 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     counts: Counter[str] = Counter()
     try:
         parsed = parse_pdb(text, source, counts) if format == "pdb" else parse_mmcif(text, counts)
-        chains = _chains(parsed, counts)
+        chains = _chains(parsed, counts, heavy)
     except InputError:
         raise
     except (ValueError, RuntimeError, IndexError) as error:
@@ -140,13 +154,13 @@ def parse_structure(raw: bytes, source: str | Path) -> Structure:
     )
 
 
-def _chains(parsed: Parsed, counts: Counter[str]) -> list[Chain]:
+def _chains(parsed: Parsed, counts: Counter[str], heavy: bool) -> list[Chain]:
     file = parsed.file
     polymers = {name: entity.polymer_type.name for entity in file.entities for name in entity.subchains}
     chains = []
     for chain in file[0] if len(file) else ():
         name = parsed.names.get(chain.name) or chain.name
-        made = _chain(name, _protein(chain, polymers, counts), parsed, counts)
+        made = _chain(name, _protein(chain, polymers, counts), parsed, counts, heavy)
         if made:
             chains.append(made)
     return chains
@@ -196,7 +210,7 @@ def _strays(ligands: list[Any]) -> list[Any]:
     return [residue for residue in ligands[: atoms[-1] + 1] if letter(residue.name)[0] and residue.find_atom("CA", "*")]
 
 
-def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str]) -> Chain | None:
+def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str], heavy: bool) -> Chain | None:
     """Letters, backbones and numbers of the residues that have a C-alpha atom; None if none has."""
     letters, coordinates, kept = [], [], []
     for residue, others in one_per_place(residues, counts):
@@ -228,6 +242,25 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str])
         numbers=tuple(map(str, places)),
         positions=tuple(map(_position, places)) if None in positions or not positions else positions,
         entity=kept[0].entity_id or None if parsed.in_sequence else None,
+        heavy=_heavy(kept) if heavy else None,
+    )
+
+
+def _heavy(residues: list[Any]) -> HeavyAtoms:
+    atoms, residue_M = [], []
+    for number, residue in enumerate(residues):
+        best: dict[str, Any] = {}
+        for atom in residue:
+            if not atom.is_hydrogen() and (atom.name not in best or atom.occ > best[atom.name].occ):
+                best[atom.name] = atom
+        atoms += best.values()
+        residue_M += [number] * len(best)
+    return HeavyAtoms(
+        names=[atom.name for atom in atoms],
+        elements=[atom.element.name.upper() for atom in atoms],
+        residue_names=[residues[number].name for number in residue_M],
+        residue_M=np.array(residue_M),
+        xyz_M3=np.array([atom.pos.tolist() for atom in atoms], dtype=np.float32),
     )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data.sample import ENZYMES, LABELS, SAMPLE
-from protray.data.splits import split_clusters
+from protray.data.splits import share_clusters
 
 LENGTHS = range(50, 156)  # residues: 2 MB in all
 SHARES = (0.1, 0.2)  # of the clusters, for validation and test
@@ -52,7 +52,7 @@ def main() -> None:
         if row["ec"] and len(row["sequence"]) in LENGTHS and row["cluster25"] not in taken:
             first.setdefault(row["cluster25"], row)
     clusters = {row["id"]: cluster for cluster, row in first.items()}
-    splits = split_clusters(clusters, seed=0, shares=SHARES)
+    splits = share_clusters(clusters, seed=0, shares=SHARES)
     found = pq.read_table(file, columns=["id", "backbone_cA"], filters=[("id", "in", list(clusters))])
     backbones = dict(zip(*found.to_pydict().values(), strict=True))
     more = [

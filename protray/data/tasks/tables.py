@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
-from protray.data.splits import SPLITS, cluster_by_identity, split_clusters
+from protray.data.splits import SPLITS, cluster_by_identity, share_clusters
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
@@ -118,7 +118,7 @@ def with_splits(rows: list[TaskRow], seed: int) -> dict[str, tuple[str, str]]:
     for row in rows:
         if splits and splits[row.id] not in SPLITS:
             raise ValueError(f"{row.file}:{row.line}: split {splits[row.id]!r} is none of {', '.join(SPLITS)}")
-    splits = splits or split_clusters(clusters, seed)
+    splits = splits or share_clusters(clusters, seed)
     for split in SPLITS:
         if split not in splits.values():
             raise ValueError(f"{rows[0].file if rows else 'the table'}: no row of the split {split!r} can be used")

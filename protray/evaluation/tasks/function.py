@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.tasks.sites import average_precision
+
 GRID = 300  # thresholds that a bootstrap looks at: more would not move an interval's second digit
 DRAWS = 1000
 
@@ -66,19 +68,6 @@ def fmax_pairs(score_BT: np.ndarray, true_BT: np.ndarray) -> float:
     return float(_harmonic(precision_N, recall_N).max())
 
 
-def average_precision(score_N: np.ndarray, true_N: np.ndarray) -> float:
-    r"""Area under the precision-recall curve of all pairs (micro), :math:`\sum_k (R_k - R_{k-1}) P_k`; ties together.
-
-    >>> average_precision(np.array([0.9, 0.8, 0.8]), np.array([False, True, False]))
-    0.3333333333333333
-    """
-    order_N = np.argsort(-score_N, kind="stable")
-    score_N, hits_N = score_N[order_N], true_N[order_N].cumsum()
-    ends = np.flatnonzero(np.append(score_N[1:] != score_N[:-1], True))
-    recall_K = hits_N[ends] / max(1, hits_N[-1])
-    return float((np.diff(recall_K, prepend=0) * hits_N[ends] / (ends + 1)).sum())
-
-
 @dataclass(frozen=True)
 class Scored:
     """One method's numbers on some proteins, and the same numbers of bootstrap draws."""
@@ -90,7 +79,7 @@ class Scored:
 def score_function(
     score_BT: np.ndarray, true_BT: np.ndarray, clusters_B: Sequence[str], threshold: float, *, seed: int = 0
 ) -> Scored:
-    """All numbers of one method.
+    """All numbers of one method; the AUPR is that of all pairs of protein and label (micro), ties together.
 
     Parameters
     ----------

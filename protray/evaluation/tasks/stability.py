@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from protray.evaluation.tasks.function import average_precision, interval_of
-from protray.evaluation.tasks.quality import global_row, ranks
+from protray.evaluation.tasks.function import interval_of
+from protray.evaluation.tasks.quality import global_row
 from protray.evaluation.tasks.quality_tables import cell
+from protray.evaluation.tasks.sites import areas, draws_of
 
 Row = dict[str, Any]
 
 NUMBERS = {"spearman": "Spearman", "r": "Pearson", "rmse": "RMSE", "spearman_target": "Spearman within clusters"}
 RANKINGS = {"auroc": "AUROC", "aupr": "AUPR"}
-DRAWS = 1000
 
 
 def value_rows(
@@ -36,19 +36,6 @@ def value_rows(
     return rows
 
 
-def auroc(score_N: np.ndarray, true_N: np.ndarray) -> float | None:
-    """Probability that a positive has a higher score than a negative, ties half; None if all are of one kind.
-
-    >>> auroc(np.array([0.1, 0.4, 0.4]), np.array([False, True, False]))
-    0.75
-    """
-    positives = int(true_N.sum())
-    negatives = len(true_N) - positives
-    if not positives or not negatives:
-        return None
-    return float((ranks(score_N)[true_N].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
 def ranking_rows(
     predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *, seed: int = 0
 ) -> list[Row]:
@@ -56,22 +43,23 @@ def ranking_rows(
 
     Raises ValueError if all measurements are of one kind.
     """
-    if auroc(true_N.astype(float), true_N) is None:
+    if true_N.all() or not true_N.any():
         raise ValueError(f"all {len(true_N)} test measurements are of one kind: there is nothing to rank")
     names, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
-    members = [np.flatnonzero(place_N == cluster) for cluster in range(len(names))]
-    rng = np.random.default_rng(seed)
-    draws = [np.concatenate([members[c] for c in rng.integers(len(names), size=len(names))]) for _ in range(DRAWS)]
+    times_DC = draws_of(len(names), seed)
     rows = []
     for method, found_N in predictions.items():
-        drawn = [(auroc(found_N[rows_N], true_N[rows_N]), average_precision(found_N[rows_N], true_N[rows_N]))
-                 for rows_N in draws if true_N[rows_N].any() and not true_N[rows_N].all()]  # fmt: skip
-        both_D2 = np.array(drawn if len(names) > 1 else np.zeros((0, 2)), dtype=float).reshape(-1, 2)
-        rows.append({
-            "method": method, "measurements": len(true_N), "clusters": len(names), "positive": int(true_N.sum()),
-            "auroc": auroc(found_N, true_N), "auroc_ci95": interval_of(both_D2[:, 0]),
-            "aupr": average_precision(found_N, true_N), "aupr_ci95": interval_of(both_D2[:, 1]),
-        })  # fmt: skip
+        once, drawn = areas(found_N, true_N, np.ones((1, len(true_N)))), areas(found_N, true_N, times_DC[:, place_N])
+        row: Row = {
+            "method": method,
+            "measurements": len(true_N),
+            "clusters": len(names),
+            "positive": int(true_N.sum()),
+        }
+        for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
+            values_D = drawn[theirs][np.isfinite(drawn[theirs])] if len(names) > 1 else np.zeros(0)
+            row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D)}
+        rows.append(row)
     return rows
 
 

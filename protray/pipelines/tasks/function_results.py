@@ -18,7 +18,7 @@ from protray.evaluation.tasks.function_tables import WHOLE, function_rows, funct
 from protray.pipelines.tasks.function_inputs import FunctionRun, identity, proteins_of
 from protray.pipelines.tasks.heads import HeadInputs, head_predictions, save_head_of
 from protray.plots.tasks.function_report import write_function_report
-from protray.training.tasks.heads import finished_rows
+from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
 
     from protray.cluster.train.driver import track_point
 
-    trained = finished_rows(state)
+    trained = finished(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, history in histories.items():
         for point in history:  # what a dead driver may have missed; steps that are there stay as they are

@@ -156,10 +156,11 @@ def head_predictions(
     """What each head, with its best weights, predicts for some rows."""
     from protray.data.tasks.examples import read_vectors
     from protray.models.head import Head
-    from protray.training.tasks.heads import finished_rows, predict
+    from protray.training.tasks.heads import predict
+    from protray.training.tasks.turns import finished
 
     found = {}
-    for name, one in finished_rows(state).items():
+    for name, one in finished(state).items():
         weights = one["best"]
         net = Head(run.net, kind, len(weights["mean_C"]), len(weights["mean_T"]))
         net.load_state_dict(weights)

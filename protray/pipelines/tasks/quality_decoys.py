@@ -72,7 +72,7 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
     """Those that cannot be read are left out."""
     from protray.data.decoys.files import sequence_of
-    from protray.data.splits import cluster_by_identity, split_clusters
+    from protray.data.splits import cluster_by_identity, share_clusters
 
     sequences = {}
     for target, files in _files_of(data).items():
@@ -80,7 +80,7 @@ def _targets_of_files(data: Location, seed: int) -> list[Target]:
             sequences[target] = sequence_of(files)
         except InputError as error:
             log.warning("target %s is left out: %s", target, error)
-    return sorted(split_clusters(cluster_by_identity(sequences), seed).items())
+    return sorted(share_clusters(cluster_by_identity(sequences), seed).items())
 
 
 @cache

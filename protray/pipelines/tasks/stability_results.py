@@ -16,7 +16,7 @@ from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, 
 from protray.pipelines.tasks.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.stability_inputs import StabilityRun, identity, measurements_of
 from protray.plots.tasks.stability_report import write_stability_report
-from protray.training.tasks.heads import finished_rows
+from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
 
     from protray.cluster.train.driver import track_point
 
-    trained = finished_rows(state)
+    trained = finished(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, one in trained.items():
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are

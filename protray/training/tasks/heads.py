@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -19,6 +20,7 @@ from protray.models.head_config import HeadConfig, Kind
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
+from protray.training.tasks.turns import in_turn
 from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
@@ -93,32 +95,12 @@ def fit_rows(
     rows: Mapping[str, Callable[[], tuple[Examples, Examples]]], net: HeadConfig, kind: Kind, config: HeadFitConfig,
     report: Report, resume: dict | None, world: World,
 ) -> None:  # fmt: skip
-    """Train a head on each embedding that `resume` has no finished one of; `rows` read theirs when their turn comes.
+    """Train a head on each embedding, one after another; `rows` read their examples when their turn comes."""
 
-    Each state has ``stage``, the row; ``fit``, its state; and ``rows``, ``best`` and ``position`` of those before it.
-    """
-    done: dict[str, dict] = dict(resume["rows"]) if resume else {}
-    for name, read in rows.items():
-        if name in done:
-            continue
-        going_on = resume["fit"] if resume and resume["stage"] == name else None
+    def train(read: Callable[[], tuple[Examples, Examples]], report: Report, resume: dict | None) -> dict:
+        return fit(net, kind, *read(), config, report, resume, world)
 
-        def in_row(metrics: dict[str, float], state: dict | None, name: str = name) -> None:
-            whole = None if state is None else {"stage": name, "fit": state, "rows": dict(done)}
-            report({"stage": name} | metrics, whole)  # type: ignore[arg-type]
-
-        train, validation = read()
-        done[name] = kept(fit(net, kind, train, validation, config, in_row, going_on, world))
-
-
-def kept(state: dict) -> dict:
-    """What is needed of a finished training: its weights and its curve."""
-    return {"best": state["best"], "position": state["position"]}
-
-
-def finished_rows(state: dict) -> dict[str, dict]:
-    """All rows of the last state of `fit_rows`."""
-    return state["rows"] | {state["stage"]: kept(state["fit"])}
+    in_turn({name: partial(train, read) for name, read in rows.items()}, report, resume)
 
 
 def _copied(net: nn.Module) -> dict[str, Tensor]:

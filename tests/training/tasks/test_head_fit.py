@@ -15,7 +15,8 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.tasks import heads
 from protray.training.tasks.head_export import HeadFacts, load_head, save_head
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
-from protray.training.tasks.heads import Examples, finished_rows, fit, fit_rows, predict
+from protray.training.tasks.heads import Examples, fit, fit_rows, predict
+from protray.training.tasks.turns import finished
 from protray.training.world import World
 
 NET = HeadConfig(hidden=16, dropout=0.0)
@@ -106,13 +107,13 @@ def test_rows_that_are_finished_are_not_trained_again() -> None:
 
     rows = {name: lambda name=name: read(name) for name in ("a", "b")}
     fit_rows(rows, NET, "labels", FIT, lambda m, s: states.append(copy.deepcopy(s or {})), None, World())
-    assert asked == ["a", "b"] and len(states) == 6 and list(finished_rows(states[-1])) == ["a", "b"]
+    assert asked == ["a", "b"] and len(states) == 6 and list(finished(states[-1])) == ["a", "b"]
     asked.clear()
     last: list[dict] = []
     fit_rows(rows, NET, "labels", FIT, lambda m, s: last.append(copy.deepcopy(s or {})), states[3], World())
     assert asked == ["b"] and len(last) == 2
-    for name, one in finished_rows(last[-1]).items():
-        expected = finished_rows(states[-1])[name]["position"]
+    for name, one in finished(last[-1]).items():
+        expected = finished(states[-1])[name]["position"]
         assert one["position"] == expected
 
 

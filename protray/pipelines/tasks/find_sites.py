@@ -1,0 +1,147 @@
+"""Predicted interaction sites of many proteins, by a finished network of jobs/sites.py; no complex is needed.
+
+``OUT/sites/*.parquet``  ``schemas.FOUND_SITES``: a row for each protein, in the order of the input
+
+A row of the input is a record of a FASTA file, or a structure file with any number of chains, each taken alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.storage.identity import content_digest
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.structure_rows import StructureSettings
+from protray.pipelines.language_model.prob_maps import seconds_per_token
+from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
+from protray.plm.shipped import fingerprint
+from protray.seq.errors import InputError
+
+if TYPE_CHECKING:
+    from protray.data.sites.table import SiteProtein
+    from protray.inference.find_sites import SiteFinder
+
+ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
+SOURCE = pa.struct([*FILE, ("id", pa.string()), ("line", pa.int64()), ("sequence", pa.string())])
+EMPTY = dict.fromkeys(field.name for field in SOURCE)
+PER_BYTE_S = 2e-7  # of a core: 0.01 s for 60 kB, 90 residues with side chains
+PER_RESIDUE_S = 1e-4
+MEMORY = 1 << 30  # bytes of an actor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindSites(BatchSettings):
+    """Where to look for sites, by what; one of `structures` and `fasta`."""
+
+    model: Location
+    """A folder in `model` of a finished jobs/sites.py run, such as runs/sites/model/language-model; or its address."""
+    structures: tuple[Location, ...] = ()
+    """mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of files."""
+    fasta: Location | None = None
+    """FASTA file, plain, .gz, .xz or .bz2; a network with a score net's embeddings needs structures."""
+
+
+def identity(run: FindSites) -> dict:
+    from protray.inference.find_sites import SiteFinder
+
+    if bool(run.structures) == bool(run.fasta):
+        raise ValueError("give exactly one of --structures and --fasta")
+    opened = SiteFinder.open(run.model)  # once here, where an error is short
+    reads = opened.model.wanted
+    if reads.pssm or reads.dssp:
+        what = " and ".join(["PSSMs"] * reads.pssm + ["DSSP classes"] * reads.dssp)
+        raise ValueError(f"{run.model} was trained with {what}, which these files do not have; train one without")
+    if run.fasta:
+        if "noise" in opened.model.embeddings:
+            raise ValueError(f"{run.model} reads structures; give --structures")
+        if not run.fasta.is_file():
+            raise ValueError(f"{run.fasta}: no such file")
+        files = [content_digest([run.fasta])]
+    else:
+        files = [content_digest(files_of(run, path), path) for path in run.structures]
+    return {"model": fingerprint(str(run.model.fetch())), "embeddings": opened.model.embeddings, "proteins": files}
+
+
+def rows(run: FindSites) -> Iterator[Row | InputError]:
+    if run.structures:
+        for found in file_rows(run, run.structures):
+            yield found if isinstance(found, InputError) else EMPTY | found
+        return
+    from protray.cluster.batch.seen import first_of_each_id
+    from protray.seq.fasta import stream_fasta
+
+    assert run.fasta
+    for found in first_of_each_id(
+        one if isinstance(one, InputError) else vars(one) for one in stream_fasta(run.fasta.path)
+    ):
+        if isinstance(found, InputError):
+            yield found
+        else:
+            yield EMPTY | {"name": found["file"]} | {name: found[name] for name in ("id", "line", "sequence")}
+
+
+def cost(run: FindSites, row: Row) -> float:
+    if row["sequence"] is not None:
+        return len(row["sequence"]) * (PER_RESIDUE_S + seconds_per_token("shipped"))
+    return PER_BYTE_S * row["size"] * (4 if str(row["name"]).endswith(".gz") else 1)
+
+
+def amount(run: FindSites) -> Amount:
+    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
+    return amount_of(run, run.structures, costs)
+
+
+def open_finder(run: FindSites, device: str) -> "SiteFinder":
+    from protray.inference.find_sites import SiteFinder
+
+    return SiteFinder.open(run.model, device)
+
+
+def work(finder: "SiteFinder", spans: list[Span]) -> Done:
+    """Sites of the proteins of some files or records."""
+    rejected: list[InputError] = []
+    places, proteins = [], []
+    for span in spans:
+        for start, protein in enumerate(_proteins(finder, span.row, rejected)):
+            places.append({"number": span.number, "start": start, "id": protein.id, "file": span.row["name"]})
+            proteins.append(protein)
+    found = []
+    for place, protein, prob_L in zip(places, proteins, finder(proteins), strict=True):
+        site = "".join("01"[int(prob >= finder.model.threshold)] for prob in prob_L)
+        found.append(place | {"sequence": protein.sequence, "site": site, "prob": prob_L})
+    named = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), *schemas.FOUND_SITES]
+    return Done(pa.Table.from_pylist(found, schema=pa.schema(named)), rejected)
+
+
+def _proteins(finder: "SiteFinder", row: Row, rejected: list[InputError]) -> "Iterator[SiteProtein]":
+    """The chains of a file, or the record, with their embeddings."""
+    from protray.data.sites.table import UNKNOWN, SiteProtein
+    from protray.data.structures import CA, stored_backbone
+    from protray.seq.alphabet import decode
+    from protray.seq.fasta import codes_of
+
+    if row["sequence"] is None:
+        chains = [
+            (one["id"], one["sequence"], stored_backbone(one["backbone_cA"])[:, CA], one["index"])
+            for one in chains_of(row, ANY_CHAIN, rejected)
+        ]
+    else:
+        chains = [(row["id"], row["sequence"], None, None)]
+    for id, sequence, ca_L3, index_L in chains:
+        try:
+            plain = sequence if ca_L3 is not None else decode(codes_of(sequence))
+            protein = SiteProtein(id, plain, np.full(len(plain), UNKNOWN, np.int8), "")
+            yield finder.embedded(protein, ca_L3, index_L)
+        except ValueError as error:
+            rejected.append(InputError(row["name"], row["line"], str(error), id))
+
+
+JOB = BatchJob(
+    name="find_sites", unit="proteins", table="sites", source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_finder, work=work, schema=lambda run: schemas.FOUND_SITES, memory=lambda run: MEMORY, amount=amount,
+)  # fmt: skip

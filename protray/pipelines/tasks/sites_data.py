@@ -1,0 +1,241 @@
+"""The proteins of a run on interaction sites: the bundled chains, complexes, a three-line file, or a Parquet table.
+
+``OUT/proteins/part-*.parquet``  ``schemas.SITES``
+``OUT/rejected.parquet``         what could not be used, if there is any
+``OUT/cache/proteins``           the job's own records
+
+Complexes are labelled by a batch job inside of the training, whose rows are files.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
+from protray.cluster.storage.identity import content_digest
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.parquet import WRITING, read_parquet
+from protray.pipelines.structure.input_files import FILE, file_rows, files_of
+from protray.seq.errors import InputError
+from protray.seq.keyed import key
+
+log = logging.getLogger(__name__)
+
+TABLE = "proteins"
+PARQUET = ".parquet"
+THREE_LINES = (".3line", ".txt", ".fasta", ".fa")
+MOST_REJECTED = 0.1
+MOST_VALIDATION = 0.25  # share of the training proteins
+PER_BYTE_S = 5e-6  # of a core: areas of the atoms in 80 kB take 0.4 s
+IDENTITY = 0.25  # of sequences in one cluster
+ROWS_IN_GROUP = 64
+
+
+def is_complexes(data: Location | None) -> bool:
+    """Whether `data` is structure files."""
+    return data is not None and data.suffix not in (PARQUET, *THREE_LINES)
+
+
+def bundled() -> Location:
+    from protray.data.sites.table import BUNDLED
+
+    return Location(BUNDLED)
+
+
+def digest_of(data: Location | None) -> str:
+    """Of what proteins are read from."""
+    if data is None:
+        return content_digest([bundled()])
+    return content_digest(_files(data), data)
+
+
+def _files(data: Location) -> list[Location]:
+    if is_complexes(data):
+        return files_of(LabelComplexes(out=Location("/nowhere"), data=data, seed=0, validation=0), data)
+    if not data.is_file():
+        raise ValueError(f"{data}: no such file")
+    return [data]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelComplexes(BatchSettings):
+    """Which complexes; the finished rows go to ``OUT/proteins`` of the training, whose cache `out` is in."""
+
+    data: Location
+    seed: int
+    validation: int
+    max_rejected: float = 1.0  # what `make_proteins` says of them names no option
+
+    def folder(self, table: str) -> Location:
+        return self.out.parent.parent / table
+
+
+def make_proteins(out: Location, data: Location | None, validation: int, seed: int) -> list[Location]:
+    """Make what is missing; returns the tables.
+
+    Raises
+    ------
+    ValueError
+        If more than a tenth of the files or records cannot be used, or no protein is left for a split.
+    """
+    if data is None:
+        return [bundled()]
+    tables = _of_complexes(out, data, validation, seed) if is_complexes(data) else _of_file(out, data, validation, seed)
+    splits = [split for file in tables for split in read_parquet(file, ["split"])["split"].to_pylist()]
+    for split in ("train", "validation", "test"):
+        if split not in splits:
+            raise ValueError(f"no protein of {data} is of the {split} split; give more proteins, or another split")
+    return tables
+
+
+def _of_complexes(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
+    from protray.cluster.batch.driver import run_batch
+
+    run = LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)
+    summary = run_batch(JOB, run)
+    if summary["n_rejected"]:
+        (out / "rejected.parquet").write_bytes(run.rejected.read_bytes())
+    _tell(summary["n_rejected"], summary["n_rows"] + summary["n_rejected"], summary["reasons"], data)
+    return run.folder(TABLE).files(f"*{PARQUET}")
+
+
+def _of_file(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
+    import ray
+
+    table = out / TABLE / "part-00000.parquet"
+    if not table.is_file():  # one CPU: with many threads eigenvectors of small matrices take longer
+        ray.get(ray.remote(num_cpus=1)(_write_file).remote(out, data, table, validation, seed))
+    refused = out / "rejected.parquet"
+    reasons = read_parquet(refused)["reason"].to_pylist() if refused.is_file() else []
+    from protray.cluster.storage.rejects import group_reasons
+
+    _tell(len(reasons), read_parquet(table, ["id"]).num_rows + len(reasons), dict(group_reasons(reasons)), data)
+    return [table]
+
+
+def _write_file(out: Location, data: Location, table: Location, validation: int, seed: int) -> None:
+    """Ray task: read the file, and write what can be used of it; the rejects first."""
+    from protray.cluster.storage.rejects import rejected_table
+    from protray.data.sites.files import table_rows, three_line_rows
+
+    if data.suffix == PARQUET:
+        rows, errors = [], []
+        for found in table_rows(data):
+            (errors if isinstance(found, InputError) else rows).append(found)
+    else:
+        rows, errors = three_line_rows(data.path)
+    if errors:
+        with (out / "rejected.parquet").writing() as path:
+            pq.write_table(rejected_table(errors), path, **WRITING)
+    found = splits_of(rows, validation, seed)
+    rows = [row | {"cluster": found[row["id"]][0], "split": found[row["id"]][1]} for row in rows]
+    with table.writing() as path:
+        content = pa.Table.from_pylist(rows, schema=schemas.SITES)
+        pq.write_table(content, path, row_group_size=ROWS_IN_GROUP, **WRITING)
+
+
+def _tell(refused: int, total: int, reasons: dict, data: Location) -> None:
+    from protray.cluster.storage.rejects import reason_lines
+
+    if not refused:
+        return
+    told = f"{refused} of {total} proteins of {data} cannot be used:{reason_lines(reasons)}"
+    if refused > MOST_REJECTED * total:
+        raise ValueError(told)
+    log.warning("%s", told)
+
+
+def splits_of(rows: list[dict], validation: int, seed: int) -> dict[str, tuple[str, str]]:
+    """Cluster and split of each protein; clusters are made where rows have none, and so are splits.
+
+    Where rows have a split but none of validation, whole clusters of training proteins become it, those with the
+    smallest hashes, until there are `validation` proteins (or a quarter).
+    """
+    from protray.data.splits import cluster_by_identity, share_clusters
+
+    clusters = {row["id"]: row["cluster"] for row in rows}
+    if not all(clusters.values()):
+        clusters = cluster_by_identity({row["id"]: row["sequence"] for row in rows}, IDENTITY)
+    splits = {row["id"]: row["split"] for row in rows}
+    if not all(splits.values()):
+        splits = share_clusters(clusters, seed)
+    elif "validation" not in splits.values():
+        splits = carved(clusters, splits, validation, seed)
+    across = {clusters[id] for id, split in splits.items() if split == "test"}
+    related = sum(split == "train" and clusters[id] in across for id, split in splits.items())
+    if related:
+        log.warning("%d training proteins are related to test proteins (%.0f %% identity)", related, 100 * IDENTITY)
+    return {id: (clusters[id], splits[id]) for id in splits}
+
+
+def carved(clusters: dict[str, str], splits: dict[str, str], count: int, seed: int) -> dict[str, str]:
+    """Turn whole clusters of training proteins into the validation split."""
+    train = [id for id, split in splits.items() if split == "train"]
+    of: dict[str, list[str]] = {}
+    for id in train:
+        of.setdefault(clusters[id], []).append(id)
+    wanted, chosen = min(count, int(MOST_VALIDATION * len(train))), set()
+    for cluster in sorted(of, key=lambda cluster: key(seed, "validation", cluster)):
+        if len(chosen) < wanted:
+            chosen |= set(of[cluster])
+    return {id: "validation" if id in chosen else split for id, split in splits.items()}
+
+
+def identity(run: LabelComplexes) -> dict:
+    return {"data": digest_of(run.data), "seed": run.seed, "validation": run.validation}
+
+
+def rows(run: LabelComplexes) -> Iterator[Row | InputError]:
+    yield from file_rows(run, [run.data])
+
+
+def cost(run: LabelComplexes, row: Row) -> float:
+    return PER_BYTE_S * row["size"] * (4 if str(row["name"]).endswith(".gz") else 1)
+
+
+def open_settings(run: LabelComplexes, device: str) -> LabelComplexes:
+    return run
+
+
+def work(run: LabelComplexes, spans: list[Span]) -> Done:
+    """Labelled chains of some files."""
+    from protray.data.sites.files import complex_rows
+    from protray.data.structure_files import Source, read_source
+
+    found, rejected = [], []
+    for span in spans:
+        source = Source(**{name: span.row[name] for name, _ in FILE})
+        try:
+            made, errors = complex_rows(read_source(source), source.name)
+        except InputError as error:
+            rejected.append(error)
+            continue
+        rejected += errors
+        found += [row | {"number": span.number, "start": start} for start, row in enumerate(made)]
+    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
+    return Done(pa.Table.from_pylist(found, schema=pa.schema([*own, *schemas.SITES])), rejected)
+
+
+def settle(run: LabelComplexes, found: pa.Table) -> Settled:
+    """Clusters and splits, which all chains together tell; of several chains with one id the first is kept."""
+    rejected, first = [], {}
+    for row in found.sort_by([("number", "ascending"), ("start", "ascending")]).to_pylist():
+        if first.setdefault(row["id"], row) is not row:
+            reason = "its id is also that of a chain before it, which is kept"
+            rejected.append(InputError(str(run.data), None, reason, row["id"]))
+    kept = list(first.values())
+    told = splits_of([row | {"cluster": "", "split": ""} for row in kept], run.validation, run.seed)
+    columns = {name: [row[name] for row in kept] for name in ("number", "start")}
+    columns |= {name: [told[row["id"]][place] for row in kept] for place, name in enumerate(("cluster", "split"))}
+    kinds = {"number": pa.int64(), "start": pa.int32(), "cluster": pa.string(), "split": pa.string()}
+    return Settled(pa.table(columns, schema=pa.schema(list(kinds.items()))), rejected, {})
+
+
+JOB = BatchJob(
+    name="sites of complexes", unit="files", table=TABLE, source=pa.struct(FILE), identity=identity, rows=rows,
+    cost=cost, open=open_settings, work=work, schema=lambda run: schemas.SITES, names=("id", "sequence"), settle=settle,
+)  # fmt: skip

@@ -1,0 +1,39 @@
+"""How the network for interaction sites is trained.  Light: `--help` reads the settings and needs no torch."""
+
+from dataclasses import dataclass
+
+from protray.training.micro_batches import check_shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFitConfig:
+    """How to train; a step is global, whatever the number of workers."""
+
+    epochs: int = 12
+    """In each, every training protein is seen once."""
+    batch: int = 8
+    """Proteins in a step."""
+    micro_batch: int = 4
+    """Proteins that are padded together; the share of a worker is a whole number of these."""
+    learning_rate: float = 1e-3
+    """Of Adam, at its beginning; half a cosine down to 0."""
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    """Of the first training of a row; the others have the seeds that follow."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "micro_batch", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+
+    def steps(self, proteins: int) -> int:
+        """Steps of a training on so many proteins; the last batch of an epoch may be smaller."""
+        return self.epochs * -(-proteins // self.batch)
+
+    def check_workers(self, workers: int) -> None:
+        """Raise ValueError if `workers` cannot share a batch evenly."""
+        check_shared(self.batch, self.micro_batch, workers)
