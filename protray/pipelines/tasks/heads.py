@@ -133,9 +133,9 @@ def head_step(state: dict) -> int:
 
 def save_head_of(
     run: HeadRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
-    threshold: float | None,
+    threshold: float | None, target: Location | None = None,
 ) -> None:  # fmt: skip
-    """Write a head into ``OUT/model`` with all that it reads: the score net is copied, a language model named."""
+    """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.tasks.head_export import SCORE_NET, HeadFacts, save_head
 
     reads = run.rows[name]
@@ -143,7 +143,7 @@ def save_head_of(
         task=task, kind=kind, channels=len(weights["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=absolute(run.lm) if WITH_LM in reads else None, noise=run.noise if WITH_NET in reads else None,
     )  # fmt: skip
-    with (run.out / "model" / FOLDERS[name]).writing() as folder:
+    with (target or run.out / "model" / FOLDERS[name]).writing() as folder:
         save_head(folder, run.net, facts, weights)
         if WITH_NET in reads:
             assert run.model is not None
