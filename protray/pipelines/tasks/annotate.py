@@ -67,6 +67,8 @@ def identity(run: Annotate) -> dict:
     from protray.training.tasks.head_export import load_head
 
     _, facts = load_head(run.model)  # once here, where an error is short
+    if facts.task in ("ddg", "msp"):
+        raise ValueError(f"{run.model} predicts what mutations change (task {facts.task}), nothing of whole proteins")
     if facts.noise is not None and run.fasta:
         raise ValueError(f"{run.model} reads the embeddings of a score net, which needs --structures, not --fasta")
     files = [content_digest(files_of(run, path), path) for path in run.structures]

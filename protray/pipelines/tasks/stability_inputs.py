@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 Task = Literal["msp", "thermostability", "ddg"]
 EXAMPLES = {
-    "thermostability": "id,sequence,value\nP00698,MRSLLILVLCFLPLAALG...,72.1\nP61626,MKALIVLGLVLLSVTVQG...,68.0",
-    "ddg": "id,sequence,mutation,value\n1,MNIFEMLRIDEGLRLKIY...,L99A,4.9\n2,MNIFEMLRIDEGLRLKIY...,M102K,6.7",
-    "msp": 'id,structure,mutation,value\n1,1brs.pdb,A:H102A,6.0\n2,1brs.pdb,"D:D35A,D:E76A",4.6',
+    "thermostability": "id,sequence,value\none,MKVLAAGGHHTW...,52.5\ntwo,MRNDCEGILKMF...,61.0",
+    "ddg": 'id,sequence,mutation,value\n1,MKVLAAGGHHTW...,L4A,1.5\n2,MKVLAAGGHHTW...,"K2R,W12F",-0.3',
+    "msp": 'id,structure,mutation,value\n1,one.pdb,A:L4A,2.5\n2,one.pdb,"A:K2R,B:W12F",-0.3',
 }
 SAYS = {
     "thermostability": "melting temperatures of whole proteins, in degrees",

@@ -83,7 +83,7 @@ def losses_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Fi
         colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in history]
         ax.plot(epochs, [point["train/loss"] for point in history], color=colour, lw=1, ls="--")
         ax.plot(epochs, [point["validation/loss"] for point in history], color=colour, lw=1.4, label=name)
-    ax.set(xlabel="epoch", ylabel="loss (dashed: training)", ylim=(0, None))
+    ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     plain(ax)
     return figure
