@@ -19,6 +19,11 @@ class SiteNetConfig:
     """Widths of the two layers above; the released network has 1024 and 256."""
     dropout: float = 0.3
     """Of the first of them; the released network has none."""
+    embedded: int = 16
+    """Channels to which embeddings are projected, of residues and of proteins each; 0 joins them as they are, as Guo et
+    al. do: with few proteins that learns them by heart."""
+    embedding_dropout: float = 0.3
+    """Of the channels of an embedding, each for a whole protein."""
     faithful: bool = False
     """The global features as released: the first 500 residues alone, and a layer of 100 million weights on them."""
 
@@ -30,8 +35,11 @@ class SiteNetConfig:
                 )
         if not self.ratio > 0 or min(self.hidden) < 1:
             raise ValueError(f"ratio and hidden must be positive, got {self.ratio} and {self.hidden}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
+        if not (0 <= self.dropout < 1 and 0 <= self.embedding_dropout < 1):
+            shares = f"{self.dropout} and {self.embedding_dropout}"
+            raise ValueError(f"dropout is a share and must lie in [0, 1), got {shares}")
+        if self.embedded < 0:
+            raise ValueError(f"embedded must be at least 0, got {self.embedded}")
 
     def filters(self, features: int) -> int:
         """Filters of each kernel for so many features of a residue.

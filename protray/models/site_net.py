@@ -49,9 +49,10 @@ class Standard(nn.Module):
 
     def set(self, values_NC: Tensor) -> None:
         """Take both from values of the training set."""
-        self.mean_C = values_NC.mean(dim=0)
-        deviation_C = values_NC.std(dim=0, correction=0)
-        self.deviation_C = deviation_C.clamp(min=max(1e-6, 1e-3 * float(deviation_C.max())) if len(deviation_C) else 1)
+        if values_NC.shape[1]:
+            self.mean_C = values_NC.mean(dim=0)
+            deviation_C = values_NC.std(dim=0, correction=0)
+            self.deviation_C = deviation_C.clamp(min=max(1e-6, 1e-3 * float(deviation_C.max())))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean_C) / self.deviation_C
@@ -72,8 +73,10 @@ class SiteNet(nn.Module):
             nn.Conv1d(features, filters, size, padding=size // 2) for size in config.kernels
         )
         self.slope = nn.PReLU() if config.faithful else None  # of the first kernel, in the released code alone
-        self.local = nn.Conv1d(features + channels, first, config.window, padding=config.window // 2)
-        self.overall = nn.Linear(len(config.kernels) * filters + channels, first, bias=False)
+        narrow = config.embedded if channels and config.embedded else channels
+        self.narrow = nn.ModuleList(_linear(channels, narrow) for _ in range(2))  # of residues, of proteins
+        self.local = nn.Conv1d(features + narrow, first, config.window, padding=config.window // 2)
+        self.overall = nn.Linear(len(config.kernels) * filters + narrow, first, bias=False)
         self.second, self.last = nn.Conv1d(first, second, 1), nn.Conv1d(second, 1, 1)
 
     def set_scales(self, feature_NF: Tensor, residue_NC: Tensor, protein_NC: Tensor) -> None:
@@ -87,15 +90,23 @@ class SiteNet(nn.Module):
         types_BLA, others_BLF = inputs.feature_BLF[..., :N_AA], self.scale(inputs.feature_BLF[..., N_AA:])
         feature_BLF = torch.cat([types_BLA, others_BLF], dim=2) * mask_BL1
         overall_BG = self._faithful(feature_BLF) if self.config.faithful else self._global(feature_BLF, mask_BL1)
-        there_B11 = inputs.embedded_B[:, None, None]
-        residue_BLC = self.residue_scale(inputs.residue_BLC) * (mask_BL1 & there_B11)
-        mean_BC = (inputs.residue_BLC * mask_BL1).sum(dim=1) / inputs.lengths_B[:, None]
-        overall_BG = torch.cat([overall_BG, self.protein_scale(mean_BC) * inputs.embedded_B[:, None]], dim=1)
+        residue_BLC, protein_BC = self._embeddings(inputs, mask_BL1)
         # one linear map of a window and the global features, multiplied apart: once a residue, and once a protein
         window_BHL = self.local(torch.cat([feature_BLF, residue_BLC], dim=2).mT)
-        x_BHL = F.relu(window_BHL + self.overall(overall_BG)[:, :, None])
+        x_BHL = F.relu(window_BHL + self.overall(torch.cat([overall_BG, protein_BC], dim=1))[:, :, None])
         x_BHL = F.dropout(x_BHL, self.config.dropout, self.training)
         return self.last(F.relu(self.second(x_BHL)))[:, 0]
+
+    def _embeddings(self, inputs: SiteInputs, mask_BL1: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of residues, zero at padding, and of proteins; both zero where a protein has none."""
+        there_B1 = inputs.embedded_B[:, None]
+        mean_BC = (inputs.residue_BLC * mask_BL1).sum(dim=1) / inputs.lengths_B[:, None]
+        residue_BCL = F.dropout1d(
+            self.residue_scale(inputs.residue_BLC).mT, self.config.embedding_dropout, self.training
+        )
+        mean_BC = F.dropout(self.protein_scale(mean_BC), self.config.embedding_dropout, self.training)
+        of_residues, of_proteins = self.narrow
+        return of_residues(residue_BCL.mT) * (mask_BL1 & there_B1[:, :, None]), of_proteins(mean_BC) * there_B1
 
     def _global(self, feature_BLF: Tensor, mask_BL1: Tensor) -> Tensor:
         """The greatest answer of each filter over the real residues, shape (B, G)."""
@@ -113,3 +124,7 @@ class SiteNet(nn.Module):
         activations = [self.slope or F.relu, F.relu, F.relu]
         found = [act(convolution(x_BFL)) for act, convolution in zip(activations, self.convolutions, strict=True)]
         return torch.cat(found, dim=1).amax(dim=2)
+
+
+def _linear(channels: int, narrow: int) -> nn.Module:
+    return nn.Linear(channels, narrow, bias=False) if channels != narrow else nn.Identity()

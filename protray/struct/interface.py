@@ -12,12 +12,15 @@ Shape key:  L residues of a chain   M atoms of it   3 x, y, z in Å
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 
 import numpy as np
 
 from protray.struct.io import HeavyAtoms
 
 LOST = 1.0  # Å^2
+OTHER = 1.8  # Å, the radius of what no table has
 POINTS = 500  # on the sphere of each atom: 1,000 change a residue's area by 0.1 Å^2
 
 
@@ -40,11 +43,32 @@ def areas(atoms: HeavyAtoms) -> np.ndarray:
     from biotite.structure import AtomArray
     from biotite.structure.sasa import sasa
 
+    kinds = zip(atoms.residue_names, atoms.names, atoms.elements, strict=True)
+
     array = AtomArray(len(atoms.names))
     array.coord = atoms.xyz_M3
     array.atom_name, array.element = np.array(atoms.names), np.array(atoms.elements)
     array.res_name, array.res_id = np.array(atoms.residue_names), atoms.residue_M + 1
-    return sasa(array, vdw_radii="ProtOr", point_number=POINTS).astype(np.float64)
+    radius_M = np.array([radius(*kind) for kind in kinds])
+    return sasa(array, vdw_radii=radius_M, point_number=POINTS).astype(np.float64)
+
+
+@cache
+def radius(residue: str, atom: str, element: str) -> float:
+    """Of an atom with its hydrogens, Å.
+
+    Of one that the table lacks, such as of a modified residue: that of alanine's atom of the name, or of the element.
+    """
+    from biotite.structure.info.radii import vdw_radius_protor, vdw_radius_single
+
+    for known in (residue, "ALA"):
+        with suppress(KeyError):
+            if (found := vdw_radius_protor(known, atom)) is not None:
+                return float(found)
+    with suppress(KeyError):
+        if (found := vdw_radius_single(element)) is not None:
+            return float(found)
+    return OTHER
 
 
 def _joined(chains: Sequence[HeavyAtoms]) -> HeavyAtoms:

@@ -1,4 +1,4 @@
-"""What a predictor of interaction sites has to beat: every residue a site, and logistic regression on windows.
+"""What a predictor of interaction sites has to beat: logistic regression on windows and the protein's length.
 
 Shape key:  L residues of a protein   N residues of many   F features of a residue   W residues of a window
 """
@@ -27,7 +27,7 @@ class Logistic:
     penalty: float
     mean_F: np.ndarray
     deviation_F: np.ndarray
-    weight_F: np.ndarray  # of W x F features
+    weight_F: np.ndarray  # of W x F features and the length
     bias: float
 
     def predict(self, proteins: Sequence[SiteProtein]) -> list[np.ndarray]:
@@ -82,7 +82,11 @@ def fit_logistic(proteins: Sequence[SiteProtein], wanted: FeatureSet, window: in
 
 
 def windows(protein: SiteProtein, wanted: FeatureSet, window: int) -> np.ndarray:
-    """Features of each residue and its neighbours, zero beyond the ends; float32, shape (L, W F)."""
+    """Features of each residue and its neighbours, zero beyond the ends, and ln L; float32, shape (L, W F + 1).
+
+    The length, since small proteins have more of their residues in interfaces; a network can tell it from the ends.
+    """
     feature_LF = features(protein, wanted)
     padded = np.pad(feature_LF, ((window // 2, window // 2), (0, 0)))
-    return np.concatenate([padded[start : start + len(feature_LF)] for start in range(window)], axis=1)
+    length_L1 = np.full((len(feature_LF), 1), np.log(len(feature_LF)), np.float32)
+    return np.concatenate([*(padded[start : start + len(feature_LF)] for start in range(window)), length_L1], axis=1)

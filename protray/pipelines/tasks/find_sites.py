@@ -7,6 +7,7 @@ A row of the input is a record of a FASTA file, or a structure file with any num
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,9 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.pipelines.language_model.prob_maps import seconds_per_token
+from protray.pipelines.structure.embed import BYTES_PER_RESIDUE, MEMORY, PACKED, PER_PAIR_S
 from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
-from protray.plm.shipped import fingerprint
+from protray.plm.shipped import SHIPPED, fingerprint, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,9 +31,7 @@ if TYPE_CHECKING:
 ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
 SOURCE = pa.struct([*FILE, ("id", pa.string()), ("line", pa.int64()), ("sequence", pa.string())])
 EMPTY = dict.fromkeys(field.name for field in SOURCE)
-PER_BYTE_S = 2e-7  # of a core: 0.01 s for 60 kB, 90 residues with side chains
-PER_RESIDUE_S = 1e-4
-MEMORY = 1 << 30  # bytes of an actor
+PER_RESIDUE_S = 1e-4  # of a core, about: reading and the network itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,10 @@ def identity(run: FindSites) -> dict:
         files = [content_digest([run.fasta])]
     else:
         files = [content_digest(files_of(run, path), path) for path in run.structures]
-    return {"model": fingerprint(str(run.model.fetch())), "embeddings": opened.model.embeddings, "proteins": files}
+    lm = opened.model.embeddings.get("lm")
+    return {
+        "model": fingerprint(str(run.model.fetch())), "lm": fingerprint(lm) if lm else None, "proteins": files
+    }  # fmt: skip
 
 
 def rows(run: FindSites) -> Iterator[Row | InputError]:
@@ -86,9 +89,24 @@ def rows(run: FindSites) -> Iterator[Row | InputError]:
 
 
 def cost(run: FindSites, row: Row) -> float:
-    if row["sequence"] is not None:
-        return len(row["sequence"]) * (PER_RESIDUE_S + seconds_per_token("shipped"))
-    return PER_BYTE_S * row["size"] * (4 if str(row["name"]).endswith(".gz") else 1)
+    """By residues, and for a score net by pairs; of a file, as if it were one chain."""
+    packed = PACKED if str(row["name"]).endswith(".gz") else 1
+    length = packed * row["size"] / BYTES_PER_RESIDUE if row["sequence"] is None else len(row["sequence"])
+    reads = _embeddings_of(run.model)
+    of_pairs = PER_PAIR_S * length**2 if "noise" in reads else 0.0
+    return length * (PER_RESIDUE_S + (seconds_per_token(reads["lm"]) if "lm" in reads else 0.0)) + of_pairs
+
+
+def memory(run: FindSites) -> int:
+    return MEMORY + 2 * weight_bytes(_embeddings_of(run.model).get("lm", SHIPPED))
+
+
+@cache
+def _embeddings_of(model: Location) -> dict:
+    """Which embeddings a network reads."""
+    from protray.training.tasks.sites_export import load_site_net
+
+    return load_site_net(model).embeddings
 
 
 def amount(run: FindSites) -> Amount:
@@ -143,5 +161,5 @@ def _proteins(finder: "SiteFinder", row: Row, rejected: list[InputError]) -> "It
 
 JOB = BatchJob(
     name="find_sites", unit="proteins", table="sites", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_finder, work=work, schema=lambda run: schemas.FOUND_SITES, memory=lambda run: MEMORY, amount=amount,
+    open=open_finder, work=work, schema=lambda run: schemas.FOUND_SITES, memory=memory, amount=amount,
 )  # fmt: skip

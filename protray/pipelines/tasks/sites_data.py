@@ -19,7 +19,8 @@ from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
-from protray.pipelines.structure.input_files import FILE, file_rows, files_of
+from protray.data.structure_files import input_files
+from protray.pipelines.structure.input_files import FILE, file_rows
 from protray.seq.errors import InputError
 from protray.seq.keyed import key
 
@@ -55,7 +56,7 @@ def digest_of(data: Location | None) -> str:
 
 def _files(data: Location) -> list[Location]:
     if is_complexes(data):
-        return files_of(LabelComplexes(out=Location("/nowhere"), data=data, seed=0, validation=0), data)
+        return [Location(file) for file in input_files(data.path)]
     if not data.is_file():
         raise ValueError(f"{data}: no such file")
     return [data]

@@ -19,7 +19,7 @@ PLAIN, WITH_LM, WITH_NET = "DeepPPISP", "DeepPPISP + language model", "DeepPPISP
 FOLDERS = {PLAIN: "plain", WITH_LM: "language-model", WITH_NET: "score-net"}  # below OUT/model
 NONE = "none"
 # Zeng et al., Bioinformatics 2020: widths of the released network, and its learning rate
-PAPER_NET = SiteNetConfig(hidden=(1024, 256), dropout=0.0, faithful=True)
+PAPER_NET = SiteNetConfig(hidden=(1024, 256), dropout=0.0, embedded=0, embedding_dropout=0.0, faithful=True)
 PAPER_FIT = SiteFitConfig(epochs=10, weight_decay=0.0)
 
 

@@ -9,7 +9,7 @@ from protray.training.micro_batches import check_shared
 class SiteFitConfig:
     """How to train; a step is global, whatever the number of workers."""
 
-    epochs: int = 12
+    epochs: int = 6
     """In each, every training protein is seen once."""
     batch: int = 8
     """Proteins in a step."""

@@ -1,0 +1,222 @@
+"""jobs/sites.py's pipeline on a few synthetic proteins with structures; it learns next to nothing in two epochs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from score_nets import random_chain, save_random_net
+from structure_text import atom, helix, pdb, pdb_chain
+
+from protray.cluster.train import driver
+from protray.cluster.train.command import training_command
+from protray.cluster.train.measure import estimate
+from protray.data.location import Location
+from protray.data.sites.table import read_sites
+from protray.data.structure_rows import pack_backbone
+from protray.models.site_config import SiteNetConfig
+from protray.pipelines.tasks.sites import JOB
+from protray.pipelines.tasks.sites_data import carved, make_proteins, splits_of
+from protray.pipelines.tasks.sites_inputs import FOLDERS, PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, SitesRun
+from protray.pipelines.tasks.sites_results import ALL, LOGISTIC
+from protray.seq.alphabet import decode
+from protray.training.tasks.sites_export import load_site_net
+from protray.training.tasks.sites_steps import SiteFitConfig
+
+TINY = SitesRun(
+    seeds=2,
+    net=SiteNetConfig(hidden=(8, 4), ratio=0.1, kernels=(3, 5, 7)),
+    fit=SiteFitConfig(epochs=2, batch=4, micro_batch=2),
+)
+
+
+def test_rows_follow_from_what_is_given() -> None:
+    assert list(SitesRun().embeddings) == [PLAIN, WITH_LM]
+    assert list(SitesRun(lm="none", model=Location("m")).embeddings) == [PLAIN, WITH_NET]
+    assert list(replace(TINY, lm="none").trainings) == ["DeepPPISP, seed 0", "DeepPPISP, seed 1"]
+
+
+def test_paper_settings() -> None:
+    assert PAPER_NET.faithful and PAPER_NET.hidden == (1024, 256) and PAPER_NET.kernels == (13, 15, 17)
+    assert (PAPER_NET.window, PAPER_NET.filters(49), PAPER_FIT.learning_rate, PAPER_FIT.epochs) == (7, 228, 1e-3, 10)
+
+
+def test_unusable_settings_are_refused(tmp_path) -> None:
+    run = replace(TINY, out=Location(tmp_path))
+    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 2"):
+        replace(run, workers=3).check()
+    with pytest.raises(ValueError, match="--seeds and --validation must be at least 1"):
+        replace(run, seeds=0).check()
+    with pytest.raises(ValueError, match="no such file"):
+        JOB.identity(replace(run, data=Location(tmp_path / "none.parquet")))
+    with pytest.raises(ValueError, match=r"holds no score_net\.json"):
+        JOB.identity(replace(run, model=Location(tmp_path)))
+
+
+def test_whole_clusters_become_the_validation_split() -> None:
+    clusters = {f"p{n}": f"c{n // 2}" for n in range(12)}
+    splits = {id: "test" if id in ("p0", "p1") else "train" for id in clusters}
+    found = carved(clusters, splits, 50, seed=0)
+    assert sum(split == "validation" for split in found.values()) == 2  # a quarter of 10, in whole clusters
+    assert found["p0"] == found["p1"] == "test"
+    assert all(found[f"p{n}"] == found[f"p{n + 1}"] for n in range(0, 12, 2))
+
+
+def test_rows_without_splits_are_split_by_clusters() -> None:
+    rows = [{"id": f"p{n}", "sequence": "M", "cluster": f"c{n // 2}", "split": ""} for n in range(20)]
+    found = splits_of(rows, 50, seed=0)
+    assert {split for _, split in found.values()} == {"train", "validation", "test"}
+    assert all(found[f"p{n}"][1] == found[f"p{n + 1}"][1] for n in range(0, 20, 2))
+
+
+# ---- a run
+
+
+def write_table(path: Path) -> Location:
+    """20 chains, the last of them without a structure, of which 4 are the test split."""
+    rows = []
+    for number in range(20):
+        chain = random_chain(16 + number, number)
+        backbone_L43 = np.full((len(chain.codes_L), 4, 3), np.nan)
+        backbone_L43[:, 1] = chain.ca_L3 - chain.ca_L3.mean(axis=0)
+        sequence = decode(chain.codes_L)
+        rows.append({
+            "id": f"p{number}", "sequence": sequence, "cluster": f"c{number}",
+            "label": "".join("1" if letter in "AWKR" else "0" for letter in sequence),
+            "split": "test" if number < 4 else "train", "index": chain.index_L,
+            "backbone_cA": pack_backbone(backbone_L43) if number < 19 else None,
+        })  # fmt: skip
+    rows.append(rows[3] | {"id": "bad", "label": "0"})
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return Location(path)
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, tmp_path_factory) -> tuple[SitesRun, dict]:
+    """The settings and metrics of a run with all three rows."""
+    folder = tmp_path_factory.mktemp("runs")
+    table, net = write_table(folder / "table.parquet"), Location(save_random_net(folder / "net"))
+    run = replace(TINY, data=table, out=Location(folder / "one"), model=net)
+    return run, driver.run_training(JOB, run)
+
+
+@pytest.mark.ray
+def test_writes_what_it_promises(finished) -> None:
+    run, metrics = finished
+    rows = {row["method"]: row for row in metrics["table"]}
+    assert list(rows) == [ALL, LOGISTIC, PLAIN, WITH_LM, WITH_NET]
+    assert rows[ALL]["recall"] == 1 and rows[ALL]["f"] == pytest.approx(
+        2 * rows[ALL]["sites"] / (1 + rows[ALL]["sites"])
+    )
+    assert [rows[name]["trainings"] for name in rows] == [1, 1, 2, 2, 2] and rows[PLAIN]["f_sd"] is not None
+    assert metrics["proteins"] == {"train": 12, "validation": 4, "test": 4}
+    for row, channels in ((PLAIN, 0), (WITH_LM, 192), (WITH_NET, 8)):
+        model = load_site_net(run.out / "model" / FOLDERS[row])
+        assert model.wanted.channels == channels and 0 < model.threshold < 1
+    predictions = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
+    assert len(predictions) == (2 + 3 * 2) * 4 and len(predictions[0]["prob"]) == len(predictions[0]["sequence"])
+    assert "Precision and recall" in (run.out / "report.html").read_bytes().decode()
+    assert "mean ± sd of 2 trainings" in (run.out / "tables.md").read_bytes().decode()
+    (refused,) = pq.read_table((run.out / "rejected.parquet").path).to_pylist()
+    assert refused["id"] == "bad" and "labels" in refused["reason"]
+
+
+@pytest.mark.ray
+def test_each_training_has_its_run_in_mlflow(finished) -> None:
+    from mlflow import MlflowClient
+
+    run, _ = finished
+    client = MlflowClient(f"sqlite:///{run.out}/mlflow.db")
+    experiment = client.get_experiment_by_name("protray-sites")
+    runs = {one.info.run_name: one for one in client.search_runs([experiment.experiment_id])}
+    assert set(run.trainings) < set(runs)
+    one = runs[f"{WITH_NET}, seed 1"]
+    assert [point.step for point in client.get_metric_history(one.info.run_id, "validation/loss")] == [1, 2]
+    assert "test/f" in one.data.metrics and one.data.params["row"] == WITH_NET
+
+
+@pytest.mark.ray
+def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) -> None:
+    run, _ = finished
+    monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr("protray.cluster.runtime.command.parse", lambda *_: run)
+    assert training_command(JOB, SitesRun, "") == 0
+    assert f"| {WITH_LM} |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="was made differently: .*seeds was 2, is 3"):
+        driver.run_training(JOB, replace(run, seeds=3))
+
+
+@pytest.mark.ray
+def test_a_crash_and_two_workers_give_the_same_numbers(finished, tmp_path) -> None:
+    run, one = finished
+    died = tmp_path / "died"
+
+    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
+        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
+            report(metrics, state)
+            if metrics["stage"].startswith(WITH_LM) and state and world.rank == 0 and not died.exists():
+                died.touch()
+                raise RuntimeError("killed by the test")
+
+        JOB.loop(settings, report_or_die, resume, world)
+
+    again = replace(run, out=Location(tmp_path / "two"), workers=2, cpus_per_worker=1)
+    two = driver.run_training(replace(JOB, loop=loop), again)
+    assert died.exists()
+    for name in run.trainings:
+        row = run.trainings[name][0]
+        curves = [[point["validation/loss"] for point in found["histories"][row][name]] for found in (one, two)]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+
+
+@pytest.mark.ray
+def test_a_plan_times_each_row_and_writes_nothing(ray_local, tmp_path) -> None:
+    found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
+    assert [(line.name, line.rows, line.done) for line in found.lines] == [
+        (f"{row}, seed {seed}", 2 * 41, 0) for row in (PLAIN, WITH_LM) for seed in (0, 1)
+    ]
+    assert all(line.seconds and line.seconds > 0 for line in found.lines)
+    assert not (tmp_path / "planned").exists()
+
+
+# ---- own files
+
+
+def dimer(sequences: tuple[str, str], apart: float) -> str:
+    """Two helices side by side, with a CB beside each CA."""
+    chains = []
+    for name, sequence, shift in zip("AB", sequences, (0.0, apart), strict=True):
+        lines = []
+        for line in pdb_chain(sequence, name, helix(len(sequence)) + np.array([0, shift, 0], np.float32)):
+            lines.append(line)
+            if line[12:16].strip() == "CA":
+                xyz = [float(line[start : start + 8]) for start in (30, 38, 46)]
+                lines.append(
+                    atom(0, "CB", line[17:20], name, line[22:27].strip() + " ", (xyz[0], xyz[1] + 1.5, xyz[2]))
+                )
+        chains.append(lines)
+    return pdb(*chains)
+
+
+def test_complexes_become_proteins_with_splits(no_ray, tmp_path) -> None:
+    """Chains of 12 random sequences; a file that is none is named, and more than a tenth of them are an error.
+
+    A glycine with a CB is in no table of radii.
+    """
+    folder = tmp_path / "complexes"
+    folder.mkdir()
+    for number in range(6):
+        sequences = tuple(decode(random_chain(30, 2 * number + k).codes_L).replace("X", "A") for k in (0, 1))
+        (folder / f"c{number}.pdb").write_text(dimer(sequences, 9.0))
+    (folder / "broken.pdb").write_text("no atoms")
+    tables = make_proteins(Location(tmp_path / "out"), Location(folder), 50, 0)
+    splits = {split: read_sites(tables, split) for split in ("train", "validation", "test")}
+    assert sum(map(len, splits.values())) == 12 and min(map(len, splits.values())) >= 1
+    assert all(one.label_L.any() for found in splits.values() for one in found)
+    (refused,) = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert refused["file"].endswith("broken.pdb")
+    (folder / "worse.pdb").write_text("no atoms")
+    with pytest.raises(ValueError, match="2 of 14 proteins"):
+        make_proteins(Location(tmp_path / "other"), Location(folder), 50, 0)
