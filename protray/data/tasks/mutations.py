@@ -18,7 +18,7 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.structure_rows import pack_backbone
 from protray.data.structures import CA
-from protray.data.tasks.tables import Observed, TaskRow, chains_of_file, read_task_table, table_lines
+from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
 from protray.struct.io import Chain
@@ -115,7 +115,7 @@ def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
             errors.append(row.error(f"id {id!r} is also that of line {seen[id]}, which is kept"))
             continue
         try:
-            mutants.append(_of_complex(row, path.parent / str(raw["structure"])))
+            mutants.append(_of_complex(row, beside(path, str(raw["structure"]))))
         except ValueError as error:
             errors.append(row.error(error.reason if isinstance(error, InputError) else str(error)))
     return mutants, errors

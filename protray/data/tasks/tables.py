@@ -6,6 +6,7 @@ Also optional: ``split`` (train, validation, test) and ``cluster``.  Which furth
 """
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -158,7 +159,7 @@ def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed
         return Observed(sequence, index_L.astype(np.int32), backbone.astype(np.int16))
     if not _given(raw.get("structure")):
         return None
-    return _from_file(path.parent / str(raw["structure"]), raw.get("chain"), sequence)
+    return _from_file(beside(path, str(raw["structure"])), raw.get("chain"), sequence)
 
 
 def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
@@ -177,6 +178,11 @@ def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
             return Observed(chain.sequence, positions.astype(np.int32), pack_backbone(backbone_L43))
     named = f"chain {chain_id!r}" if _given(chain_id) else "any chain"
     raise ValueError(f"the sequence is not that of {named} of {file}, with some residues left out")
+
+
+def beside(table: Location, name: str) -> Location:
+    """A file that a table names, by its path from the table's folder or by its whole path."""
+    return Location(name) if os.path.isabs(name) or "://" in name else table.parent / name
 
 
 @lru_cache(maxsize=16)

@@ -45,8 +45,10 @@ def test_structures_of_files_and_of_columns(tmp_path) -> None:
     lines = pdb_chain("".join(one.sequence[n] for n in kept), "A", one.backbone_L43[kept])
     (tmp_path / "one.pdb").write_text("\n".join(lines))
     text = f"id,sequence,structure\na,{one.sequence},one.pdb\nb,{one.sequence},\nc,MKVLAAG,one.pdb\n"
+    text += f"d,{one.sequence},{tmp_path}/one.pdb\ne,MKV,none.pdb\n"
     rows, errors = read_task_table(table(tmp_path, text))
     assert rows[0].observed is not None and rows[0].observed.index_L.tolist() == kept.tolist()
+    assert rows[2].observed is not None and "none.pdb: no such file" in errors[1].reason
     assert rows[1].observed is None and "the sequence is not that of any chain of" in errors[0].reason
 
     packed = pack_backbone(one.backbone_L43)
