@@ -17,7 +17,7 @@ from protray.evaluation.tasks.sites import areas, draws_of
 
 Row = dict[str, Any]
 
-NUMBERS = {"spearman": "Spearman", "r": "Pearson", "rmse": "RMSE", "spearman_target": "Spearman within clusters"}
+NUMBERS = {"spearman": "Spearman", "r": "Pearson", "rmse": "RMSE", "spearman_target": "within clusters"}
 RANKINGS = {"auroc": "AUROC", "aupr": "AUPR"}
 
 
@@ -70,6 +70,7 @@ def stability_tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[lis
     if "auroc" in first:
         columns, title = RANKINGS, f"{title}, {first['positive']} more stable"
     else:
-        columns = NUMBERS
+        within = max(row["within"] for row in rows)
+        columns = NUMBERS | {"spearman_target": f"Spearman within clusters (n = {within})"}
     body = [[row["method"], *(cell(row, name) for name in columns)] for row in rows]
     return [(title, ["", *columns.values()], body)]
