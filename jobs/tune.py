@@ -18,6 +18,7 @@ JOBS = {
     "score_net": "protray.pipelines.structure.sweep_score",
     "quality": "protray.pipelines.tasks.sweep_quality",
     "sites": "protray.pipelines.tasks.sweep_sites",
+    "function": "protray.pipelines.tasks.sweep_function",
 }
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def test_there_are_studies() -> None:
     assert {Path(path).stem for path in STUDIES} == {
         "distil_weights",
         "enhance_net",
+        "function",
         "graphqa",
         "learning_rates",
         "noise_schedule",

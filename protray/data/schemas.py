@@ -124,6 +124,51 @@ FOUND_SITES = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+EXAMPLES = pa.schema(  # what a head is trained on
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+        pa.field("cluster", pa.string(), nullable=False),
+        pa.field("sets", pa.list_(pa.string()), nullable=False),  # test sets that it is in, beside the whole one
+        pa.field("target", pa.list_(pa.float32()), nullable=False),  # 0 and 1 of each label, or one number
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+FUNCTIONS = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("true", pa.list_(pa.string()), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),  # predicted, the most probable first
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),  # of these
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+STABILITIES = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),  # of the measurement
+        pa.field("cluster", pa.string(), nullable=False),
+        pa.field("true", pa.float32(), nullable=False),  # in the unit of the table; 1 for a more stable mutant (msp)
+        pa.field("predicted", pa.float32(), nullable=False),  # of msp a probability
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
+ANNOTATED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),  # predicted, the most probable first
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; of a number, its value
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),

@@ -207,14 +207,6 @@ def _related(
         return []
     import pyhmmer
 
-    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
-
-    def digital(sequences: list[str]) -> Any:
-        block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
-        for number, sequence in enumerate(sequences):  # numbers as names: ids may hold blanks, HMMER's names may not
-            block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
-        return block
-
     query_ids, target_ids = sorted(queries), sorted(targets)
     left, right = [queries[id] for id in query_ids], [targets[id] for id in target_ids]
     pairs = []
@@ -226,6 +218,17 @@ def _related(
             if any(_close(domain, shorter, identity) for domain in hit.domains):
                 pairs.append((query_ids[query], target_ids[target]))
     return pairs
+
+
+def digital(sequences: Iterable[str]) -> Any:
+    """Sequences as pyhmmer searches them, named by their numbers: ids may hold blanks, HMMER's names may not."""
+    import pyhmmer
+
+    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
+    block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
+    for number, sequence in enumerate(sequences):
+        block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
+    return block
 
 
 def _close(domain: Any, shorter: int, identity: float) -> bool:

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 SAMPLE = Path(__file__).with_name("sample.parquet")
+LABELS = Path(__file__).with_name("labels.parquet")  # EC, GO, CATH of the same chains
+ENZYMES = Path(__file__).with_name("enzymes.parquet")  # more chains with EC numbers; see build_labels.py
 
 SCHEMA = pa.schema(
     [

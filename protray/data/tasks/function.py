@@ -1,0 +1,160 @@
+"""Proteins with their functions: from a table, a dataset of structures with a table of labels, or the package.
+
+Shape key:  N proteins   T labels
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from protray.data.location import Location
+from protray.data.parquet import read_parquet
+from protray.data.splits import SPLITS
+from protray.data.structures import FOLDER
+from protray.data.tasks.examples import write_examples
+from protray.data.tasks.labels import ec_with_prefixes, frequent, label_matrix
+from protray.data.tasks.obo import Ontology
+from protray.data.tasks.tables import Observed, TaskRow, read_task_table, table_lines, with_splits
+from protray.seq.errors import InputError, first_of
+
+log = logging.getLogger(__name__)
+
+_BETWEEN = re.compile(r"[\s,;|]+")  # labels in a cell of a CSV file
+_BELOW = re.compile(r"below_(\d+)")
+_YES = ("1", "true", "yes", "True", True, 1)
+
+
+@dataclass(frozen=True)
+class Proteins:
+    """Proteins that have a label, and which labels they have, in the order of `labels`."""
+
+    rows: list[TaskRow]
+    splits: list[str]
+    clusters: list[str]
+    target_NT: np.ndarray  # bool
+    labels: list[str]
+    names: dict[str, str]  # of GO terms
+
+    def sizes(self) -> list[int]:
+        """Proteins of each split."""
+        counts = Counter(self.splits)
+        return [counts[split] for split in SPLITS]
+
+    def write(self, file: Location) -> None:
+        """As ``schemas.EXAMPLES``; a column ``below_N`` of the input becomes the test set ``identity < N %``."""
+        columns = {
+            "id": [row.id for row in self.rows], "sequence": [row.sequence for row in self.rows],
+            "split": self.splits, "cluster": self.clusters, "sets": [_sets(row) for row in self.rows],
+        }  # fmt: skip
+        write_examples(file, columns, self.target_NT)
+
+
+def select(
+    rows: Sequence[TaskRow], errors: Sequence[InputError], task: str, ontology: Ontology | None, least: int,
+    ancestors: bool, seed: int,
+) -> tuple[Proteins, list[InputError]]:  # fmt: skip
+    """Proteins with the labels that are learnt: those that `least` training proteins have, ancestors included.
+
+    A protein without labels is left out: it is not known to have no function.
+
+    Raises
+    ------
+    ValueError
+        If no protein has a label, no label is frequent enough, or a split would be empty.
+    """
+    errors, kept, labels_N = list(errors), [], []
+    unknown: Counter[str] = Counter()
+    for row in rows:
+        try:
+            found, lost = _labels(row, task, ontology, ancestors)
+        except ValueError as error:
+            errors.append(row.error(str(error)))
+            continue
+        unknown.update(lost)
+        if found:
+            kept.append(row)
+            labels_N.append(found)
+    if unknown:
+        log.warning("%d labels are no terms of the ontology: %s", len(unknown), first_of(sorted(unknown)))
+    if not kept:
+        more = f"; of their labels {first_of(sorted(unknown))} are no terms of the ontology" if unknown else ""
+        raise ValueError(f"none of {len(rows)} proteins has a label of the task {task}{more}")
+    places = with_splits(kept, seed)
+    splits = [places[row.id][0] for row in kept]
+    names = frequent((labels for labels, split in zip(labels_N, splits, strict=True) if split == "train"), least)
+    target_NT = label_matrix(labels_N, names)
+    some = np.flatnonzero(target_NT.any(axis=1)) if names else np.zeros(0, int)
+    if not {splits[n] for n in some} >= set(SPLITS):
+        raise ValueError(
+            f"{len(names)} labels have at least {least} of {splits.count('train')} training proteins, too few for all "
+            "three splits; set --learn.least lower, or give more proteins"
+        )
+    found = Proteins(
+        [kept[n] for n in some], [splits[n] for n in some], [places[kept[n].id][1] for n in some], target_NT[some],
+        names, {name: ontology.terms[name].name for name in names} if ontology else {},
+    )  # fmt: skip
+    return found, errors
+
+
+def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[list[TaskRow], list[InputError]]:
+    """Rows of a table, or of a dataset of jobs/prepare_structures.py whose labels are in a table."""
+    if not (data / "dataset.json").is_file():
+        return read_task_table(data)
+    if not labels:
+        raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and labels")
+    of: dict[str, Any] = {str(raw["id"]): raw["labels"] for _, raw in table_lines(labels, ("id", "labels"))}
+    rows = [
+        row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, ["split", "cluster"])
+    ]  # fmt: skip
+    if lost := sorted(of.keys() - {row.id for row in rows}):
+        return rows, [InputError(labels, None, f"{data} has no such chain", id) for id in lost]
+    return rows, []
+
+
+def bundled_proteins(task: str) -> list[TaskRow]:
+    """Chains of the package with their labels: the sample's, and more enzymes."""
+    from protray.data.sample import ENZYMES, LABELS, SAMPLE
+
+    column = "ec" if task == "ec" else "go"
+    rows = []
+    for labels, chains in ((LABELS, SAMPLE), (ENZYMES, ENZYMES)):
+        of = dict(zip(*read_parquet(labels, ["id", column]).to_pydict().values(), strict=True))
+        rows += _stored(Location(chains), of, ["split", "cluster"])
+    return rows
+
+
+def _stored(file: Location, labels: dict[str, Any], columns: list[str]) -> Iterable[TaskRow]:
+    """Chains of a file of ours that have an entry in `labels`."""
+    table = read_parquet(file)
+    for line, id in enumerate(table["id"].to_pylist()):
+        if id not in labels:
+            continue
+        sequence, index_L = table["sequence"][line].as_py(), None
+        if "index" in table.column_names:
+            index_L = table["index"][line].values.to_numpy()
+        index_L = np.arange(len(sequence), dtype=np.int32) if index_L is None else index_L
+        observed = Observed(sequence, index_L, table["backbone_cA"][line].values.to_numpy())
+        more = {name: table[name][line].as_py() for name in columns} | {"labels": labels[id]}
+        yield TaskRow(id, sequence, str(file), line + 1, observed, more)
+
+
+def _labels(row: TaskRow, task: str, ontology: Ontology | None, ancestors: bool) -> tuple[set[str], set[str]]:
+    """Labels of a protein with what follows from them; and those that the ontology does not know."""
+    if "labels" not in row.more:
+        raise ValueError(f"no column 'labels'; the columns are {', '.join(row.more)}")
+    given = row.more["labels"] or []
+    words = [word for word in _BETWEEN.split(given.strip()) if word] if isinstance(given, str) else list(given)
+    if ontology:
+        return ontology.propagated(words, task.removeprefix("go-").upper())
+    known = {word: ec_with_prefixes(word) for word in words}
+    return set().union(*known.values()) if ancestors else set(known), set()
+
+
+def _sets(row: TaskRow) -> list[str]:
+    found = [(name, _BELOW.fullmatch(name)) for name in row.more]
+    return [f"identity < {match[1]} %" for name, match in found if match and row.more[name] in _YES]

@@ -1,0 +1,160 @@
+"""Mutations of proteins and of complexes, from a user's table.
+
+A table has a row for each measurement: ``id``, ``mutation``, ``value``; maybe ``split`` and ``cluster``.  Of a single
+protein also ``sequence``, and maybe its structure (see `protray.data.tasks.tables`); ``mutation`` is ``A42G``, position
+42 of the sequence from 1.  Of a complex ``structure``, a PDB or mmCIF file with all of its chains; ``mutation`` is
+``L:I45G``, residue 45 of chain L as the file numbers it (45A with an insertion code).  Several are parted by commas.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from protray.data.location import Location
+from protray.data.structure_rows import pack_backbone
+from protray.data.structures import CA
+from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
+from protray.seq.alphabet import AMINO_ACIDS
+from protray.seq.errors import InputError
+from protray.struct.io import Chain
+
+_ONE = re.compile(rf"(?:(\w+):)?([{AMINO_ACIDS}])(-?\d+[A-Za-z]?)([{AMINO_ACIDS}])")
+_BETWEEN = re.compile(r"[\s,;]+")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One measured mutant.  Chains stand one behind the other; sites are places in all of them, from 0."""
+
+    row: TaskRow  # whose sequence is that of all chains, and `observed` what is known of their structure
+    starts: tuple[int, ...]  # of the chains
+    sites: tuple[int, ...]
+    to: str  # residues of the mutant at the sites
+    value: float
+
+    @property
+    def was(self) -> str:
+        """Residues of the wild type at the sites."""
+        return "".join(self.row.sequence[site] for site in self.sites)
+
+
+def read_mutants(path: Location, *, complexes: bool) -> tuple[list[Mutant], list[InputError]]:
+    """Read the mutants, and an error for each row that cannot be used."""
+    if complexes:
+        return _of_complexes(path)
+    rows, errors = read_task_table(path)
+    mutants = []
+    for row in rows:
+        try:
+            sites, to = _sites(row.more.get("mutation"), row.sequence)
+            mutants.append(Mutant(row, (0,), sites, to, number(row.more.get("value"))))
+        except ValueError as error:
+            errors.append(row.error(str(error)))
+    return mutants, errors
+
+
+def number(value: Any) -> float:
+    """A finite number of a cell; ValueError if it is none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"value {value!r} is no finite number")
+    return found
+
+
+def parse_mutations(text: Any) -> list[tuple[str | None, str, str, str]]:
+    """Chain, residue of the wild type, its number, and residue of the mutant.
+
+    Raises ValueError for what is no mutation.
+
+    >>> parse_mutations("L:I45G, A42C")
+    [('L', 'I', '45', 'G'), (None, 'A', '42', 'C')]
+    """
+    words = [word for word in _BETWEEN.split(str(text or "").strip()) if word]
+    found = []
+    for word in words:
+        match = _ONE.fullmatch(word)
+        if not match:
+            raise ValueError(f"{word!r} is no mutation; write A42G, or L:A42G of a chain of a complex")
+        found.append(match.groups())
+    if not found:
+        raise ValueError("no mutation; write A42G, or L:A42G of a chain of a complex")
+    return found
+
+
+def _sites(text: Any, sequence: str) -> tuple[tuple[int, ...], str]:
+    """Places in a sequence and new residues."""
+    sites, to = [], ""
+    for _, old, position, new in parse_mutations(text):
+        place = int(position) - 1 if position.isdigit() else -1
+        if not 0 <= place < len(sequence):
+            raise ValueError(f"{old}{position}{new}: the sequence has positions 1 to {len(sequence)}")
+        if sequence[place] != old:
+            raise ValueError(
+                f"{old}{position}{new}: residue {position} of the sequence is {sequence[place]}; positions count from "
+                "1, not as in a PDB file"
+            )
+        sites.append(place)
+        to += new
+    return tuple(sites), to
+
+
+def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
+    mutants, errors, seen = [], [], {}
+    for line, raw in table_lines(path, ("id", "structure", "mutation", "value")):
+        id = str(raw["id"])
+        row = TaskRow(id, "", str(path), line, None, raw)
+        if seen.setdefault(id, line) != line:
+            errors.append(row.error(f"id {id!r} is also that of line {seen[id]}, which is kept"))
+            continue
+        try:
+            mutants.append(_of_complex(row, beside(path, str(raw["structure"]))))
+        except ValueError as error:
+            errors.append(row.error(error.reason if isinstance(error, InputError) else str(error)))
+    return mutants, errors
+
+
+def _of_complex(row: TaskRow, file: Location) -> Mutant:
+    chains, starts, sequence, observed = _complex(file)
+    sites, to = [], ""
+    for name, old, resnum, new in parse_mutations(row.more["mutation"]):
+        number_of = {chain.id: number for number, chain in enumerate(chains)}
+        if name not in number_of:
+            raise ValueError(f"{file} has no chain {name!r}; it has {', '.join(number_of)}")
+        chain = chains[number_of[name]]
+        if resnum not in chain.numbers:
+            raise ValueError(f"chain {name} of {file} has no residue {resnum} with coordinates")
+        place = chain.numbers.index(resnum)
+        if chain.sequence[place] != old:
+            raise ValueError(f"residue {resnum} of chain {name} of {file} is {chain.sequence[place]}, not {old}")
+        sites.append(starts[number_of[name]] + place)
+        to += new
+    whole = TaskRow(row.id, sequence, row.file, row.line, observed, row.more)
+    return Mutant(whole, starts, tuple(sites), to, number(row.more["value"]))
+
+
+@lru_cache(maxsize=16)
+def _complex(file: Location) -> tuple[list[Chain], tuple[int, ...], str, Observed]:
+    """Chains of a file, where each starts in their joined sequence, and the structure of all."""
+    chains = chains_of_file(file)
+    starts = tuple(int(start) for start in np.cumsum([0, *(len(chain.sequence) for chain in chains)])[:-1])
+    sequence = "".join(chain.sequence for chain in chains)
+    backbone_L43 = np.concatenate([chain.backbone_L43 for chain in chains])
+    centred_L43 = backbone_L43 - backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
+    return chains, starts, sequence, Observed(sequence, np.arange(len(sequence)), pack_backbone(centred_L43))
+
+
+def sequences_by_chain(sequence: str, starts: Sequence[int]) -> list[str]:
+    """The sequences of the chains.
+
+    >>> sequences_by_chain("MKVAA", [0, 3])
+    ['MKV', 'AA']
+    """
+    return [sequence[start:stop] for start, stop in zip(starts, [*starts[1:], len(sequence)], strict=True)]

@@ -1,0 +1,84 @@
+"""Measured stabilities: melting temperatures of proteins, effects of mutations on a protein or a complex."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from protray.data.location import Location
+from protray.data.splits import SPLITS
+from protray.data.tasks.examples import write_examples
+from protray.data.tasks.mutations import Mutant, number, read_mutants
+from protray.data.tasks.tables import TaskRow, read_task_table, rows_digest, with_splits
+from protray.seq.errors import InputError
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Rows with a value each; of mutations, what is mutated."""
+
+    rows: list[TaskRow]
+    mutants: list[Mutant]  # empty for whole proteins
+    splits: list[str]
+    clusters: list[str]
+    target_N: np.ndarray  # the value, or for a complex whether the mutant binds better
+
+    def sizes(self) -> list[int]:
+        """Measurements of each split."""
+        counts = Counter(self.splits)
+        return [counts[split] for split in SPLITS]
+
+    @property
+    def digest(self) -> str:
+        """Of all that is used."""
+        more = hashlib.sha256(
+            repr((self.splits, self.clusters, [(one.sites, one.to) for one in self.mutants])).encode()
+        )
+        return rows_digest(self.rows) + more.hexdigest()[:8]
+
+    def write(self, file: Location) -> None:
+        """As ``schemas.EXAMPLES``."""
+        columns = {
+            "id": [row.id for row in self.rows], "sequence": [row.sequence for row in self.rows],
+            "split": self.splits, "cluster": self.clusters, "sets": [[] for _ in self.rows],
+        }  # fmt: skip
+        write_examples(file, columns, self.target_N[:, None])
+
+
+def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurements, list[InputError]]:
+    """Read the table of a task, and an error for each row that cannot be used.
+
+    A mutant of a complex counts as more stable where its value is below 0, as in ATOM3D's MSP.
+
+    Raises ValueError if no row can be used, or a split would have none.
+    """
+    mutants: list[Mutant] = []
+    if task == "thermostability":
+        read, errors = read_task_table(data)
+        rows, values = [], []
+        for row in read:
+            try:
+                values.append(number(row.more.get("value")))
+                rows.append(row)
+            except ValueError as error:
+                errors.append(row.error(str(error)))
+    else:
+        mutants, errors = read_mutants(data, complexes=task == "msp")
+        rows, values = [one.row for one in mutants], [one.value for one in mutants]
+    if not rows:
+        first = f"; the first of {len(errors)} errors: {errors[0]}" if errors else ""
+        raise ValueError(f"{data}: no row can be used{first}")
+    places = with_splits(rows if task != "msp" else [_longest_chain(one) for one in mutants], seed)
+    target_N = np.array(values, np.float32)
+    return Measurements(
+        rows, mutants, [places[row.id][0] for row in rows], [places[row.id][1] for row in rows],
+        (target_N < 0).astype(np.float32) if task == "msp" else target_N,
+    ), errors  # fmt: skip
+
+
+def _longest_chain(one: Mutant) -> TaskRow:
+    """For clusters by identity: complexes whose longest chains are related belong together."""
+    ends = (*one.starts[1:], len(one.row.sequence))
+    chains = [one.row.sequence[start:end] for start, end in zip(one.starts, ends, strict=True)]
+    return replace(one.row, sequence=max(chains, key=len))

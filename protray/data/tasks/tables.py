@@ -1,0 +1,212 @@
+"""A user's table of proteins (CSV or Parquet), with what is known of each: labels, a number, a mutation.
+
+Columns that every table has: ``id``, ``sequence``.  A structure is optional: ``backbone_cA`` and ``index``, as in
+``schemas.STRUCTURES``; or ``structure``, a PDB or mmCIF file (its path from the table's folder), and maybe ``chain``.
+Also optional: ``split`` (train, validation, test) and ``cluster``.  Which further columns count is the task's business.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from protray.data.location import Location
+from protray.data.parquet import read_parquet
+from protray.data.splits import SPLITS, cluster_by_identity, share_clusters
+from protray.seq.errors import SHOWN, InputError
+from protray.seq.fasta import codes_of, plain_letters
+
+if TYPE_CHECKING:
+    from protray.struct.io import Chain
+
+STRUCTURE = ("backbone_cA", "index")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The residues of a protein that have coordinates, as in ``schemas.STRUCTURES``."""
+
+    sequence: str
+    index_L: np.ndarray  # int32; their places in the protein, from 0
+    backbone_cA: np.ndarray  # noqa: N815  (int16, flat)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One row: a protein, and what else the table says of it."""
+
+    id: str
+    sequence: str
+    file: str
+    line: int
+    observed: Observed | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)  # the other columns
+
+    def error(self, reason: str) -> InputError:
+        return InputError(self.file, self.line, reason, self.id)
+
+
+def read_task_table(path: Location) -> tuple[list[TaskRow], list[InputError]]:
+    """Read the rows, and an error for each that cannot be used.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, it is neither CSV nor Parquet, or lacks the columns id and sequence.
+    """
+    rows, errors, seen = [], [], {}
+    for line, raw in table_lines(path, ("id", "sequence")):
+        found = _row(raw, path, line)
+        if not isinstance(found, InputError) and (before := seen.setdefault(found.id, line)) != line:
+            found = found.error(f"id {found.id!r} is also that of line {before}, which is kept")
+        if isinstance(found, InputError):
+            errors.append(found)
+        else:
+            rows.append(found)
+    return rows, errors
+
+
+def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines of a CSV file, or rows of a Parquet file, from 1 on; a CSV's header is its first line."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give a table in CSV or Parquet with the columns {', '.join(needed)}")
+    table, first = (_read_csv(path), 2) if path.suffix != ".parquet" else (read_parquet(path), 1)
+    if missing := [name for name in needed if name not in table.column_names]:
+        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
+    arrays = [name for name in STRUCTURE if name in table.column_names]
+    plain = table.drop_columns(arrays)
+    for line, raw in enumerate(plain.to_pylist(), start=first):
+        found = {name: table[name][line - first] for name in arrays}
+        yield line, raw | {
+            name: value.values.to_numpy(zero_copy_only=False) if value.is_valid else None
+            for name, value in found.items()
+        }  # fmt: skip
+
+
+def rows_digest(rows: Iterable[TaskRow]) -> str:
+    """What identifies the content of rows, structures read from files included."""
+    state = hashlib.sha256()
+    for row in rows:
+        state.update(repr((row.id, row.sequence, sorted(row.more.items(), key=lambda item: item[0]))).encode())
+        if row.observed:
+            state.update(row.observed.sequence.encode() + row.observed.index_L.tobytes())
+            state.update(row.observed.backbone_cA.tobytes())
+    return state.hexdigest()[:16]
+
+
+def with_splits(rows: list[TaskRow], seed: int) -> dict[str, tuple[str, str]]:
+    """Split and cluster of each row, by id.
+
+    Splits are those of the table if all rows have one.  Otherwise whole clusters are drawn: those of the column
+    ``cluster``, or of `protray.data.splits.cluster_by_identity` at 25 %.
+
+    Raises
+    ------
+    ValueError
+        If only some rows have a split, one is unknown, a split has no row, or there are fewer than three clusters.
+    """
+    clusters = {row.id: str(row.more["cluster"]) for row in rows if _given(row.more.get("cluster"))}
+    if len(clusters) < len(rows):
+        clusters = _by_identity({row.id: row.sequence for row in rows})
+    splits = {row.id: str(row.more["split"]) for row in rows if _given(row.more.get("split"))}
+    if splits and len(splits) < len(rows):
+        raise ValueError(f"{len(rows) - len(splits)} of {len(rows)} rows have no split; give all of them one, or none")
+    for row in rows:
+        if splits and splits[row.id] not in SPLITS:
+            raise ValueError(f"{row.file}:{row.line}: split {splits[row.id]!r} is none of {', '.join(SPLITS)}")
+    splits = splits or share_clusters(clusters, seed)
+    for split in SPLITS:
+        if split not in splits.values():
+            raise ValueError(f"{rows[0].file if rows else 'the table'}: no row of the split {split!r} can be used")
+    return {row.id: (splits[row.id], clusters[row.id]) for row in rows}
+
+
+def _by_identity(sequences: Mapping[str, str]) -> dict[str, str]:
+    """Rows of equal sequences, such as mutations of one protein, are looked at once."""
+    first: dict[str, str] = {}
+    for id in sorted(sequences):
+        first.setdefault(sequences[id], id)
+    clusters = cluster_by_identity({id: sequence for sequence, id in first.items()})
+    return {id: clusters[first[sequence]] for id, sequence in sequences.items()}
+
+
+def _row(raw: Mapping[str, Any], path: Location, line: int) -> TaskRow | InputError:
+    id, sequence = raw["id"], plain_letters(str(raw["sequence"] or "").strip())
+    if not _given(id):
+        return InputError(path, line, "no id")
+    try:
+        codes_of(sequence)
+        observed = _observed(raw, sequence, path)
+    except ValueError as error:
+        reason = error.reason if isinstance(error, InputError) else str(error)
+        return InputError(path, line, reason, str(id)[:SHOWN])
+    more = {name: value for name, value in raw.items() if name not in ("id", "sequence", *STRUCTURE)}
+    return TaskRow(str(id), sequence, str(path), line, observed, more)
+
+
+def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed | None:
+    backbone, index_L = (raw.get(name) for name in STRUCTURE)
+    if backbone is not None:
+        index_L = np.arange(len(sequence)) if index_L is None else index_L
+        if not len(backbone) == 12 * len(sequence) == 12 * len(index_L):
+            raise ValueError(f"{len(sequence)} residues, but {len(backbone)} numbers in backbone_cA (12 for each "
+                             f"residue) and {len(index_L)} in index")  # fmt: skip
+        return Observed(sequence, index_L.astype(np.int32), backbone.astype(np.int16))
+    if not _given(raw.get("structure")):
+        return None
+    return _from_file(beside(path, str(raw["structure"])), raw.get("chain"), sequence)
+
+
+def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
+    """The chain whose residues are those of `sequence`, some of which may have no coordinates."""
+    from protray.data.structure_rows import impossible, pack_backbone
+    from protray.data.structures import CA
+    from protray.struct.placement import place
+
+    chains = [chain for chain in chains_of_file(file) if not _given(chain_id) or chain.id == str(chain_id)]
+    for chain in chains:
+        positions = place(chain.sequence, sequence)
+        if positions is not None:
+            if reason := impossible(chain):
+                raise ValueError(f"{file}: {reason}")
+            backbone_L43 = chain.backbone_L43 - chain.backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
+            return Observed(chain.sequence, positions.astype(np.int32), pack_backbone(backbone_L43))
+    named = f"chain {chain_id!r}" if _given(chain_id) else "any chain"
+    raise ValueError(f"the sequence is not that of {named} of {file}, with some residues left out")
+
+
+def beside(table: Location, name: str) -> Location:
+    """A file that a table names, by its path from the table's folder or by its whole path."""
+    return Location(name) if os.path.isabs(name) or "://" in name else table.parent / name
+
+
+@lru_cache(maxsize=16)
+def chains_of_file(file: Location) -> "list[Chain]":
+    """The protein chains of a PDB or mmCIF file, which several rows may name; ValueError if there is none."""
+    from protray.struct.io import read_chains
+
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    return read_chains(file.path)
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value != ""
+
+
+def _read_csv(path: Location) -> pa.Table:
+    from pyarrow import csv
+
+    with path.open() as file:
+        try:
+            names = csv.open_csv(file, read_options=csv.ReadOptions(block_size=1 << 24)).schema.names
+            file.seek(0)
+            text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+            return csv.read_csv(file, convert_options=text)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} cannot be read as CSV: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,48 @@
+"""A finished head on new proteins, with the embeddings that it was trained with.
+
+Shape key:  L residues   C channels   T labels, or 1   3 x, y, z in Å
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from protray.data.location import Location
+from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder, ScoreNet, mean_of
+from protray.models.head import Head
+from protray.training.tasks.head_export import SCORE_NET, HeadFacts, load_head
+from protray.training.tasks.heads import predict
+
+
+class Annotator:
+    """Gives a protein's labels, or its number; on the CPU or a GPU."""
+
+    def __init__(self, head: Head, facts: HeadFacts, embedders: list[ResidueEmbedder], device: str = "cpu") -> None:
+        self.head, self.facts, self.embedders, self.device = head, facts, embedders, device
+
+    @classmethod
+    def open(cls, folder: Path | Location, device: str = "cpu") -> "Annotator":
+        """Read a folder in ``model`` of jobs/function.py, at a path or an address; ValueError if it is none."""
+        head, facts = load_head(folder)
+        embedders: list[ResidueEmbedder] = []
+        if facts.lm is not None:
+            embedders.append(LanguageModel.open(facts.lm, device))
+        if facts.noise is not None:
+            embedders.append(ScoreNet.open(Location(folder) / SCORE_NET, facts.noise, device))
+        return cls(head, facts, embedders, device)
+
+    def __call__(self, sequence: str, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities of the labels, or the number; float32, shape (T,).
+
+        Raises ValueError for what an embedding cannot be made of; a score network asks for C-alpha atoms.
+        """
+        vectors = [mean_of(embed(sequence, ca_L3, index_L)) for embed in self.embedders]
+        return predict(self.head, np.concatenate(vectors)[None], self.device)[0]
+
+    def labels(self, score_T: np.ndarray, least: float | None = None) -> list[tuple[str, float]]:
+        """Labels with a probability of at least `least` (default: the validation's threshold), the highest first."""
+        if self.facts.kind == "value":
+            return [(self.facts.labels[0], float(score_T[0]))]
+        least = self.facts.threshold if least is None else least
+        order = [int(t) for t in np.argsort(-score_T, kind="stable") if least is None or score_T[t] >= least]
+        return [(self.facts.labels[t], float(score_T[t])) for t in order]

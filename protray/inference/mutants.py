@@ -1,0 +1,120 @@
+r"""Vectors of mutations: what an embedding says of the mutated residues, before and after.
+
+For sites s of a protein or a complex, with embeddings :math:`h_s` of the wild type and :math:`h'_s` of the mutant,
+
+.. math:: x = [\overline{h_s}, \; \overline{h'_s - h_s}]
+
+and, of a language model, one number more, its log-odds with each site masked in turn:
+:math:`\sum_s \ln p(w_s) - \ln p(m_s)`, positive where the wild type's residue fits better (Meier et al., NeurIPS 2021).
+The mutant is looked at in the wild type's structure, since nobody has measured its own.
+
+Shape key:  L residues of all chains   O residues with coordinates   C channels   A 20 amino acids   3 x, y, z in Å
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from protray.data.tasks.mutations import sequences_by_chain
+from protray.inference.residue_embeddings import LanguageModel, ScoreNet
+from protray.plm.masked import map_rows
+from protray.seq.alphabet import encode
+
+NEAREST = 128  # residues that a score net sees around the sites: pairs grow with the square
+BETWEEN_CHAINS = 100  # added to places of a next chain, so that none of its residues seems bonded
+SMALLEST_P = 1e-6  # probability of a residue
+
+
+@dataclass(frozen=True)
+class MutantInput:
+    """What a vector is made of; see `protray.data.tasks.mutations.Mutant`."""
+
+    sequence: str
+    starts: tuple[int, ...]
+    sites: tuple[int, ...]
+    to: str
+    index_O: np.ndarray | None  # places of residues with coordinates
+    ca_O3: np.ndarray | None
+
+    @property
+    def mutant(self) -> str:
+        letters = list(self.sequence)
+        for site, letter in zip(self.sites, self.to, strict=True):
+            letters[site] = letter
+        return "".join(letters)
+
+
+class MutantEmbedder(Protocol):
+    """What gives a mutation a vector of `width` numbers; ValueError if it cannot."""
+
+    width: int
+
+    def __call__(self, one: MutantInput) -> np.ndarray: ...
+
+
+class OfSequence:
+    """By a language model, chain by chain; (2 C + 1) numbers, the last one the log-odds."""
+
+    def __init__(self, embed: LanguageModel) -> None:
+        self.embed = embed
+        self.width = 2 * embed.width + 1
+        self._hidden = lru_cache(maxsize=32)(embed)  # of wild types, which many mutants share
+        self._row = lru_cache(maxsize=256)(self._probabilities)
+
+    def __call__(self, one: MutantInput) -> np.ndarray:
+        before, after, log_odds = [], [], 0.0
+        chains = zip(*(sequences_by_chain(text, one.starts) for text in (one.sequence, one.mutant)), strict=True)
+        for start, (wild, mutant) in zip(one.starts, chains, strict=True):
+            sites = [site - start for site in one.sites if start <= site < start + len(wild)]
+            if not sites:
+                continue
+            before.append(self._hidden(wild)[sites])
+            after.append(self.embed(mutant)[sites])
+            for site in sites:
+                log_A = np.log(np.maximum(self._row(wild, site), SMALLEST_P))
+                old, new = encode(wild[site] + mutant[site])
+                log_odds += float(log_A[old] - log_A[new])
+        return np.append(_joined(np.concatenate(before), np.concatenate(after)), np.float32(log_odds))
+
+    def _probabilities(self, sequence: str, site: int) -> np.ndarray:
+        """P(residue | all others) at a site, shape (20,)."""
+        return map_rows(self.embed.lm, encode(sequence), site, site + 1)[0]
+
+
+class OfStructure:
+    """By a score net that sees the residues around the sites, of all chains; 2 C numbers."""
+
+    def __init__(self, embed: ScoreNet) -> None:
+        self.embed = embed
+        self.width = 2 * embed.width
+
+    def __call__(self, one: MutantInput) -> np.ndarray:
+        if one.ca_O3 is None or one.index_O is None:
+            raise ValueError("no coordinates, which a score network reads; give a structure")
+        place = {int(at): row for row, at in enumerate(one.index_O)}
+        lost = [site for site in one.sites if site not in place]
+        if lost:
+            raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
+        near_O = nearest(one.ca_O3, [place[site] for site in one.sites])
+        index = one.index_O[near_O]
+        index = index + BETWEEN_CHAINS * (np.searchsorted(one.starts, index, side="right") - 1)
+        sites = [int(np.flatnonzero(one.index_O[near_O] == site)[0]) for site in one.sites]
+        found = [
+            self.embed("".join(text[int(at)] for at in one.index_O[near_O]), one.ca_O3[near_O], index)[sites]
+            for text in (one.sequence, one.mutant)
+        ]
+        return _joined(*found)
+
+
+def nearest(ca_O3: np.ndarray, sites: Sequence[int], most: int = NEAREST) -> np.ndarray:
+    """Rows of the residues nearest to any of the sites, those included, in their order."""
+    off_O = np.linalg.norm(ca_O3[:, None] - ca_O3[list(sites)][None], axis=-1).min(axis=1)
+    return np.sort(np.argsort(off_O, kind="stable")[: max(most, len(sites))])
+
+
+def _joined(before_SC: np.ndarray, after_SC: np.ndarray) -> np.ndarray:
+    """Means over sites of the wild type, and of what the mutation changes; float32, shape (2 C,)."""
+    return np.concatenate([before_SC.mean(axis=0), (after_SC - before_SC).mean(axis=0)]).astype(np.float32)

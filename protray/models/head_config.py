@@ -1,0 +1,22 @@
+"""Settings of a head on frozen embeddings.  Light: `--help` reads them and needs no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["labels", "value"]  # many labels, each there or not; or a number
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """Three linear layers."""
+
+    hidden: int = 256
+    """Width of the two layers between."""
+    dropout: float = 0.5
+    """Share of each layer's inputs that a training step leaves out, other than the embedding's own."""
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")

@@ -1,0 +1,57 @@
+"""Functions of proteins, EC numbers or GO terms, from frozen embeddings; against simple baselines.
+
+``OUT/model``                a folder for each head
+``OUT/predictions.parquet``  ``schemas.FUNCTIONS``: labels of the test proteins
+``OUT/tables.md``            Fmax and AUPR, with intervals
+``OUT/report.html``          the same with figures
+``OUT/metrics.json``         all numbers
+"""
+
+from protray.cluster.storage.identity import digest
+from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks import function_inputs
+from protray.pipelines.tasks.function_inputs import FunctionRun, data_digest, identity, proteins_of
+from protray.pipelines.tasks.heads import (
+    HeadInputs,
+    head_loop,
+    head_note,
+    head_settings,
+    head_stages,
+    head_step,
+    head_trial,
+)
+
+
+def prepare(run: FunctionRun, context: Context) -> HeadInputs:
+    return function_inputs.prepare(run)
+
+
+def stages(run: FunctionRun, inputs: HeadInputs | None) -> list[Stage]:
+    return head_stages(run, digest(identity(run)), proteins_of(run)[0].sizes()[0], "proteins")
+
+
+def settings(run: FunctionRun, inputs: HeadInputs) -> dict:
+    return head_settings(run, inputs, "labels")
+
+
+def trial(run: FunctionRun, stage: Stage) -> dict:
+    width = sum(run.embeddings[name].width for name in run.rows[stage.name])
+    return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels), width)
+
+
+def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
+    from protray.pipelines.tasks.function_results import write_results  # draws: matplotlib is slow to import
+
+    return write_results(run, inputs, state, context)
+
+
+def show(run: FunctionRun, facts: dict) -> None:
+    print((run.out / "tables.md").read_bytes().decode())
+    print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+JOB = TrainingJob(
+    name="function", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
+    stages=stages, settings=settings, loop=head_loop, finish=finish, show=show, note=head_note, trial=trial,
+    step_of=head_step,
+)  # fmt: skip

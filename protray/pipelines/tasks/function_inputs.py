@@ -1,0 +1,126 @@
+"""The settings of a function run, and its proteins: read, labelled, embedded.  Light: `--help` needs no torch."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from protray.cluster.storage.identity import content_digest, digest
+from protray.data.location import Location
+from protray.data.tasks.tables import rows_digest
+from protray.pipelines.tasks.embeddings import embed_proteins
+from protray.pipelines.tasks.heads import WITH_NET, HeadInputs, HeadRun, head_identity
+from protray.pipelines.tasks.inputs import check_rejected, observed_table
+from protray.seq.errors import InputError
+
+if TYPE_CHECKING:
+    from protray.data.tasks.function import Proteins
+    from protray.data.tasks.obo import Ontology
+
+log = logging.getLogger(__name__)
+
+Task = Literal["ec", "go-bp", "go-mf", "go-cc"]
+ONTOLOGY = "--ontology is missing; download go-basic.obo from https://geneontology.org/docs/download-ontology"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """Which labels are learnt."""
+
+    least: int = 10
+    """Training proteins that a label needs."""
+    ancestors: bool = True
+    """Add the classes above each EC number; GO terms always have their ancestors."""
+    seed: int = 0
+    """Of the split, where the data have none."""
+
+    def __post_init__(self) -> None:
+        if self.least < 1:
+            raise ValueError(f"least must be at least 1, got {self.least}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRun(HeadRun):
+    """Which functions to predict, of which proteins, and where to write."""
+
+    task: Task = "ec"
+    """EC numbers, or the GO terms of biological processes, molecular functions, cellular components."""
+    data: Location | None = None
+    """A table (CSV or Parquet: id, sequence, labels; optional structure, split, cluster), or a dataset of
+    jobs/prepare_structures.py with --labels.  Default: chains of the package that have EC numbers."""
+    labels: Location | None = None
+    """A table of id and labels, for a dataset of jobs/prepare_structures.py."""
+    ontology: Location | None = None
+    """go-basic.obo, for GO terms."""
+    out: Location = Location("runs/function")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    learn: LabelSettings = field(default_factory=LabelSettings)
+
+    def check(self) -> None:
+        super().check()
+        if self.task != "ec" and not self.ontology:
+            raise ValueError(f"{ONTOLOGY}, and give it to --ontology")
+        if self.labels and not (self.data and (self.data / "dataset.json").is_file()):
+            raise ValueError(f"--labels goes with a dataset of jobs/prepare_structures.py in --data, got {self.data}; "
+                             "a table has its own column labels")  # fmt: skip
+
+
+@cache
+def _ontology(path: Location) -> "Ontology":
+    from protray.data.tasks.obo import read_obo
+
+    return read_obo(path)
+
+
+@cache
+def _read(
+    data: Location | None, labels: Location | None, task: Task, ontology: Location | None, learn: LabelSettings
+) -> "tuple[Proteins, list[InputError]]":
+    from protray.data.tasks.function import bundled_proteins, read_proteins, select
+
+    rows, errors = read_proteins(data, labels, task) if data else (bundled_proteins(task), [])
+    graph = _ontology(ontology) if ontology else None
+    return select(rows, errors, task, graph, learn.least, learn.ancestors, learn.seed)
+
+
+def data_digest(run: FunctionRun) -> str:
+    """Of all proteins that are used, with their structures and labels."""
+    proteins, _ = proteins_of(run)
+    return digest([rows_digest(proteins.rows), proteins.splits, proteins.labels])
+
+
+def proteins_of(run: FunctionRun) -> "tuple[Proteins, list[InputError]]":
+    """Proteins with a label, and an error for each row that cannot be used."""
+    return _read(run.data, run.labels, run.task, None if run.task == "ec" else run.ontology, run.learn)
+
+
+def identity(run: FunctionRun) -> dict:
+    ontology = content_digest([run.ontology]) if run.task != "ec" and run.ontology else None
+    return head_identity(run) | {
+        "task": run.task, "data": data_digest(run), "learn": asdict(run.learn), "ontology": ontology
+    }  # fmt: skip
+
+
+def prepare(run: FunctionRun) -> HeadInputs:
+    """Write the examples, and embed their proteins, as far as that is not done yet.
+
+    Raises
+    ------
+    ValueError
+        If more than a tenth of the rows cannot be used.
+    """
+    proteins, errors = proteins_of(run)
+    check_rejected(run.out, errors, len(proteins.rows))
+    sizes = proteins.sizes()
+    log.info("%d labels of %s proteins (train, validation, test)", len(proteins.labels), sizes)
+    folder = run.out / "cache" / "proteins"
+    examples = folder / "examples.parquet"
+    proteins.write(examples)
+    structures = observed_table(folder, proteins.rows)
+    if run.model and not any(row.observed for row in proteins.rows):
+        raise ValueError(f"{run.data}: no row has a structure, which the score net of --model reads")
+    found = {
+        name: embed_proteins(run.out, [structures if name == WITH_NET else examples], embedding, "protein")
+        for name, embedding in run.embeddings.items()
+    }
+    return HeadInputs(examples, {name: [found[part] for part in parts] for name, parts in run.rows.items()})

@@ -1,0 +1,49 @@
+"""The rows of a task's table: what becomes of those that cannot be used, and a table of their structures."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.parquet import writing
+from protray.seq.errors import InputError
+
+if TYPE_CHECKING:
+    from protray.data.tasks.tables import TaskRow
+
+log = logging.getLogger(__name__)
+
+MOST_REJECTED = 0.1  # share of the rows
+
+
+def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> None:
+    """List unusable rows in ``OUT/rejected.parquet``; ValueError if they are more than a tenth."""
+    if not errors:
+        return
+    told = f"{len(errors)} of {used + len(errors)} rows cannot be used:" + reason_lines(
+        group_reasons(error.reason for error in errors)
+    )
+    if len(errors) > MOST_REJECTED * (used + len(errors)):
+        raise ValueError(f"{told}\nfirst: {errors[0]}")
+    with (out / "rejected.parquet").writing() as path:
+        pq.write_table(rejected_table(errors), path)
+    log.warning("%s", told)
+
+
+def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:
+    """Write the residues with coordinates of all rows that have a structure, as ``schemas.STRUCTURES`` has them."""
+    names = ("id", "sequence", "index", "backbone_cA")
+    found = [
+        dict(zip(names, (row.id, row.observed.sequence, row.observed.index_L, row.observed.backbone_cA), strict=True))
+        for row in rows
+        if row.observed
+    ]
+    table = pa.Table.from_pylist(found, schema=pa.schema([schemas.STRUCTURES.field(name) for name in names]))
+    with (folder / "structures.parquet").writing() as path:
+        pq.write_table(table, path, row_group_size=500, **writing(table.schema))
+    return folder / "structures.parquet"

@@ -1,0 +1,175 @@
+"""Vectors of mutations by an embedding, computed once and kept: a batch job inside of a training.
+
+``OUT/cache/mutants/KEY/embeddings/*.parquet``  ``schemas.EMBEDDINGS``; see `protray.inference.mutants`
+``OUT/cache/mutants/KEY/rejected.parquet``      mutants without such a vector
+
+KEY is a hash of the content of the mutants, and of the model.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.storage.identity import content_digest, digest
+from protray.data.embeddings import FOLDER, embedding_schema
+from protray.data.location import Location
+from protray.data.parquet import naming, writing
+from protray.pipelines.language_model.prob_maps import seconds_per_token
+from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.pipelines.tasks.embeddings import Embedding
+from protray.plm.reading import SPECIAL_TOKENS
+from protray.plm.shipped import weight_bytes
+from protray.seq.errors import InputError
+
+if TYPE_CHECKING:
+    from protray.data.tasks.mutations import Mutant
+    from protray.inference.mutants import MutantEmbedder, MutantInput
+
+log = logging.getLogger(__name__)
+
+SOURCE = pa.struct([("id", pa.string()), ("file", pa.string()), ("group", pa.int32()), ("row", pa.int32()),
+                    ("length", pa.int32())])  # fmt: skip
+STORED = pa.schema(
+    [
+        ("id", pa.string()), ("sequence", pa.string()), ("starts", pa.list_(pa.int32())),
+        ("sites", pa.list_(pa.int32())), ("to", pa.string()), ("index", pa.list_(pa.int32())),
+        ("ca_A", pa.list_(pa.float32())),
+    ]
+)  # fmt: skip
+GROUP = 200  # mutants that are read together
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedMutants(BatchSettings):
+    """Which mutants, by what."""
+
+    mutants: Location
+    by: Embedding
+    max_rejected: float = 1.0  # a mutant without a structure has no vector of a score net
+
+
+def write_mutants(file: Location, mutants: "Sequence[Mutant]") -> None:
+    """Write what vectors are made of."""
+    from protray.data.structures import CA, stored_backbone
+
+    columns: dict[str, list] = {name: [] for name in STORED.names}
+    for one in mutants:
+        observed = one.row.observed
+        ca_O3 = None if observed is None else stored_backbone(observed.backbone_cA)[:, CA].ravel()
+        index = None if observed is None else observed.index_L
+        values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, index, ca_O3)
+        for name, value in zip(STORED.names, values, strict=True):
+            columns[name].append(value)
+    with file.writing() as path:
+        pq.write_table(pa.table(columns, schema=STORED), path, row_group_size=GROUP, **writing(STORED))
+
+
+def embed_mutants(out: Location, mutants: Location, by: Embedding) -> Location:
+    """Compute what is missing; returns the folder that `protray.data.embeddings.read_embeddings` reads.
+
+    Raises ValueError if no mutant has such a vector.
+    """
+    from protray.cluster.batch.driver import run_batch
+
+    run = EmbedMutants(out=out, mutants=mutants, by=by)
+    folder = out / "cache" / "mutants" / digest(identity(run))
+    summary = run_batch(JOB, EmbedMutants(out=folder, mutants=mutants, by=by))
+    for reason, count in summary["reasons"].items():
+        log.warning("%d mutants have no embedding: %s; see %s", count, reason, folder / "rejected.parquet")
+    return folder
+
+
+def identity(run: EmbedMutants) -> dict:
+    return {"mutants": content_digest([run.mutants]), "by": run.by.identity()}
+
+
+def rows(run: EmbedMutants) -> Iterator[Row]:
+    """Where each mutant is."""
+    with run.mutants.open() as file:
+        opened = pq.ParquetFile(file)
+        for group in range(opened.num_row_groups):
+            found = opened.read_row_group(group, columns=["id", "sequence"])
+            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
+                yield {"id": id, "file": str(run.mutants), "group": group, "row": row, "length": len(sequence)}
+
+
+def cost(run: EmbedMutants, row: Row) -> float:
+    """The mutant and a masked site, or the surroundings of the sites twice; many mutants share a wild type."""
+    from protray.inference.mutants import NEAREST
+
+    if run.by.lm:
+        return 2 * (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
+    return 2 * PER_PAIR_S * min(row["length"], NEAREST) ** 2
+
+
+def open_model(run: EmbedMutants, device: str) -> "MutantEmbedder":
+    from protray.inference.mutants import OfSequence, OfStructure
+    from protray.inference.residue_embeddings import LanguageModel
+
+    embed = run.by.open(device)
+    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)  # type: ignore[arg-type]
+
+
+def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:
+    """Vectors of some mutants."""
+    from protray.data.columns import large_lists
+
+    rejected: list[InputError] = []
+    kept, vectors = [], []
+    for span in spans:
+        one = _read(span.row)
+        try:
+            vector_C = embed(one)
+            if not np.isfinite(vector_C).all():
+                raise ValueError("its embedding is not finite")
+        except ValueError as error:
+            rejected.append(InputError(span.row["file"], None, str(error), span.row["id"]))
+            continue
+        kept.append({"number": span.number, "start": 0, "id": span.row["id"], "sequence": one.sequence})
+        vectors.append(vector_C)
+    named = pa.schema([("number", pa.int64()), ("start", pa.int32()), ("id", pa.string()), ("sequence", pa.string())])
+    table = pa.Table.from_pylist(kept, schema=named)
+    return Done(table.append_column("embedding", large_lists(vectors, pa.large_list(pa.float32()))), rejected)
+
+
+def _read(row: Row) -> "MutantInput":
+    from protray.inference.mutants import MutantInput
+
+    found = _group(row["file"], row["group"]).slice(row["row"], 1).to_pylist()[0]
+    ca_O3 = None if found["ca_A"] is None else np.array(found["ca_A"], np.float32).reshape(-1, 3)
+    index_O = None if found["index"] is None else np.array(found["index"], np.int32)
+    return MutantInput(
+        found["sequence"], tuple(found["starts"]), tuple(found["sites"]), found["to"], index_O, ca_O3
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _group(file: str, group: int) -> pa.Table:
+    with naming(file, "make it anew"), Location(file).open() as opened:
+        return pq.ParquetFile(opened).read_row_group(group)
+
+
+def width_of(by: Embedding) -> int:
+    """Numbers of a vector; see `protray.inference.mutants`."""
+    return 2 * by.width + (1 if by.lm else 0)
+
+
+def schema(run: EmbedMutants) -> pa.Schema:
+    return embedding_schema("protein", width_of(run.by))
+
+
+def memory(run: EmbedMutants) -> int:
+    return MEMORY + (2 * weight_bytes(run.by.lm) if run.by.lm else 0)
+
+
+JOB = BatchJob(
+    name="mutants", unit="mutants", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_model, work=work, schema=schema, memory=memory,
+)  # fmt: skip

@@ -1,0 +1,56 @@
+"""Stability of proteins and of mutants, from frozen embeddings; against simple baselines.
+
+``OUT/model``                a folder for each head
+``OUT/predictions.parquet``  true and predicted values of the test split
+``OUT/tables.md``            correlations, or AUROC and AUPR, with intervals
+``OUT/report.html``          the same with figures
+``OUT/metrics.json``         all numbers
+"""
+
+from protray.cluster.storage.identity import digest
+from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks import stability_inputs
+from protray.pipelines.tasks.heads import (
+    HeadInputs,
+    head_loop,
+    head_note,
+    head_settings,
+    head_stages,
+    head_step,
+    head_trial,
+)
+from protray.pipelines.tasks.stability_inputs import StabilityRun, data_digest, identity, measurements_of, width
+
+
+def prepare(run: StabilityRun, context: Context) -> HeadInputs:
+    return stability_inputs.prepare(run)
+
+
+def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
+    return head_stages(run, digest(identity(run)), measurements_of(run)[0].sizes()[0], "measurements")
+
+
+def settings(run: StabilityRun, inputs: HeadInputs) -> dict:
+    return head_settings(run, inputs, run.kind)
+
+
+def trial(run: StabilityRun, stage: Stage) -> dict:
+    return head_trial(run, run.kind, stage, 1, sum(width(run, name) for name in run.rows[stage.name]))
+
+
+def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
+    from protray.pipelines.tasks.stability_results import write_results  # draws: matplotlib is slow to import
+
+    return write_results(run, inputs, state, context)
+
+
+def show(run: StabilityRun, facts: dict) -> None:
+    print((run.out / "tables.md").read_bytes().decode())
+    print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+JOB = TrainingJob(
+    name="stability", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
+    stages=stages, settings=settings, loop=head_loop, finish=finish, show=show, note=head_note, trial=trial,
+    step_of=head_step,
+)  # fmt: skip

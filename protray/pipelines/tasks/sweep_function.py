@@ -1,0 +1,168 @@
+"""What a trial of a head trains: EC numbers from a language model's embeddings, which all trials share.
+
+A trial is scored by the average precision of each protein's labels, the mean over proteins (label ranking).
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from protray.cluster.runtime.resources import Plan
+from protray.cluster.runtime.start import Cluster
+from protray.cluster.train.job import Context
+from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.settings import SweepRun
+from protray.data.location import Location
+from protray.data.tasks.examples import Rows, read_rows, read_vectors
+from protray.evaluation.sweep_halves import HALVES, ids_of
+from protray.evaluation.tasks.function import curve
+from protray.evaluation.tasks.sites import average_precision
+from protray.models.head import Head
+from protray.models.head_config import HeadConfig
+from protray.pipelines.tasks import function_inputs
+from protray.pipelines.tasks.function_inputs import FunctionRun, data_digest, proteins_of
+from protray.pipelines.tasks.heads import WITH_LM, save_head_of
+from protray.training.checkpoint import load_state, save_state
+from protray.training.tasks.head_steps import HeadFitConfig
+from protray.training.tasks.heads import Examples, fit, predict
+from protray.training.world import World
+
+COMMON = "validation/label_ranking"
+BEST = "best"  # folder of the weights to keep
+SECONDS_PER_WEIGHT_AND_ROW = 1e-9  # forward and backward on one core, about
+PAPER_NET, PAPER_FIT = HeadConfig(hidden=512, dropout=0.0), HeadFitConfig(learning_rate=1e-4, weight_decay=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """What may vary."""
+
+    net: HeadConfig
+    fit: HeadFitConfig
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials read."""
+
+    examples: Location
+    vectors: Sequence[Location]
+    labels: list[str]
+    steps: int  # of a trial
+
+
+def function_run(run: SweepRun) -> FunctionRun:
+    """The run whose proteins and embeddings are used."""
+    return FunctionRun(data=run.data, out=run.out, lm=run.lm)
+
+
+def base(run: SweepRun) -> HeadSettings:
+    """The settings that a study starts from; no trial is stopped early, so that all are as long."""
+    net, config = (PAPER_NET, PAPER_FIT) if run.model == "paper" else (HeadConfig(), HeadFitConfig())
+    return HeadSettings(net=net, fit=replace(config, epochs=run.epochs, patience=run.epochs, seed=run.seed))
+
+
+def identity(run: SweepRun) -> dict:
+    embedding = function_run(run).embeddings[WITH_LM].identity()
+    return {"data": data_digest(function_run(run)), "embedding": embedding}
+
+
+def plan(run: SweepRun, cluster: Cluster) -> Plan:
+    """Embedding proteins takes what the cluster has, when no trial runs."""
+    return Plan((), cluster.nodes)
+
+
+def params(settings: HeadSettings, shared: Shared) -> dict:
+    """Parameters of a trial's MLflow run."""
+    return asdict(settings)
+
+
+def prepare(run: SweepRun, context: Context) -> Shared:
+    """Embed the proteins, where they are missing."""
+    inputs, proteins = function_inputs.prepare(function_run(run)), proteins_of(function_run(run))[0]
+    return Shared(inputs.examples, inputs.vectors[WITH_LM], proteins.labels, base(run).fit.steps(proteins.sizes()[0]))
+
+
+def train(
+    settings: HeadSettings, shared: Shared, folder: Path, report: TrialReport, resume: dict | None, device: str
+) -> Outcome:
+    """Train in this process, validate on the choosing half, and score both halves."""
+    (train_rows, training), (rows, validation) = (_examples(shared, split) for split in ("train", "validation"))
+    clusters = dict(zip(rows.ids, rows.clusters, strict=True))
+    choosing = set(ids_of(HALVES[0], clusters))
+    mine = np.array([id in choosing for id in rows.ids])
+    chosen = Examples(validation.x_NC[mine], validation.y_NT[mine])
+
+    def scored(weights: dict, some: Examples) -> np.ndarray:
+        return ranking(predict(built(settings.net, weights), some.x_NC, device), some.y_NT > 0.5)
+
+    def on_report(metrics: dict[str, float], state: dict | None) -> None:
+        if state is not None:
+            found = float(scored(state["best"], chosen).mean())
+            report(int(metrics["step"]), metrics | {COMMON: found}, state)
+
+    config = settings.fit
+    state = fit(settings.net, "labels", training, chosen, config, on_report, resume, World(device=device))
+    save_state(folder / BEST, state["best"])
+    values_N = scored(state["best"], validation)
+    found_NT = predict(built(settings.net, state["best"]), chosen.x_NC, device)
+    mean = float(values_N[mine].mean())
+    return Outcome(
+        values=dict(zip(rows.ids, values_N.tolist(), strict=True)), scores={COMMON: mean},
+        objectives={"label ranking": mean, "AUPR": average_precision(found_NT.ravel(), chosen.y_NT.ravel() > 0.5)},
+        history=state["position"]["history"], clusters=clusters,
+    )  # fmt: skip
+
+
+def ranking(score_NT: np.ndarray, true_NT: np.ndarray) -> np.ndarray:
+    """Average precision of each protein's labels among all; shape (N,).
+
+    >>> ranking(np.array([[0.9, 0.8, 0.1]]), np.array([[False, True, False]])).tolist()
+    [0.5]
+    """
+    return np.array([average_precision(*pair) for pair in zip(score_NT, true_NT, strict=True)])
+
+
+def built(config: HeadConfig, weights: dict) -> Head:
+    """A head with these weights."""
+    net = Head(config, "labels", len(weights["mean_C"]), len(weights["mean_T"]))
+    net.load_state_dict(weights)
+    return net
+
+
+def save_model(run: SweepRun, settings: HeadSettings, shared: Shared, folder: Path, target: Path) -> None:
+    """Write the model, for jobs/annotate.py, from a finished trial's folder; its threshold is that of validation."""
+    weights = load_state(folder / BEST)
+    _, validation = _examples(shared, "validation")
+    found_NT = predict(built(settings.net, weights), validation.x_NC)
+    threshold = curve(found_NT, validation.y_NT > 0.5).best()[1]
+    one = replace(function_run(run), net=settings.net)
+    save_head_of(one, WITH_LM, weights, "ec", "labels", shared.labels, {}, threshold, Location(target))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(examples: Location, vectors: tuple[Location, ...], split: str) -> tuple[Rows, Examples]:
+    """Read once per process."""
+    rows = read_rows(examples, split)
+    return rows, Examples(read_vectors(vectors, rows.ids), rows.target_NT)
+
+
+def _examples(shared: Shared, split: str) -> tuple[Rows, Examples]:
+    return _read(shared.examples, tuple(shared.vectors), split)
+
+
+def guess_seconds(run: SweepRun) -> float:
+    """Seconds of one CPU core that a trial will take, from weights, epochs and proteins."""
+    one, proteins = base(run), proteins_of(function_run(run))[0]
+    width = function_run(run).embeddings[WITH_LM].width
+    weights = one.net.hidden * (width + one.net.hidden + len(proteins.labels))
+    return SECONDS_PER_WEIGHT_AND_ROW * weights * proteins.sizes()[0] * one.fit.epochs
+
+
+SWEEP = Sweepable(
+    identity=identity, base=base, params=params, prepare=prepare, train=train, save_model=save_model,
+    guess_seconds=guess_seconds, plan=plan,
+)  # fmt: skip

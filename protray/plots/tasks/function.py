@@ -1,0 +1,89 @@
+"""Figures of a function run: precision and recall of each method, Fmax by identity, training curves.
+
+Shape key:  B proteins   T labels
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from protray.evaluation.tasks.function import curve
+from protray.plots import palette
+from protray.plots.axes import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_POINTS = 500  # of a curve
+
+
+def precision_recall_figure(predictions: Mapping[str, np.ndarray], true_BT: np.ndarray) -> "Figure":
+    """Draw protein-centric precision over recall, a dot at each method's Fmax, and lines of equal F."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 5.2), layout="constrained")
+    ax = figure.subplots()
+    _equal_f(ax)
+    for rank, (method, score_BT) in enumerate(predictions.items()):
+        found = curve(score_BT, true_BT)
+        best = int(np.argmax(found.f_K))
+        shown = np.unique(np.linspace(0, len(found.f_K) - 1, _POINTS).astype(int))
+        colour = palette.CYCLE[rank % len(palette.CYCLE)]
+        style = "--" if "+" not in method and "model" not in method and "net" not in method else "-"
+        label = f"{method}: Fmax {found.f_K[best]:.3f}"
+        ax.plot(found.recall_K[shown], found.precision_K[shown], style, color=colour, lw=1.4, label=label)
+        ax.plot(found.recall_K[best], found.precision_K[best], "o", color=colour, ms=5)
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall, mean over proteins", ylabel="precision, mean over proteins")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    plain(ax)
+    return figure
+
+
+def _equal_f(ax: "Axes") -> None:
+    for f in (0.2, 0.4, 0.6, 0.8):
+        recall = np.linspace(f / 2 + 1e-3, 1, 200)
+        precision = f * recall / (2 * recall - f)
+        ax.plot(recall[precision <= 1], precision[precision <= 1], color="0.85", lw=0.8, zorder=0)
+        ax.annotate(f"F = {f}", (1, f / (2 - f)), xytext=(-2, 2), textcoords="offset points", ha="right", color="0.6",
+                    fontsize=7)  # fmt: skip
+
+
+def sets_figure(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draw Fmax with its interval for each method, on the test split and on each of its parts."""
+    from matplotlib.figure import Figure
+
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for rank, method in enumerate(methods):
+        mine = [row for row in rows if row["method"] == method]
+        x = np.arange(len(sets)) + (rank - (len(methods) - 1) / 2) * 0.8 / len(methods)
+        y = np.array([row["fmax"] for row in mine])
+        ends = np.array([[y[n] if end is None else end for end in row["fmax_ci95"]] for n, row in enumerate(mine)])
+        off = np.abs(ends.T - y)
+        ax.errorbar(x, y, off, fmt="o", color=palette.CYCLE[rank % len(palette.CYCLE)], ms=4, lw=1.2, label=method)
+    sizes = {row["set"]: row["proteins"] for row in rows}
+    ax.set_xticks(range(len(sets)), [f"{name}\nn = {sizes[name]}" for name in sets])
+    ax.set(ylim=(0, 1), ylabel="Fmax")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    plain(ax)
+    return figure
+
+
+def losses_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
+    """Draw the loss of training and validation over epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+    ax = figure.subplots()
+    for rank, (name, history) in enumerate(histories.items()):
+        colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in history]
+        ax.plot(epochs, [point["train/loss"] for point in history], color=colour, lw=1, ls="--")
+        ax.plot(epochs, [point["validation/loss"] for point in history], color=colour, lw=1.4, label=name)
+    ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    plain(ax)
+    return figure

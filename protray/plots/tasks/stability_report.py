@@ -1,0 +1,54 @@
+"""The report of a stability run.
+
+Shape key:  N measurements of the test split
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from protray.evaluation.tasks.quality_tables import cell
+from protray.evaluation.tasks.stability import Row, stability_tables
+from protray.plots.report import ReportFigure, ReportTable, write_report
+from protray.plots.tasks.function import losses_figure
+from protray.plots.tasks.stability import roc_figure, values_figure
+
+NOTES = (
+    "Spearman, Pearson and RMSE are over all test measurements; the last column is the mean over clusters of "
+    "Spearman's correlation within one, where it has three measurements. Values have the sign and the unit of the "
+    "table.",
+    "The linear fits have the amino acids' shares and the length, or of a mutation BLOSUM62, hydropathy, volume and "
+    "both residues; their penalty, and how transfer weighs its hits, are chosen on the validation split. The log-odds "
+    "of the language model are brought to the table's sign and scale by a line through the training split.",
+    "Brackets are 95 % percentile bootstrap intervals over clusters. They do not contain the spread between trainings "
+    "with other seeds.",
+)
+
+
+def write_stability_report(
+    path: Path, title: str, predictions: Mapping[str, np.ndarray], true_N: np.ndarray, rows: Sequence[Row],
+    histories: Mapping[str, Sequence[Mapping[str, float]]], facts: Mapping[str, str], *, ranking: bool,
+) -> None:  # fmt: skip
+    """Write the whole report; see `protray.plots.report.write_report`."""
+    first = (
+        ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)) if ranking
+        else ReportFigure("Predicted and measured", values_figure(predictions, true_N))
+    )  # fmt: skip
+    kept = "The epoch with the lowest validation loss is kept."
+    figures = [first, ReportFigure("Training", losses_figure(histories), kept)]
+    tables = [ReportTable(*table) for table in stability_tables(rows)]
+    write_report(path, title, tables, figures, facts, NOTES, [headline(rows)])
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """Say which method is the best."""
+    name, word = ("auroc", "AUROC") if "auroc" in rows[0] else ("spearman", "Spearman's correlation")
+    known = [row for row in rows if row[name] is not None]
+    if not known:
+        return "No method tells the test measurements apart."
+    best = max(known, key=lambda row: row[name])
+    return (
+        f"On {best['measurements']:,} test measurements of {best['clusters']} clusters, {best['method']} is the best: "
+        f"{word} {cell(best, name)}."
+    )

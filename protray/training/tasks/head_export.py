@@ -1,0 +1,57 @@
+"""A finished head as a folder: weights, settings and labels, read without running code from them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from protray.data.location import Location
+from protray.models.head import Head
+from protray.models.head_config import HeadConfig, Kind
+from protray.models.weight_files import load_weights
+
+WEIGHTS, SETTINGS = "model.safetensors", "head.json"
+SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFacts:
+    """What a head reads and predicts."""
+
+    task: str
+    kind: Kind
+    channels: int
+    labels: list[str]  # of the outputs; of a number, its name
+    names: dict[str, str]  # of labels, where they have some
+    threshold: float | None  # probability above which a label is predicted, from the validation split
+    lm: str | None  # the language model whose embeddings it reads
+    noise: float | None  # Å, of the score network in the folder beside it
+
+
+def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[str, Tensor]) -> None:
+    """Write ``model.safetensors`` and ``head.json``; a score network is to be put beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
+    (folder / SETTINGS).write_text(json.dumps({"net": asdict(config), "head": asdict(facts)}, indent=1) + "\n")
+
+
+def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
+    """Read what `save_head` wrote, at a path or an address: on the CPU, in evaluation mode.
+
+    Raises ValueError if the folder holds no such head, or not all of one.
+    """
+    path = Location(folder) / SETTINGS
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/function.py or "
+                         "jobs/stability.py")  # fmt: skip
+    content = path.read_json()
+    facts = HeadFacts(**content["head"])
+    net = Head(HeadConfig(**content["net"]), facts.kind, facts.channels, len(facts.labels))
+    weights = Location(folder).fetch() / WEIGHTS
+    try:
+        load_weights(net, weights)
+    except ValueError as error:
+        raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
+    return net.eval(), facts

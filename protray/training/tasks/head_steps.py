@@ -1,0 +1,57 @@
+"""How a head is trained, and which rows train together.  Light: `--help` reads the settings and needs no torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from protray.seq.keyed import generator
+from protray.training.micro_batches import check_shared
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFitConfig:
+    """How to train a head; a step is global, whatever the number of workers."""
+
+    epochs: int = 100
+    """At most."""
+    patience: int = 10
+    """Stop after so many epochs without a lower validation loss."""
+    batch: int = 64
+    """Rows in a step."""
+    micro_batch: int = 16
+    """Rows that go through the head together; the share of a worker is a whole number of these."""
+    learning_rate: float = 1e-3
+    """Of AdamW."""
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch", "micro_batch", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+
+    def steps(self, rows: int) -> int:
+        """Steps of a training that is not stopped before its end."""
+        return self.epochs * self.per_epoch(rows)
+
+    def per_epoch(self, rows: int) -> int:
+        """Steps of an epoch; the last may have fewer rows."""
+        return -(-rows // self.batch)
+
+    def check_workers(self, workers: int) -> None:
+        """Raise ValueError if `workers` cannot share a batch evenly."""
+        check_shared(self.batch, self.micro_batch, workers)
+
+
+def epoch_batches(rows: int, config: HeadFitConfig, epoch: int) -> "Iterator[np.ndarray]":
+    """Yield the row numbers of each step; they follow from (seed, epoch) alone."""
+    order_N = generator(config.seed, "order", epoch).permutation(rows)
+    for start in range(0, rows, config.batch):
+        yield order_N[start : start + config.batch]

@@ -1,0 +1,159 @@
+"""Train heads on frozen embeddings, and predict with them.  Knows no Ray: it reports, and goes on from that.
+
+Shape key:  N rows (proteins, or mutations)   C channels of their embedding   T labels, or 1   B rows of a step
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protray.losses.heads import label_loss, value_loss
+from protray.models.head import Head
+from protray.models.head_config import HeadConfig, Kind
+from protray.seq.keyed import key
+from protray.training.errors import NonFiniteLossError
+from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
+from protray.training.tasks.turns import in_turn
+from protray.training.world import World
+
+Report = Callable[[dict[str, float], dict | None], None]
+AT_ONCE = 1024  # rows that are validated or predicted together
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows with what is known of them."""
+
+    x_NC: np.ndarray  # float32
+    y_NT: np.ndarray  # float32; 0 and 1 for labels
+
+    def __len__(self) -> int:
+        return len(self.x_NC)
+
+
+@dataclass
+class Position:
+    """Where a training is, beside its weights."""
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    ended: bool = False  # after all epochs, or since validation got no better
+
+
+def fit(
+    net_config: HeadConfig, kind: Kind, train: Examples, validation: Examples, config: HeadFitConfig, report: Report,
+    resume: dict | None = None, world: World = World(),  # noqa: B008
+) -> dict:  # fmt: skip
+    """Train and return the last state; its ``"best"`` are the weights with the lowest validation loss.
+
+    Dropout is drawn anew for each micro-batch from (seed, step, its number): the same for any number of workers.
+
+    Raises NonFiniteLossError as soon as a loss is not finite; nothing was changed by it.
+    """
+    torch.manual_seed(key(config.seed, "head"))
+    net = Head(net_config, kind, train.x_NC.shape[1], train.y_NT.shape[1])
+    net.standardise(torch.from_numpy(train.x_NC), torch.from_numpy(train.y_NT))
+    net.to(world.device)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    at, best, state = Position(), _copied(net), resume or {}
+    if resume:
+        net.load_state_dict(resume["model"])
+        optimizer.load_state_dict(resume["optimizer"])
+        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
+    per_epoch = config.per_epoch(len(train))
+    while not at.ended:
+        epoch, losses = at.step // per_epoch, []
+        for rows_B in islice(epoch_batches(len(train), config, epoch), at.step % per_epoch, None):
+            losses.append(_update(net, optimizer, train, rows_B, config, at.step, world))
+            at.step += 1
+        found = validate(net, validation, world)
+        if found < at.best_loss:
+            at.best_epoch, at.best_loss, best = epoch + 1, found, _copied(net)
+        at.ended = epoch + 1 == config.epochs or epoch + 1 - at.best_epoch >= config.patience
+        metrics: dict[str, float] = {
+            "step": at.step, "of": at.step if at.ended else config.steps(len(train)), "epoch": epoch + 1,
+            "train/loss": float(np.mean(losses)), "validation/loss": found,
+        }  # fmt: skip
+        at.history.append(metrics)
+        state = {
+            "model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)
+        }  # fmt: skip
+        report(metrics, state)
+    return state
+
+
+def fit_rows(
+    rows: Mapping[str, Callable[[], tuple[Examples, Examples]]], net: HeadConfig, kind: Kind, config: HeadFitConfig,
+    report: Report, resume: dict | None, world: World,
+) -> None:  # fmt: skip
+    """Train a head on each embedding, one after another; `rows` read their examples when their turn comes."""
+
+    def train(read: Callable[[], tuple[Examples, Examples]], report: Report, resume: dict | None) -> dict:
+        return fit(net, kind, *read(), config, report, resume, world)
+
+    in_turn({name: partial(train, read) for name, read in rows.items()}, report, resume)
+
+
+def _copied(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+
+def _loss(net: Head, examples: Examples, rows_B: np.ndarray, world: World) -> Tensor:
+    """Sum over some rows."""
+    x_BC, y_BT = (torch.from_numpy(part[rows_B]).to(world.device) for part in (examples.x_NC, examples.y_NT))
+    found_BT = net(x_BC)
+    return label_loss(found_BT, y_BT) if net.kind == "labels" else value_loss(found_BT, y_BT, net.scale_T)
+
+
+def _update(
+    net: Head, optimizer: torch.optim.Optimizer, train: Examples, rows_B: np.ndarray, config: HeadFitConfig, step: int,
+    world: World,
+) -> float:  # fmt: skip
+    """Take one step on the mean loss over all workers' rows; returns it."""
+    weights = list(net.parameters())
+    sums = [torch.zeros_like(weight) for weight in weights]
+    loss = torch.zeros(1, device=world.device)
+    size = len(rows_B) * train.y_NT.shape[1]
+    groups = [rows_B[start : start + config.micro_batch] for start in range(0, len(rows_B), config.micro_batch)]
+    net.train()
+    for number in range(world.rank, len(groups), world.size):
+        torch.manual_seed(key(config.seed, "dropout", step, number))
+        found = _loss(net, train, groups[number], world) / size
+        for total, part in zip(sums, torch.autograd.grad(found, weights), strict=True):
+            total.add_(part)
+        loss += found.detach()
+    world.add([*sums, loss])
+    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
+        raise NonFiniteLossError.at(f"step {step + 1}", "the loss or its gradient is not finite")
+    for weight, total in zip(weights, sums, strict=True):
+        weight.grad = total
+    nn.utils.clip_grad_norm_(weights, config.clip)
+    optimizer.step()
+    return loss.item()
+
+
+@torch.no_grad()
+def validate(net: Head, validation: Examples, world: World) -> float:
+    """The mean loss over all rows."""
+    net.eval()
+    parts = np.array_split(np.arange(len(validation)), -(-len(validation) // AT_ONCE))
+    losses = [_loss(net, validation, rows_B, world).double() for rows_B in parts[world.rank :: world.size]]
+    (total,) = world.sum([float(sum(losses))])
+    return total / validation.y_NT.size
+
+
+def predict(net: Head, x_NC: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Probabilities of labels, or numbers, of each row; float32, shape (N, T)."""
+    net.to(device).eval()
+    parts = [net.predict(torch.from_numpy(x_NC[start : start + AT_ONCE]).to(device)).cpu().numpy()
+             for start in range(0, len(x_NC), AT_ONCE)]  # fmt: skip
+    return np.concatenate([np.empty((0, net.mean_T.shape[0]), np.float32), *parts])

@@ -1,0 +1,92 @@
+"""A user's table: CSV and Parquet, structures in columns and files, rows that cannot be used, splits."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from decoys_here import decoys
+from structure_text import pdb_chain
+
+from protray.data.location import Location
+from protray.data.structure_rows import pack_backbone
+from protray.data.tasks.tables import read_task_table, rows_digest, with_splits
+
+
+def table(tmp_path, text: str) -> Location:  # noqa: ANN001
+    (tmp_path / "t.csv").write_text(text)
+    return Location(tmp_path / "t.csv")
+
+
+def test_rows_and_errors_of_a_csv_file(tmp_path) -> None:
+    rows, errors = read_task_table(
+        table(tmp_path, 'id,sequence,labels\na,mkv*,"1.1 1.2"\nb,MK1,\na,MKV,\n,MKV,\nc,,\nd,MKVX,\n')
+    )  # fmt: skip
+    assert [(row.id, row.sequence, row.line, row.more["labels"]) for row in rows] == [
+        ("a", "MKV", 2, "1.1 1.2"), ("d", "MKVX", 7, None),
+    ]  # fmt: skip
+    assert [(error.line, error.id) for error in errors] == [(3, "b"), (4, "a"), (5, None), (6, "c")]
+    assert "'1' at position 3 is no residue" in errors[0].reason
+    assert "also that of line 2" in errors[1].reason
+
+
+def test_what_is_no_table_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="no such file; give a table in CSV or Parquet with the columns id, sequence"):
+        read_task_table(Location(tmp_path / "none.csv"))
+    with pytest.raises(ValueError, match="has no column 'sequence'; it has id, labels"):
+        read_task_table(table(tmp_path, "id,labels\na,b\n"))
+    with pytest.raises(ValueError, match=r"t\.csv cannot be read as CSV: .*line 2|row #2|columns"):
+        read_task_table(table(tmp_path, "id,sequence\na,MK,x\n"))
+
+
+def test_structures_of_files_and_of_columns(tmp_path) -> None:
+    """The second residue has no coordinates in the file; the table's own backbone needs no index."""
+    one = decoys(1, 1)[0]
+    kept = np.delete(np.arange(len(one.sequence)), 1)
+    lines = pdb_chain("".join(one.sequence[n] for n in kept), "A", one.backbone_L43[kept])
+    (tmp_path / "one.pdb").write_text("\n".join(lines))
+    text = f"id,sequence,structure\na,{one.sequence},one.pdb\nb,{one.sequence},\nc,MKVLAAG,one.pdb\n"
+    text += f"d,{one.sequence},{tmp_path}/one.pdb\ne,MKV,none.pdb\n"
+    rows, errors = read_task_table(table(tmp_path, text))
+    assert rows[0].observed is not None and rows[0].observed.index_L.tolist() == kept.tolist()
+    assert rows[2].observed is not None and "none.pdb: no such file" in errors[1].reason
+    assert rows[1].observed is None and "the sequence is not that of any chain of" in errors[0].reason
+
+    packed = pack_backbone(one.backbone_L43)
+    own = pa.table({"id": ["a", "b"], "sequence": [one.sequence, "MKV"], "backbone_cA": pa.array([packed, packed])})
+    pq.write_table(own, tmp_path / "t.parquet")
+    stored, errors = read_task_table(Location(tmp_path / "t.parquet"))
+    assert stored[0].observed is not None and (stored[0].observed.backbone_cA == packed).all()
+    assert stored[0].line == 1 and "3 residues, but" in errors[0].reason
+
+
+def test_the_digest_follows_the_content(tmp_path) -> None:
+    one, same, other = (
+        rows_digest(read_task_table(table(tmp_path, f"id,sequence,labels\na,MKV,{label}\n"))[0]) for label in "112"
+    )
+    assert one == same != other
+
+
+def test_splits_of_the_table_of_its_clusters_and_of_identity(tmp_path) -> None:
+    head = "id,sequence,cluster,split\n"
+    rows, _ = read_task_table(table(tmp_path, head + "a,MKV,1,train\nb,MKV,2,test\nc,MKV,3,validation\n"))
+    assert with_splits(rows, 0) == {"a": ("train", "1"), "b": ("test", "2"), "c": ("validation", "3")}
+    rows, _ = read_task_table(table(tmp_path, head + "a,MKV,1,\nb,MKV,2,\nc,MKV,2,\nd,MKV,3,\n"))
+    found = with_splits(rows, 0)
+    assert found["b"] == found["c"] and {split for split, _ in found.values()} == {"train", "validation", "test"}
+    rows, _ = read_task_table(table(tmp_path, "id,sequence\n" + "".join(f"{n},{'ACDEFG'[n] * 30}\n" for n in range(6))))
+    assert len({cluster for _, cluster in with_splits(rows, 0).values()}) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("a,MKV,1,train\nb,MKV,2,\n", "1 of 2 rows have no split"),
+        ("a,MKV,1,train\nb,MKV,2,dev\n", ":3: split 'dev' is none of train, validation, test"),
+        ("a,MKV,1,train\nb,MKV,2,test\n", "no row of the split 'validation'"),
+        ("a,MKV,1,\nb,MKV,2,\n", "2 proteins in 2 clusters"),
+    ],
+)
+def test_unusable_splits_are_refused(tmp_path, body, reason) -> None:
+    rows, _ = read_task_table(table(tmp_path, "id,sequence,cluster,split\n" + body))
+    with pytest.raises(ValueError, match=reason):
+        with_splits(rows, 0)

@@ -1,0 +1,251 @@
+"""jobs/function.py's pipeline on a few enzymes, and jobs/annotate.py with what it leaves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from batch_here import plan_here, use_no_ray
+from decoys_here import decoys
+from score_nets import save_random_net
+from structure_text import pdb_chain
+
+from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.measure import estimate as batch_estimate
+from protray.cluster.train import driver
+from protray.cluster.train.measure import estimate
+from protray.data import schemas
+from protray.data.location import Location
+from protray.data.sample import ENZYMES
+from protray.data.tasks.tables import TaskRow
+from protray.models.head_config import HeadConfig
+from protray.pipelines.tasks import annotate
+from protray.pipelines.tasks.annotate import Annotate
+from protray.pipelines.tasks.function import JOB
+from protray.pipelines.tasks.function_inputs import FunctionRun, LabelSettings, proteins_of
+from protray.pipelines.tasks.function_results import COMPOSITION, FREQUENCIES, TRANSFER
+from protray.pipelines.tasks.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.inputs import check_rejected
+from protray.training.tasks.head_steps import HeadFitConfig
+
+TINY = FunctionRun(
+    net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=3, batch=8, micro_batch=4), learn=LabelSettings(least=2)
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Location:
+    """A table of the shortest enzymes of each split, and a row that is none; one protein has no structure."""
+    table = pq.read_table(ENZYMES).to_pylist()
+    rows = []
+    for split, count in (("train", 20), ("validation", 8), ("test", 12)):
+        mine = [row for row in table if row["split"] == split]
+        rows += sorted(mine, key=lambda row: (len(row["sequence"]), row["id"]))[:count]
+    for row in rows:
+        row |= {"labels": row["ec"], "below_30": row["split"] == "test"}
+    rows[0]["backbone_cA"] = None
+    names = ("id", "sequence", "labels", "split", "cluster", "backbone_cA", "below_30")
+    rows.append(dict.fromkeys(names) | {"id": "wrong", "sequence": "M1", "split": "test"})
+    kinds = {"backbone_cA": pa.list_(pa.int16()), "labels": pa.list_(pa.string())}
+    file = tmp_path_factory.mktemp("data") / "t.parquet"
+    pq.write_table(
+        pa.table({name: pa.array([row[name] for row in rows], kinds.get(name)) for name in names}), file
+    )  # fmt: skip
+    return Location(file)
+
+
+def test_rows_follow_from_what_is_given() -> None:
+    assert list(FunctionRun().rows) == [WITH_LM]
+    assert list(FunctionRun(model=Location("m")).rows) == [WITH_LM, WITH_NET, WITH_BOTH]
+    assert list(FunctionRun(lm="none", model=Location("m")).rows) == [WITH_NET]
+
+
+def test_unusable_settings_are_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="--lm none needs --model"):
+        FunctionRun(lm="none").check()
+    with pytest.raises(ValueError, match="download go-basic.obo from https://geneontology.org"):
+        FunctionRun(task="go-mf").check()
+    with pytest.raises(ValueError, match="goes with a dataset of jobs/prepare_structures.py in --data, got None"):
+        FunctionRun(labels=Location(tmp_path)).check()
+    with pytest.raises(ValueError, match=r"holds no score_net\.json"):
+        JOB.identity(FunctionRun(model=Location(tmp_path)))
+    with pytest.raises(ValueError, match="least must be at least 1, got 0"):
+        LabelSettings(least=0)
+
+
+def test_a_tenth_of_the_rows_may_be_unusable(tmp_path) -> None:
+    errors = [TaskRow(str(n), "", "t.csv", n).error("it is bad") for n in range(2)]
+    check_rejected(Location(tmp_path), errors, 18)
+    assert pq.read_table(tmp_path / "rejected.parquet")["reason"].to_pylist() == ["it is bad"] * 2
+    with pytest.raises(ValueError, match="2 of 19 rows cannot be used:\n  2 x it is bad\nfirst: t.csv:0: it is bad"):
+        check_rejected(Location(tmp_path), errors, 17)
+
+
+def test_go_terms_follow_from_an_ontology(tmp_path, data) -> None:
+    """Of the chains in the package, with an ontology of one term below the root: ATP binding."""
+    (tmp_path / "go.obo").write_text(
+        "[Term]\nid: GO:0003674\nnamespace: molecular_function\n\n[Term]\nid: GO:0005524\nname: ATP binding\n"
+        "namespace: molecular_function\nis_a: GO:0003674\n"
+    )
+    run = FunctionRun(task="go-mf", ontology=Location(tmp_path / "go.obo"), learn=LabelSettings(least=1))
+    proteins, errors = proteins_of(run)
+    assert proteins.labels == ["GO:0005524"] and proteins.names == {"GO:0005524": "ATP binding"} and not errors
+    assert sum(proteins.sizes()) == len(proteins.rows) > 30
+    with pytest.raises(ValueError, match="the column|no column|none of"):
+        proteins_of(replace(run, data=Location(data.replace("t.parquet", "none.parquet"))))
+
+
+def test_a_plan_writes_nothing(tmp_path, monkeypatch) -> None:
+    plan_here(monkeypatch)
+    (line,) = estimate(JOB, replace(TINY, out=Location(tmp_path / "out"))).lines
+    assert line.name == WITH_LM and line.rows == TINY.fit.steps(863) and line.seconds
+    assert not (tmp_path / "out").exists()
+
+
+# ---- a run
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, data, tmp_path_factory) -> Location:
+    """The output folder of a run with all three heads."""
+    folder = tmp_path_factory.mktemp("runs")
+    net = save_random_net(folder / "net")
+    run = replace(TINY, data=data, out=Location(folder / "one"), model=Location(net))
+    driver.run_training(JOB, run)
+    return Location(folder / "one")
+
+
+@pytest.mark.ray
+def test_writes_what_it_promises(finished) -> None:
+    metrics = (finished / "metrics.json").read_json()
+    methods = [FREQUENCIES, COMPOSITION, TRANSFER, WITH_LM, WITH_NET, WITH_BOTH]
+    assert [row["method"] for row in metrics["table"]] == 2 * methods  # the test split, and those below 30 %
+    assert metrics["proteins"]["train"] == 19 and metrics["table"][0]["proteins"] == metrics["proteins"]["test"] >= 10
+    assert all(0 < row["fmax"] <= 1 and row["fmax_ci95"][0] <= row["fmax"] for row in metrics["table"])
+    found = pq.read_table((finished / "predictions.parquet").path)
+    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 6 * metrics["proteins"]["test"]
+    one = found.to_pylist()[-1]
+    assert one["scores"] == sorted(one["scores"], reverse=True) and len(one["labels"]) == len(one["scores"])
+    assert pq.read_table((finished / "rejected.parquet").path)["id"].to_pylist() == ["wrong"]
+    assert "Precision and recall" in (finished / "report.html").read_bytes().decode()
+    assert (finished / "tables.md").read_bytes().decode().count(WITH_BOTH) == 2
+
+
+@pytest.mark.ray
+def test_each_head_has_its_run_in_mlflow(finished) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished}/mlflow.db")
+    experiment = client.get_experiment_by_name("protray-function")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {WITH_LM, WITH_NET, WITH_BOTH} < set(runs)
+    table = (finished / "metrics.json").read_json()["table"]
+    for row in table[3:6]:
+        assert runs[row["method"]].data.metrics["test/fmax"] == pytest.approx(row["fmax"])
+
+
+@pytest.mark.ray
+def test_the_same_again_computes_nothing(finished, data, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "start_ray", None)
+    run = replace(TINY, data=data, out=finished, model=Location(finished.parent / "net"))
+    assert driver.run_training(JOB, run)["task"] == "ec"
+    with pytest.raises(ValueError, match="was made differently: .*learn was"):
+        driver.run_training(JOB, replace(run, learn=LabelSettings(least=3)))
+
+
+def dies_once(marker: Path) -> Callable:
+    """The training, whose first worker dies once, in the second head."""
+
+    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
+        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
+            report(metrics, state)
+            if metrics["stage"] == WITH_NET and metrics["epoch"] == 2 and world.rank == 0 and not marker.exists():
+                marker.touch()
+                raise RuntimeError("killed by the test")
+
+        JOB.loop(settings, report_or_die, resume, world)
+
+    return loop
+
+
+@pytest.mark.ray
+def test_two_workers_and_a_crash_give_the_same_numbers(finished, data, tmp_path) -> None:
+    died, out = tmp_path / "died", Location(tmp_path) / "two"
+    run = replace(TINY, data=data, out=out, model=Location(finished.parent / "net"), workers=2, cpus_per_worker=1)
+    driver.run_training(replace(JOB, loop=dies_once(died)), run)
+    assert died.exists()
+    one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))
+    for name, history in one["histories"].items():
+        curves = [[point["validation/loss"] for point in found] for found in (history, two["histories"][name])]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+    for row, other in zip(one["table"], two["table"], strict=True):
+        assert other["fmax"] == pytest.approx(row["fmax"], abs=0.02)
+
+
+# ---- annotate
+
+
+@pytest.fixture
+def structures(tmp_path) -> Location:
+    folder = tmp_path / "pdb"
+    folder.mkdir()
+    one, two = decoys(2, 1)
+    lines = [pdb_chain(decoy.sequence, name, decoy.backbone_L43) for decoy, name in ((one, "A"), (two, "B"))]
+    (folder / "both.pdb").write_text("\n".join([*lines[0], "TER", *lines[1], "TER", "END", ""]))
+    (folder / "notes.txt").write_text("none\n")
+    return Location(folder)
+
+
+@pytest.mark.ray
+def test_structures_are_annotated_by_both(finished, structures, tmp_path, monkeypatch) -> None:
+    use_no_ray(monkeypatch)
+    model = finished / "model" / "both"
+    run = Annotate(
+        model=model, structures=(structures,), out=Location(tmp_path / "out"), least=0.0, max_rejected=0.5
+    )  # fmt: skip
+    assert run_batch(annotate.JOB, run)["n_rejected"] == 1
+    table = pq.read_table(run.out / "annotations" / "part-00000.parquet")
+    assert table.schema.equals(schemas.ANNOTATED) and table["id"].to_pylist() == ["both_A", "both_B"]
+    labels = (model / "head.json").read_json()["head"]["labels"]
+    first = table.to_pylist()[0]
+    assert sorted(first["labels"]) == labels and first["scores"] == sorted(first["scores"], reverse=True)
+
+
+@pytest.mark.ray
+def test_fasta_is_annotated_by_the_language_model(finished, data, tmp_path, monkeypatch) -> None:
+    """Test proteins get the scores that the run has written."""
+    use_no_ray(monkeypatch)
+    kept = pq.read_table((finished / "predictions.parquet").path).to_pylist()
+    kept = {row["id"]: row for row in kept if row["method"] == WITH_LM}
+    rows = [row for row in pq.read_table(data.path).to_pylist() if row["id"] in kept]
+    records = [f">{row['id']}\n{row['sequence']}\n" for row in rows]
+    (tmp_path / "a.fasta").write_text("".join(records) + ">bad\nM1K\n" + records[0])
+    model = finished / "model" / "language-model"
+    run = Annotate(
+        model=model, fasta=(Location(tmp_path / "a.fasta"),), out=Location(tmp_path / "out"), max_rejected=0.5
+    )  # fmt: skip
+    summary = run_batch(annotate.JOB, run)
+    assert (summary["n_rows"], summary["n_rejected"]) == (len(rows), 2)
+    least = (model / "head.json").read_json()["head"]["threshold"]
+    for row in pq.read_table(run.out / "annotations" / "part-00000.parquet").to_pylist():
+        wanted = kept[row["id"]]
+        expected = [score for score in wanted["scores"] if score >= least]
+        np.testing.assert_allclose(row["scores"], expected, atol=1e-4)
+
+
+@pytest.mark.ray
+def test_what_does_not_fit_is_refused(finished, structures, tmp_path, monkeypatch) -> None:
+    (tmp_path / "a.fasta").write_text(">a\nMKV\n")
+    fasta, out = (Location(tmp_path / "a.fasta"),), Location(tmp_path / "out")
+    with pytest.raises(ValueError, match="which needs --structures, not --fasta"):
+        annotate.JOB.identity(Annotate(model=finished / "model" / "both", fasta=fasta, out=out))
+    with pytest.raises(ValueError, match="give --fasta or --structures, one of them"):
+        Annotate(model=finished / "model" / "both", out=out).check()
+    plan_here(monkeypatch)
+    (line,) = batch_estimate(
+        annotate.JOB, Annotate(model=finished / "model" / "language-model", fasta=fasta, out=out)
+    ).lines
+    assert line.rows == 1 and line.seconds

@@ -1,0 +1,111 @@
+"""jobs/stability.py's pipeline on synthetic values of a few chains, and of a complex."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from batch_here import plan_here, use_no_ray
+from decoys_here import decoys
+from score_nets import save_random_net
+from structure_text import pdb_chain
+
+from protray.cluster.batch.driver import run_batch
+from protray.cluster.train import driver
+from protray.cluster.train.measure import estimate
+from protray.data import schemas
+from protray.data.embeddings import read_embeddings
+from protray.data.location import Location
+from protray.data.tasks.stability import read_measurements
+from protray.models.head_config import HeadConfig
+from protray.pipelines.tasks import mutants
+from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.mutants import embed_mutants, write_mutants
+from protray.pipelines.tasks.stability import JOB
+from protray.pipelines.tasks.stability_inputs import StabilityRun
+from protray.pipelines.tasks.stability_results import COMPOSITION, MEAN, SUBSTITUTION, TRANSFER, ZERO_SHOT
+from protray.training.tasks.head_steps import HeadFitConfig
+
+TINY = StabilityRun(
+    task="ddg", net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4)
+)  # fmt: skip
+SPLITS = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory) -> dict[str, Location]:
+    """A table of each task: nine chains, four mutations of each; and of the first two chains as a complex."""
+    folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    tm, ddg, msp = ["id,sequence,value,split,cluster,structure"], [], ["id,structure,mutation,value,split,cluster"]
+    ddg.append("id,sequence,mutation,value,split,cluster,structure")
+    chains = decoys(9, 1)
+    for n, (one, split) in enumerate(zip(chains, SPLITS, strict=True)):
+        (folder / f"{n}.pdb").write_text("\n".join(pdb_chain(one.sequence, "A", one.backbone_L43)))
+        tm.append(f"p{n},{one.sequence},{40 + n},{split},c{n},{n}.pdb")
+        for site in range(3, 7):
+            old, new = one.sequence[site], "A" if one.sequence[site] != "A" else "G"
+            value, end = rng.normal(), f"{split},c{n},"
+            ddg.append(f"m{n}-{site},{one.sequence},{old}{site + 1}{new},{value},{end}{n}.pdb")
+            msp.append(f"m{n}-{site},{n}.pdb,A:{old}{site + 1}{new},{value + (-9 if site == 3 else 9)},{end[:-1]}")
+    ddg.append(f"wrong,{chains[0].sequence},A900G,1,test,c8,")
+    for name, lines in (("thermostability", tm), ("ddg", ddg), ("msp", msp)):
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    save_random_net(folder / "net")
+    return {name: Location(folder / f"{name}.csv") for name in ("thermostability", "ddg", "msp")} | {
+        "net": Location(folder / "net")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["msp", "thermostability", "ddg"])
+def test_without_data_the_error_shows_a_table(task) -> None:
+    with pytest.raises(ValueError, match=rf"--task {task} needs --data, a table of .*\nid,\w+,"):
+        StabilityRun(task=task).check()
+
+
+def test_vectors_are_computed_once(tables, tmp_path, monkeypatch) -> None:
+    """By each kind of embedding; a mutant without a structure is listed."""
+    seen: list[str] = []
+    use_no_ray(monkeypatch, seen.append)
+    found, errors = read_measurements(tables["ddg"], "ddg", 0)
+    assert len(found.mutants) == 36 and len(errors) == 1
+    some = [found.mutants[0], replace(found.mutants[1], row=replace(found.mutants[1].row, observed=None))]
+    out, file = Location(tmp_path), Location(tmp_path / "m.parquet")
+    write_mutants(file, some)
+    for by, count in ((Embedding(lm="shipped"), 2), (Embedding(model=tables["net"]), 1)):
+        folder = embed_mutants(out, file, by)
+        rows = list(read_embeddings(folder))
+        assert len(rows) == count and len(rows[0][2]) == mutants.width_of(by)
+        assert embed_mutants(out, file, by) == folder
+    assert len(seen) == 4
+    assert "no coordinates" in pq.read_table(folder / "rejected.parquet")["reason"][0].as_py()
+    summary = run_batch(mutants.JOB, mutants.EmbedMutants(out=folder, mutants=file, by=Embedding(model=tables["net"])))
+    assert summary["cached"]
+
+
+def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
+    plan_here(monkeypatch)
+    run = replace(TINY, data=tables["ddg"], out=Location(tmp_path / "out"))
+    (line,) = estimate(JOB, run).lines
+    assert line.rows == run.fit.steps(16) and line.seconds and not (tmp_path / "out").exists()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
+def test_each_task_writes_what_it_promises(ray_local, tables, tmp_path, task) -> None:
+    run = replace(TINY, task=task, data=tables[task], model=tables["net"], out=Location(tmp_path / "out"))
+    driver.run_training(JOB, run)
+    metrics = (run.out / "metrics.json").read_json()
+    methods = [MEAN, COMPOSITION if task == "thermostability" else SUBSTITUTION]
+    methods += {"thermostability": [TRANSFER], "ddg": [TRANSFER, ZERO_SHOT], "msp": [ZERO_SHOT]}[task]
+    methods += [WITH_LM, WITH_NET, WITH_BOTH]
+    assert [row["method"] for row in metrics["table"]] == methods
+    first = metrics["table"][0]
+    assert first["measurements"] == metrics["measurements"]["test"] == (3 if task == "thermostability" else 12)
+    assert first.get("positive") == (3 if task == "msp" else None)
+    found = pq.read_table((run.out / "predictions.parquet").path)
+    assert found.schema.equals(schemas.STABILITIES) and found.num_rows == len(methods) * first["measurements"]
+    facts = (run.out / "model" / "both" / "head.json").read_json()["head"]
+    assert facts["task"] == task and facts["threshold"] is None and len(facts["labels"]) == 1
+    assert "<img" in (run.out / "report.html").read_bytes().decode()
+    assert (run.out / "rejected.parquet").is_file() == (task == "ddg")

@@ -1,0 +1,33 @@
+"""The report of a stability run: what it says, and its figures."""
+
+import numpy as np
+
+from protray.evaluation.tasks.stability import ranking_rows, value_rows
+from protray.plots.tasks.stability import roc_figure, values_figure
+from protray.plots.tasks.stability_report import headline, write_stability_report
+
+HISTORY = {"language model": [{"epoch": 1, "train/loss": 1.0, "validation/loss": 1.1}]}
+
+
+def test_numbers(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    true_N, clusters = rng.normal(size=60), [str(n // 6) for n in range(60)]
+    found = {"training mean": np.zeros(60), "language model": true_N + rng.normal(size=60)}
+    rows = value_rows(found, true_N, clusters)
+    write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, HISTORY, {"a": "<b>"}, ranking=False)
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<img") == 2 and "&lt;b&gt;" in page and "language model is the best: Spearman" in page
+    figure = values_figure(found, true_N)
+    assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()] == ["language model"]
+    assert headline(rows[:1]) == "No method tells the test measurements apart."
+
+
+def test_rankings(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    true_N = rng.random(60) < 0.3
+    found = {"substitution": rng.random(60), "score net": true_N.astype(float)}
+    rows = ranking_rows(found, true_N, [str(n) for n in range(60)])
+    write_stability_report(tmp_path / "r.html", "t", found, true_N.astype(float), rows, HISTORY, {}, ranking=True)
+    assert "score net is the best: AUROC 1.000" in (tmp_path / "r.html").read_text()
+    lines = roc_figure(found, true_N).axes[0].lines
+    assert lines[1].get_ydata().tolist() == [0, 1, 1] and lines[1].get_xdata().tolist() == [0, 0, 1]
