@@ -11,7 +11,7 @@ same command again continues a run that was killed, and costs nothing once all i
 import sys
 
 from protray.cluster.batch.command import batch_command
-from protray.pipelines.tasks.annotate import JOB, Annotate
+from protray.pipelines.tasks.properties.annotate import JOB, Annotate
 
 if __name__ == "__main__":
     sys.exit(batch_command(JOB, Annotate, __doc__))

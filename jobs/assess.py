@@ -10,7 +10,7 @@ in OUT/rejected.parquet.  The same command again continues a run that was killed
 import sys
 
 from protray.cluster.batch.command import batch_command
-from protray.pipelines.tasks.assess import JOB, Assess
+from protray.pipelines.tasks.quality.assess import JOB, Assess
 
 if __name__ == "__main__":
     sys.exit(batch_command(JOB, Assess, __doc__))

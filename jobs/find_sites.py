@@ -11,7 +11,7 @@ in OUT/rejected.parquet.  The same command again continues a run that was killed
 import sys
 
 from protray.cluster.batch.command import batch_command
-from protray.pipelines.tasks.find_sites import JOB, FindSites
+from protray.pipelines.tasks.sites.find_sites import JOB, FindSites
 
 if __name__ == "__main__":
     sys.exit(batch_command(JOB, FindSites, __doc__))

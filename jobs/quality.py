@@ -11,7 +11,7 @@ where it was stopped, and costs nothing once it has finished.
 import sys
 
 from protray.cluster.train.command import training_command
-from protray.pipelines.tasks.quality import JOB, QualityRun
+from protray.pipelines.tasks.quality.training import JOB, QualityRun
 
 if __name__ == "__main__":
     sys.exit(training_command(JOB, QualityRun, __doc__))

@@ -11,7 +11,7 @@ nothing once it has finished.
 import sys
 
 from protray.cluster.train.command import training_command
-from protray.pipelines.tasks.sites import JOB, SitesRun
+from protray.pipelines.tasks.sites.training import JOB, SitesRun
 
 if __name__ == "__main__":
     sys.exit(training_command(JOB, SitesRun, __doc__))

@@ -16,9 +16,9 @@ from protray.cluster.tuning.command import sweep_command
 JOBS = {
     "distil": "protray.pipelines.secondary.sweep_distil",
     "score_net": "protray.pipelines.structure.sweep_score",
-    "quality": "protray.pipelines.tasks.sweep_quality",
-    "sites": "protray.pipelines.tasks.sweep_sites",
-    "function": "protray.pipelines.tasks.sweep_function",
+    "quality": "protray.pipelines.tasks.quality.sweep",
+    "sites": "protray.pipelines.tasks.sites.sweep",
+    "function": "protray.pipelines.tasks.properties.sweep",
 }
 
 if __name__ == "__main__":

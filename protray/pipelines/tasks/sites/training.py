@@ -1,6 +1,6 @@
 """Interaction sites of proteins: DeepPPISP with and without embeddings, against simple baselines.
 
-``OUT/proteins``       the labelled proteins, unless they are those of the package (`sites_data.py`)
+``OUT/proteins``       the labelled proteins, unless they are those of the package (`data.py`)
 ``OUT/model``          a folder for each row of the table: its training with the lowest validation loss
 ``OUT/predictions.parquet``  true and predicted sites of the test proteins
 ``OUT/tables.md``      Table 2 of Guo et al. (AAAI 2022), with intervals and spreads over trainings
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.sites_data import bundled, digest_of, make_proteins
-from protray.pipelines.tasks.sites_inputs import SiteData, SitesRun, identity, read_split
+from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins
+from protray.pipelines.tasks.sites.inputs import SiteData, SitesRun, identity, read_split
 
 if TYPE_CHECKING:
     from protray.training.world import World
@@ -93,7 +93,7 @@ def note(metrics: dict) -> str:
 
 
 def finish(run: SitesRun, inputs: SiteData, state: dict, context: Context) -> dict:
-    from protray.pipelines.tasks.sites_results import write_results  # draws: matplotlib is slow to import
+    from protray.pipelines.tasks.sites.results import write_results  # draws: matplotlib is slow to import
 
     return write_results(run, inputs, state, context)
 

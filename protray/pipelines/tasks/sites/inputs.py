@@ -8,7 +8,7 @@ from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.site_config import SiteNetConfig
 from protray.pipelines.tasks.embeddings import Embedding
-from protray.pipelines.tasks.sites_data import digest_of
+from protray.pipelines.tasks.sites.data import digest_of
 from protray.plm.shipped import SHIPPED
 from protray.training.tasks.sites_steps import SiteFitConfig
 

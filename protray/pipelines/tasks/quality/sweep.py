@@ -23,8 +23,8 @@ from protray.evaluation.tasks.quality import pearson, ranks
 from protray.evaluation.tasks.quality_tables import GDT_TS
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality_decoys import DecoySettings, digest_of, make_decoys, targets_of
-from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET
+from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, make_decoys, targets_of
+from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state, save_state
 from protray.training.tasks.quality import fit, predict
 from protray.training.tasks.quality_export import save_graphqa

@@ -16,7 +16,7 @@ from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import LABELS, SiteProtein, read_backbone, read_sites
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.sites_tables import Trained, markdown, measures_of, site_tables
-from protray.pipelines.tasks.sites_inputs import (
+from protray.pipelines.tasks.sites.inputs import (
     FOLDERS,
     PLAIN,
     WITH_LM,

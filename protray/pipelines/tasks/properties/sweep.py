@@ -22,9 +22,9 @@ from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.sites import average_precision
 from protray.models.head import Head
 from protray.models.head_config import HeadConfig
-from protray.pipelines.tasks import function_inputs
-from protray.pipelines.tasks.function_inputs import FunctionRun, data_digest, proteins_of
-from protray.pipelines.tasks.heads import WITH_LM, save_head_of
+from protray.pipelines.tasks.properties import function_inputs
+from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, proteins_of
+from protray.pipelines.tasks.properties.heads import WITH_LM, save_head_of
 from protray.training.checkpoint import load_state, save_state
 from protray.training.tasks.head_steps import HeadFitConfig
 from protray.training.tasks.heads import Examples, fit, predict

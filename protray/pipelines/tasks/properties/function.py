@@ -9,9 +9,9 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
-from protray.pipelines.tasks import function_inputs
-from protray.pipelines.tasks.function_inputs import FunctionRun, data_digest, identity, proteins_of
-from protray.pipelines.tasks.heads import (
+from protray.pipelines.tasks.properties import function_inputs
+from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
+from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
     head_loop,
     head_note,
@@ -40,7 +40,7 @@ def trial(run: FunctionRun, stage: Stage) -> dict:
 
 
 def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
-    from protray.pipelines.tasks.function_results import write_results  # draws: matplotlib is slow to import
+    from protray.pipelines.tasks.properties.function_results import write_results  # draws: matplotlib is slow to import
 
     return write_results(run, inputs, state, context)
 

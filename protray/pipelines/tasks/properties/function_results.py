@@ -15,8 +15,8 @@ from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows
 from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.function_tables import WHOLE, function_rows, function_tables, markdown
-from protray.pipelines.tasks.function_inputs import FunctionRun, identity, proteins_of
-from protray.pipelines.tasks.heads import HeadInputs, head_predictions, save_head_of
+from protray.pipelines.tasks.properties.function_inputs import FunctionRun, identity, proteins_of
+from protray.pipelines.tasks.properties.heads import HeadInputs, head_predictions, save_head_of
 from protray.plots.tasks.function_report import write_function_report
 from protray.training.tasks.turns import finished
 

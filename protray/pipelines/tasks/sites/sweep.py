@@ -21,8 +21,8 @@ from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.sites import Scored, average_precision, best_threshold
 from protray.models.site_config import SiteNetConfig
 from protray.models.site_net import SiteNet
-from protray.pipelines.tasks.sites_data import bundled, digest_of, make_proteins
-from protray.pipelines.tasks.sites_inputs import PAPER_FIT, PAPER_NET
+from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins
+from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state, save_state
 from protray.training.tasks.sites import fit, predict
 from protray.training.tasks.sites_export import save_site_net

@@ -22,13 +22,13 @@ from protray.data.location import Location
 from protray.data.sample import ENZYMES
 from protray.data.tasks.tables import TaskRow
 from protray.models.head_config import HeadConfig
-from protray.pipelines.tasks import annotate
-from protray.pipelines.tasks.annotate import Annotate
-from protray.pipelines.tasks.function import JOB
-from protray.pipelines.tasks.function_inputs import FunctionRun, LabelSettings, proteins_of
-from protray.pipelines.tasks.function_results import COMPOSITION, FREQUENCIES, TRANSFER
-from protray.pipelines.tasks.heads import WITH_BOTH, WITH_LM, WITH_NET
-from protray.pipelines.tasks.inputs import check_rejected
+from protray.pipelines.tasks.properties import annotate
+from protray.pipelines.tasks.properties.annotate import Annotate
+from protray.pipelines.tasks.properties.function import JOB
+from protray.pipelines.tasks.properties.function_inputs import FunctionRun, LabelSettings, proteins_of
+from protray.pipelines.tasks.properties.function_results import COMPOSITION, FREQUENCIES, TRANSFER
+from protray.pipelines.tasks.properties.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.properties.inputs import check_rejected
 from protray.training.tasks.head_steps import HeadFitConfig
 
 TINY = FunctionRun(

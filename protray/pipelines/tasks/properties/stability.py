@@ -9,8 +9,8 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
-from protray.pipelines.tasks import stability_inputs
-from protray.pipelines.tasks.heads import (
+from protray.pipelines.tasks.properties import stability_inputs
+from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
     head_loop,
     head_note,
@@ -19,7 +19,13 @@ from protray.pipelines.tasks.heads import (
     head_step,
     head_trial,
 )
-from protray.pipelines.tasks.stability_inputs import StabilityRun, data_digest, identity, measurements_of, width
+from protray.pipelines.tasks.properties.stability_inputs import (
+    StabilityRun,
+    data_digest,
+    identity,
+    measurements_of,
+    width,
+)
 
 
 def prepare(run: StabilityRun, context: Context) -> HeadInputs:
@@ -39,7 +45,9 @@ def trial(run: StabilityRun, stage: Stage) -> dict:
 
 
 def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
-    from protray.pipelines.tasks.stability_results import write_results  # draws: matplotlib is slow to import
+    from protray.pipelines.tasks.properties.stability_results import (
+        write_results,  # draws: matplotlib is slow to import
+    )
 
     return write_results(run, inputs, state, context)
 

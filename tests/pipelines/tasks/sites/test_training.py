@@ -17,10 +17,10 @@ from protray.data.location import Location
 from protray.data.sites.table import read_sites
 from protray.data.structure_rows import pack_backbone
 from protray.models.site_config import SiteNetConfig
-from protray.pipelines.tasks.sites import JOB
-from protray.pipelines.tasks.sites_data import carved, make_proteins, splits_of
-from protray.pipelines.tasks.sites_inputs import FOLDERS, PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, SitesRun
-from protray.pipelines.tasks.sites_results import ALL, LOGISTIC
+from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
+from protray.pipelines.tasks.sites.inputs import FOLDERS, PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, SitesRun
+from protray.pipelines.tasks.sites.results import ALL, LOGISTIC
+from protray.pipelines.tasks.sites.training import JOB
 from protray.seq.alphabet import decode
 from protray.training.tasks.sites_export import load_site_net
 from protray.training.tasks.sites_steps import SiteFitConfig

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality_decoys import DecoySettings, digest_of, targets_of
+from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import SHIPPED, absolute, fingerprint
 from protray.training.tasks.quality_steps import QualityFitConfig

@@ -18,13 +18,13 @@ from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.tasks.stability import read_measurements
 from protray.models.head_config import HeadConfig
-from protray.pipelines.tasks import mutants
 from protray.pipelines.tasks.embeddings import Embedding
-from protray.pipelines.tasks.heads import WITH_BOTH, WITH_LM, WITH_NET
-from protray.pipelines.tasks.mutants import embed_mutants, write_mutants
-from protray.pipelines.tasks.stability import JOB
-from protray.pipelines.tasks.stability_inputs import StabilityRun
-from protray.pipelines.tasks.stability_results import COMPOSITION, MEAN, SUBSTITUTION, TRANSFER, ZERO_SHOT
+from protray.pipelines.tasks.properties import mutants
+from protray.pipelines.tasks.properties.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.properties.mutants import embed_mutants, write_mutants
+from protray.pipelines.tasks.properties.stability import JOB
+from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
+from protray.pipelines.tasks.properties.stability_results import COMPOSITION, MEAN, SUBSTITUTION, TRANSFER, ZERO_SHOT
 from protray.training.tasks.head_steps import HeadFitConfig
 
 TINY = StabilityRun(

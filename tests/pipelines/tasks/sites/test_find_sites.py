@@ -20,7 +20,7 @@ from protray.data.sites.table import SiteProtein
 from protray.inference.find_sites import SiteFinder
 from protray.models.site_config import SiteNetConfig
 from protray.models.site_net import SiteNet
-from protray.pipelines.tasks.find_sites import JOB, FindSites
+from protray.pipelines.tasks.sites.find_sites import JOB, FindSites
 from protray.training.tasks.sites_export import SCORE_NET, save_site_net
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)

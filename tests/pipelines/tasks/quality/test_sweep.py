@@ -13,9 +13,9 @@ from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.assess import Assessor
 from protray.models.graphqa_config import GLOBAL, GraphQaConfig
-from protray.pipelines.tasks import sweep_quality
-from protray.pipelines.tasks.quality_inputs import PAPER_NET
-from protray.pipelines.tasks.sweep_quality import COMMON, SWEEP, QualitySettings, Shared, score
+from protray.pipelines.tasks.quality import sweep
+from protray.pipelines.tasks.quality.inputs import PAPER_NET
+from protray.pipelines.tasks.quality.sweep import COMMON, SWEEP, QualitySettings, Shared, score
 from protray.struct.decoys import DecoyConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
@@ -79,7 +79,7 @@ def test_scores_of_targets_by_hand(monkeypatch) -> None:
     def guess(net, decoys, device):  # noqa: ANN001, ANN202
         return [(one.local_LS, one.global_S + off[n] + true[n]) for n, one in enumerate(decoys)]
 
-    monkeypatch.setattr(sweep_quality, "predict", guess)
+    monkeypatch.setattr(sweep, "predict", guess)
     values, orders = score(None, some, "cpu")  # type: ignore[arg-type]
     assert values["a"] == pytest.approx(0.8, abs=1e-6)
     assert orders["a"] is None and orders["b"] == pytest.approx(-1)

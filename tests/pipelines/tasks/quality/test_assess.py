@@ -21,7 +21,7 @@ from protray.data.location import Location
 from protray.inference.assess import Assessor
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GLOBAL, GraphQaConfig
-from protray.pipelines.tasks.assess import JOB, Assess
+from protray.pipelines.tasks.quality.assess import JOB, Assess
 from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
 
 NET = GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8))

@@ -1,6 +1,6 @@
 """Quality assessment of protein models: GraphQA with and without embeddings, against simple baselines.
 
-``OUT/decoys``         the decoys and their true scores (`quality_decoys.py`)
+``OUT/decoys``         the decoys and their true scores (`decoys.py`)
 ``OUT/model``          a folder for each network
 ``OUT/predictions.parquet``  true and predicted scores of the test decoys
 ``OUT/tables.md``      Table 1 of Guo et al. (AAAI 2022), with intervals
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
 from protray.data.location import Location
-from protray.pipelines.tasks.quality_decoys import make_decoys, sample_rows, targets_of
-from protray.pipelines.tasks.quality_inputs import QualityRun, data_digest, identity, opener, settings
+from protray.pipelines.tasks.quality.decoys import make_decoys, sample_rows, targets_of
+from protray.pipelines.tasks.quality.inputs import QualityRun, data_digest, identity, opener, settings
 
 if TYPE_CHECKING:
     from protray.training.world import World
@@ -68,7 +68,7 @@ def note(metrics: dict) -> str:
 
 
 def finish(run: QualityRun, inputs: Location, state: dict, context: Context) -> dict:
-    from protray.pipelines.tasks.quality_results import write_results  # draws: matplotlib is slow to import
+    from protray.pipelines.tasks.quality.results import write_results  # draws: matplotlib is slow to import
 
     return write_results(run, inputs, state, context)
 

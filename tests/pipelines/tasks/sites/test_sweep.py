@@ -16,9 +16,9 @@ from protray.data.sites.batch import FeatureSet
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.find_sites import SiteFinder
 from protray.models.site_config import SiteNetConfig
-from protray.pipelines.tasks import sweep_sites
-from protray.pipelines.tasks.sites_inputs import PAPER_NET
-from protray.pipelines.tasks.sweep_sites import COMMON, SWEEP, Shared, SiteSettings, score
+from protray.pipelines.tasks.sites import sweep
+from protray.pipelines.tasks.sites.inputs import PAPER_NET
+from protray.pipelines.tasks.sites.sweep import COMMON, SWEEP, Shared, SiteSettings, score
 from protray.training.tasks.sites_steps import SiteFitConfig
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)
@@ -57,7 +57,7 @@ def test_likelihood_by_hand(monkeypatch) -> None:
     """Right labels at 0.8 and 0.2: the geometric mean is 0.4; a residue without a label does not count."""
     (one,) = proteins(1)
     one = replace(one, sequence="WAA", label_L=np.array([1, 0, -1], np.int8))
-    monkeypatch.setattr(sweep_sites, "predict", lambda *_: [np.array([0.8, 0.8, 0.1])])
+    monkeypatch.setattr(sweep, "predict", lambda *_: [np.array([0.8, 0.8, 0.1])])
     values, auprc = score(None, [one], FeatureSet(), "cpu")  # type: ignore[arg-type]
     assert values == {one.id: pytest.approx(0.4)} and auprc == pytest.approx(0.5)
 

@@ -9,9 +9,9 @@ from protray.cluster.storage.identity import digest
 from protray.data.location import Location
 from protray.models.head_config import Kind
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.heads import WITH_NET, HeadInputs, HeadRun, head_identity
-from protray.pipelines.tasks.inputs import check_rejected, observed_table
-from protray.pipelines.tasks.mutants import embed_mutants, width_of, write_mutants
+from protray.pipelines.tasks.properties.heads import WITH_NET, HeadInputs, HeadRun, head_identity
+from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
+from protray.pipelines.tasks.properties.mutants import embed_mutants, width_of, write_mutants
 
 if TYPE_CHECKING:
     from protray.data.tasks.stability import Measurements

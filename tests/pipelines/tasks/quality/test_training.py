@@ -19,10 +19,10 @@ from protray.cluster.train.measure import estimate
 from protray.data.decoys.table import read_decoys
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality import JOB
-from protray.pipelines.tasks.quality_decoys import DecoySettings, make_decoys, targets_of
-from protray.pipelines.tasks.quality_inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
-from protray.pipelines.tasks.quality_results import CONSTANT, LINEAR, folder_of
+from protray.pipelines.tasks.quality.decoys import DecoySettings, make_decoys, targets_of
+from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
+from protray.pipelines.tasks.quality.results import CONSTANT, LINEAR, folder_of
+from protray.pipelines.tasks.quality.training import JOB
 from protray.training.tasks.quality_export import load_graphqa
 from protray.training.tasks.quality_steps import QualityFitConfig
 

@@ -9,8 +9,8 @@ from protray.cluster.storage.identity import content_digest, digest
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.heads import WITH_NET, HeadInputs, HeadRun, head_identity
-from protray.pipelines.tasks.inputs import check_rejected, observed_table
+from protray.pipelines.tasks.properties.heads import WITH_NET, HeadInputs, HeadRun, head_identity
+from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
