@@ -73,7 +73,7 @@ def in_space(protein: SiteProtein, backbone_L43: np.ndarray, along: Mapping[str,
     true_L = np.where(protein.known_L, protein.label_L, np.nan).astype(float)
     views = [View("true sites", protein.sequence, backbone_L43, true_L)]
     views += [View(method, protein.sequence, backbone_L43, prob_L) for method, prob_L in along.items()]
-    high = float(max(0.1, *(prob_L.max() for prob_L in along.values())))
+    high = round(float(max(0.1, *(prob_L.max() for prob_L in along.values()))), 2)
     caption = (
         "Yellow: true sites, and high probabilities. The chain alone, as it is in its complex; drag it to turn it."
     )
