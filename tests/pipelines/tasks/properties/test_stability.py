@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from batch_here import plan_here, use_no_ray
 from decoys_here import decoys
 from score_nets import save_random_net
@@ -17,15 +18,20 @@ from protray.data import schemas
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.tasks.stability import read_measurements
+from protray.inference.residue_embeddings import LanguageModel, mean_of
+from protray.models.head import Head
 from protray.models.head_config import HeadConfig
 from protray.pipelines.tasks.embeddings import Embedding
-from protray.pipelines.tasks.properties import mutants
+from protray.pipelines.tasks.properties import annotate, mutants
+from protray.pipelines.tasks.properties.annotate import Annotate
 from protray.pipelines.tasks.properties.heads import WITH_BOTH, WITH_LM, WITH_NET
 from protray.pipelines.tasks.properties.mutants import embed_mutants, write_mutants
 from protray.pipelines.tasks.properties.stability import JOB
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
 from protray.pipelines.tasks.properties.stability_results import COMPOSITION, MEAN, SUBSTITUTION, TRANSFER, ZERO_SHOT
+from protray.training.tasks.head_export import HeadFacts, save_head
 from protray.training.tasks.head_steps import HeadFitConfig
+from protray.training.tasks.heads import predict
 
 TINY = StabilityRun(
     task="ddg", net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4)
@@ -88,6 +94,32 @@ def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
     run = replace(TINY, data=tables["ddg"], out=Location(tmp_path / "out"))
     (line,) = estimate(JOB, run).lines
     assert line.rows == run.fit.steps(16) and line.seconds and not (tmp_path / "out").exists()
+
+
+def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> None:
+    """An untrained head, whose mean is 50: what it gives for the mean of the language model's vectors."""
+    torch.manual_seed(0)
+    config, facts = HeadConfig(hidden=4), HeadFacts(
+        task="thermostability", kind="value", channels=192, labels=["melting temperature"], names={}, threshold=None,
+        lm="shipped", noise=None,
+    )  # fmt: skip
+    head = Head(config, "value", 192, 1)
+    head.mean_T += 50
+    (tmp_path / "a.fasta").write_text(">one\nMKVLAAGG\n>two\nMKVLAWGG\n")
+    for task in ("thermostability", "ddg"):
+        save_head(tmp_path / task, config, replace(facts, task=task), head.state_dict())
+    run = Annotate(
+        model=Location(tmp_path / "thermostability"), fasta=(Location(tmp_path / "a.fasta"),),
+        out=Location(tmp_path / "out"),
+    )  # fmt: skip
+    run_batch(annotate.JOB, run)
+    found = pq.read_table(run.out / "annotations" / "part-00000.parquet").to_pylist()
+    vector_C = mean_of(LanguageModel.open("shipped")("MKVLAAGG"))
+    assert found[0]["labels"] == ["melting temperature"]
+    assert found[0]["scores"][0] == pytest.approx(float(predict(head, vector_C[None])[0, 0]), abs=1e-4)
+    assert found[0]["scores"][0] != found[1]["scores"][0] and abs(found[0]["scores"][0] - 50) < 5
+    with pytest.raises(ValueError, match=r"predicts what mutations change \(task ddg\)"):
+        annotate.JOB.identity(replace(run, model=Location(tmp_path / "ddg")))
 
 
 @pytest.mark.ray
