@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from batch_here import plan_here, use_no_ray
 from decoys_here import decoys
+from reuse import begin_with
 from score_nets import save_random_net
 from structure_text import pdb_chain
 
@@ -173,7 +174,7 @@ def dies_once(marker: Path) -> Callable:
 
 @pytest.mark.ray
 def test_two_workers_and_a_crash_give_the_same_numbers(finished, data, tmp_path) -> None:
-    died, out = tmp_path / "died", Location(tmp_path) / "two"
+    died, out = tmp_path / "died", begin_with(finished, Location(tmp_path) / "two", "run.json", "cache")
     run = replace(TINY, data=data, out=out, model=Location(finished.parent / "net"), workers=2, cpus_per_worker=1)
     driver.run_training(replace(JOB, loop=dies_once(died)), run)
     assert died.exists()

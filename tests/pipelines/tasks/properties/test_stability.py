@@ -124,7 +124,9 @@ def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
-def test_each_task_writes_what_it_promises(ray_local, tables, tmp_path, task) -> None:
+def test_each_task_writes_what_it_promises(ray_local, tables, tmp_path, task, monkeypatch) -> None:
+    if task != "ddg":  # one of the three shows that its batch jobs run on Ray
+        use_no_ray(monkeypatch)
     run = replace(TINY, task=task, data=tables[task], model=tables["net"], out=Location(tmp_path / "out"))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reuse import begin_with
 from score_nets import random_chain, save_random_net
 from structure_text import atom, helix, pdb, pdb_chain
 
@@ -162,7 +163,8 @@ def test_a_crash_and_two_workers_give_the_same_numbers(finished, tmp_path) -> No
 
         JOB.loop(settings, report_or_die, resume, world)
 
-    again = replace(run, out=Location(tmp_path / "two"), workers=2, cpus_per_worker=1)
+    out = begin_with(run.out, Location(tmp_path / "two"), "run.json", "proteins", "cache")
+    again = replace(run, out=out, workers=2, cpus_per_worker=1)
     two = driver.run_training(replace(JOB, loop=loop), again)
     assert died.exists()
     for name in run.trainings:
