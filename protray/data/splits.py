@@ -152,6 +152,30 @@ def share_clusters(clusters: Mapping[str, str], seed: int = 0, shares: tuple[flo
     return {protein: of_cluster.get(cluster, "train") for protein, cluster in clusters.items()}
 
 
+def complete(given: Mapping[str, str | None], what: str) -> dict[str, str]:
+    """What rows are given, by id, or nothing; ValueError if some have it and others have not.
+
+    >>> complete({"a": "1", "b": "2"}, "cluster"), complete({"a": "", "b": None}, "cluster")
+    ({'a': '1', 'b': '2'}, {})
+    """
+    found = {id: str(value) for id, value in given.items() if value not in (None, "")}
+    if found and len(found) < len(given):
+        first = next(id for id in given if id not in found)
+        raise ValueError(
+            f"{len(given) - len(found)} of {len(given)} rows have no {what}, the first is {first!r}; give all of them "
+            "one, or none"
+        )
+    return found
+
+
+def warn_of_related(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:
+    """Say how many training proteins share a cluster with test proteins: a user's own splits may part relatives."""
+    across = {clusters[id] for id, split in splits.items() if split == "test"}
+    related = sum(split == "train" and clusters[id] in across for id, split in splits.items())
+    if related:
+        logger.warning("%d training rows are related to test rows (same cluster); the test is easier for that", related)
+
+
 def check_disjoint(clusters: Mapping[str, str], splits: Mapping[str, str]) -> None:
     """Raise ValueError naming a cluster that has proteins in two splits."""
     seen: dict[str, str] = {}

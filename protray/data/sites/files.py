@@ -66,16 +66,21 @@ def table_rows(file: Location) -> Iterator[dict | InputError]:
         seen: set[str] = set()
         for batch in parquet.iter_batches(64, columns=asked):
             for raw in batch.to_pylist():
+                id = "" if raw["id"] is None else str(raw["id"])
                 try:
-                    if raw["id"] in seen:
+                    if not id:
+                        raise ValueError("it is empty")
+                    if id in seen:
                         raise ValueError("this id is also that of a protein before it, which is kept")
-                    seen.add(raw["id"])
-                    yield _table_row(raw)
-                except ValueError as error:
-                    yield InputError(file, None, f"id {raw['id']!r}: {error}", raw["id"])
+                    seen.add(id)
+                    yield _table_row(raw | {"id": id})
+                except (ValueError, TypeError, OverflowError) as error:  # a null, or a number that is none
+                    yield InputError(file, None, f"id {id!r}: {error}", id)
 
 
 def _table_row(raw: Mapping[str, Any]) -> dict:
+    if empty := [name for name in ("sequence", "label") if raw[name] is None]:
+        raise ValueError(f"its {empty[0]} is empty")
     sequence = _letters(raw["sequence"])
     length = len(sequence)
     label = raw["label"] if isinstance(raw["label"], str) else "".join(map(str, raw["label"]))
@@ -88,15 +93,16 @@ def _table_row(raw: Mapping[str, Any]) -> dict:
     if row["split"] not in ("", *SPLITS):
         raise ValueError(f"split {row['split']!r} is none of {', '.join(SPLITS)}")
     if raw.get("pssm") is not None:
-        row["pssm"] = np.array(raw["pssm"], np.float32)
-        if row["pssm"].size != length * N_AA or not np.isfinite(row["pssm"]).all():
-            raise ValueError(f"its PSSM has {row['pssm'].size} finite numbers for {length} residues x {N_AA}")
+        row["pssm"] = np.array(raw["pssm"], np.float32).ravel()
+        finite = int(np.isfinite(row["pssm"]).sum())
+        if not row["pssm"].size == finite == length * N_AA:
+            raise ValueError(f"its PSSM has {finite} finite numbers for {length} residues x {N_AA}")
     dssp = next((raw[name] for name in ("dssp", "dssp9") if raw.get(name) is not None), None)
     if dssp is not None and len(dssp) == length:
-        row["dssp"] = np.array(dssp, np.int8)
-        if row["dssp"].min() < 0 or row["dssp"].max() >= DSSP_CLASSES:
+        if not set(dssp) <= set(range(DSSP_CLASSES)):
             raise ValueError(f"DSSP classes run from 0 to {DSSP_CLASSES - 1}, found {set(dssp)}")
-    row["backbone_cA"] = raw.get("backbone_cA")
+        row["dssp"] = np.array(dssp, np.int8)
+    row["backbone_cA"] = None if raw.get("backbone_cA") is None else np.array(raw["backbone_cA"], np.int16)
     if row["backbone_cA"] is not None and len(row["backbone_cA"]) != length * N_BACKBONE * 3:
         raise ValueError(f"its backbone_cA has {len(row['backbone_cA'])} numbers for {length} residues x 4 atoms x 3")
     if row["backbone_cA"] is None and raw.get("ca_distance_dA") is not None:

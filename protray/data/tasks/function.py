@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _BETWEEN = re.compile(r"[\s,;|]+")  # labels in a cell of a CSV file
 _BELOW = re.compile(r"below_(\d+)")
-_YES = ("1", "true", "yes", "True", True, 1)
+_YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "", "none")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ def select(
         if found:
             kept.append(row)
             labels_N.append(found)
+    seen = {one.id for one in (*kept, *errors)}
+    if bare := [row.id for row in rows if row.id not in seen]:
+        log.warning("%d proteins have no label of the task and are left out: %s", len(bare), first_of(bare))
     if unknown:
         log.warning("%d labels are no terms of the ontology: %s", len(unknown), first_of(sorted(unknown)))
     if not kept:
@@ -89,6 +92,11 @@ def select(
     names = frequent((labels for labels, split in zip(labels_N, splits, strict=True) if split == "train"), least)
     target_NT = label_matrix(labels_N, names)
     some = np.flatnonzero(target_NT.any(axis=1)) if names else np.zeros(0, int)
+    if rare := [row.id for row, learnt in zip(kept, target_NT.any(axis=1), strict=True) if not learnt]:
+        log.warning(
+            "%d proteins have only labels of fewer than %d training proteins, and are left out: %s",
+            len(rare), least, first_of(rare),
+        )  # fmt: skip
     if not {splits[n] for n in some} >= set(SPLITS):
         raise ValueError(
             f"{len(names)} labels have at least {least} of {splits.count('train')} training proteins, too few for all "
@@ -147,14 +155,21 @@ def _labels(row: TaskRow, task: str, ontology: Ontology | None, ancestors: bool)
     """Labels of a protein with what follows from them; and those that the ontology does not know."""
     if "labels" not in row.more:
         raise ValueError(f"no column 'labels'; the columns are {', '.join(row.more)}")
-    given = row.more["labels"] or []
-    words = [word for word in _BETWEEN.split(given.strip()) if word] if isinstance(given, str) else list(given)
+    given = row.more["labels"]
+    several = given if isinstance(given, list) else ["" if given is None else str(given)]
+    words = [word for one in several if one is not None for word in _BETWEEN.split(str(one).strip()) if word]
     if ontology:
         return ontology.propagated(words, task.removeprefix("go-").upper())
-    known = {word: ec_with_prefixes(word) for word in words}
-    return set().union(*known.values()) if ancestors else set(known), set()
+    found = [ec_with_prefixes(word) for word in words]
+    return {label for labels in found for label in (labels if ancestors else labels[-1:])}, set()
 
 
 def _sets(row: TaskRow) -> list[str]:
-    found = [(name, _BELOW.fullmatch(name)) for name in row.more]
-    return [f"identity < {match[1]} %" for name, match in found if match and row.more[name] in _YES]
+    sets = []
+    for name, value in row.more.items():
+        if match := _BELOW.fullmatch(name):
+            if str(value).lower() not in (*_YES, *_NO):
+                raise row.error(f"column {name!r} has {value!r}; give 1 or 0")
+            if str(value).lower() in _YES:
+                sets.append(f"identity < {match[1]} %")
+    return sets

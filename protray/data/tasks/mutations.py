@@ -21,10 +21,12 @@ from protray.data.structures import CA
 from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
+from protray.struct.breaks import count_on, find_breaks
 from protray.struct.io import Chain
 
 _ONE = re.compile(rf"(?:(\w+):)?([{AMINO_ACIDS}])(-?\d+[A-Za-z]?)([{AMINO_ACIDS}])")
 _BETWEEN = re.compile(r"[\s,;]+")
+APART = 100  # places between the chains of a complex, so that none takes their ends for neighbours in a chain
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ def parse_mutations(text: Any) -> list[tuple[str | None, str, str, str]]:
         if not match:
             raise ValueError(f"{word!r} is no mutation; write A42G, or L:A42G of a chain of a complex")
         found.append(match.groups())
+    for chain, old, resnum, new in found:
+        if old == new:
+            raise ValueError(f"{old}{resnum}{new} changes nothing")
+        if sum(one[0] == chain and one[2] == resnum for one in found) > 1:
+            raise ValueError(f"residue {resnum} is mutated twice")
     if not found:
         raise ValueError("no mutation; write A42G, or L:A42G of a chain of a complex")
     return found
@@ -92,7 +99,9 @@ def parse_mutations(text: Any) -> list[tuple[str | None, str, str, str]]:
 def _sites(text: Any, sequence: str) -> tuple[tuple[int, ...], str]:
     """Places in a sequence and new residues."""
     sites, to = [], ""
-    for _, old, position, new in parse_mutations(text):
+    for chain, old, position, new in parse_mutations(text):
+        if chain:
+            raise ValueError(f"{chain}:{old}{position}{new}: there are no chains in a table of single proteins")
         place = int(position) - 1 if position.isdigit() else -1
         if not 0 <= place < len(sequence):
             raise ValueError(f"{old}{position}{new}: the sequence has positions 1 to {len(sequence)}")
@@ -109,15 +118,18 @@ def _sites(text: Any, sequence: str) -> tuple[tuple[int, ...], str]:
 def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
     mutants, errors, seen = [], [], {}
     for line, raw in table_lines(path, ("id", "structure", "mutation", "value")):
-        id = str(raw["id"])
+        id = "" if raw["id"] is None else str(raw["id"])
         row = TaskRow(id, "", str(path), line, None, raw)
+        if empty := [name for name in ("id", "structure") if raw[name] in (None, "")]:
+            errors.append(row.error(f"no {empty[0]}"))
+            continue
         if seen.setdefault(id, line) != line:
             errors.append(row.error(f"id {id!r} is also that of line {seen[id]}, which is kept"))
             continue
         try:
             mutants.append(_of_complex(row, beside(path, str(raw["structure"]))))
         except ValueError as error:
-            errors.append(row.error(error.reason if isinstance(error, InputError) else str(error)))
+            errors.append(row.error(str(error)))
     return mutants, errors
 
 
@@ -126,6 +138,10 @@ def _of_complex(row: TaskRow, file: Location) -> Mutant:
     sites, to = [], ""
     for name, old, resnum, new in parse_mutations(row.more["mutation"]):
         number_of = {chain.id: number for number, chain in enumerate(chains)}
+        if name is None:
+            raise ValueError(
+                f"{old}{resnum}{new}: write the chain before it, such as {next(iter(number_of))}:{old}{resnum}{new}"
+            )
         if name not in number_of:
             raise ValueError(f"{file} has no chain {name!r}; it has {', '.join(number_of)}")
         chain = chains[number_of[name]]
@@ -148,7 +164,11 @@ def _complex(file: Location) -> tuple[list[Chain], tuple[int, ...], str, Observe
     sequence = "".join(chain.sequence for chain in chains)
     backbone_L43 = np.concatenate([chain.backbone_L43 for chain in chains])
     centred_L43 = backbone_L43 - backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
-    return chains, starts, sequence, Observed(sequence, np.arange(len(sequence)), pack_backbone(centred_L43))
+    places, first = [], 0
+    for chain in chains:
+        places.append(first + count_on(chain.positions, find_breaks(chain.backbone_L43)))
+        first = int(places[-1][-1]) + APART
+    return chains, starts, sequence, Observed(sequence, np.concatenate(places), pack_backbone(centred_L43))
 
 
 def sequences_by_chain(sequence: str, starts: Sequence[int]) -> list[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from protray.data.location import Location
-from protray.data.splits import SPLITS
+from protray.data.splits import SPLITS, cluster_by_identity
 from protray.data.tasks.examples import write_examples
-from protray.data.tasks.mutations import Mutant, number, read_mutants
+from protray.data.tasks.mutations import Mutant, number, read_mutants, sequences_by_chain
 from protray.data.tasks.tables import TaskRow, read_task_table, rows_digest, with_splits
 from protray.seq.errors import InputError
 
@@ -69,7 +69,7 @@ def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurement
     if not rows:
         first = f"; the first of {len(errors)} errors: {errors[0]}" if errors else ""
         raise ValueError(f"{data}: no row can be used{first}")
-    places = with_splits(rows if task != "msp" else [_longest_chain(one) for one in mutants], seed)
+    places = with_splits(rows if task != "msp" else _joined(mutants), seed)
     target_N = np.array(values, np.float32)
     return Measurements(
         rows, mutants, [places[row.id][0] for row in rows], [places[row.id][1] for row in rows],
@@ -77,8 +77,25 @@ def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurement
     ), errors  # fmt: skip
 
 
-def _longest_chain(one: Mutant) -> TaskRow:
-    """For clusters by identity: complexes whose longest chains are related belong together."""
-    ends = (*one.starts[1:], len(one.row.sequence))
-    chains = [one.row.sequence[start:end] for start, end in zip(one.starts, ends, strict=True)]
-    return replace(one.row, sequence=max(chains, key=len))
+def _joined(mutants: list[Mutant]) -> list[TaskRow]:
+    """Rows with clusters, unless they have their own: complexes that share related chains are in one, and so on."""
+    if any(one.row.more.get("cluster") for one in mutants):
+        return [one.row for one in mutants]
+    chains = {one.row.id: sequences_by_chain(one.row.sequence, one.starts) for one in mutants}
+    names = {
+        sequence: f"c{n}" for n, sequence in enumerate(sorted({chain for found in chains.values() for chain in found}))
+    }
+    of_chain = cluster_by_identity({name: sequence for sequence, name in names.items()})
+    parent = {cluster: cluster for cluster in of_chain.values()}
+
+    def root(cluster: str) -> str:
+        while parent[cluster] != cluster:
+            cluster = parent[cluster]
+        return cluster
+
+    for found in chains.values():
+        first, *others = [root(of_chain[names[chain]]) for chain in found]
+        for other in others:
+            parent[root(other)] = root(first)
+    of_complex = {id: root(of_chain[names[found[0]]]) for id, found in chains.items()}
+    return [replace(one.row, more=dict(one.row.more) | {"cluster": of_complex[one.row.id]}) for one in mutants]

@@ -7,6 +7,7 @@ Also optional: ``split`` (train, validation, test) and ``cluster``.  Which furth
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
-from protray.data.splits import SPLITS, cluster_by_identity, share_clusters
+from protray.data.splits import SPLITS, cluster_by_identity, complete, share_clusters, warn_of_related
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
@@ -76,6 +77,8 @@ def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, 
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give a table in CSV or Parquet with the columns {', '.join(needed)}")
     table, first = (_read_csv(path), 2) if path.suffix != ".parquet" else (read_parquet(path), 1)
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise ValueError(f"{path} has several columns {twice[0]!r}")
     if missing := [name for name in needed if name not in table.column_names]:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
     arrays = [name for name in STRUCTURE if name in table.column_names]
@@ -108,18 +111,17 @@ def with_splits(rows: list[TaskRow], seed: int) -> dict[str, tuple[str, str]]:
     Raises
     ------
     ValueError
-        If only some rows have a split, one is unknown, a split has no row, or there are fewer than three clusters.
+        If only some rows have a split or a cluster, a split is unknown or has no row, or there are fewer than three
+        clusters.
     """
-    clusters = {row.id: str(row.more["cluster"]) for row in rows if _given(row.more.get("cluster"))}
-    if len(clusters) < len(rows):
-        clusters = _by_identity({row.id: row.sequence for row in rows})
-    splits = {row.id: str(row.more["split"]) for row in rows if _given(row.more.get("split"))}
-    if splits and len(splits) < len(rows):
-        raise ValueError(f"{len(rows) - len(splits)} of {len(rows)} rows have no split; give all of them one, or none")
+    clusters = complete({row.id: row.more.get("cluster") for row in rows}, "cluster")
+    clusters = clusters or _by_identity({row.id: row.sequence for row in rows})
+    splits = complete({row.id: row.more.get("split") for row in rows}, "split")
     for row in rows:
         if splits and splits[row.id] not in SPLITS:
             raise ValueError(f"{row.file}:{row.line}: split {splits[row.id]!r} is none of {', '.join(SPLITS)}")
     splits = splits or share_clusters(clusters, seed)
+    warn_of_related(clusters, splits)
     for split in SPLITS:
         if split not in splits.values():
             raise ValueError(f"{rows[0].file if rows else 'the table'}: no row of the split {split!r} can be used")
@@ -143,8 +145,7 @@ def _row(raw: Mapping[str, Any], path: Location, line: int) -> TaskRow | InputEr
         codes_of(sequence)
         observed = _observed(raw, sequence, path)
     except ValueError as error:
-        reason = error.reason if isinstance(error, InputError) else str(error)
-        return InputError(path, line, reason, str(id)[:SHOWN])
+        return InputError(path, line, str(error), str(id)[:SHOWN])
     more = {name: value for name, value in raw.items() if name not in ("id", "sequence", *STRUCTURE)}
     return TaskRow(str(id), sequence, str(path), line, observed, more)
 

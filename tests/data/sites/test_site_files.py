@@ -68,6 +68,25 @@ def test_a_table_as_that_of_deepppisp(tmp_path) -> None:
     assert protein.pssm_LA[1, 0] == 20
 
 
+def test_one_bad_row_stops_no_other(tmp_path) -> None:
+    """Nulls and numbers out of range, in a row each; a PSSM may be nested."""
+    good = {"id": "a", "sequence": "MKV", "label": [0, 1, 0], "pssm": [[1.0] * 20] * 3, "dssp": [0, 8, 5]}
+    bad = [
+        {"sequence": None}, {"label": None}, {"label": [0, None, 1]}, {"dssp": [0, 300, 5]}, {"dssp": [0, None, 5]},
+        {"id": None}, {"pssm": [[float("nan")] + [1.0] * 19] * 3},
+    ]  # fmt: skip
+    rows = [good | {"id": f"r{n}"} | one for n, one in enumerate(bad)]
+    found = list(table_rows(write([*rows, good], tmp_path / "t.parquet")))
+    assert [isinstance(one, InputError) for one in found] == [True] * len(bad) + [False]
+    reasons = [one.reason for one in found if isinstance(one, InputError)]
+    assert reasons[0] == "id 'r0': its sequence is empty" and "has 57 finite numbers for 3 residues" in reasons[-1]
+
+
+def test_ids_that_are_numbers_become_words(tmp_path) -> None:
+    [found] = table_rows(write([{"id": 7, "sequence": "MKV", "label": "010"}], tmp_path / "t.parquet"))
+    assert isinstance(found, dict) and found["id"] == "7"
+
+
 def test_a_table_without_labels_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="column 'label' is missing; it has id, sequence"):
         list(table_rows(write([{"id": "a", "sequence": "M"}], tmp_path / "t.parquet")))

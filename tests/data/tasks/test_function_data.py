@@ -38,7 +38,17 @@ def test_labels_that_enough_training_proteins_have_are_learnt() -> None:
     assert found.labels == ["3", "3.1"] and not errors and found.sizes() == [2, 1, 1]
     assert found.target_NT.astype(int).tolist() == [[1, 1], [1, 1], [1, 1], [1, 0]]
     some = rows("r3.1.1.1;3.1.-.-/v3.1.1.1/t3.1.-.-")
-    assert select(some, [], "ec", None, 1, False, 0)[0].labels == ["3.1.-.-", "3.1.1.1"]
+    assert select(some, [], "ec", None, 1, False, 0)[0].labels == ["3.1", "3.1.1.1"]
+
+
+def test_what_is_left_out_is_told_and_one_number_is_one_label(caplog) -> None:
+    """Of seven proteins one has no label, and one a label that nobody shares."""
+    some = rows("rEC:1.1/r1.1/v1.1.-.-/t1.1/r/r2.1/t1.1")
+    some[3].more["labels"] = ["1.1", None]  # type: ignore[index]  # of a Parquet table
+    found, errors = select(some, [], "ec", None, 2, False, 0)
+    assert found.labels == ["1.1"] and len(found.rows) == 5 and not errors
+    assert "1 proteins have no label of the task and are left out: 4" in caplog.text
+    assert "1 proteins have only labels of fewer than 2 training proteins, and are left out: 5" in caplog.text
 
 
 def test_what_cannot_be_learnt_is_told() -> None:
@@ -59,6 +69,9 @@ def test_examples_are_read_as_they_were_written(tmp_path) -> None:
     assert (test.ids, test.clusters, test.sets) == (["3"], ["3"], [["identity < 30 %"]])
     assert test.target_NT.tolist() == [[1.0, 1.0, 0.0]]
     assert len(read_rows(Location(tmp_path / "e.parquet"), "train")) == 2
+    some[3].more["below_30"] = "maybe"  # type: ignore[index]
+    with pytest.raises(ValueError, match="column 'below_30' has 'maybe'; give 1 or 0"):
+        found.write(Location(tmp_path / "e.parquet"))
 
 
 def test_the_chains_of_the_package() -> None:

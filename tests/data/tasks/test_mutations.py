@@ -6,8 +6,10 @@ from decoys_here import decoys
 from structure_text import pdb_chain
 
 from protray.data.location import Location
-from protray.data.tasks.mutations import parse_mutations, read_mutants, sequences_by_chain
+from protray.data.tasks import stability
+from protray.data.tasks.mutations import APART, Mutant, parse_mutations, read_mutants, sequences_by_chain
 from protray.data.tasks.stability import read_measurements
+from protray.data.tasks.tables import TaskRow
 
 
 def table(tmp_path, text: str) -> Location:  # noqa: ANN001
@@ -20,20 +22,23 @@ def test_mutations_by_hand() -> None:
     for wrong in ("42G", "A42", "A42X", "x"):
         with pytest.raises(ValueError, match="is no mutation; write A42G"):
             parse_mutations(wrong)
+    for wrong, reason in (("A1A", "A1A changes nothing"), ("A1G,A1W", "residue 1 is mutated twice")):
+        with pytest.raises(ValueError, match=reason):
+            parse_mutations(wrong)
     with pytest.raises(ValueError, match="no mutation; write"):
         parse_mutations(" ")
     assert sequences_by_chain("MKVAA", (0, 3)) == ["MKV", "AA"]
 
 
 def test_mutants_of_a_protein(tmp_path) -> None:
-    body = "a,MKV,K2A,1.5\nb,MKV,K3A,1\nc,MKV,K4A,1\nd,MKV,K2A,much\ne,MKV,M1A V3L,-2\n"
+    body = "a,MKV,K2A,1.5\nb,MKV,K3A,1\nc,MKV,K4A,1\nd,MKV,K2A,much\nf,MKV,A:K2A,1\ne,MKV,M1A V3L,-2\n"
     found, errors = read_mutants(table(tmp_path, "id,sequence,mutation,value\n" + body), complexes=False)
     assert [(one.sites, one.was, one.to, one.value) for one in found] == [
         ((1,), "K", "A", 1.5), ((0, 2), "MV", "AL", -2.0),
     ]  # fmt: skip
     assert [error.reason.partition(";")[0] for error in errors] == [
         "K3A: residue 3 of the sequence is V", "K4A: the sequence has positions 1 to 3",
-        "value 'much' is no finite number",
+        "value 'much' is no finite number", "A:K2A: there are no chains in a table of single proteins",
     ]  # fmt: skip
 
 
@@ -61,7 +66,34 @@ def test_mutants_of_a_complex(complexes) -> None:
     assert observed is not None and len(observed.backbone_cA) == 12 * len(found[0].row.sequence)
     assert "has no chain 'C'; it has A, B" in errors[0].reason
     assert "has no residue 900 with coordinates" in errors[1].reason
-    assert len(errors) == 4 and "has no chain None" in errors[3].reason
+    assert len(errors) == 4 and "write the chain before it, such as A:" in errors[3].reason
+    index_L, second = observed.index_L.tolist(), len(one.sequence)
+    assert index_L[:second] == list(range(second)) and index_L[second] == second - 1 + APART
+
+
+def test_residues_across_a_gap_of_a_complex_are_no_neighbours(tmp_path) -> None:
+    one = decoys(1, 1)[0]
+    lines = pdb_chain(one.sequence, "A", one.backbone_L43)
+    kept = [line for line in lines if not line.startswith("ATOM") or not 6 <= int(line[22:26]) <= 9]
+    (tmp_path / "c.pdb").write_text("\n".join([*kept, "TER", "END", ""]))
+    to = "A" if one.sequence[0] != "A" else "G"
+    [found], _ = read_mutants(
+        table(tmp_path, f"id,structure,mutation,value\na,c.pdb,A:{one.sequence[0]}1{to},1\n"), complexes=True
+    )
+    assert found.row.observed is not None and found.row.observed.index_L[3:7].tolist() == [3, 4, 9, 10]
+
+
+def test_complexes_that_share_a_chain_are_not_parted(tmp_path) -> None:
+    """Seven complexes of a long chain each; the short one of the first two is the same."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), size)) for size in [80] * 7 + [40] * 6]
+    partners = [words[7], words[7], *words[8:]]
+    mutants = [
+        Mutant(TaskRow(f"m{n}", long + short, "t.csv", n, None, {}), (0, len(long)), (0,), "W", 1.0)
+        for n, (long, short) in enumerate(zip(words[:7], partners, strict=True))
+    ]
+    clusters = [row.more["cluster"] for row in stability._joined(mutants)]
+    assert clusters[0] == clusters[1] and len(set(clusters)) == 6
 
 
 def test_a_mutant_is_more_stable_below_zero(complexes) -> None:

@@ -34,6 +34,8 @@ def test_what_is_no_table_is_refused(tmp_path) -> None:
         read_task_table(Location(tmp_path / "none.csv"))
     with pytest.raises(ValueError, match="has no column 'sequence'; it has id, labels"):
         read_task_table(table(tmp_path, "id,labels\na,b\n"))
+    with pytest.raises(ValueError, match="has several columns 'id'"):
+        read_task_table(table(tmp_path, "id,sequence,id\na,MKV,b\n"))
     with pytest.raises(ValueError, match=r"t\.csv cannot be read as CSV: .*line 2|row #2|columns"):
         read_task_table(table(tmp_path, "id,sequence\na,MK,x\n"))
 
@@ -77,10 +79,20 @@ def test_splits_of_the_table_of_its_clusters_and_of_identity(tmp_path) -> None:
     assert len({cluster for _, cluster in with_splits(rows, 0).values()}) == 6
 
 
+def test_relatives_in_two_splits_are_told(tmp_path, caplog) -> None:
+    text = "id,sequence,cluster,split\na,MKV,1,train\nb,MKV,1,test\nc,MKV,3,validation\n"
+    with_splits(read_task_table(table(tmp_path, text))[0], 0)
+    assert "1 training rows are related to test rows" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("a,MKV,1,train\nb,MKV,2,\n", "1 of 2 rows have no split"),
+        (
+            "a,MKV,1,train\nb,MKV,,test\n",
+            "1 of 2 rows have no cluster, the first is 'b'; give all of them one, or none",
+        ),
         ("a,MKV,1,train\nb,MKV,2,dev\n", ":3: split 'dev' is none of train, validation, test"),
         ("a,MKV,1,train\nb,MKV,2,test\n", "no row of the split 'validation'"),
         ("a,MKV,1,\nb,MKV,2,\n", "2 proteins in 2 clusters"),

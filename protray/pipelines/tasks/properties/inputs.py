@@ -22,16 +22,18 @@ MOST_REJECTED = 0.1  # share of the rows
 
 
 def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> None:
-    """List unusable rows in ``OUT/rejected.parquet``; ValueError if they are more than a tenth."""
+    """List unusable rows in ``OUT/rejected.parquet``; then ValueError if they are more than a tenth."""
     if not errors:
         return
     told = f"{len(errors)} of {used + len(errors)} rows cannot be used:" + reason_lines(
         group_reasons(error.reason for error in errors)
     )
-    if len(errors) > MOST_REJECTED * (used + len(errors)):
-        raise ValueError(f"{told}\nfirst: {errors[0]}")
     with (out / "rejected.parquet").writing() as path:
         pq.write_table(rejected_table(errors), path)
+    if len(errors) > MOST_REJECTED * (used + len(errors)):
+        raise ValueError(
+            f"{told}\nfirst: {errors[0]}\nno more than a tenth may be so; all are in {out / 'rejected.parquet'}"
+        )
     log.warning("%s", told)
 
 

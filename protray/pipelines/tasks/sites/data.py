@@ -156,20 +156,17 @@ def splits_of(rows: list[dict], validation: int, seed: int) -> dict[str, tuple[s
     Where rows have a split but none of validation, whole clusters of training proteins become it, those with the
     smallest hashes, until there are `validation` proteins (or a quarter).
     """
-    from protray.data.splits import cluster_by_identity, share_clusters
+    from protray.data.splits import cluster_by_identity, complete, share_clusters, warn_of_related
 
-    clusters = {row["id"]: row["cluster"] for row in rows}
-    if not all(clusters.values()):
+    clusters = complete({row["id"]: row["cluster"] for row in rows}, "cluster")
+    if not clusters:
         clusters = cluster_by_identity({row["id"]: row["sequence"] for row in rows}, IDENTITY)
-    splits = {row["id"]: row["split"] for row in rows}
-    if not all(splits.values()):
+    splits = complete({row["id"]: row["split"] for row in rows}, "split")
+    if not splits:
         splits = share_clusters(clusters, seed)
     elif "validation" not in splits.values():
         splits = carved(clusters, splits, validation, seed)
-    across = {clusters[id] for id, split in splits.items() if split == "test"}
-    related = sum(split == "train" and clusters[id] in across for id, split in splits.items())
-    if related:
-        log.warning("%d training proteins are related to test proteins (%.0f %% identity)", related, 100 * IDENTITY)
+    warn_of_related(clusters, splits)
     return {id: (clusters[id], splits[id]) for id in splits}
 
 
