@@ -92,7 +92,7 @@ def select(
     names = frequent((labels for labels, split in zip(labels_N, splits, strict=True) if split == "train"), least)
     target_NT = label_matrix(labels_N, names)
     some = np.flatnonzero(target_NT.any(axis=1)) if names else np.zeros(0, int)
-    if rare := [row.id for row, learnt in zip(kept, target_NT.any(axis=1), strict=True) if not learnt]:
+    if rare := [kept[n].id for n in np.flatnonzero(~target_NT.any(axis=1))]:
         log.warning(
             "%d proteins have only labels of fewer than %d training proteins, and are left out: %s",
             len(rare), least, first_of(rare),

@@ -1,5 +1,6 @@
 """Labels with their ancestors, which of them are learnt, and the chains in the package."""
 
+import logging
 from collections import Counter
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_what_is_left_out_is_told_and_one_number_is_one_label(caplog) -> None:
     """Of seven proteins one has no label, and one a label that nobody shares."""
     some = rows("rEC:1.1/r1.1/v1.1.-.-/t1.1/r/r2.1/t1.1")
     some[3].more["labels"] = ["1.1", None]  # type: ignore[index]  # of a Parquet table
-    found, errors = select(some, [], "ec", None, 2, False, 0)
+    with caplog.at_level(logging.WARNING):
+        found, errors = select(some, [], "ec", None, 2, False, 0)
     assert found.labels == ["1.1"] and len(found.rows) == 5 and not errors
     assert "1 proteins have no label of the task and are left out: 4" in caplog.text
     assert "1 proteins have only labels of fewer than 2 training proteins, and are left out: 5" in caplog.text

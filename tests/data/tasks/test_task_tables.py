@@ -1,5 +1,7 @@
 """A user's table: CSV and Parquet, structures in columns and files, rows that cannot be used, splits."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +83,8 @@ def test_splits_of_the_table_of_its_clusters_and_of_identity(tmp_path) -> None:
 
 def test_relatives_in_two_splits_are_told(tmp_path, caplog) -> None:
     text = "id,sequence,cluster,split\na,MKV,1,train\nb,MKV,1,test\nc,MKV,3,validation\n"
-    with_splits(read_task_table(table(tmp_path, text))[0], 0)
+    with caplog.at_level(logging.WARNING):
+        with_splits(read_task_table(table(tmp_path, text))[0], 0)
     assert "1 training rows are related to test rows" in caplog.text
 
 

@@ -72,6 +72,15 @@ def test_rows_without_splits_are_split_by_clusters() -> None:
     assert all(found[f"p{n}"][1] == found[f"p{n + 1}"][1] for n in range(0, 20, 2))
 
 
+@pytest.mark.parametrize("column", ["split", "cluster"])
+def test_one_row_without_a_split_or_a_cluster_is_refused(column) -> None:
+    """In place of new splits for all, which would let the user's test proteins train."""
+    rows = [{"id": f"p{n}", "sequence": "M", "cluster": f"c{n}", "split": "test" if n else "train"} for n in range(9)]
+    rows[4] |= {column: ""}
+    with pytest.raises(ValueError, match=f"1 of 9 rows have no {column}, the first is 'p4'"):
+        splits_of(rows, 50, seed=0)
+
+
 # ---- a run
 
 
