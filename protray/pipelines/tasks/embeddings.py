@@ -7,7 +7,7 @@ KEY is a hash of the content of the proteins, of the model and of what is asked 
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -85,6 +85,11 @@ class Embedding:
         assert self.lm
         return int(read_config(self.lm).hidden_size)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of an actor."""
+        return MEMORY + (2 * weight_bytes(self.lm) if self.lm else 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedProteins(BatchSettings):
@@ -132,11 +137,11 @@ def identity(run: EmbedProteins) -> dict:
 
 
 def rows(run: EmbedProteins) -> Iterator[Row | InputError]:
-    """Where each protein is, by the columns of ids and sequences alone."""
-    yield from first_of_each_id(row for file in run.proteins for row in _places(file))
+    yield from first_of_each_id(row for file in run.proteins for row in places(file))
 
 
-def _places(table: Location) -> Iterator[Row]:
+def places(table: Location) -> Iterator[Row]:
+    """Where each row of a table is, by the columns of ids and sequences alone."""
     with table.open() as file:
         opened = pq.ParquetFile(file)
         for group in range(opened.num_row_groups):
@@ -153,7 +158,7 @@ def cost(run: EmbedProteins, row: Row) -> float:
 
 
 def memory(run: EmbedProteins) -> int:
-    return MEMORY + (2 * weight_bytes(run.by.lm) if run.by.lm else 0)
+    return run.by.memory
 
 
 def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, ResidueEmbedder]":
@@ -162,23 +167,37 @@ def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, Residue
 
 def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> Done:
     """Embeddings of some proteins."""
-    from protray.data.columns import large_lists
     from protray.inference.residue_embeddings import mean_of
 
     run, embed = opened
+
+    def vectors_of(sequence: str, ca_L3: np.ndarray | None, index_L: np.ndarray | None) -> np.ndarray:
+        residue_LC = embed(sequence, ca_L3, index_L)
+        return residue_LC if run.level == "residue" else mean_of(residue_LC)
+
+    return embedded(spans, _read, vectors_of)
+
+
+def embedded(spans: list[Span], read: Callable[[Row], tuple], vectors_of: Callable[..., np.ndarray]) -> Done:
+    """The vectors of each row; those that have none, or none that is finite, with the reason.
+
+    `read` gives the sequence of a row and whatever else `vectors_of` is called with; its errors are no row's fault.
+    """
+    from protray.data.columns import large_lists
+
     rejected: list[InputError] = []
     kept, arrays = [], []
     for span in spans:
-        sequence, ca_L3, index_L = _read(span.row)
+        sequence, *more = read(span.row)
         try:
-            residue_LC = embed(sequence, ca_L3, index_L)
-            if not np.isfinite(residue_LC).all():
+            vectors = vectors_of(sequence, *more)
+            if not np.isfinite(vectors).all():
                 raise ValueError("its embedding is not finite")
         except ValueError as error:
             rejected.append(InputError(span.row["file"], None, str(error), span.row["id"]))
             continue
         kept.append({"number": span.number, "start": 0, "id": span.row["id"], "sequence": sequence})
-        arrays.append(residue_LC if run.level == "residue" else mean_of(residue_LC))
+        arrays.append(vectors)
     named = pa.schema(
         [("number", pa.int64()), ("start", pa.int32()), ("id", pa.string()), ("sequence", pa.string())]
     )  # fmt: skip

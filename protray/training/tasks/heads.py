@@ -20,6 +20,7 @@ from protray.models.head_config import HeadConfig, Kind
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
+from protray.training.tasks.steps import take_step
 from protray.training.tasks.turns import in_turn
 from protray.training.world import World
 
@@ -119,26 +120,15 @@ def _update(
     world: World,
 ) -> float:  # fmt: skip
     """Take one step on the mean loss over all workers' rows; returns it."""
-    weights = list(net.parameters())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    loss = torch.zeros(1, device=world.device)
     size = len(rows_B) * train.y_NT.shape[1]
-    groups = [rows_B[start : start + config.micro_batch] for start in range(0, len(rows_B), config.micro_batch)]
-    net.train()
-    for number in range(world.rank, len(groups), world.size):
-        torch.manual_seed(key(config.seed, "dropout", step, number))
-        found = _loss(net, train, groups[number], world) / size
-        for total, part in zip(sums, torch.autograd.grad(found, weights), strict=True):
-            total.add_(part)
-        loss += found.detach()
-    world.add([*sums, loss])
-    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
-        raise NonFiniteLossError.at(f"step {step + 1}", "the loss or its gradient is not finite")
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    nn.utils.clip_grad_norm_(weights, config.clip)
-    optimizer.step()
-    return loss.item()
+
+    def blame() -> NonFiniteLossError:
+        return NonFiniteLossError.at(f"step {step + 1}", "the loss or its gradient is not finite")
+
+    def loss_of(group_B: np.ndarray) -> Tensor:
+        return _loss(net, train, group_B, world) / size
+
+    return take_step(net, optimizer, rows_B, loss_of, config, step, world, blame)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

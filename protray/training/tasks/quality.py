@@ -6,13 +6,14 @@ Shape key:  V residues of a batch   G decoys of a batch   S scores   L residues 
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from protray.data.decoys.graphs import DecoyBatch, Extras, Widths, decoy_batch, no_extras
 from protray.data.decoys.linear import logit_fits
@@ -23,9 +24,12 @@ from protray.models.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.quality_steps import QualityFitConfig, epoch_batches
+from protray.training.tasks.steps import take_step
+from protray.training.tasks.turns import in_turn
 from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
+Opened = tuple[Widths, Extras]
 HALVED_EVERY = 250  # epochs
 
 
@@ -96,6 +100,22 @@ def fit(
     return state
 
 
+def fit_rows(
+    rows: Mapping[str, Callable[[], Opened]], net: GraphQaConfig, train: Sequence[Decoy], validation: Sequence[Decoy],
+    config: QualityFitConfig, report: Report, resume: dict | None, world: World,
+) -> None:  # fmt: skip
+    """Train a network on each kind of embeddings, one after another; `rows` open them when their turn comes."""
+    total = config.steps(len({decoy.target for decoy in train}))
+
+    def train_row(open_extras: Callable[[], Opened], report: Report, resume: dict | None) -> dict:
+        if resume and resume["position"]["step"] == total:
+            return resume
+        widths, extras = open_extras()
+        return fit(net, widths, train, validation, config, report, resume, world, extras)
+
+    in_turn({name: partial(train_row, open_extras) for name, open_extras in rows.items()}, report, resume)
+
+
 def learning_rate(step: int, total: int, per_epoch: int, config: QualityFitConfig) -> float:
     """Half a cosine down to 0, or half as much every 250 epochs."""
     if config.constant:
@@ -110,27 +130,16 @@ def _update(
     """Take one step on the mean squared errors of all workers' decoys; returns their loss."""
     known_S = np.concatenate([known(decoys, "local_LS"), known(decoys, "global_S")])
     counts_S = torch.from_numpy(known_S).to(world.device)
-    weights = list(net.parameters())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    loss = torch.zeros(1, device=world.device)
-    groups = [decoys[start : start + config.micro_batch] for start in range(0, len(decoys), config.micro_batch)]
-    net.train()
-    for number in range(world.rank, len(groups), world.size):
-        torch.manual_seed(key(config.seed, "dropout", step, number))
-        found = mean_squared_error(errors(net, decoy_batch(groups[number], net.config, extras), world)[0], counts_S)
-        for total, part in zip(sums, torch.autograd.grad(found, weights, allow_unused=True), strict=True):
-            if part is not None:  # the last round's edges of a graph without them
-                total.add_(part)
-        loss += found.detach()
-    world.add([*sums, loss])
-    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
+
+    def loss_of(group: list[Decoy]) -> Tensor:
+        return mean_squared_error(errors(net, decoy_batch(group, net.config, extras), world)[0], counts_S)
+
+    def blame() -> NonFiniteLossError:
         ids = ", ".join(decoy.id for decoy in decoys)
-        raise NonFiniteLossError(f"step {step + 1}: the loss is not finite with the decoys {ids}")
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    nn.utils.clip_grad_norm_(weights, config.clip)
-    optimizer.step()
-    return loss.item()
+        return NonFiniteLossError(f"step {step + 1}: the loss is not finite with the decoys {ids}")
+
+    # the last round's edges of a graph without them have no part in its loss
+    return take_step(net, optimizer, decoys, loss_of, config, step, world, blame, allow_unused=True)
 
 
 def known(decoys: Sequence[Decoy], name: str) -> np.ndarray:

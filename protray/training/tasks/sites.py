@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from protray.data.collate import in_order, order
 from protray.data.sites.batch import FeatureSet, site_batch, training_values
@@ -22,6 +22,7 @@ from protray.models.site_net import SiteNet
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.sites_steps import SiteFitConfig
+from protray.training.tasks.steps import take_step
 from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
@@ -94,26 +95,15 @@ def _update(
 ) -> float:  # fmt: skip
     """Take one step on the mean cross-entropy over the labelled residues of all workers' proteins; returns it."""
     labelled = max(1, sum(int(protein.known_L.sum()) for protein in proteins))
-    weights = list(net.parameters())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    loss = torch.zeros(1, device=world.device)
-    groups = [proteins[start : start + config.micro_batch] for start in range(0, len(proteins), config.micro_batch)]
-    net.train()
-    for number in range(world.rank, len(groups), world.size):
-        torch.manual_seed(key(config.seed, "dropout", step, number))
-        found = _loss(net, groups[number], wanted, world) / labelled
-        for total, part in zip(sums, torch.autograd.grad(found, weights), strict=True):
-            total.add_(part)
-        loss += found.detach()
-    world.add([*sums, loss])
-    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
+
+    def blame() -> NonFiniteLossError:
         ids = ", ".join(protein.id for protein in proteins)
-        raise NonFiniteLossError(f"step {step + 1}: the loss is not finite with the proteins {ids}")
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    nn.utils.clip_grad_norm_(weights, config.clip)
-    optimizer.step()
-    return loss.item()
+        return NonFiniteLossError(f"step {step + 1}: the loss is not finite with the proteins {ids}")
+
+    def loss_of(group: list[SiteProtein]) -> Tensor:
+        return _loss(net, group, wanted, world) / labelled
+
+    return take_step(net, optimizer, proteins, loss_of, config, step, world, blame)
 
 
 def _loss(net: SiteNet, proteins: Sequence[SiteProtein], wanted: FeatureSet, world: World) -> Tensor:

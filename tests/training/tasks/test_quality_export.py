@@ -7,10 +7,10 @@ from decoys_here import decoys, random_extras
 from protray.data.decoys.graphs import Widths, no_extras
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GraphQaConfig
-from protray.training.tasks.quality import predict
+from protray.training.tasks.quality import fit_rows, predict
 from protray.training.tasks.quality_export import WEIGHTS, load_graphqa, save_graphqa
-from protray.training.tasks.quality_rows import finished_rows, fit_rows
 from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.turns import finished
 from protray.training.world import World
 
 NET = GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
@@ -75,7 +75,7 @@ def test_rows_follow_each_other_and_are_not_trained_twice() -> None:
         state = run(state, 1)
     opened.clear()
     assert run(state, 1) is state and opened == []
-    for name, one in finished_rows(whole).items():
-        other = finished_rows(state)[name]
+    for name, one in finished(whole).items():
+        other = finished(state)[name]
         assert one["position"]["history"] == other["position"]["history"]
         assert all((value == other["best"][key]).all() for key, value in one["best"].items())

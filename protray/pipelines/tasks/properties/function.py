@@ -16,6 +16,7 @@ from protray.pipelines.tasks.properties.heads import (
     head_loop,
     head_note,
     head_settings,
+    head_show,
     head_stages,
     head_step,
     head_trial,
@@ -45,13 +46,8 @@ def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) 
     return write_results(run, inputs, state, context)
 
 
-def show(run: FunctionRun, facts: dict) -> None:
-    print((run.out / "tables.md").read_bytes().decode())
-    print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
-
-
 JOB = TrainingJob(
     name="function", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=head_loop, finish=finish, show=show, note=head_note, trial=trial,
+    stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
     step_of=head_step,
 )  # fmt: skip

@@ -131,6 +131,11 @@ def head_step(state: dict) -> int:
     return state["fit"]["position"]["step"]
 
 
+def head_show(run: HeadRun, facts: dict) -> None:
+    print((run.out / "tables.md").read_bytes().decode())
+    print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
 def save_head_of(
     run: HeadRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
     threshold: float | None, target: Location | None = None,

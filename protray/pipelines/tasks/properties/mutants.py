@@ -22,11 +22,9 @@ from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import naming, writing
 from protray.pipelines.language_model.prob_maps import seconds_per_token
-from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
-from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.structure.embed import PER_PAIR_S
+from protray.pipelines.tasks.embeddings import SOURCE, Embedding, embedded, places
 from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import weight_bytes
-from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOURCE = pa.struct([("id", pa.string()), ("file", pa.string()), ("group", pa.int32()), ("row", pa.int32()),
-                    ("length", pa.int32())])  # fmt: skip
 STORED = pa.schema(
     [
         ("id", pa.string()), ("sequence", pa.string()), ("starts", pa.list_(pa.int32())),
@@ -92,12 +88,7 @@ def identity(run: EmbedMutants) -> dict:
 
 def rows(run: EmbedMutants) -> Iterator[Row]:
     """Where each mutant is."""
-    with run.mutants.open() as file:
-        opened = pq.ParquetFile(file)
-        for group in range(opened.num_row_groups):
-            found = opened.read_row_group(group, columns=["id", "sequence"])
-            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
-                yield {"id": id, "file": str(run.mutants), "group": group, "row": row, "length": len(sequence)}
+    yield from places(run.mutants)
 
 
 def cost(run: EmbedMutants, row: Row) -> float:
@@ -119,24 +110,12 @@ def open_model(run: EmbedMutants, device: str) -> "MutantEmbedder":
 
 def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:
     """Vectors of some mutants."""
-    from protray.data.columns import large_lists
 
-    rejected: list[InputError] = []
-    kept, vectors = [], []
-    for span in spans:
-        one = _read(span.row)
-        try:
-            vector_C = embed(one)
-            if not np.isfinite(vector_C).all():
-                raise ValueError("its embedding is not finite")
-        except ValueError as error:
-            rejected.append(InputError(span.row["file"], None, str(error), span.row["id"]))
-            continue
-        kept.append({"number": span.number, "start": 0, "id": span.row["id"], "sequence": one.sequence})
-        vectors.append(vector_C)
-    named = pa.schema([("number", pa.int64()), ("start", pa.int32()), ("id", pa.string()), ("sequence", pa.string())])
-    table = pa.Table.from_pylist(kept, schema=named)
-    return Done(table.append_column("embedding", large_lists(vectors, pa.large_list(pa.float32()))), rejected)
+    def read(row: Row) -> "tuple[str, MutantInput]":
+        one = _read(row)
+        return one.sequence, one
+
+    return embedded(spans, read, lambda _, one: embed(one))
 
 
 def _read(row: Row) -> "MutantInput":
@@ -166,7 +145,7 @@ def schema(run: EmbedMutants) -> pa.Schema:
 
 
 def memory(run: EmbedMutants) -> int:
-    return MEMORY + (2 * weight_bytes(run.by.lm) if run.by.lm else 0)
+    return run.by.memory
 
 
 JOB = BatchJob(

@@ -12,7 +12,7 @@ from protray.plm.shipped import SHIPPED, absolute, fingerprint
 from protray.training.tasks.quality_steps import QualityFitConfig
 
 if TYPE_CHECKING:
-    from protray.training.tasks.quality_rows import Opened
+    from protray.training.tasks.quality import Opened
 
 PLAIN, WITH_LM, WITH_NET = "GraphQA", "GraphQA + language model", "GraphQA + score net"
 NONE = "none"

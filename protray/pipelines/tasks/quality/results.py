@@ -21,7 +21,7 @@ from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, WITH_NET, Qua
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
 from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
-from protray.training.tasks.quality_rows import finished_rows
+from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
     from protray.data.decoys.table import Decoy
@@ -40,7 +40,7 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
     from protray.cluster.train.driver import track_point
     from protray.data.decoys.table import read_decoys
 
-    trained = finished_rows(state)
+    trained = finished(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, one in trained.items():
         save_model(run, name, one["best"])

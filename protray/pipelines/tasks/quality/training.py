@@ -50,7 +50,7 @@ def trial(run: QualityRun, stage: Stage) -> dict:
 def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
     """Train the networks one after another."""
     from protray.data.decoys.table import decoy_from_row, read_decoys
-    from protray.training.tasks.quality_rows import fit_rows
+    from protray.training.tasks.quality import fit_rows
 
     where = settings["decoys"]
     if isinstance(where, list):

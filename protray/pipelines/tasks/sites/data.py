@@ -19,6 +19,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
+from protray.data.splits import SPLITS
 from protray.data.structure_files import input_files
 from protray.pipelines.structure.input_files import FILE, file_rows
 from protray.seq.errors import InputError
@@ -87,7 +88,7 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
         return [bundled()]
     tables = _of_complexes(out, data, validation, seed) if is_complexes(data) else _of_file(out, data, validation, seed)
     splits = [split for file in tables for split in read_parquet(file, ["split"])["split"].to_pylist()]
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if split not in splits:
             raise ValueError(f"no protein of {data} is of the {split} split; give more proteins, or another split")
     return tables
