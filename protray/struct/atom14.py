@@ -38,7 +38,7 @@ _SIDE_CHAINS = {
 }
 ATOMS = {aa: BACKBONE + tuple(_SIDE_CHAINS[aa].split()) for aa in AMINO_ACIDS}  # in the order of the slots
 
-# the atoms that a side-chain torsion leads along: chi_n turns about the bond of the two in the middle of n, n+1, n+2, n+3
+# the atoms that side-chain torsions lead along: chi_1 is of the first four, chi_2 of the four from the second on, ...
 _CHI_PATHS = {
     "R": "N CA CB CG CD NE CZ NH1",
     "N": "N CA CB CG OD1",

@@ -25,6 +25,7 @@ from protray.struct.geometry import distances, without_rigid_motion
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure.score_steps import Crops, ScoreFitConfig, Share
 from protray.training.threads import Map, side_by_side
+from protray.training.updates import follow, learning_rate
 from protray.training.world import World
 
 FARTHEST = 1e6  # Å from the middle of a chain: there, float32 has 0.06 Å left
@@ -64,16 +65,6 @@ class Position:
     history: list[dict[str, float]] = field(default_factory=list)  # the curve
     best_step: int = 0
     best_loss: float = math.inf  # on validation
-
-
-def learning_rate(step: int, total: int, config: ScoreFitConfig) -> float:
-    """Linear warm-up, then half a cosine down to 0 at the last step, or constant."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    if config.constant:
-        return config.learning_rate
-    done = (step - config.warmup) / max(total - config.warmup, 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def fit(
@@ -121,7 +112,7 @@ def fit(
                 last = (found[0] + found[2]) / found[3]
                 at.sums = [old + new for old, new in zip(at.sums, found, strict=True)]
                 at.step, at.structures = at.step + 1, at.structures + config.batch
-                _follow(average, net, min(config.ema, at.step / (10 + at.step)))
+                follow(average, net, min(config.ema, at.step / (10 + at.step)))
                 if at.step % config.validate_every and at.step < total:
                     report({"step": at.step, "of": total}, None)
                     continue
@@ -198,13 +189,6 @@ def forward(denoising: nn.Module, crops: Crops, config: ScoreFitConfig, world: W
     tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(world.device) for array in arrays]
     with torch.autocast(torch.device(world.device).type, dtype=torch.bfloat16, enabled=config.bf16 and has_bf16()):
         return denoising(*tensors)
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """The running mean of the weights."""
-    for mean, weight in zip(average.parameters(), net.parameters(), strict=True):
-        mean.lerp_(weight, 1 - decay)
 
 
 @torch.no_grad()

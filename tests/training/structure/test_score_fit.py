@@ -17,7 +17,7 @@ from protray.models.score_config import ScoreNetConfig
 from protray.models.score_net import ConditionalNorm, ScoreNet
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure import score_net as module
-from protray.training.structure.score_net import Denoising, calibrate, fit, forward, learning_rate, validate
+from protray.training.structure.score_net import Denoising, calibrate, fit, forward, validate
 from protray.training.structure.score_steps import (
     Crops,
     ScoreFitConfig,

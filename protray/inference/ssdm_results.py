@@ -1,0 +1,164 @@
+"""What SSDM's pre-training taught an encoder: its objectives on held-out chains, folds of nearest chains, denoising.
+
+Shape key:  N chains   L residues   A 14 atoms   B crops   3 x, y, z in Å
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from protray.data.atom_batches import collate
+from protray.data.atoms import AtomStructures, read_atoms
+from protray.data.location import Location
+from protray.data.sample import ENZYMES, LABELS
+from protray.data.tasks.labels import cath_at, frequent
+from protray.evaluation.ssdm import LEVEL, TRAINED, UNTRAINED, Denoised, SsdmResults
+from protray.evaluation.tasks.cath import retrieval_rows, same_class
+from protray.inference.residue_embeddings import statistics_of
+from protray.inference.structure_encoder import StructureEncoder
+from protray.losses.diffusion import noise_levels
+from protray.losses.self_prediction import MIDDLE, SPREAD, angle_of, bin_of, dihedral_of
+from protray.models.neighbours import find_neighbours
+from protray.seq.alphabet import N_AA, decode
+from protray.seq.keyed import generator
+from protray.struct.atom14 import BACKBONE
+from protray.struct.frames import frames
+from protray.struct.quality import ca_lddt, ca_rmsd
+from protray.training.structure.ssdm import Pretrained, evaluate, validation_batches
+from protray.training.structure.ssdm_batches import MicroBatch
+from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+
+LONGEST = 400  # residues of a chain whose nearest chain is looked for: larger ones have several domains
+SHOWN = 1.0  # Å: about the noise of the structures that are drawn
+CROP_TERMS = ("residue", "distance", "angle", "dihedral")
+
+
+def measure(
+    folder: Location, untrained: Location, data: Location | None, labels: Location | None, learn: ObjectiveConfig,
+    settings: SsdmFitConfig, device: str = "cpu",
+) -> SsdmResults:  # fmt: skip
+    """Measure the encoder in `folder` on the test split, or the validation split where there is no other."""
+    split, chains = held_out(data)
+    trained, before = StructureEncoder.open(folder, device), StructureEncoder.open(untrained, device)
+    neighbours = trained.card.config.net.neighbours
+    batches = validation_batches(chains, learn, settings, neighbours)
+    nets = {TRAINED: with_heads(trained, folder, learn), UNTRAINED: with_heads(before, untrained, learn)}
+    found = {name: evaluate(net.to(device), batches, learn, neighbours) for name, net in nets.items()}
+    partner = {name: losses["contrast/partner_found"] for name, losses in found.items() if "contrast" in learn.terms()}
+    return SsdmResults(
+        split=split,
+        chains=sum(len(batch.level_B) for batch in batches),
+        losses=found[TRAINED],
+        nothing=nothing_known(batches, learn),
+        levels=noise_levels(learn.levels),
+        retrieval=retrieval(read_atoms(data), folds(data, labels), {TRAINED: trained, UNTRAINED: before}),
+        partner=partner,
+        denoised=denoised(nets[TRAINED], chains, learn, device) if "denoise" in learn.terms() else None,
+    )
+
+
+def held_out(data: Location | None) -> tuple[str, AtomStructures]:
+    """The test split; where a dataset has none, the validation split, which also picked the best weights."""
+    try:
+        return "test", read_atoms(data, "test")
+    except ValueError:
+        return "validation", read_atoms(data, "validation")
+
+
+def with_heads(encoder: StructureEncoder, folder: Location, learn: ObjectiveConfig) -> Pretrained:
+    """The encoder with the heads of its objectives."""
+    from protray.models.weight_files import load_weights
+    from protray.training.structure.ssdm_export import HEADS
+
+    net = Pretrained(replace(encoder.card.config, fusion="none", lm=None), learn)
+    net.model = encoder.net
+    load_weights(net.heads, Location(folder).fetch() / HEADS)
+    return net
+
+
+def nothing_known(batches: Sequence[MicroBatch], learn: ObjectiveConfig) -> dict[str, float]:
+    """The loss of one answer for all targets, the best one: entropy of their classes, or their variance."""
+    seen: dict[str, list[torch.Tensor]] = {term: [] for term in learn.terms() if term in CROP_TERMS}
+    for batch in batches:
+        ca_X3 = batch.crops.ca_BL3.flatten(0, 1)
+        ca_SN3 = [ca_X3[place_N] for place_N in batch.paths_NS.unbind(dim=1)]
+        for term, parts in seen.items():
+            if term == "residue":
+                parts.append(batch.crops.type_BL.flatten()[batch.masked_N])
+            elif term == "distance":
+                parts.append(((ca_SN3[0] - ca_SN3[1]).norm(dim=-1) - MIDDLE) / SPREAD)
+            elif term == "angle":
+                parts.append(bin_of(angle_of(*ca_SN3[:3]), learn.angle_bins, signed=False))
+            else:
+                parts.append(bin_of(dihedral_of(*ca_SN3[:4]), learn.dihedral_bins, learn.signed))
+    found = {}
+    for term, parts in seen.items():
+        values = torch.cat(parts)
+        found[term] = float(values.var(correction=0)) if term == "distance" else _entropy(values.numpy())
+    return found
+
+
+def _entropy(class_N: np.ndarray) -> float:
+    share = np.bincount(class_N, minlength=N_AA) / len(class_N)
+    return float(-(share[share > 0] * np.log(share[share > 0])).sum())
+
+
+def folds(data: Location | None, labels: Location | None) -> dict[str, str]:
+    """The topology of each chain that has one CATH domain and a label; none without labels."""
+    if data is not None and labels is None:
+        return {}
+    files = [labels.path] if labels else [LABELS, ENZYMES]
+    found: dict[str, str] = {}
+    for file in files:
+        for id, codes in zip(*pq.read_table(file, columns=["id", "cath"]).to_pydict().values(), strict=True):
+            if codes is not None and len(codes) == 1:
+                found[id] = cath_at(codes[0], LEVEL)
+    return found
+
+
+def retrieval(
+    chains: AtomStructures, fold_of: Mapping[str, str], encoders: Mapping[str, StructureEncoder]
+) -> list[dict]:
+    """How often the nearest chain of another cluster has the same topology, for chains that have a partner at all."""
+    rows = [m for m, id in enumerate(chains.ids) if id in fold_of and chains.lengths[m] <= LONGEST]
+    names = frequent([[fold_of[chains.ids[m]]] for m in rows], 2)
+    rows = [m for m in rows if fold_of[chains.ids[m]] in set(names)]
+    if len(rows) < 2:
+        return []
+    label_N = np.array([names.index(fold_of[chains.ids[m]]) for m in rows])
+    clusters = [chains.clusters[m] for m in rows]
+    same = {
+        name: same_class(
+            np.stack([statistics_of(encoder.residue(chains.chain(m))) for m in rows]), label_N, clusters
+        )
+        for name, encoder in encoders.items()
+    }  # fmt: skip
+    return retrieval_rows(same, clusters, UNTRAINED)
+
+
+@torch.no_grad()
+def denoised(net: Pretrained, chains: AtomStructures, learn: ObjectiveConfig, device: str) -> Denoised:
+    """The first held-out chain of medium length, with noise near 1 Å and after one step, x - s eps(x)."""
+    levels = noise_levels(learn.levels)
+    sigma = float(levels[np.abs(levels - SHOWN).argmin()])
+    m = int(np.abs(chains.lengths - np.median(chains.lengths)).argmin())
+    chain, width = chains.chain(m), len(BACKBONE)
+    noise_LA3 = generator("shown", chain.id).standard_normal(chain.atoms_LA3.shape, np.float32)
+    noisy = replace(chain, atoms_LA3=(chain.atoms_LA3 + sigma * noise_LA3) * chain.present_LA[..., None])
+    clean, batch = collate([chain]).to(device), collate([noisy]).to(device)
+    of_chain = (batch.index_BL, batch.chain_BL, batch.real_BL)
+    near = find_neighbours(clean.ca_BL3, *of_chain, net.model.config.net.neighbours)
+    framed = frames(batch.atoms_BLA3, batch.present_BLA, *of_chain)
+    found_L3 = net.heads("denoise", net.eval().model(batch, near), framed.rotation_BL33)[0].cpu().numpy()
+    backbones = {"native": chain.atoms_LA3[:, :width], "noisy": noisy.atoms_LA3[:, :width]}
+    backbones["denoised"] = backbones["noisy"] - sigma * found_L3[:, None]
+    ca = {name: backbone_L43[None, :, 1] for name, backbone_L43 in backbones.items()}
+    return Denoised(
+        chain.id, sigma, decode(chain.codes_L), backbones,
+        off={name: np.linalg.norm(ca_1L3[0] - ca["native"][0], axis=1) for name, ca_1L3 in ca.items()},
+        rmsd={name: float(ca_rmsd(ca_1L3, ca["native"])[0]) for name, ca_1L3 in ca.items()},
+        lddt={name: float(ca_lddt(ca_1L3, ca["native"])[0]) for name, ca_1L3 in ca.items()},
+    )  # fmt: skip

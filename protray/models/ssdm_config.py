@@ -1,0 +1,28 @@
+"""Settings of SSDM's joint encoder.  Light: `--help` reads them and needs no torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protray.models.frame_config import FrameAttentionConfig
+
+FusionKind = Literal["none", "serial", "parallel", "cross"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsdmConfig:
+    """A structure encoder, and how it is joined with a language model."""
+
+    net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
+    fusion: FusionKind = "none"
+    """serial: the encoder reads the language model's vectors.  parallel: its own stand beside them.  cross: both attend
+    to each other."""
+    lm: str | None = None
+    """Of the fusion: a Hugging Face name, a folder, or `shipped`."""
+    lm_lr_ratio: float = 0.1
+    """Learning rate of the language model over that of the rest; 0 leaves it as it is."""
+
+    def __post_init__(self) -> None:
+        if (self.fusion == "none") != (self.lm is None):
+            raise ValueError(f"a fusion needs a language model, and the other way round; got {self.fusion}, {self.lm}")
+        if not 0 <= self.lm_lr_ratio <= 1:
+            raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")

@@ -1,0 +1,203 @@
+"""Pre-training of SSDM's joint encoder: training, model folder, what it learnt, report.
+
+``OUT/model``          the encoder for jobs/embed.py and the tasks
+``OUT/untrained``      the same before its training: what it has to beat
+``OUT/report.html``    curves, losses by noise level, retrieval, structures before and after denoising
+``OUT/metrics.json``   all numbers of it
+"""
+
+import logging
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from protray.cluster.storage.identity import content_digest, dataset_digest, digest
+from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
+from protray.data.location import Location
+from protray.models.frame_config import MEDIUM, PAPER
+from protray.models.ssdm_config import SsdmConfig
+from protray.plm.shipped import absolute, fingerprint
+from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+
+if TYPE_CHECKING:
+    from protray.data.atoms import AtomStructures
+    from protray.inference.ssdm_results import SsdmResults
+    from protray.training.world import World
+
+log = logging.getLogger(__name__)
+
+# GearNet's and SiamDiff's sizes of a step on four GPUs are those of the whole step here
+MEDIUM_FIT = SsdmFitConfig(batch=96, micro_batch=24, crop=150, learning_rate=5e-4, epochs=20.0)
+PAPER_FIT = SsdmFitConfig(
+    batch=384, micro_batch=24, crop=100, learning_rate=2e-4, weight_decay=0.0, warmup=0, constant=True, epochs=50.0
+)
+TRIAL_STEPS = 10  # between two points of the curve, when a plan times the loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsdmRun(TrainingSettings):
+    """What to train on, for what, and where to write."""
+
+    data: Location | None = None
+    """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
+    labels: Location | None = None
+    """A table of id and a column cath, for the retrieval in the report; the sample has its own."""
+    out: Location = Location("runs/ssdm")
+    """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
+    model: Literal["small", "medium", "paper"] = "small"
+    """small: minutes on two CPU cores.  medium: an hour on a GPU.  paper: 20 M weights, 50 epochs.  Chooses the
+    defaults below."""
+    joint: tyro.conf.OmitArgPrefixes[SsdmConfig] = field(default_factory=SsdmConfig)
+    learn: tyro.conf.OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
+    fit: SsdmFitConfig = field(default_factory=SsdmFitConfig)
+
+    @classmethod
+    def preset(cls, model: str = "small") -> "SsdmRun":
+        """The settings of a model, from which single ones may then depart."""
+        if model == "small":
+            return cls()
+        if model == "medium":
+            return cls(model="medium", joint=SsdmConfig(net=MEDIUM), fit=MEDIUM_FIT)
+        return cls(model="paper", joint=SsdmConfig(net=PAPER), fit=PAPER_FIT)
+
+    def check(self) -> None:
+        super().check()
+        self.fit.check_workers(self.workers)
+
+
+def identity(run: SsdmRun) -> dict:
+    from protray.plm.hub.folder import check_present
+
+    read_split(run, "train")  # better an error now than after the start of the workers
+    read_split(run, "validation")
+    if run.joint.lm is not None:
+        check_present(run.joint.lm)
+    return {
+        "digest of the data": data_digest(run),
+        "labels": content_digest([run.labels]) if run.labels else None,
+        "joint": asdict(run.joint) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
+        "learn": asdict(run.learn),
+        "fit": asdict(run.fit),
+    }
+
+
+def data_digest(run: SsdmRun) -> str:
+    from protray.data.atoms import sample_digest
+
+    return dataset_digest(run.data) if run.data else sample_digest()
+
+
+def read_split(run: SsdmRun, split: str) -> "AtomStructures":
+    """The chains of a split; ValueError if none of them is long enough to train on."""
+    from protray.data.atoms import read_atoms
+
+    chains, least = read_atoms(run.data, split), run.learn.shortest_chain()
+    if not (chains.lengths >= least).any():
+        raise ValueError(f"none of {len(chains)} chains of the {split} split has the {least} residues that are needed")
+    return chains
+
+
+def prepare(run: SsdmRun, context: Context) -> None:
+    """Nothing is needed but the dataset."""
+
+
+def stages(run: SsdmRun, inputs: None) -> list[Stage]:
+    key = digest({name: value for name, value in identity(run).items() if name != "labels"})
+    return [Stage(JOB.name, key, total_steps(run), f"steps of {run.fit.batch} crops")]
+
+
+def total_steps(run: SsdmRun) -> int:
+    return run.fit.steps(int((read_split(run, "train").lengths >= run.learn.shortest_chain()).sum()))
+
+
+def settings(run: SsdmRun, inputs: None) -> dict:
+    joint = replace(run.joint, lm=absolute(run.joint.lm)) if run.joint.lm else run.joint
+    return {"run": replace(run, joint=joint), "share": 1.0}
+
+
+def trial(run: SsdmRun, stage: Stage) -> dict:
+    """A point of the curve after few steps, with as much less of the validation."""
+    few = max(1, min(TRIAL_STEPS, run.fit.validate_every))
+    short = replace(run, fit=replace(run.fit, validate_every=few))
+    return settings(short, None) | {"share": few / run.fit.validate_every}
+
+
+def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    """Train; `share` is the part of validation that is computed at each point of the curve."""
+    from protray.training.structure.ssdm import fit, validation_batches
+
+    run: SsdmRun = settings["run"]
+    chains, others = (read_split(run, split) for split in ("train", "validation"))
+    total = total_steps(run)
+    if resume and world.rank == 0:
+        log.info("training goes on at step %d of %d", resume["position"]["step"], total)
+    validation = validation_batches(others, run.learn, run.fit, run.joint.net.neighbours)
+    validation = validation[: max(1, round(settings["share"] * len(validation)))]
+    fit(run.joint, run.learn, run.fit, total, chains, validation, report, resume, world)
+
+
+def note(metrics: dict) -> str:
+    loss = metrics.get("validation/loss")
+    return "" if loss is None else f"validation loss {loss:.3f}"
+
+
+def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
+    """Write the model, what it learnt, and the report."""
+    import ray
+
+    from protray.cluster.train.driver import track_point
+    from protray.plots.structure.ssdm_report import write_ssdm_report
+    from protray.training.structure.ssdm import fresh
+    from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
+
+    position = state["position"]
+    given: SsdmRun = settings(run, None)["run"]
+    side_chains = read_split(run, "train").has_side_chains
+    card = SsdmCard(given.joint, side_chains, run.learn.objectives, run.fit.seed)
+    before = fresh(given.joint, run.learn, run.fit.seed).state_dict()
+    for name, weights in (("untrained", before), ("model", state["best"])):
+        with (run.out / name).writing() as folder:
+            save_ssdm(folder, card, weights)
+    for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
+        track_point(context.tracker, context.run_id, point)
+    stage = context.plan[JOB.name]
+    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(measured)
+    log.info("what the encoder learnt, on held-out chains")
+    results: SsdmResults = ray.get(measure.remote(given, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
+    context.tracker.log(context.run_id, results.metrics(), step=position["step"])
+    facts = {name: str(value) for name, value in ({"data": run.data or "the bundled sample"} | identity(run)).items()}
+    with (run.out / "report.html").writing() as report:
+        write_ssdm_report(report, position["history"], run.learn, results, facts)
+    context.tracker.artifact(context.run_id, run.out / "report.html")
+    context.tracker.artifact(context.run_id, run.out / "model", "model")
+    return {
+        "best_step": position["best_step"], "steps": position["step"], "history": position["history"],
+        "side_chains": side_chains, "results": results.rows(),
+    }  # fmt: skip
+
+
+def measured(run: SsdmRun, threads: int, gpu: bool) -> "SsdmResults":
+    """Ray task: what the encoder learnt, on the test split where there is one."""
+    import torch
+
+    from protray.inference.ssdm_results import measure
+
+    torch.set_num_threads(threads)
+    return measure(run.out / "model", run.out / "untrained", run.data, run.labels, run.learn, run.fit,
+                   "cuda" if gpu else "cpu")  # fmt: skip
+
+
+def show(run: SsdmRun, facts: dict) -> None:
+    """Say how good the encoder is, and where it lies."""
+    print(f"validation, best at step {facts['best_step']} of {facts['steps']}")
+    for row in facts["results"]:
+        print(f"  {row['what']:<44} {row['text']}")
+    print(f"model   {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
+
+
+JOB = TrainingJob(
+    name="ssdm", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare, stages=stages,
+    settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["position"]["step"],
+)  # fmt: skip

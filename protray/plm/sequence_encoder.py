@@ -1,0 +1,100 @@
+"""A masked language model inside of another network: vectors of the residues of a batch, through which gradient flows.
+
+Shape key:  B proteins   L residues, padded   T tokens   R rows, one for each chain of a protein   C channels
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+
+from protray.models.structure_batch import MASKED, StructureBatch
+from protray.plm import masked
+from protray.plm.hub.folder import TOKENIZER
+from protray.plm.shipped import resolve
+from protray.seq.alphabet import UNKNOWN
+
+
+class SequenceEncoder(nn.Module):
+    """The last hidden layer for each residue; the language model reads its mask token where a type is masked.
+
+    Each chain of a complex is read by itself, with the tokens that stand around a sequence.
+    """
+
+    token_of_type: Tensor
+
+    def __init__(self, name: str, *, trained: bool) -> None:
+        """Load a language model by hub name or folder; one that is not `trained` has no gradient.
+
+        Neither has dropout: a language model that learns a hundredth as fast as what stands on it equals a frozen one
+        in the limit, and at no other.
+        """
+        super().__init__()
+        lm = masked.load(name)
+        self.name, self._whole = name, [lm.model]  # with its head, which has no part in the vectors
+        self.model, self.before, self.after = lm.model.base_model, lm.before, lm.after
+        self.channels = int(lm.model.config.hidden_size)
+        self.longest = lm.longest
+        self.padding = int(getattr(lm.model.config, "pad_token_id", None) or 0)
+        tokens = [*lm.token_of_code[: UNKNOWN + 1].tolist(), lm.mask_token]
+        assert len(tokens) == MASKED + 1
+        self.register_buffer("token_of_type", torch.tensor(tokens), persistent=False)
+        for weight in self.model.parameters():
+            weight.requires_grad_(trained)
+        self.trained = trained
+
+    def save(self, folder: Path) -> None:
+        """Write it as Transformers does, with its tokenizer: a folder that `--lm` takes."""
+        self._whole[0].save_pretrained(folder)
+        source = Path(resolve(self.name))
+        if not source.is_dir():
+            source = Path(snapshot_download(self.name, allow_patterns=list(TOKENIZER)))
+        for pattern in TOKENIZER:
+            for file in source.glob(pattern):
+                shutil.copy(file, folder)
+
+    def train(self, mode: bool = True) -> "SequenceEncoder":
+        """The language model stays in evaluation mode."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def forward(self, batch: StructureBatch) -> Tensor:
+        """Shape (B, L, C), 0 at padding.
+
+        Raises
+        ------
+        ValueError
+            If a chain is longer than the language model reads.
+        """
+        device = batch.type_BL.device
+        rows = [span for row in range(len(batch.type_BL)) for span in _chains(batch, row)]
+        longest = max(stop - start for _, start, stop in rows)
+        if self.longest is not None and longest > self.longest:
+            raise ValueError(f"a chain of {longest} residues is longer than the {self.longest} of the language model")
+        ahead, behind = len(self.before), len(self.after)
+        tokens_RT = torch.full((len(rows), longest + ahead + behind), self.padding, device=device)
+        seen_RT = torch.zeros_like(tokens_RT)
+        before, after = (torch.tensor(part, device=device, dtype=torch.long) for part in (self.before, self.after))
+        for at, (row, start, stop) in enumerate(rows):
+            chain_L = self.token_of_type[batch.type_BL[row, start:stop]]
+            line = torch.cat([before, chain_L, after])
+            tokens_RT[at, : len(line)] = line
+            seen_RT[at, : len(line)] = 1
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
+        width = batch.type_BL.shape[1]
+        place_M = torch.cat([torch.arange(start, stop) + row * width for row, start, stop in rows]).to(device)
+        parts = [hidden_RTC[at, ahead : ahead + stop - start] for at, (_, start, stop) in enumerate(rows)]
+        flat_NC = hidden_RTC.new_zeros(batch.type_BL.numel(), self.channels)
+        return flat_NC.index_copy(0, place_M, torch.cat(parts)).view(*batch.type_BL.shape, self.channels)
+
+
+def _chains(batch: StructureBatch, row: int) -> list[tuple[int, int, int]]:
+    """Row, first residue and the one behind the last of each chain of a protein."""
+    length = int(batch.real_BL[row].sum())
+    chain_L = batch.chain_BL[row, :length]
+    cuts = (torch.nonzero(chain_L[1:] != chain_L[:-1]).flatten() + 1).tolist()
+    return [(row, start, stop) for start, stop in zip([0, *cuts], [*cuts, length], strict=True)]

@@ -1,0 +1,85 @@
+"""A finished joint encoder as a folder: weights and settings, read without running code from them.
+
+``ssdm.json``            settings, and whether training saw side chains
+``model.safetensors``    the encoder, and the fusion where there is one
+``heads.safetensors``    what answered the objectives; nothing else needs it
+``language_model/``      of a fusion, as Transformers saves it
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from protray.data.location import Location
+from protray.models.frame_config import FrameAttentionConfig
+from protray.models.ssdm import Ssdm
+from protray.models.ssdm_config import SsdmConfig
+from protray.models.weight_files import first_line, load_weights
+from protray.plm.sequence_encoder import SequenceEncoder
+
+WEIGHTS, HEADS, SETTINGS, LANGUAGE_MODEL = "model.safetensors", "heads.safetensors", "ssdm.json", "language_model"
+
+
+@dataclass(frozen=True)
+class SsdmCard:
+    """What a folder says of its encoder."""
+
+    config: SsdmConfig
+    side_chains: bool  # whether training saw any; an encoder that did not is not shown them
+    objectives: tuple[str, ...]
+    seed: int
+
+
+def save_ssdm(folder: Path, card: SsdmCard, weights: dict[str, Tensor]) -> None:
+    """Write the weights of `protray.training.structure.ssdm.Pretrained`, as those of three parts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, dict[str, Tensor]] = {"model.": {}, "heads.": {}, "model.lm.": {}}
+    for name, weight in weights.items():
+        part = max((start for start in parts if name.startswith(start)), key=len)
+        parts[part][name.removeprefix(part)] = weight.contiguous()
+    save_file(parts["model."], folder / WEIGHTS)
+    save_file(parts["heads."], folder / HEADS)
+    if card.config.lm is not None:
+        lm = SequenceEncoder(card.config.lm, trained=False)
+        lm.load_state_dict(parts["model.lm."])
+        lm.save(folder / LANGUAGE_MODEL)
+    (folder / SETTINGS).write_text(json.dumps(asdict(card), indent=1) + "\n")
+
+
+def load_ssdm(folder: Path | Location) -> tuple[SsdmCard, Ssdm]:
+    """Read what `save_ssdm` wrote, at a path or an address: on the CPU, in evaluation mode.
+
+    Raises ValueError if the folder holds no such encoder, or not all of one.
+    """
+    card = load_card(folder)
+    local = Location(folder).fetch()
+    lm = SequenceEncoder(str(local / LANGUAGE_MODEL), trained=False) if card.config.lm else None
+    try:
+        net = Ssdm(card.config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}/{SETTINGS}: no network can have these settings: {first_line(error)}") from None
+    load_weights(net, local / WEIGHTS)
+    net.lm = lm
+    return card, net.eval()
+
+
+def load_card(folder: Path | Location) -> SsdmCard:
+    """Read the settings of an encoder; ValueError if the folder holds none."""
+    path = Location(folder) / SETTINGS
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {SETTINGS}; give the folder `model` in the --out of jobs/ssdm.py")
+    try:
+        content = path.read_json()
+        joint = content["config"]
+        config = SsdmConfig(**joint | {"net": FrameAttentionConfig(**joint["net"])})
+        return SsdmCard(config, content["side_chains"], tuple(content["objectives"]), content["seed"])
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put it back") from None
+
+
+def is_ssdm(folder: Path | Location) -> bool:
+    """Whether a folder of a model holds a joint encoder."""
+    return (Location(folder) / SETTINGS).is_file()
