@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protray.data.atom_batches import collate
+from protray.data.atom_batches import collate, without_side_chains
 from protray.data.atoms import AtomChain
 from protray.data.location import Location
+from protray.models.fusion import Fused
 from protray.models.ssdm import Ssdm
 from protray.training.structure.ssdm_export import SsdmCard, load_ssdm
 
@@ -27,7 +28,6 @@ class StructureEncoder:
         """Read the folder ``model`` of jobs/ssdm.py, at a path or an address; ValueError if it is none."""
         return cls(*load_ssdm(folder), device)
 
-    @torch.no_grad()
     def residue(self, chain: AtomChain) -> np.ndarray:
         """Float32, shape (L, C).
 
@@ -38,12 +38,18 @@ class StructureEncoder:
         ValueError
             If the embedding is not finite.
         """
-        batch = collate([chain if self.card.side_chains else chain.without_side_chains()])
-        z_LC = self.net(batch.to(self.device))[0]
-        if not z_LC.isfinite().all():
-            raise ValueError(f"the embedding of chain {chain.id!r} is not finite; are its coordinates in Å?")
-        return z_LC.float().cpu().numpy()
+        return self._encode(chain).residue_BLC[0].cpu().numpy()
 
     def protein(self, chain: AtomChain) -> np.ndarray:
-        """The mean over residues, float32, shape (C,)."""
-        return self.residue(chain).mean(axis=0, dtype=np.float64).astype(np.float32)
+        """The mean over residues, float32, shape (C,); errors as of `residue`."""
+        return self._encode(chain).protein_BC[0].cpu().numpy()
+
+    @torch.no_grad()
+    def _encode(self, chain: AtomChain) -> Fused:
+        batch = collate([chain])
+        if not self.card.side_chains:
+            batch = without_side_chains(batch)
+        found = self.net.encode(batch.to(self.device))
+        if not found.residue_BLC.isfinite().all():
+            raise ValueError(f"the embedding of chain {chain.id!r} is not finite; are its coordinates in Å?")
+        return found

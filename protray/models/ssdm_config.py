@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protray.models.frame_config import FrameAttentionConfig
-
-FusionKind = Literal["none", "serial", "parallel", "cross"]
+from protray.models.fusion_config import FusionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +12,10 @@ class SsdmConfig:
     """A structure encoder, and how it is joined with a language model."""
 
     net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
-    fusion: FusionKind = "none"
-    """serial: the encoder reads the language model's vectors.  parallel: its own stand beside them.  cross: both attend
-    to each other."""
+    fusion: Literal["none", "serial", "parallel", "cross"] = "none"
+    """serial: the encoder reads the language model's vectors.  parallel: both read apart and stand side by side.
+    cross: the residues of both look at one another."""
+    fuse: FusionConfig = field(default_factory=FusionConfig)
     lm: str | None = None
     """Of the fusion: a Hugging Face name, a folder, or `shipped`."""
     lm_lr_ratio: float = 0.1
@@ -23,6 +23,6 @@ class SsdmConfig:
 
     def __post_init__(self) -> None:
         if (self.fusion == "none") != (self.lm is None):
-            raise ValueError(f"a fusion needs a language model, and the other way round; got {self.fusion}, {self.lm}")
+            raise ValueError(f"--fusion and --lm go together, got fusion {self.fusion} and language model {self.lm}")
         if not 0 <= self.lm_lr_ratio <= 1:
             raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")

@@ -60,9 +60,16 @@ class Pretrained(nn.Module):
     def __init__(self, config: SsdmConfig, objectives: ObjectiveConfig) -> None:
         super().__init__()
         lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
-        self.model = Ssdm(config, lm)
+        self.model = Ssdm(config, lm, lm.channels if lm else 0)
         bins = objectives.angle_bins, objectives.dihedral_bins
         self.heads = ObjectiveHeads(self.model.channels, objectives.terms(), *bins)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict]:
+        """For an optimiser; see `protray.training.groups.parameter_groups`."""
+        if self.model.lm is None:
+            return [{"params": list(self.parameters()), "lr": learning_rate}]
+        rest = [self.model.encoder, self.model.fusion, self.heads]
+        return parameter_groups(self.model.lm, rest, learning_rate, self.model.config.lm_lr_ratio)
 
 
 def fit(
@@ -81,7 +88,7 @@ def fit(
     """
     net = fresh(config, objectives, settings.seed).to(world.device)
     average = copy.deepcopy(net)
-    groups = parameter_groups(net.model.lm, net, settings.learning_rate, config.lm_lr_ratio)
+    groups = net.parameter_groups(settings.learning_rate)
     rates = [group["lr"] / settings.learning_rate for group in groups]
     optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
     at, best = Position(), net.state_dict()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from protray.data.location import Location
 from protray.models.frame_config import FrameAttentionConfig
+from protray.models.fusion_config import FusionConfig
 from protray.models.ssdm import Ssdm
 from protray.models.ssdm_config import SsdmConfig
 from protray.models.weight_files import first_line, load_weights
@@ -58,9 +59,10 @@ def load_ssdm(folder: Path | Location) -> tuple[SsdmCard, Ssdm]:
     local = Location(folder).fetch()
     lm = SequenceEncoder(str(local / LANGUAGE_MODEL), trained=False) if card.config.lm else None
     try:
-        net = Ssdm(card.config)
+        net = Ssdm(card.config, lm, lm.channels if lm else 0)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder}/{SETTINGS}: no network can have these settings: {first_line(error)}") from None
+    net.lm = None  # its weights are in a folder of their own
     load_weights(net, local / WEIGHTS)
     net.lm = lm
     return card, net.eval()
@@ -74,7 +76,8 @@ def load_card(folder: Path | Location) -> SsdmCard:
     try:
         content = path.read_json()
         joint = content["config"]
-        config = SsdmConfig(**joint | {"net": FrameAttentionConfig(**joint["net"])})
+        parts = {"net": FrameAttentionConfig(**joint["net"]), "fuse": FusionConfig(**joint["fuse"])}
+        config = SsdmConfig(**joint | parts)
         return SsdmCard(config, content["side_chains"], tuple(content["objectives"]), content["seed"])
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put it back") from None
