@@ -10,6 +10,7 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 SELF_PREDICTION: tuple[Objective, ...] = ("residue", "distance", "angle", "dihedral")  # share one pass of the encoder
 
 MIN_RESIDUES = 8  # of a chain that trains
+CONTRAST_MARGIN = 20  # residues by which a chain must be longer than a crop of the contrast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +78,34 @@ class ObjectiveConfig:
             )
         if not self.tau > 0 or self.view_noise < 0:
             raise ValueError(f"tau must be positive and view_noise at least 0, got {self.tau} and {self.view_noise}")
+        if min(vars(self.weights).values()) < 0 or not self.terms():
+            raise ValueError(f"weights must be at least 0, and one objective's above, got {self.weights}")
         if self.contrast_crop < MIN_RESIDUES:
             raise ValueError(f"contrast_crop must be at least {MIN_RESIDUES} residues, got {self.contrast_crop}")
 
-    @property
-    def asks_types(self) -> bool:
-        """Whether stored vectors of a language model would give the answer away (or who the protein is)."""
-        wanted = set(self.objectives)
-        return bool(wanted & {"residue", "contrast"}) or ("siamdiff" in wanted and self.gamma < 1)
+    def terms(self) -> dict[str, float]:
+        """The losses that are added up, and their weights: one of each objective, and two of SiamDiff's."""
+        found = {name: getattr(self.weights, name) for name in self.objectives}
+        if "siamdiff" in found:
+            weight = found.pop("siamdiff")
+            found |= {"siamdiff_structure": self.gamma * weight, "siamdiff_sequence": (1 - self.gamma) * weight}
+        return {name: weight for name, weight in found.items() if weight}
+
+    def check_stored_vectors(self) -> None:
+        """Raise ValueError if vectors of whole proteins, by a language model, would give an answer away.
+
+        The vector of a residue knows its type, and those of its neighbours do, too; all know which protein it is.
+        """
+        told = sorted(self.terms().keys() & {"residue", "contrast", "siamdiff_sequence"})
+        if told:
+            raise ValueError(
+                f"stored vectors of a language model give away the answers of {', '.join(told)}: pre-train on "
+                "distances, angles, dihedrals or denoising alone, or without a language model"
+            )
+
+    def shortest_chain(self) -> int:
+        """Residues that a chain must have: two crops of a contrast that are nearly the same say nothing."""
+        return self.contrast_crop + CONTRAST_MARGIN if "contrast" in self.objectives else MIN_RESIDUES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +134,7 @@ class SsdmFitConfig:
     side_chain_drop: float = 0.5
     """Chance that a crop is seen without its side chains."""
     backbone_drop: float = 0.1
-    """Chance that it is seen as C-alpha atoms alone."""
+    """Chance that it is seen as C-alpha atoms alone; else it is seen as it is."""
     seed: int = 0
     validate_every: int = 100
     """Steps between points of the curve, and between checkpoints."""
@@ -124,9 +145,11 @@ class SsdmFitConfig:
         for name in ("epochs", "batch", "micro_batch", "learning_rate", "clip", "validate_every", "validation_chains"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("side_chain_drop", "backbone_drop"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a chance and must lie in [0, 1], got {getattr(self, name)}")
+        if min(self.side_chain_drop, self.backbone_drop) < 0 or self.side_chain_drop + self.backbone_drop > 1:
+            raise ValueError(
+                "side_chain_drop and backbone_drop are chances of cases that exclude each other, and add up to 1 at "
+                f"most, got {self.side_chain_drop} and {self.backbone_drop}"
+            )
         if self.crop < MIN_RESIDUES:
             raise ValueError(f"crop must be at least {MIN_RESIDUES} residues, got {self.crop}")
         if self.batch % self.micro_batch:
