@@ -42,8 +42,8 @@ class SmallEncoder(nn.Module):
         assert neighbours is not None
         rows_B11 = torch.arange(len(batch.type_BL))[:, None, None]
         own_BLC = self.of_type(batch.type_BL)
-        other_BLKC = own_BLC[rows_B11, neighbours.index_BLK]
-        between_BLK3 = batch.ca_BL3[:, :, None] - batch.ca_BL3[rows_B11, neighbours.index_BLK]
+        other_BLKC = own_BLC[rows_B11, neighbours.idx_BLK]
+        between_BLK3 = batch.ca_BL3[:, :, None] - batch.ca_BL3[rows_B11, neighbours.idx_BLK]
         distance_BLK = between_BLK3.norm(dim=-1)
         near_BLKG = torch.exp(-((distance_BLK[..., None] - 3 * torch.arange(8)) / 3).square())
         seen_BLKX = torch.cat([other_BLKC, near_BLKG], dim=-1)

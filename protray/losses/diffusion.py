@@ -41,11 +41,11 @@ def masked_share(level: int, levels: int) -> float:
     return 0.15 + 0.85 * (level + 1) / levels
 
 
-def pairs_of(xyz_BL3: Tensor, index_BLK: Tensor) -> tuple[Tensor, Tensor]:
+def pairs_of(xyz_BL3: Tensor, idx_BLK: Tensor) -> tuple[Tensor, Tensor]:
     """Distances d_ij in Å, and unit vectors u_ij *from j to i*, to neighbours; shapes (B, L, K) and (B, L, K, 3)."""
-    batch, length, _ = index_BLK.shape
-    flat_N = (index_BLK + length * torch.arange(batch, device=index_BLK.device)[:, None, None]).flatten()
-    other_BLK3 = xyz_BL3.reshape(-1, 3).index_select(0, flat_N).view(*index_BLK.shape, 3)
+    batch, length, _ = idx_BLK.shape
+    flat_N = (idx_BLK + length * torch.arange(batch, device=idx_BLK.device)[:, None, None]).flatten()
+    other_BLK3 = xyz_BL3.reshape(-1, 3).index_select(0, flat_N).view(*idx_BLK.shape, 3)
     between_BLK3 = xyz_BL3[:, :, None] - other_BLK3
     distance_BLK = between_BLK3.norm(dim=-1)
     return distance_BLK, between_BLK3 / distance_BLK.clamp(min=1e-3)[..., None]

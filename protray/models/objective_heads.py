@@ -26,11 +26,11 @@ class PairNoiseHead(nn.Module):
         self.of_distance = two_layers(1, channels, channels)
         self.of_pair = two_layers(2 * channels, channels, 1)
 
-    def forward(self, z_BLC: Tensor, index_BLK: Tensor, distance_BLK: Tensor) -> Tensor:
+    def forward(self, z_BLC: Tensor, idx_BLK: Tensor, distance_BLK: Tensor) -> Tensor:
         """Of residues and their neighbours at noisy distances in Å; shape (B, L, K), in units of the noise."""
         batch, length, channels = z_BLC.shape
-        flat_N = (index_BLK + length * torch.arange(batch, device=index_BLK.device)[:, None, None]).flatten()
-        other_BLKC = z_BLC.reshape(-1, channels).index_select(0, flat_N).view(*index_BLK.shape, channels)
+        flat_N = (idx_BLK + length * torch.arange(batch, device=idx_BLK.device)[:, None, None]).flatten()
+        other_BLKC = z_BLC.reshape(-1, channels).index_select(0, flat_N).view(*idx_BLK.shape, channels)
         told_BLKC = self.of_distance(distance_BLK[..., None] / 10)
         return self.of_pair(torch.cat([z_BLC[:, :, None] * other_BLKC, told_BLKC], dim=-1)).squeeze(-1)
 

@@ -46,12 +46,12 @@ def test_masked_share() -> None:
 
 def test_pair_target_on_two_residues() -> None:
     """1 Å apart, the second moved by 0.1 Å along the bond: b = -+0.1 / s at both ends, v pulls it back."""
-    clean_BL3, index_BLK = torch.tensor([[[0.0, 0, 0], [1, 0, 0]]]), torch.tensor([[[1], [0]]])
+    clean_BL3, idx_BLK = torch.tensor([[[0.0, 0, 0], [1, 0, 0]]]), torch.tensor([[[1], [0]]])
     kept_BLK, sigma_B = torch.ones(1, 2, 1, dtype=torch.bool), torch.tensor([0.2])
     for move in (0.1, -0.1):
         noisy_BL3 = torch.tensor([[[0.0, 0, 0], [1 + move, 0, 0]]])
-        noisy_BLK, unit_BLK3 = pairs_of(noisy_BL3, index_BLK)
-        b_BLK = pair_target(pairs_of(clean_BL3, index_BLK)[0], noisy_BLK, sigma_B)
+        noisy_BLK, unit_BLK3 = pairs_of(noisy_BL3, idx_BLK)
+        b_BLK = pair_target(pairs_of(clean_BL3, idx_BLK)[0], noisy_BLK, sigma_B)
         assert b_BLK.flatten().tolist() == pytest.approx([-move / 0.2] * 2, rel=1e-5)
         assert unit_BLK3.squeeze().tolist() == [[-1, 0, 0], [1, 0, 0]]  # from j to i
         v_BL3 = as_vectors(b_BLK, unit_BLK3, kept_BLK)
@@ -91,11 +91,11 @@ def test_zero_answers_of_pairs_cost_what_they_should(sigma) -> None:
     """1/2 (tr M^2 + 1/K) of the clean chain, within 3 standard errors of 300 draws and 2 % for what is not linear."""
     torch.manual_seed(0)
     clean_BL3 = chain().expand(300, -1, -1)
-    index_BLK = torch.cdist(clean_BL3, clean_BL3).topk(21, largest=False).indices[:, :, 1:]
-    kept_BLK, asked_BL = torch.ones_like(index_BLK, dtype=torch.bool), torch.ones(300, 100, dtype=torch.bool)
-    clean_BLK, clean_unit_BLK3 = pairs_of(clean_BL3, index_BLK)
+    idx_BLK = torch.cdist(clean_BL3, clean_BL3).topk(21, largest=False).indices[:, :, 1:]
+    kept_BLK, asked_BL = torch.ones_like(idx_BLK, dtype=torch.bool), torch.ones(300, 100, dtype=torch.bool)
+    clean_BLK, clean_unit_BLK3 = pairs_of(clean_BL3, idx_BLK)
     expected = pair_zero_loss(clean_unit_BLK3, kept_BLK, asked_BL)[0].item()
-    noisy_BLK, unit_BLK3 = pairs_of(clean_BL3 + sigma * torch.randn_like(clean_BL3), index_BLK)
+    noisy_BLK, unit_BLK3 = pairs_of(clean_BL3 + sigma * torch.randn_like(clean_BL3), idx_BLK)
     b_BLK = pair_target(clean_BLK, noisy_BLK, torch.full((300,), sigma, dtype=torch.float64))
     true_BL3 = as_vectors(b_BLK, unit_BLK3, kept_BLK)
     loss_B = vector_loss(torch.zeros_like(true_BL3), true_BL3, asked_BL)

@@ -218,10 +218,9 @@ def paths(
         found_NS = np.column_stack([found_NS, next_N])[(found_NS != next_N[:, None]).all(axis=1)]
     found_NS = found_NS[from_L[found_NS].all(axis=1)]
     for size in sizes:
-        ends_N = found_NS[:, 0] < found_NS[:, size - 1]
-        either_NS = np.where(ends_N[:, None], found_NS[:, :size], found_NS[:, size - 1 :: -1])
-        first_N = np.unique(either_NS, axis=0, return_index=True)[1]
-        found_NS = found_NS[np.sort(first_N)]
+        numbers_S = len(nearest_LK) ** np.arange(size)  # one number for a path, the smaller of its two directions
+        number_N = np.minimum(found_NS[:, :size] @ numbers_S, found_NS[:, size - 1 :: -1] @ numbers_S)
+        found_NS = found_NS[np.sort(np.unique(number_N, return_index=True)[1])]
     return found_NS[:count].astype(np.int64)
 
 

@@ -176,9 +176,9 @@ def _siamdiff(
     assert batch.shift_BLA3 is not None
     first, sigma_B = hidden(batch.crops, batch.hidden_N), _sigma(batch, config)
     near = _near(batch.crops, neighbours)
-    index_BLK = near.index_BLK
-    self_L1 = torch.arange(index_BLK.shape[1], device=index_BLK.device)[:, None]
-    kept_BLK = near.ok_BLK & (index_BLK != self_L1)
+    idx_BLK = near.idx_BLK
+    self_L1 = torch.arange(idx_BLK.shape[1], device=idx_BLK.device)[:, None]
+    kept_BLK = near.ok_BLK & (idx_BLK != self_L1)
     clean = [first, _noisy(first, batch.shift_BLA3, torch.full_like(sigma_B, config.view_noise))]
     noisy = [_noisy(view, noise_BLA3, sigma_B) for view, noise_BLA3 in zip(clean, batch.noise_VBLA3, strict=True)]
     vectors = [encoder(view, near) for view in noisy]
@@ -187,9 +187,9 @@ def _siamdiff(
         z_BLC = vectors[1 - number if config.cross else number]
         of_view: Losses = {}
         if "siamdiff_structure" in terms:
-            noisy_BLK, unit_BLK3 = pairs_of(after.ca_BL3, index_BLK)
-            target_BLK = pair_target(pairs_of(before.ca_BL3, index_BLK)[0], noisy_BLK, sigma_B)
-            amount_BLK = heads("siamdiff_structure", z_BLC, index_BLK, noisy_BLK)
+            noisy_BLK, unit_BLK3 = pairs_of(after.ca_BL3, idx_BLK)
+            target_BLK = pair_target(pairs_of(before.ca_BL3, idx_BLK)[0], noisy_BLK, sigma_B)
+            amount_BLK = heads("siamdiff_structure", z_BLC, idx_BLK, noisy_BLK)
             loss_B = vector_loss(
                 as_vectors(amount_BLK, unit_BLK3, kept_BLK), as_vectors(target_BLK, unit_BLK3, kept_BLK), batch.asked_BL
             )
