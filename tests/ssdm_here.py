@@ -10,7 +10,9 @@ from protray.models.structure_batch import TYPES, StructureBatch
 from protray.struct.atom14 import CA, HAS, SLOTS
 
 
-def atom_chain(length: int, seed: int = 0, unknown: int = 0, plddt: np.ndarray | None = None) -> AtomChain:
+def atom_chain(
+    length: int, seed: int = 0, unknown: int = 0, plddt: np.ndarray | None = None, id: str = "one"
+) -> AtomChain:
     """A walk in steps of 3.8 Å with atoms about it; the first `unknown` residues are X."""
     rng = np.random.default_rng(seed)
     codes_L = rng.integers(20, size=length).astype(np.uint8)
@@ -21,6 +23,7 @@ def atom_chain(length: int, seed: int = 0, unknown: int = 0, plddt: np.ndarray |
     atoms_LA3[:, CA] = ca_L3
     present_LA = HAS[codes_L]
     return AtomChain(
+        id=id,
         codes_L=codes_L,
         index_L=np.arange(length, dtype=np.int32),
         chain_L=np.zeros(length, np.int8),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.data.atoms import collate
+from protray.data.atom_batches import collate
 from protray.models.structure_batch import MASKED, StructureBatch
 from protray.struct.atom14 import CB
 from protray.training.structure.ssdm_config import ObjectiveConfig

@@ -7,7 +7,7 @@ Shape key:  L residues of a crop   A 14 atoms   N paths   S residues of a path  
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from protray.seq.keyed import generator, key
 from protray.struct.atom14 import CA, CB
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
+VALIDATION = -1  # the epoch of its visits
 CONFIDENT = 50  # pLDDT, percent: residues of a predicted model below it are never asked for
 PATHS = {"distance": 2, "angle": 3, "dihedral": 4}  # residues of a path
 
@@ -85,6 +86,21 @@ def micro_batches(visits: list[Visit], fit: SsdmFitConfig) -> list[list[Visit]]:
     return [visits[start : start + fit.micro_batch] for start in range(0, len(visits), fit.micro_batch)]
 
 
+def validation(ids: list[str], lengths: np.ndarray, fit: SsdmFitConfig, config: ObjectiveConfig) -> list[list[Visit]]:
+    """Batches of the chains with the smallest hashes of their ids, each seen once; to be drawn with the seed 0.
+
+    Batches are of `fit.batch` chains whatever the number of workers: the contrast is among those of a batch.  Levels
+    of noise are handed out in turn.
+    """
+    rows = np.flatnonzero(lengths >= config.shortest_chain()).tolist()
+    if not rows:
+        raise ValueError(f"no chain of {len(lengths)} has at least {config.shortest_chain()} residues to validate on")
+    kept = sorted(rows, key=lambda row: key(ids[row]))[: fit.validation_chains]
+    levels = len(noise_levels(config.levels))
+    visits = [Visit(row, VALIDATION, turn % levels) for turn, row in enumerate(kept)]
+    return [visits[start : start + fit.batch] for start in range(0, len(visits), fit.batch)]
+
+
 def stratified(levels: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """A level for each of `count` crops, 0-based: in turn from a random start, then shuffled."""
     place_B = (rng.random() + np.arange(count)) / count
@@ -92,8 +108,8 @@ def stratified(levels: int, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(
-    chain: AtomChain, id: str, visit: Visit, fit: SsdmFitConfig, config: ObjectiveConfig, neighbours: int,
-    cluster: int | None = None,
+    chain: AtomChain, visit: Visit, fit: SsdmFitConfig, config: ObjectiveConfig, neighbours: int,
+    cluster: str | None = None,
 ) -> Draw:  # fmt: skip
     """Draw all of a visit; `neighbours` are those of a residue in the encoder, along which paths go.
 
@@ -101,7 +117,7 @@ def draw(
     """
 
     def rng(name: str, view: int = 0) -> np.random.Generator:
-        return generator(fit.seed, name, visit.epoch, id, view)
+        return generator(fit.seed, name, visit.epoch, chain.id, view)
 
     def seen(name: str, residues: int, view: int = 0) -> AtomChain:
         cut = cropped(chain, residues, rng(name, view))
@@ -120,7 +136,7 @@ def draw(
     noisy = 2 if "siamdiff" in config.objectives else int("denoise" in terms)
     shape = (noisy, *crop.atoms_LA3.shape)
     return Draw(
-        cluster=key(id) if cluster is None else cluster,
+        cluster=key(chain.id if cluster is None else cluster),
         crop=crop,
         asked_L=asked_L,
         masked_L=chosen(known_L, mask, rng("mask")),
@@ -138,16 +154,8 @@ def draw(
 
 def cropped(chain: AtomChain, residues: int, rng: np.random.Generator) -> AtomChain:
     """Neighbouring residues, at most so many, from anywhere in the chain: the first and the last are in reach."""
-    length = len(chain.codes_L)
-    start = int(rng.integers(max(length - residues, 0) + 1))
-    cut = slice(start, start + residues)
-    return replace(chain, **{name: value[cut] for name, value in per_residue(chain).items()})
-
-
-def per_residue(chain: AtomChain) -> dict[str, np.ndarray]:
-    """The arrays of a chain, by name; all have residues as their first axis."""
-    values = {field.name: getattr(chain, field.name) for field in fields(chain)}
-    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    start = int(rng.integers(max(len(chain) - residues, 0) + 1))
+    return chain.cut(slice(start, start + residues))
 
 
 def augmented(chain: AtomChain, side_chain: float, backbone: float, rng: np.random.Generator) -> AtomChain:
@@ -166,7 +174,7 @@ def augmented(chain: AtomChain, side_chain: float, backbone: float, rng: np.rand
 def confident(chain: AtomChain) -> np.ndarray:
     """Whether residues may be asked for, shape (L,): all of an experiment, and of a predicted model the good ones."""
     if chain.plddt_L is None:
-        return np.ones(len(chain.codes_L), bool)
+        return np.ones(len(chain), bool)
     return chain.plddt_L >= CONFIDENT
 
 

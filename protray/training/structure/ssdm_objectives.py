@@ -82,7 +82,11 @@ def objective_losses(
 
 
 def step_loss(found: Losses, counts: Mapping[str, float], config: ObjectiveConfig) -> Tensor:
-    """What a micro-batch adds to the loss of a step, whose `counts` are those of all its micro-batches and workers."""
+    """What a micro-batch adds to the loss of a step, whose `counts` are those of all its micro-batches and workers.
+
+    Gradients are to be added up over workers (`World.add`); where they are averaged, as by DDP, multiply by their
+    number.
+    """
     return sum(
         (weight * found[term][0] / max(counts[term], 1) for term, weight in config.terms().items()), torch.zeros(())
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ssdm_here import atom_chain
 
+from protray.data.atoms import AtomChain
 from protray.seq.keyed import generator
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import (
@@ -26,6 +27,7 @@ from protray.training.structure.ssdm_draws import (
     steps,
     steps_of_paths,
     stratified,
+    validation,
 )
 
 ALL = ObjectiveConfig(
@@ -51,7 +53,7 @@ def test_targets_are_known_and_confident() -> None:
     chain = atom_chain(90, unknown=20, plddt=plddt_L)
     assert confident(chain).sum() == 60
     for epoch in range(10):
-        found = draw(chain, "one", Visit(0, epoch, 99), SsdmFitConfig(), ALL, 20)
+        found = draw(chain, Visit(0, epoch, 99), SsdmFitConfig(), ALL, 20)
         assert found.masked_L.sum() == 6  # floor(0.15 x 40)
         assert found.hidden_L.sum() == 40  # the last level hides all that are known
         assert not (found.masked_L[:20].any() or found.masked_L[30:60].any())
@@ -161,6 +163,31 @@ def test_steps_see_every_chain_once_an_epoch_and_start_anywhere() -> None:
         assert [len(part) for part in micro_batches(visits, fit)] == [2, 2]
 
 
+def test_validation_sees_each_chain_once_and_all_levels() -> None:
+    """100 chains, 50 of them by hash whatever their order, in batches of 16 and the rest."""
+    ids, lengths = [f"chain {n}" for n in range(100)], np.full(100, 40)
+    fit, config = SsdmFitConfig(validation_chains=50), ObjectiveConfig()
+    found = validation(ids, lengths, fit, config)
+    assert [len(part) for part in found] == [16, 16, 16, 2]
+    visits = [visit for part in found for visit in part]
+    assert len({visit.row for visit in visits}) == 50
+    assert [visit.level for visit in visits[:18]] == [*range(16), 0, 1]
+    turned = [visit for part in validation(ids[::-1], lengths, fit, config) for visit in part]
+    assert [99 - visit.row for visit in turned] == [visit.row for visit in visits]
+    lengths[visits[0].row] = 7
+    assert visits[0].row not in {visit.row for part in validation(ids, lengths, fit, config) for visit in part}
+
+
+def test_clusters_are_those_of_the_chain() -> None:
+    chains = [atom_chain(30, id=id) for id in ("a", "b")]
+
+    def cluster(chain: AtomChain, name: str | None) -> int:
+        return draw(chain, Visit(0, 0, 0), SsdmFitConfig(), ObjectiveConfig(), 20, name).cluster
+
+    assert cluster(chains[0], "x") == cluster(chains[1], "x") != cluster(chains[1], "y")
+    assert cluster(chains[0], None) != cluster(chains[1], None)
+
+
 def test_a_contrast_leaves_short_chains_out() -> None:
     lengths = np.array([69, 70, 300])
     fit = SsdmFitConfig(batch=2, micro_batch=2)
@@ -181,20 +208,19 @@ def same(one: object, other: object) -> bool:
 
 
 def test_draws_belong_to_seed_epoch_and_id_alone() -> None:
-    chain, fit = atom_chain(150), SsdmFitConfig()
-
     def drawn(row: int = 3, epoch: int = 2, id: str = "1abcA", seed: int = 0) -> Draw:
-        return draw(chain, id, Visit(row, epoch, 4), SsdmFitConfig(seed=seed), ALL, 20)
+        return draw(atom_chain(150, id=id), Visit(row, epoch, 4), SsdmFitConfig(seed=seed), ALL, 20)
 
     assert same(drawn(), drawn()) and same(drawn(), drawn(row=8))
     for other in (drawn(epoch=3), drawn(id="1abcB"), drawn(seed=1)):
         assert not same(drawn().noise_VLA3, other.noise_VLA3) and not same(drawn().masked_L, other.masked_L)
-    alone = draw(chain, "1abcA", Visit(3, 2, 4), fit, ObjectiveConfig(objectives=("residue",)), 20)
+    residue = ObjectiveConfig(objectives=("residue",))
+    alone = draw(atom_chain(150, id="1abcA"), Visit(3, 2, 4), SsdmFitConfig(), residue, 20)
     assert same(alone.masked_L, drawn().masked_L) and same(alone.crop, drawn().crop)  # whatever else is asked for
 
 
 def test_views_and_noise_are_drawn_apart() -> None:
-    found = draw(atom_chain(400), "one", Visit(0, 0, 4), SsdmFitConfig(), ALL, 20)
+    found = draw(atom_chain(400), Visit(0, 0, 4), SsdmFitConfig(), ALL, 20)
     assert found.noise_VLA3.shape == (2, 100, 14, 3) and not same(found.noise_VLA3[0], found.noise_VLA3[1])
     assert found.noise_VLA3.std() == pytest.approx(1, abs=0.03)
     assert found.shift_LA3 is not None and not same(found.shift_LA3, found.noise_VLA3[1])
@@ -205,6 +231,6 @@ def test_views_and_noise_are_drawn_apart() -> None:
 
 
 def test_what_is_not_in_use_is_not_drawn() -> None:
-    found = draw(atom_chain(400), "one", Visit(0, 0, 4), SsdmFitConfig(), ObjectiveConfig(objectives=("residue",)), 20)
+    found = draw(atom_chain(400), Visit(0, 0, 4), SsdmFitConfig(), ObjectiveConfig(objectives=("residue",)), 20)
     assert found.views is None and found.shift_LA3 is None
     assert found.noise_VLA3.size == 0 and len(found.paths_NS) == 0 and not found.hidden_L.any()

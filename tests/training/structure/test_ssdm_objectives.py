@@ -35,7 +35,7 @@ LENGTHS = (90, 75, 160, 88)
 def draws(config: ObjectiveConfig, lengths: tuple[int, ...] = LENGTHS, epoch: int = 0, **fit: Any) -> list[Draw]:
     settings = SsdmFitConfig(**fit)
     return [
-        draw(atom_chain(length, seed=row), f"chain {row}", Visit(row, epoch, row % 5), settings, config, K)
+        draw(atom_chain(length, seed=row, id=f"chain {row}"), Visit(row, epoch, row % 5), settings, config, K)
         for row, length in enumerate(lengths)
     ]
 
@@ -227,6 +227,25 @@ def test_silent_heads_cost_the_closed_form(objective) -> None:
     error = np.std(ratios) / math.sqrt(len(ratios))
     assert error < 0.02
     assert np.mean(ratios) == pytest.approx(1, abs=3 * error + 0.005)
+
+
+@pytest.mark.parametrize("objective", ["denoise", "siamdiff"])
+def test_losses_of_noise_turn_with_the_structure(objective) -> None:
+    config = only(objective)
+    batch, nets = double(micro_batch(draws(config), config)), [net.double() for net in networks(config)]
+    torch.manual_seed(2)
+    rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    rotation *= torch.linalg.det(rotation)
+    turned = replace(
+        batch,
+        crops=replace(batch.crops, atoms_BLA3=batch.crops.atoms_BLA3 @ rotation.T),
+        noise_VBLA3=batch.noise_VBLA3 @ rotation.T,
+        shift_BLA3=None if batch.shift_BLA3 is None else batch.shift_BLA3 @ rotation.T,
+    )
+    unlike = replace(batch, noise_VBLA3=batch.noise_VBLA3 @ rotation.T)
+    for term, (loss, _) in objective_losses(*nets, batch, config, K).items():
+        assert objective_losses(*nets, turned, config, K)[term][0].item() == pytest.approx(loss.item(), rel=1e-9)
+        assert objective_losses(*nets, unlike, config, K)[term][0].item() != pytest.approx(loss.item(), rel=1e-6)
 
 
 class Replaced(SmallEncoder):
