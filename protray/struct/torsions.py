@@ -1,0 +1,84 @@
+"""Torsions of backbones and side chains, with masks of those that are there.
+
+Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14`)   3 x, y, z in Å, or phi, psi, omega
+            5 chi_1 to chi_5
+"""
+
+import torch
+from torch import Tensor
+
+from protray.struct.atom14 import CA, CHI_SLOTS, MAX_CHI, C, N
+from protray.struct.frames import bonded_to_next
+
+STRAIGHTEST = 1e-2  # sine of the angle of three atoms in a row from which on a torsion is known
+CHI_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS)
+
+
+def dihedral(a_3: Tensor, b_3: Tensor, c_3: Tensor, d_3: Tensor) -> Tensor:
+    """Torsion about b-c in radians, of any leading shape, with the sign of IUPAC: clockwise, seen along b-c, is positive.
+
+    >>> atoms = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]])
+    >>> round(dihedral(*atoms).item(), 6)
+    1.570796
+    """
+    first_3, axis_3, last_3 = b_3 - a_3, c_3 - b_3, d_3 - c_3
+    one_3, two_3 = torch.linalg.cross(first_3, axis_3), torch.linalg.cross(axis_3, last_3)
+    return torch.atan2((one_3 * last_3).sum(-1) * axis_3.norm(dim=-1), (one_3 * two_3).sum(-1))
+
+
+def backbone_torsions(
+    atoms_BLA3: Tensor, present_BLA: Tensor, index_BL: Tensor, chain_BL: Tensor, real_BL: Tensor
+) -> tuple[Tensor, Tensor]:
+    """phi, psi and omega of each residue in radians, 0 where unknown, and which are known; both of shape (B, L, 3).
+
+    phi_i = C(i-1) N CA C, psi_i = N CA C N(i+1), omega_i = CA C N(i+1) CA(i+1).  Unknown at the ends of a chain, where
+    the next residue is not one place away, where an atom is missing or three in a row lie on a line.
+    """
+    atoms_BLA3 = torch.where(present_BLA[..., None], atoms_BLA3, 0)
+    n_BL3, ca_BL3, c_BL3 = (atoms_BLA3[:, :, atom] for atom in (N, CA, C))
+    after_BL = bonded_to_next(index_BL, chain_BL, real_BL)
+    here_BL = present_BLA[:, :, [N, CA, C]].all(dim=2) & real_BL
+    next_n_BL3, next_ca_BL3 = n_BL3.roll(-1, dims=1), ca_BL3.roll(-1, dims=1)
+    next_n_BL = present_BLA[:, :, N].roll(-1, dims=1) & after_BL
+    known_BL3 = torch.stack(
+        [
+            here_BL & (after_BL & present_BLA[:, :, C]).roll(1, dims=1),
+            here_BL & next_n_BL,
+            present_BLA[:, :, CA] & present_BLA[:, :, C] & next_n_BL & present_BLA[:, :, CA].roll(-1, dims=1),
+        ],
+        dim=2,
+    )
+    path_4BL33 = [
+        torch.stack(atoms, dim=2)
+        for atoms in zip(
+            (c_BL3.roll(1, dims=1), n_BL3, ca_BL3, c_BL3),
+            (n_BL3, ca_BL3, c_BL3, next_n_BL3),
+            (ca_BL3, c_BL3, next_n_BL3, next_ca_BL3),
+            strict=True,
+        )
+    ]
+    return _known(path_4BL33, known_BL3)
+
+
+def side_chain_torsions(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor) -> tuple[Tensor, Tensor]:
+    """chi_1 to chi_5 of each residue in radians, 0 where unknown, and which are known; both of shape (B, L, 5).
+
+    Types beyond the 20 amino acids have none.
+    """
+    table = CHI_SLOTS_OF_TYPE.to(type_BL.device)
+    slot_BL54 = table[type_BL.clamp(max=len(table) - 1)]
+    slot_BLP = slot_BL54.clamp(min=0).flatten(2)
+    there_BL54 = present_BLA.gather(2, slot_BLP).unflatten(2, (MAX_CHI, 4)) & (slot_BL54 >= 0)
+    path_BLP3 = atoms_BLA3.gather(2, slot_BLP[..., None].expand(*slot_BLP.shape, 3))
+    path_BL543 = path_BLP3.unflatten(2, (MAX_CHI, 4))
+    path_BL543 = torch.where(there_BL54[..., None], path_BL543, 0)
+    return _known(list(path_BL543.unbind(dim=3)), there_BL54.all(dim=3))
+
+
+def _known(path_4: list[Tensor], known: Tensor) -> tuple[Tensor, Tensor]:
+    """Torsions along paths of four atoms where these are known and not on a line."""
+    a_3, b_3, c_3, d_3 = path_4
+    for first_3, second_3 in ((b_3 - a_3, c_3 - b_3), (c_3 - b_3, d_3 - c_3)):
+        area = torch.linalg.cross(first_3, second_3).norm(dim=-1)
+        known = known & (area > STRAIGHTEST * first_3.norm(dim=-1) * second_3.norm(dim=-1))
+    return torch.where(known, dihedral(a_3, b_3, c_3, d_3), 0), known
