@@ -46,8 +46,8 @@ STRUCTURES = pa.schema(
         # place in the chain, from 0, counted on over breaks; on over the chains of a complex, with a gap between them
         pa.field("index", pa.list_(pa.int32()), nullable=False),
         pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),  # as in PROTEINS
-        # L x 10 x 3, as the backbone, in the order of the metadata; null where side chains were not asked for.  Datasets
-        # that are older than this column lack it, and the next two
+        # L x 10 x 3, as the backbone, in the order of the metadata; null where side chains were not asked for.  Older
+        # datasets lack this column and the next two
         pa.field("sidechains_cA", pa.list_(pa.int16())),
         pa.field("chain_index", pa.list_(pa.int8())),  # number of the chain, from 0; null for one chain
         pa.field("plddt", pa.list_(pa.uint8())),  # of predicted models, 0 to 100; null for experiments

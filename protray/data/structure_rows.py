@@ -21,9 +21,7 @@ from protray.struct.io import Chain, Structure, parse_structure, structure_stem
 MAX_EXTENT = 327.67  # Å from the centre on each axis: what 16 bits hold at 0.01 Å
 MIN_CA_STEP = 0.1  # Å; nearer neighbours are placeholders in one place.  Poor decoys do have some below 1 Å
 MAX_CHAINS = 128  # of a complex: their numbers have 8 bits
-CHAIN_GAP = (
-    512  # residues in `index` between chains of a complex, so that whoever knows of one chain sees no neighbours
-)
+CHAIN_GAP = 512  # in `index` between chains of a complex: who knows of one chain alone sees no neighbours there
 MODEL = "THEORETICAL MODEL"  # what files of models may say in place of a method
 CHAIN_STEPS = (2.5, 4.5)  # Å, C-alpha to C-alpha of bonded neighbours: 2.9 (cis) and 3.8 (trans), give or take
 
@@ -35,13 +33,11 @@ class StructureSettings:
     min_residues: int = 20  # with C-alpha atoms; shorter ones are peptides
     max_unknown: float = 0.5  # share of X; chains above it have no sequence worth learning
     max_resolution: float | None = None  # Å; leaves out worse ones, keeps those without a resolution (NMR, models)
-    side_chains: bool = False  # beside N, CA, C, O
-    atom_names: AtomNames = (
-        "iupac"  # which of two equivalent side-chain atoms is the first: by the IUPAC rule, or as named
-    )
-    complexes: bool = False  # all chains of a file in one row, its id that of the file
-    # which files have pLDDT in place of B factors: those that say so (of AlphaFold's database, ModelCIF), or all but
-    # experiments
+    side_chains: bool = False  # read them beside N, CA, C, O
+    # which of two equivalent side-chain atoms is the first: by the IUPAC rule, or as they are named
+    atom_names: AtomNames = "iupac"
+    complexes: bool = False  # all chains of a file in one row, whose id is that of the file
+    # which files have pLDDT in place of B factors: those that say so (AlphaFold's, ESMFold's, ModelCIF), or all models
     plddt: Literal["marked", "all"] = "marked"
 
     def __post_init__(self) -> None:
@@ -194,9 +190,7 @@ def _too_large(backbone_L43: np.ndarray, n_chains: int) -> str | None:
     if n_chains > MAX_CHAINS:
         return f"{n_chains} chains, more than {MAX_CHAINS}, the most that a complex may have"
     if (extent := np.nanmax(np.abs(backbone_L43))) > MAX_EXTENT:
-        return (
-            f"an atom is {extent:.0f} Å from the centre of the complex on one axis, at most {MAX_EXTENT} can be stored"
-        )
+        return f"an atom is {extent:.0f} Å from the complex's centre on one axis, at most {MAX_EXTENT} can be stored"
     return None
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Literal
 
@@ -33,8 +33,8 @@ class ChainName:
     @property
     def sequences(self) -> list[str]:
         """Of a complex, those of its chains."""
-        letters, numbers = self.sequence, self.chain_index or [0] * len(self.sequence)
-        return ["".join(one for one, _ in same) for _, same in groupby(zip(letters, numbers), key=lambda pair: pair[1])]
+        sizes = [len(list(same)) for _, same in groupby(self.chain_index or [0] * len(self.sequence))]
+        return [self.sequence[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
     @property
     def in_entry(self) -> str:
@@ -109,7 +109,7 @@ def clusters_of(
 
 
 def cluster_chains(chains: Mapping[int, ChainName], identity: float, cpus: int = 1) -> dict[int, str]:
-    """Cluster of each chain, by number (`splits.cluster_by_identity`); complexes with chains of one cluster share it."""
+    """Cluster of each chain, by number (`splits.cluster_by_identity`); complexes with related chains share theirs."""
     of_chain = cluster_by_identity(_by_chain(chains.values()), identity, cpus)
     joined: dict[str, set[str]] = {}  # cluster of single chains -> those that complexes join it to
     of_row: dict[str, str] = {}

@@ -69,9 +69,7 @@ class Chain:
     positions: tuple[int, ...] = ()  # in the sequence of the entity (mmCIF), else the author's numbers without codes
     entity: str | None = None  # its number in an mmCIF file that lists sequences; PDB files have none
     heavy: HeavyAtoms | None = None  # where they were asked for
-    sidechains_L103: np.ndarray | None = (
-        None  # likewise; float32, Å, slots 4 to 13 of `atom14`, NaN where there is none
-    )
+    sidechains_L103: np.ndarray | None = None  # likewise; float32, Å, slots 4 to 13 of `atom14`, NaN where missing
     b_factors_L: np.ndarray | None = None  # float32, of the C-alpha atoms
 
 

@@ -24,7 +24,7 @@ _MISSING = [float("nan")] * 3
 
 
 def read_side_chain(residue: Any, letter: str, location: str | None) -> tuple[list[list[float]], bool]:
-    """The 10 atoms of a residue (gemmi's) by its letter, NaN for missing ones; the rest as of `locations.side_chain`."""
+    """The 10 atoms of a residue of gemmi, NaN for missing ones; the location and the second as `side_chain`."""
     atoms, choice = side_chain(residue, _SLOTS.get(letter, {}), location)
     return [atoms[slot].pos.tolist() if slot in atoms else _MISSING for slot in range(SIDE_SLOTS)], choice
 
