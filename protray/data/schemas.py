@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from protray.models.graphqa_config import GLOBAL
 from protray.seq.alphabet import AMINO_ACIDS
+from protray.struct.atom14 import ATOMS, BACKBONE
 
 VERSION = "1"
 _ORDER = {"protray_schema": VERSION, "residue_order": AMINO_ACIDS, "msa_codes": AMINO_ACIDS + "X-"}
+_SIDE_CHAINS = ", ".join(" ".join((aa, *atoms[len(BACKBONE) :])) for aa, atoms in ATOMS.items())  # "A CB, R CB CG ..."
 
 PROTEINS = pa.schema(
     [
@@ -41,8 +43,14 @@ STRUCTURES = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("sequence", pa.string(), nullable=False),  # residues with C-alpha; X for what is none of the 20
-        pa.field("index", pa.list_(pa.int32()), nullable=False),  # place in the chain, from 0, counted on over breaks
+        # place in the chain, from 0, counted on over breaks; on over the chains of a complex, with a gap between them
+        pa.field("index", pa.list_(pa.int32()), nullable=False),
         pa.field("backbone_cA", pa.list_(pa.int16()), nullable=False),  # as in PROTEINS
+        # L x 10 x 3, as the backbone, in the order of the metadata; null where side chains were not asked for.  Older
+        # datasets lack this column and the next two
+        pa.field("sidechains_cA", pa.list_(pa.int16())),
+        pa.field("chain_index", pa.list_(pa.int8())),  # number of the chain, from 0; null for one chain
+        pa.field("plddt", pa.list_(pa.uint8())),  # of predicted models, 0 to 100; null for experiments
         pa.field("origin", pa.list_(pa.float32()), nullable=False),  # Å; the mean of the C-alpha atoms
         pa.field("breaks", pa.list_(pa.int32()), nullable=False),  # residues i, from 0, that are not bonded to i + 1
         pa.field("resolution", pa.float32()),  # Å; null where the method has none (NMR) or the file does not say
@@ -53,7 +61,7 @@ STRUCTURES = pa.schema(
         pa.field("cluster", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),  # train, validation or test
     ],
-    metadata={"protray_schema": VERSION},
+    metadata={"protray_schema": VERSION, "side_chains": _SIDE_CHAINS},
 )
 
 DECOYS = pa.schema(

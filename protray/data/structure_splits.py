@@ -1,12 +1,13 @@
 """Which chains of a structures dataset stay, and in which cluster: tables by chain or entity, lists, best of many."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Literal
 
-from protray.data.splits import relatives
+from protray.data.splits import cluster_by_identity, relatives
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
 from protray.seq.fasta import FOREIGN, codes_of, open_text, read_fasta
@@ -27,6 +28,13 @@ class ChainName:
     sequence: str
     resolution: float | None
     source: str
+    chain_index: Sequence[int] | None = None  # of each residue, where it is a complex of several chains
+
+    @property
+    def sequences(self) -> list[str]:
+        """Of a complex, those of its chains."""
+        sizes = [len(list(same)) for _, same in groupby(self.chain_index or [0] * len(self.sequence))]
+        return [self.sequence[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
     @property
     def in_entry(self) -> str:
@@ -50,12 +58,15 @@ def repeated(chains: Iterable[ChainName]) -> dict[int, str]:
     }
 
 
-def listed_chains(chains: Mapping[int, ChainName], names: Iterable[str]) -> dict[int, str]:
+def listed_chains(chains: Mapping[int, ChainName], names: Iterable[str], complexes: bool = False) -> dict[int, str]:
     """Numbers of the chains that a list names, and by which name.
 
-    A name is an id of the dataset, an entry (4HHB: all its chains), a chain (4HHB_A) or an entity (4HHB_1).
+    A name is an id of the dataset, an entry (4HHB: all its chains), a chain (4HHB_A) or an entity (4HHB_1).  Of
+    complexes, one that names a chain or an entity names its entry.
     """
     wanted = {folded(name): name for name in names}
+    if complexes:
+        wanted |= {folded(name.rpartition("_")[0]): name for name in wanted.values() if "_" in name} | wanted
     found = {}
     for number, chain in chains.items():
         for name in (chain.id, chain.in_entry, f"{chain.entry}_{chain.entity}", chain.entry):
@@ -97,6 +108,29 @@ def clusters_of(
     return clusters, missing
 
 
+def cluster_chains(chains: Mapping[int, ChainName], identity: float, cpus: int = 1) -> dict[int, str]:
+    """Cluster of each chain, by number (`splits.cluster_by_identity`); complexes with related chains share theirs."""
+    of_chain = cluster_by_identity(_by_chain(chains.values()), identity, cpus)
+    joined: dict[str, set[str]] = {}  # cluster of single chains -> those that complexes join it to
+    of_row: dict[str, str] = {}
+    for name, cluster in of_chain.items():
+        other = of_row.setdefault(_row_of(name), cluster)
+        same = joined.setdefault(cluster, {cluster}) | joined.setdefault(other, {other})
+        joined |= dict.fromkeys(same, same)
+    return {number: _row_of(min(joined[of_row[chain.id]])) for number, chain in chains.items()}
+
+
+def _by_chain(chains: Iterable[ChainName]) -> dict[str, str]:
+    """Sequences of single chains, by the id of their row and their number in it; sorted as the ids are."""
+    return {
+        f"{chain.id}\0{number:03d}": sequence for chain in chains for number, sequence in enumerate(chain.sequences)
+    }
+
+
+def _row_of(name: str) -> str:
+    return name.partition("\0")[0]
+
+
 def not_the_best(chains: Mapping[int, ChainName], group_of: Callable[[int], str]) -> dict[int, str]:
     """Numbers of the chains of which a group has a better one, and that one's id.
 
@@ -122,9 +156,9 @@ class Exclusion:
     names: list[str]
     sequences: dict[str, str]
 
-    def named(self, chains: Mapping[int, ChainName]) -> dict[int, str]:
+    def named(self, chains: Mapping[int, ChainName], complexes: bool = False) -> dict[int, str]:
         """Numbers of the chains that are in the list, and why they are left out; warns of ids that are of none."""
-        found = listed_chains(chains, self.names)
+        found = listed_chains(chains, self.names, complexes)
         unused = set(self.names) - set(found.values())
         if unused:
             logger.warning(
@@ -135,12 +169,12 @@ class Exclusion:
 
     def related(self, chains: Mapping[int, ChainName], identity: float, cpus: int = 1) -> dict[int, str]:
         """Numbers of the chains that are relatives (`splits.relatives`), and why they are left out."""
-        sequences = {chain.id: chain.sequence for chain in chains.values()}
-        found = relatives(sequences, self.sequences, identity, cpus)
+        found = relatives(_by_chain(chains.values()), self.sequences, identity, cpus)
+        of_row = {_row_of(name): other for name, other in sorted(found.items(), reverse=True)}
         return {
-            number: f"excluded: a relative of {found[chain.id]!r} in {self.path}"
+            number: f"excluded: a relative of {of_row[chain.id]!r} in {self.path}"
             for number, chain in chains.items()
-            if chain.id in found
+            if chain.id in of_row
         }
 
 

@@ -3,7 +3,7 @@
 Shape key:  L residues of a chain   R residues of all chains   3 x, y, z in Å
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     source = "the bundled sample" if path is None else str(path)
     structures = gather(
-        _of_split(table, split) for table in (_sample() if path is None else _dataset(Location(path), COLUMNS))
+        of_split(table, split) for table in (_sample() if path is None else dataset_tables(Location(path), COLUMNS))
     )
     if not len(structures):
         more = f" of the split {split!r}; with more clusters, or another --seed, it would have one" if split else ""
@@ -99,7 +99,7 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
 def read_chain_clusters(path: str | Path | None = None) -> dict[str, str]:
     """Read the cluster of each chain of a dataset; `path` and errors as in `read_structures`."""
     columns = ["id", "cluster"]
-    tables = [_read_sample(columns)] if path is None else _dataset(Location(path), columns)
+    tables = [_read_sample(columns)] if path is None else dataset_tables(Location(path), columns)
     return {row["id"]: row["cluster"] for table in tables for row in table.to_pylist()}
 
 
@@ -128,7 +128,7 @@ def read_group(file: Location, group: int) -> pa.Table:
         parquet = pq.ParquetFile(opened, page_checksum_verification=True)
         index = ["index"] if "index" in parquet.schema_arrow.names else []
         table = parquet.read_row_group(group, columns=["id", "sequence", "backbone_cA", *index])
-    return table if index else _with_index(table)
+    return table if index else with_index(table)
 
 
 def chains_in(table: pa.Table) -> list[StructureChain]:
@@ -148,10 +148,11 @@ def stored_backbone(values: np.ndarray) -> np.ndarray:
 
 def _sample() -> Iterator[pa.Table]:
     """The sample as tables of the columns used here; its chains have no breaks, so that `index` counts from 0."""
-    yield _with_index(_read_sample(["id", "sequence", "split", "backbone_cA"]))
+    yield with_index(_read_sample(["id", "sequence", "split", "backbone_cA"]))
 
 
-def _with_index(table: pa.Table) -> pa.Table:
+def with_index(table: pa.Table) -> pa.Table:
+    """A table of chains without breaks, with the column `index`."""
     index = pa.array([range(len(sequence)) for sequence in table["sequence"].to_pylist()], pa.list_(pa.int32()))
     return table.append_column("index", index)
 
@@ -162,32 +163,35 @@ def _read_sample(columns: list[str]) -> pa.Table:
     return pq.read_table(SAMPLE, columns=columns)
 
 
-def _dataset(folder: Location, columns: list[str]) -> Iterator[pa.Table]:
+def dataset_tables(folder: Location, columns: list[str], optional: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """Columns of the files of a dataset, and those of `optional` that it has; ValueError if it is none."""
     if not (folder / "dataset.json").is_file():
         raise ValueError(f"{folder} is no complete dataset of jobs/prepare_structures.py: it holds no dataset.json")
     parts = folder / FOLDER
     if not parts.is_dir():
         raise ValueError(f"{folder} holds no {FOLDER}/: it is a dataset of another job; use jobs/prepare_structures.py")
     for file in parts.files("*.parquet"):
-        table = read_parquet(file, columns)
-        schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in table.column_names]), str(file))
+        table = read_parquet(file, [*columns, *optional])  # those that it has
+        names = [*columns, *(name for name in optional if name in table.column_names)]
+        schemas.check(table, pa.schema([schemas.STRUCTURES.field(name) for name in names]), str(file))
         yield table
 
 
-def _of_split(table: pa.Table, split: str | None) -> pa.Table:
+def of_split(table: pa.Table, split: str | None) -> pa.Table:
+    """The rows of a split; all for None."""
     return table if split is None else table.filter(pa.array([found == split for found in table["split"].to_pylist()]))
 
 
 def _flat(table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Codes, index and C-alpha atoms of all residues of a table; the larger backbone is let go."""
     codes_R = encode("".join(table["sequence"].to_pylist()))
-    index_R = _values(table["index"]).astype(np.int32)
-    ca_R3 = stored_backbone(_values(table["backbone_cA"]))[:, CA].copy()
+    index_R = list_values(table["index"]).astype(np.int32)
+    ca_R3 = stored_backbone(list_values(table["backbone_cA"]))[:, CA].copy()
     return codes_R, index_R, ca_R3
 
 
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    """All numbers of a column of lists, one after the other."""
+def list_values(column: pa.ChunkedArray) -> np.ndarray:
+    """All numbers of a column of lists, one after the other; of null none."""
     return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
 

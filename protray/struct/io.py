@@ -10,10 +10,14 @@ What is read, and what is not (all of it is counted):
 - Residues without a C-alpha atom are left out.
 - Of alternate locations, the one whose backbone atoms have the highest occupancy in sum is read, the first of equals;
   of two residues in one place, the one of the higher occupancy (`locations`).
+- Side chains, where they are asked for, are those of the backbone's location.  Atoms are told by their names, those of
+  modified residues by the names of the parent's (SE of selenomethionine is SD); the terminal OXT and atoms that the
+  parent lacks are left out, and so are atoms more than 12 Å from their C-alpha atom.
 - Insertion codes are part of the residue number; the order is that of the file.
 - Chains of one name are told apart by TER, segments and numbers (`pdb_chains`): A, A-2, A-3; 1, 2, 3 without a name.
 
-Shape key:  L residues with coordinates   M atoms of them   4 backbone atoms (N, CA, C, O)   3 x, y, z in Å
+Shape key:  L residues with coordinates   M atoms of them   4 backbone atoms (N, CA, C, O)   10 of the side chain
+            3 x, y, z in Å
 """
 
 import re
@@ -30,6 +34,7 @@ from protray.struct.files.content import format_of, looks_like, text_of
 from protray.struct.files.locations import BACKBONE, backbone, one_per_place
 from protray.struct.files.parsing import Parsed, parse_mmcif, parse_pdb
 from protray.struct.files.residue_names import letter
+from protray.struct.files.side_chains import AtomNames, read_side_chain, settle_side_chains
 
 FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 NUCLEIC = ("Dna", "Rna", "DnaRnaHybrid")
@@ -64,6 +69,8 @@ class Chain:
     positions: tuple[int, ...] = ()  # in the sequence of the entity (mmCIF), else the author's numbers without codes
     entity: str | None = None  # its number in an mmCIF file that lists sequences; PDB files have none
     heavy: HeavyAtoms | None = None  # where they were asked for
+    sidechains_L103: np.ndarray | None = None  # likewise; float32, Å, slots 4 to 13 of `atom14`, NaN where missing
+    b_factors_L: np.ndarray | None = None  # float32, of the C-alpha atoms
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class Structure:
     method: str | None  # e.g. X-RAY DIFFRACTION
     resolution: float | None  # Å
     counts: Counter[str]
+    plddt: bool = False  # whether the file says that pLDDT stands in the column of B factors
 
 
 def is_structure(path: str | Path) -> bool:
@@ -109,7 +117,9 @@ def read_chains(path: str | Path) -> list[Chain]:
     return parse_structure(read_bytes(path), path).chains
 
 
-def parse_structure(raw: bytes, source: str | Path, *, heavy: bool = False) -> Structure:
+def parse_structure(
+    raw: bytes, source: str | Path, *, heavy: bool = False, side_chains: bool = False, names: AtomNames = "iupac"
+) -> Structure:
     """Read the protein chains in the decompressed content of a file.
 
     Parameters
@@ -118,7 +128,12 @@ def parse_structure(raw: bytes, source: str | Path, *, heavy: bool = False) -> S
     source : str or Path
         Its extension tells the format where the content does not; named in errors.
     heavy : bool
-        Whether side chains are read, too.
+        Whether all atoms are read, too, as they are in the file.
+    side_chains : bool
+        Whether side chains are read in the slots of `protray.struct.atom14`.
+    names : {"iupac", "as-is"}
+        Which of two equivalent atoms of Asp, Glu, Phe, Tyr and Arg is the first of them: by the IUPAC rule
+        (`equivalent_atoms`), or by the file's names.
 
     Raises
     ------
@@ -134,7 +149,7 @@ def parse_structure(raw: bytes, source: str | Path, *, heavy: bool = False) -> S
     counts: Counter[str] = Counter()
     try:
         parsed = parse_pdb(text, source, counts) if format == "pdb" else parse_mmcif(text, counts)
-        chains = _chains(parsed, counts, heavy)
+        chains = _chains(parsed, counts, heavy, names if side_chains else None)
     except InputError:
         raise
     except (ValueError, RuntimeError, IndexError) as error:
@@ -151,16 +166,17 @@ def parse_structure(raw: bytes, source: str | Path, *, heavy: bool = False) -> S
         method=(file.info["_exptl.method"].upper() or None) if "_exptl.method" in file.info else None,
         resolution=file.resolution or None,
         counts=+counts,
+        plddt=parsed.plddt,
     )
 
 
-def _chains(parsed: Parsed, counts: Counter[str], heavy: bool) -> list[Chain]:
+def _chains(parsed: Parsed, counts: Counter[str], heavy: bool, names: AtomNames | None) -> list[Chain]:
     file = parsed.file
     polymers = {name: entity.polymer_type.name for entity in file.entities for name in entity.subchains}
     chains = []
     for chain in file[0] if len(file) else ():
         name = parsed.names.get(chain.name) or chain.name
-        made = _chain(name, _protein(chain, polymers, counts), parsed, counts, heavy)
+        made = _chain(name, _protein(chain, polymers, counts), parsed, counts, heavy, names)
         if made:
             chains.append(made)
     return chains
@@ -210,24 +226,31 @@ def _strays(ligands: list[Any]) -> list[Any]:
     return [residue for residue in ligands[: atoms[-1] + 1] if letter(residue.name)[0] and residue.find_atom("CA", "*")]
 
 
-def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str], heavy: bool) -> Chain | None:
-    """Letters, backbones and numbers of the residues that have a C-alpha atom; None if none has."""
-    letters, coordinates, kept = [], [], []
+def _chain(
+    name: str, residues: list[Any], parsed: Parsed, counts: Counter[str], heavy: bool, names: AtomNames | None
+) -> Chain | None:
+    """Letters, backbones, side chains and numbers of the residues that have a C-alpha atom; None if none has."""
+    letters, coordinates, side_chains, b_factors, kept = [], [], [], [], []
     for residue, others in one_per_place(residues, counts):
-        atoms, alternate = backbone(residue, others, parsed.has_locations)
+        atoms, location, alternate = backbone(residue, others, parsed.has_locations)
         one, modified = letter(residue.name)
         if one is None and {"N", "CA", "C"} <= atoms.keys():
             one = "X"
         if one is None or "CA" not in atoms:
             counts["residues_without_ca"] += 1
             continue
+        if names:
+            side_chain, of_side_chain = read_side_chain(residue, one, location)
+            side_chains += side_chain
+            alternate |= of_side_chain
         if alternate:
             counts["alternate_locations"] += 1
         if modified:
             counts["modified_residues"] += 1
         letters.append(one)
         for atom in BACKBONE:
-            coordinates += atoms.get(atom, _MISSING)
+            coordinates += atoms[atom].pos.tolist() if atom in atoms else _MISSING
+        b_factors.append(atoms["CA"].b_iso)
         kept.append(residue)
     if not kept:
         return None
@@ -235,14 +258,18 @@ def _chain(name: str, residues: list[Any], parsed: Parsed, counts: Counter[str],
     counts["inserted_residues"] += sum(place.icode.isalpha() for place in places)
     counts["unknown_residues"] += letters.count("X")
     positions = tuple(residue.label_seq for residue in kept) if parsed.in_sequence else ()
+    sequence = "".join(letters)
+    backbone_L43 = np.array(coordinates, dtype=np.float32).reshape(-1, len(BACKBONE), 3)
     return Chain(
         id=name,
-        sequence="".join(letters),
-        backbone_L43=np.array(coordinates, dtype=np.float32).reshape(-1, len(BACKBONE), 3),
+        sequence=sequence,
+        backbone_L43=backbone_L43,
         numbers=tuple(map(str, places)),
         positions=tuple(map(_position, places)) if None in positions or not positions else positions,
         entity=kept[0].entity_id or None if parsed.in_sequence else None,
         heavy=_heavy(kept) if heavy else None,
+        sidechains_L103=settle_side_chains(sequence, backbone_L43, side_chains, names, counts) if names else None,
+        b_factors_L=np.array(b_factors, dtype=np.float32),
     )
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from structure_text import helix, mmcif, pdb, pdb_chain
+from structure_text import atom, helix, mmcif, pdb, pdb_chain
 
-from protray.data.structure_rows import StructureSettings, structure_rows
+from protray.data.structure_rows import CHAIN_GAP, StructureSettings, structure_rows
 from protray.data.structures import stored_backbone
 
 SEQUENCE = "ACDEFGHIKLMNPQRSTVWY"
@@ -122,6 +122,105 @@ def test_settings_leave_chains_out(sequence, settings, reason) -> None:
     assert error.reason.startswith(f"chain 'A': {reason}")
     kept, _, _ = rows_of(pdb(pdb_chain(SEQUENCE)), settings=StructureSettings(max_resolution=2.0))
     assert len(kept) == 1  # no resolution is not a bad one
+
+
+# ---- side chains, complexes, predicted models
+
+WITH = StructureSettings(min_residues=3, side_chains=True)
+
+
+def test_side_chains_are_stored_about_the_same_origin() -> None:
+    """A serine in residue 17 of 20; 49 side-chain atoms of the others are missing, as glycine has none."""
+    backbone_L43 = helix(20) + np.array([50, -60, 70], dtype=np.float32)
+    cb, og = backbone_L43[15, 1] + [1.0, 0.5, -0.25], backbone_L43[15, 1] + [1.5, 1.5, 1.234]
+    lines = pdb_chain(SEQUENCE, "A", backbone_L43)
+    lines[64:64] = [atom(1, "CB", "SER", "A", "16 ", cb), atom(2, "OG", "SER", "A", "16 ", og)]
+    (row,), _, counts = rows_of(pdb(lines), settings=WITH)
+    assert row["sequence"][15] == "S" and counts["missing_side_chain_atoms"] == 87 - 2
+    stored = np.array(row["sidechains_cA"]).reshape(20, 10, 3)
+    assert stored.dtype == np.int16 and (stored != -32768).any(axis=(1, 2)).nonzero()[0].tolist() == [15]
+    np.testing.assert_allclose(stored[15, :2] / 100 + row["origin"], [cb, og], atol=0.006)
+    assert (stored[15, 2:] == -32768).all()
+    (without,), _, _ = rows_of(pdb(lines))
+    assert (without["sidechains_cA"], without["chain_index"], without["plddt"]) == (None, None, None)
+    np.testing.assert_array_equal(without["backbone_cA"], row["backbone_cA"])
+
+
+COMPLEX = StructureSettings(min_residues=3, complexes=True)
+
+
+def test_two_chains_as_a_complex() -> None:
+    """The second, which begins at 8 and lacks 11 to 14, goes on 512 after the end of the first."""
+    far = helix(20) + np.float32(30)
+    second = [line for line in pdb_chain("A" * 20, "B", far) if line == "TER" or int(line[22:26]) not in range(11, 15)]
+    second = [line for line in second if line == "TER" or int(line[22:26]) > 7]
+    text = pdb(pdb_chain("ACDE"), second, pdb_chain("AC", "C"))
+    (row,), (error,), counts = rows_of(text, settings=COMPLEX)
+    assert (row["id"], row["entry"], row["sequence"], row["entity"]) == ("1abc", "1abc", "ACDE" + "A" * 9, None)
+    assert row["chain_index"].tolist() == [0] * 4 + [1] * 9
+    assert row["index"].tolist() == [0, 1, 2, 3, *(3 + CHAIN_GAP + n for n in (0, 1, 2, 7, 8, 9, 10, 11, 12))]
+    assert row["breaks"].tolist() == [3, 6]
+    assert (counts["breaks"], error.id) == (1, "1abc_C")  # a peptide of two residues is left out
+    together_L43 = np.concatenate([helix(4), far[[*range(7, 10), *range(14, 20)]]])
+    np.testing.assert_allclose(row["origin"], together_L43[:, 1].mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(stored_backbone(row["backbone_cA"]) + row["origin"], together_L43, atol=0.006)
+
+
+def test_one_chain_is_no_complex_and_what_is_too_large_is_refused() -> None:
+    (row,), _, _ = rows_of(pdb(pdb_chain("ACDE")), settings=COMPLEX)
+    assert (row["id"], row["chain_index"], row["index"].tolist()) == ("1abc", None, [0, 1, 2, 3])
+    text = pdb(pdb_chain("ACDE"), pdb_chain("ACDE", "B", helix(4) + np.float32(700)))
+    rows, (error,), _ = rows_of(text, settings=COMPLEX)
+    assert rows == [] and error.id == "1abc" and "an atom is 35" in error.reason
+    many = [pdb_chain("ACDE", chr(33 + k % 90), helix(4) + np.float32(k)) for k in range(129)]
+    rows, (error,), _ = rows_of(pdb(*many), settings=COMPLEX)
+    assert rows == [] and error.reason.startswith("129 chains, more than 128")
+
+
+def with_b(text: str, *values: float) -> str:
+    """The B factors of residues 1, 2, ... of a PDB file."""
+    return "\n".join(
+        f"{line[:60]}{values[int(line[22:26]) - 1]:6.2f}{line[66:]}" if line.startswith("ATOM") else line
+        for line in text.splitlines()
+    )
+
+
+ALPHAFOLD = "TITLE     ALPHAFOLD MONOMER V2.0 PREDICTION FOR HEMOGLOBIN (P69905)"
+ESMFOLD = "TITLE     ESMFOLD V1 PREDICTION FOR INPUT"
+EXPERIMENT = "EXPDTA    X-RAY DIFFRACTION"
+
+
+@pytest.mark.parametrize(
+    ("header", "every", "values", "expected"),
+    [
+        ([ALPHAFOLD], "marked", (91.6, 50.0, 7.4), [92, 50, 7]),
+        ([ESMFOLD], "marked", (0.916, 0.5, 1.0), [92, 50, 100]),  # fractions
+        ([], "marked", (91.6, 50.0, 7.4), None),
+        ([], "all", (91.6, 50.0, 7.4), [92, 50, 7]),
+        (["EXPDTA    THEORETICAL MODEL"], "all", (91.6, 50.0, 7.4), [92, 50, 7]),
+        ([EXPERIMENT], "all", (91.6, 50.0, 7.4), None),
+        ([EXPERIMENT, "TITLE     AN ALPHAFOLD PREDICTION AND AN EXPERIMENT"], "marked", (91.6, 50.0, 7.4), None),
+        ([ALPHAFOLD], "marked", (91.6, 150.0, 7.4), None),  # no pLDDT
+        ([ALPHAFOLD], "marked", (0.0, 0.0, 0.0), None),
+    ],
+)
+def test_plddt(header, every, values, expected) -> None:
+    text = with_b(pdb(pdb_chain("ACD"), header=header), *values)
+    (row,), _, counts = rows_of(text, settings=StructureSettings(min_residues=3, plddt=every))
+    assert row["plddt"] is None if expected is None else (row["plddt"].tolist(), row["plddt"].dtype) == (expected, "u1")
+    asked = not any(line == EXPERIMENT for line in header) and (every == "all" or bool(header))
+    assert counts.get("b_factors_that_are_no_plddt", 0) == (asked and expected is None)
+
+
+@pytest.mark.parametrize(("mode", "name", "is_model"), [("local", "pLDDT", True), ("global", "pLDDT", False),
+                                                        ("local", "QMEAN", False)])  # fmt: skip
+def test_plddt_of_mmcif(mode, name, is_model) -> None:
+    header = (
+        f"loop_\n_ma_qa_metric.id\n_ma_qa_metric.mode\n_ma_qa_metric.name\n_ma_qa_metric.type\n1 {mode} {name} {name}"
+    )
+    text = mmcif([("A", "1", "ACD", [1, 2, 3])], header=header).replace(" 1.00 0.0 ", " 1.00 88.8 ")
+    (row,), _, _ = rows_of(text, "x.cif")
+    assert row["plddt"] is None if not is_model else row["plddt"].tolist() == [89, 89, 89]
 
 
 @pytest.mark.parametrize("wrong", [{"min_residues": 1}, {"max_unknown": 1.5}, {"max_resolution": 0.0}])

@@ -8,6 +8,7 @@ import pyarrow as pa
 SAMPLE = Path(__file__).with_name("sample.parquet")
 LABELS = Path(__file__).with_name("labels.parquet")  # EC, GO, CATH of the same chains
 ENZYMES = Path(__file__).with_name("enzymes.parquet")  # more chains with EC numbers; see build_labels.py
+FULL_ATOM = Path(__file__).with_name("full_atom.parquet")  # chains with side chains and labels; see build_full_atom.py
 
 SCHEMA = pa.schema(
     [

@@ -32,7 +32,8 @@ ENZYME_FIELDS = [
 
 def write(rows: list[dict], fields: list[pa.Field], path: Path) -> None:
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["id"]), schema=pa.schema(fields))
-    coded = {"backbone_cA.list.element": "BYTE_STREAM_SPLIT"} if "backbone_cA" in table.column_names else None
+    atoms = [name for name in ("backbone_cA", "sidechains_cA") if name in table.column_names]
+    coded = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in atoms} or None
     pq.write_table(
         table, path, compression="zstd", compression_level=19, use_dictionary=False, column_encoding=coded
     )  # fmt: skip

@@ -20,13 +20,14 @@ from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row
 from protray.cluster.storage.identity import contents
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
+from protray.data.splits import assign_splits, check_disjoint, read_clusters, split_sizes
 from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed, read_source
 from protray.data.structure_rows import LeftOutError, StructureSettings, structure_rows
 from protray.data.structure_splits import (
     ChainName,
     Exclusion,
     Keep,
+    cluster_chains,
     clusters_of,
     not_the_best,
     read_exclusion,
@@ -43,7 +44,10 @@ TEXT = pa.string()
 SOURCE = pa.struct(
     [("file", TEXT), ("path", TEXT), ("offset", pa.int64()), ("bytes", pa.int64()), ("content", pa.binary())]
 )
-NAMES = ("id", "entry", "entity", "sequence", "resolution", "source")
+NAMES = ("id", "entry", "entity", "sequence", "resolution", "source", "chain_index")
+
+# Settings that older datasets were made without, and what they mean there
+LATER = {name: getattr(StructureSettings(), name) for name in ("side_chains", "atom_names", "complexes", "plddt")}
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ def identity(run: PrepareStructures) -> dict:
         "exclude_identity": run.exclude_identity if run.exclude else None,
         "keep": run.keep,
         "seed": run.seed,
-        **asdict(run.chains),
+        **{name: value for name, value in asdict(run.chains).items() if name not in LATER or value != LATER[name]},
     }
 
 
@@ -186,7 +190,7 @@ def choose(
 
     leave_out("repeated_ids", repeated(chains))
     for exclusion in exclusions:
-        leave_out("excluded_by_id", exclusion.named(staying))
+        leave_out("excluded_by_id", exclusion.named(staying, run.chains.complexes))
         leave_out("excluded_by_identity", exclusion.related(staying, run.exclude_identity, cpus))
     if run.keep == "sequence":
         better = not_the_best(staying, lambda number: chains[number].sequence)
@@ -195,13 +199,11 @@ def choose(
         clusters, missing = clusters_of(staying, table, run.split_by.path)
         leave_out("without_a_cluster", missing)
     else:
-        sequences = {chain.id: chain.sequence for chain in staying.values()}
-        distinct = len(set(sequences.values()))
+        distinct = len({sequence for chain in staying.values() for sequence in chain.sequences})
         logger.info("clustering %d distinct sequences at %.0f %% identity", distinct, 100 * run.identity)
         if distinct > MAX_CLUSTERED:
             logger.warning("all against all takes long; --split-by takes clusters of RCSB or MMseqs2, which are fast")
-        by_id = cluster_by_identity(sequences, run.identity, cpus=cpus)
-        clusters = {number: by_id[chain.id] for number, chain in staying.items()}
+        clusters = cluster_chains(staying, run.identity, cpus)
     if run.keep == "cluster":
         better = not_the_best(staying, clusters.__getitem__)
         leave_out("copies", {n: f"is in the cluster of {id!r}, which is kept" for n, id in better.items()})

@@ -1,6 +1,7 @@
 """Which of several residues and atoms that a file has for one place is read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 BACKBONE = ("N", "CA", "C", "O")
@@ -30,8 +31,8 @@ def one_per_place(residues: list[Any], counts: Counter[str]) -> list[tuple[Any, 
     return [chosen[id(residue)] for residue in residues if id(residue) in chosen]
 
 
-def backbone(residue: Any, others: list[Any], marked: bool) -> tuple[dict[str, list[float]], bool]:
-    """Coordinates of the backbone atoms by name, and whether a choice between locations was made.
+def backbone(residue: Any, others: list[Any], marked: bool) -> tuple[dict[str, Any], str | None, bool]:
+    """The backbone atoms by name, their location (None without any), and whether that was a choice between several.
 
     The location is one for all atoms: that of the highest occupancy in sum, the first of equals.  Atoms without a
     location are in all of them, those of `others` too: alternatives to the residue that were not chosen.  An atom that
@@ -45,19 +46,43 @@ def backbone(residue: Any, others: list[Any], marked: bool) -> tuple[dict[str, l
         Whether any atom of the file has a location.
     """
     found = {name: atom for name in BACKBONE if (atom := residue.find_atom(name, "*"))}
-    choice = False
+    location, choice = None, False
     if marked:
         atoms = [atom for atom in residue if atom.name in BACKBONE]
         occupancy = _occupancies(atoms)
         choice = len(occupancy) > 1
         if occupancy:
-            chosen = max(occupancy, key=occupancy.__getitem__)
-            atoms.sort(key=lambda atom: (atom.altloc not in (NO_ALTLOC, chosen), atom.altloc != chosen, -atom.occ))
+            location = max(occupancy, key=occupancy.__getitem__)
+            atoms.sort(key=lambda atom: (atom.altloc not in (NO_ALTLOC, location), atom.altloc != location, -atom.occ))
             found = {atom.name: atom for atom in reversed(atoms)}  # the first of a name stays
     for other in others:
         shared = (atom for atom in other if atom.name in BACKBONE and not atom.has_altloc())
         found = {atom.name: atom for atom in shared} | found
-    return {name: atom.pos.tolist() for name, atom in found.items()}, choice
+    return found, location, choice
+
+
+def side_chain(residue: Any, names: Mapping[str, int], location: str | None) -> tuple[dict[int, Any], bool]:
+    """The side-chain atoms by slot, and whether a choice between locations was made here.
+
+    The location is the backbone's; where that has none, the one of the highest occupancy in sum, the first of equals.
+    Atoms without a location are in all of them; one that only other locations have is missing.
+
+    Parameters
+    ----------
+    residue : gemmi.Residue
+    names : mapping
+        Slot of each atom that is read.
+    location : str or None
+        Of the backbone, as `backbone` returns it.
+    """
+    atoms = [atom for atom in residue if atom.name in names]
+    occupancy = _occupancies(atoms)
+    choice = location is None and len(occupancy) > 1
+    if location is None and occupancy:
+        location = max(occupancy, key=occupancy.__getitem__)
+    mine = [atom for atom in atoms if atom.altloc in (NO_ALTLOC, location)]
+    mine.sort(key=lambda atom: atom.altloc != location)  # an atom that is there with and without one
+    return {names[atom.name]: atom for atom in reversed(mine)}, choice  # the first of a name stays
 
 
 def _occupancies(atoms: list[Any]) -> Counter[str]:

@@ -58,6 +58,15 @@ def has_locations(block: Any) -> bool:
     return not {".", "?"}.issuperset(_column(block, "label_alt_id"))
 
 
+def says_plddt(block: Any) -> bool:
+    """Whether it lists pLDDT of atoms or residues as a measure of quality, as predicted models do (ModelCIF)."""
+    found = block.find("_ma_qa_metric.", ["mode", "?type", "?name"])
+    return any(
+        row.str(0).lower() == "local" and any("plddt" in row.str(k).lower() for k in (1, 2) if row.has(k))
+        for row in found
+    )
+
+
 def tell_apart(block: Any) -> int:
     """Give protein chains that share an author's name (auth_asym_id) their own; returns how many got another.
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from protray.struct.files.mmcif_columns import block_of_atoms, complete, has_locations, tell_apart
+from protray.struct.files.mmcif_columns import block_of_atoms, complete, has_locations, says_plddt, tell_apart
 from protray.struct.files.pdb_chains import told_apart
 from protray.struct.files.pdb_columns import mend_columns
 from protray.struct.files.residue_names import may_be_alias, rename
@@ -16,6 +16,7 @@ from protray.struct.files.residue_names import may_be_alias, rename
 _COLUMNS_BEFORE_1996 = 72  # of a PDB line; the rest was the entry's name and the line's number
 _ATOM = re.compile(rb"\n(?:ATOM  |HETATM)")
 _ANISOU = re.compile(rb"\nANISOU[^\n]*")
+_PREDICTION = re.compile(r"(ALPHAFOLD|ESMFOLD)\b.* PREDICTION", re.IGNORECASE)  # titles of their databases
 _MODEL_END = re.compile(rb"\n(?:ENDMDL|MODEL )")
 
 
@@ -27,6 +28,7 @@ class Parsed:
     has_locations: bool  # whether any atom has an alternate location
     in_sequence: bool = False  # whether the file lists its sequences, so that entities and label_seq_id mean something
     names: dict[str, str] = field(default_factory=dict)  # of chains that the file calls otherwise than gemmi
+    plddt: bool = False  # whether the file says that its B factors are pLDDT
 
 
 def parse_pdb(text: bytes, source: str, counts: Counter[str]) -> Parsed:
@@ -46,7 +48,8 @@ def parse_pdb(text: bytes, source: str, counts: Counter[str]) -> Parsed:
     counts["files_with_several_models"] |= told.copies > 0
     counts["chains_of_one_name"] += told.added
     file = gemmi.read_pdb_string(told.text[1:], max_line_length=0 if has_tail else _COLUMNS_BEFORE_1996)
-    return Parsed(_set_up(file), told.has_locations, names=told.names)
+    predicted = "_struct.title" in file.info and bool(_PREDICTION.search(file.info["_struct.title"]))
+    return Parsed(_set_up(file), told.has_locations, names=told.names, plddt=predicted)
 
 
 def parse_mmcif(text: bytes, counts: Counter[str]) -> Parsed:
@@ -64,7 +67,7 @@ def parse_mmcif(text: bytes, counts: Counter[str]) -> Parsed:
     counts["files_with_several_models"] += len(file) > 1
     del file[1:]
     in_sequence = bool(block.find_values("_entity_poly_seq.entity_id"))
-    return Parsed(_set_up(file), has_locations(block), in_sequence)
+    return Parsed(_set_up(file), has_locations(block), in_sequence, plddt=says_plddt(block))
 
 
 def _set_up(file: Any) -> Any:
