@@ -4,6 +4,7 @@ Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -46,3 +47,9 @@ def collate(chains: Sequence[AtomChain], masked: Sequence[np.ndarray | None] | N
             present_BLA[b, numbers, len(BACKBONE) :] = False
             atoms_BLA3[b, numbers, len(BACKBONE) :] = 0
     return StructureBatch(type_BL, atoms_BLA3, present_BLA, index_BL, chain_BL, real_BL)
+
+
+def without_side_chains(batch: StructureBatch) -> StructureBatch:
+    """The same residues with no atom beyond the backbone."""
+    kept_A = torch.arange(SLOTS, device=batch.present_BLA.device) < len(BACKBONE)
+    return replace(batch, atoms_BLA3=batch.atoms_BLA3 * kept_A[:, None], present_BLA=batch.present_BLA & kept_A)

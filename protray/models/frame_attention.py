@@ -21,7 +21,12 @@ from torch.nn import functional as F
 
 from protray.models.frame_config import FrameAttentionConfig
 from protray.models.frame_features import (
-    N_SEPARATIONS, NODE_NUMBERS, PAIR_NUMBERS, FramedResidues, node_features, pair_features,
+    N_SEPARATIONS,
+    NODE_NUMBERS,
+    PAIR_NUMBERS,
+    FramedResidues,
+    node_features,
+    pair_features,
 )  # fmt: skip
 from protray.models.layers import Noise, dropout
 from protray.models.neighbours import Neighbours, find_neighbours
@@ -89,9 +94,7 @@ class Layer(nn.Module):
             nn.Linear(config.expansion * width, width),
         )  # fmt: skip
 
-    def attend(
-        self, h_NC: Tensor, e_NKP: Tensor, bias_NHK: Tensor, pairs: Pairs, residues: FramedResidues
-    ) -> Tensor:
+    def attend(self, h_NC: Tensor, e_NKP: Tensor, bias_NHK: Tensor, pairs: Pairs, residues: FramedResidues) -> Tensor:
         """What attention adds to each residue."""
         heads, (n, width) = self.heads, h_NC.shape
         depth = width // heads

@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from protray.data.atoms import AtomStructures
-from protray.losses.diffusion import noise_levels
 from protray.models.objective_heads import ObjectiveHeads
 from protray.models.ssdm import Ssdm
 from protray.models.ssdm_config import SsdmConfig
@@ -27,7 +25,7 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.groups import parameter_groups
 from protray.training.structure.ssdm_batches import MicroBatch, micro_batch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
-from protray.training.structure.ssdm_draws import Visit, draw, micro_batches, steps
+from protray.training.structure.ssdm_draws import Visit, draw, micro_batches, steps, validation
 from protray.training.structure.ssdm_objectives import (
     Losses,
     added,
@@ -40,7 +38,6 @@ from protray.training.updates import follow, learning_rate
 from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
-VALIDATION = -1  # the epoch of validation's draws
 
 
 @dataclass
@@ -74,7 +71,7 @@ class Pretrained(nn.Module):
 
 def fit(
     config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, total: int, chains: AtomStructures,
-    validation: Sequence[MicroBatch], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
+    held_out: Sequence[MicroBatch], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
 ) -> dict:  # fmt: skip
     """Take `total` steps and return the last state; its ``"best"`` are the weights with the lowest validation loss.
 
@@ -116,7 +113,7 @@ def fit(
             metrics |= {f"train/{name}": value for name, value in means(at.sums, objectives, world).items()}
             metrics["train/learning_rate"], metrics["train/world_size"] = rate, world.size
             metrics["train/steps_per_second"] = (at.step - steps_then) / (time.monotonic() - clock)
-            measured = evaluate(average, validation, objectives, config.net.neighbours, world, at_once)
+            measured = evaluate(average, held_out, objectives, config.net.neighbours, world, at_once)
             metrics |= {f"validation/{name}": value for name, value in measured.items()}
             at.history.append(metrics)
             if metrics["validation/loss"] < at.best_loss:
@@ -143,29 +140,19 @@ def batch_of(
 ) -> MicroBatch:  # fmt: skip
     """The crops of some visits, with all that is drawn for them."""
     draws = [
-        draw(chains.chain(visit.row), chains.ids[visit.row], visit, settings, objectives, neighbours,
-             key(chains.clusters[visit.row]))
+        draw(chains.chain(visit.row), visit, settings, objectives, neighbours, chains.clusters[visit.row])
         for visit in visits
-    ]  # fmt: skip
+    ]
     return micro_batch(draws, objectives)
 
 
 def validation_batches(
     chains: AtomStructures, objectives: ObjectiveConfig, settings: SsdmFitConfig, neighbours: int
 ) -> list[MicroBatch]:
-    """One crop of each chain as it is stored, those with the smallest hashes of their ids; the same for every seed."""
-    rows = np.flatnonzero(chains.lengths >= objectives.shortest_chain())
-    if not len(rows):
-        raise ValueError(f"no chain of {len(chains)} to validate on has {objectives.shortest_chain()} residues")
-    chosen = sorted(rows.tolist(), key=lambda row: key(chains.ids[row]))[: settings.validation_chains]
-    levels = len(noise_levels(objectives.levels))
-    visits = [Visit(row, VALIDATION, turn % levels) for turn, row in enumerate(chosen)]
-    visits.sort(key=lambda visit: min(chains.lengths[visit.row], settings.crop))
+    """One crop of each validation chain as it is stored, the same for every seed."""
     plain = replace(settings, seed=0, side_chain_drop=0.0, backbone_drop=0.0)
-    starts = range(0, len(visits), settings.batch)
-    return [
-        batch_of(chains, visits[start : start + settings.batch], objectives, plain, neighbours) for start in starts
-    ]  # fmt: skip
+    groups = validation(chains.ids, chains.lengths, plain, objectives)
+    return [batch_of(chains, visits, objectives, plain, neighbours) for visits in groups]
 
 
 def _update(
