@@ -37,19 +37,19 @@ def cath_rows(
     times_DB, count = _times(clusters_B, seed)
     classes, place_B = np.unique(label_B, return_inverse=True)
     of_class_BT = place_B[:, None] == np.arange(len(classes))
-    right = {method: score_BT.argmax(axis=1) == label_B for method, score_BT in predictions.items()}
+    right = {method: (score_BT.argmax(axis=1) == label_B).astype(float) for method, score_BT in predictions.items()}
     rows = []
     for method, right_B in right.items():
         read_out = read_out_of(method, heads)
         row: Row = {
             "method": method, "read_out": read_out, "chains": len(label_B), "clusters": count, "classes": len(classes),
-            **_mean("accuracy", right_B.astype(float), times_DB),
+            **_mean("accuracy", right_B, times_DB),
             "balanced": float((right_B @ of_class_BT / of_class_BT.sum(axis=0)).mean()),
             "balanced_ci95": interval_of(_balanced(right_B, of_class_BT, times_DB)),
         }  # fmt: skip
         other = same_read_out(reference, read_out) if reference else None
         if other in right and other != method:
-            row |= _mean("gain", right_B.astype(float) - right[other], times_DB)
+            row |= _mean("gain", right_B - right[other], times_DB)
         rows.append(row)
     return rows
 
