@@ -17,12 +17,13 @@ from protray.data.location import Location
 from protray.data.parquet import naming
 
 Level = Literal["pair", "residue", "protein"]
+Kept = Level | Literal["statistics"]  # mean and deviation over residues, and log length: `statistics_of` in inference
 
 FOLDER = "embeddings"  # of the parts in the --out of jobs/embed.py
 CHUNK_BYTES = 32 << 20  # of numbers in a row of pairs, and of rows that are in memory together
 
 
-def embedding_schema(level: Level, channels: int) -> pa.Schema:
+def embedding_schema(level: Kept, channels: int) -> pa.Schema:
     """Of a table of embeddings, which says in its metadata what its numbers are."""
     schema = schemas.PAIR_EMBEDDINGS if level == "pair" else schemas.EMBEDDINGS
     return schema.with_metadata((schema.metadata or {}) | {"level": level, "channels": str(channels)})
@@ -46,6 +47,13 @@ def rows_of_pairs(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.concatenate(held)
 
 
+def level_of(path: Path | str) -> str:
+    """The level of the tables that `read_embeddings` reads, as `embedding_schema` has written it; "" if it has not."""
+    first = _files(path)[0]
+    with naming(first, "embed the chains again"), first.open() as file:
+        return (pq.read_schema(file).metadata or {}).get(b"level", b"").decode()
+
+
 def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield id, sequence and embedding of every chain, one at a time.
 
@@ -57,10 +65,9 @@ def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
     Yields
     ------
     embedding : ndarray
-        Shape (L, L, C), (L, C) or (C,).
+        Shape (L, L, C), (L, C) or (C,); of statistics (2 C + 1,).
     """
-    folder = Location(path)
-    for file in parquet_files(folder / FOLDER if (folder / FOLDER).is_dir() else folder):
+    for file in _files(path):
         with naming(file, "embed the chains again"):
             parquet = pq.ParquetFile(file.open(), page_checksum_verification=True)
         metadata = parquet.schema_arrow.metadata or {}
@@ -73,8 +80,13 @@ def read_embeddings(path: Path | str) -> Iterator[tuple[str, str, np.ndarray]]:
                 table = parquet.read_row_group(group, columns=["id", "sequence", "embedding"])
             for id, sequence, values in zip(*table.columns, strict=True):
                 chunk = values.values.to_numpy(zero_copy_only=False)
-                shape = {"protein": (), "residue": (-1,), "pair": (-1, len(sequence.as_py()))}[level]
+                shape = {"protein": (), "statistics": (), "residue": (-1,), "pair": (-1, len(sequence.as_py()))}[level]
                 chunks.append(chunk.reshape(*shape, channels))
                 if level != "pair" or sum(map(len, chunks)) == len(sequence.as_py()):
                     yield id.as_py(), sequence.as_py(), np.concatenate(chunks)
                     chunks = []
+
+
+def _files(path: Path | str) -> list[Location]:
+    folder = Location(path)
+    return parquet_files(folder / FOLDER if (folder / FOLDER).is_dir() else folder)

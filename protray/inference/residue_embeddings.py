@@ -98,6 +98,16 @@ def mean_of(residue_LC: np.ndarray) -> np.ndarray:
     return residue_LC.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
+def statistics_of(residue_LC: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over residues, and the logarithm of their number; float32, shape (2 C + 1,).
+
+    >>> statistics_of(np.array([[1.0, 2.0], [3.0, 6.0]]))[:4].tolist()
+    [2.0, 4.0, 1.0, 2.0]
+    """
+    spread_C = residue_LC.std(axis=0, dtype=np.float64)
+    return np.concatenate([mean_of(residue_LC), spread_C, [np.log(len(residue_LC))]]).astype(np.float32)
+
+
 def codes_of(sequence: str) -> np.ndarray:
     """Residue codes, uint8, shape (L,); ValueError naming the first letter that is no residue."""
     codes_L = encode(sequence)

@@ -56,7 +56,7 @@ def assign(path: str | Path, using: Program | None = None) -> tuple[list[tuple[C
     chains = read_chains(path)
     using = using or program()
     sound = [chain for chain in chains if not backbone_fault(chain)]
-    found = _mkdssp(sound, path) if using == "mkdssp" and sound else [_pydssp(chain) for chain in sound]
+    found = _mkdssp(sound, path) if using == "mkdssp" and sound else [by_pydssp(chain) for chain in sound]
     states = {id(chain): letters for chain, letters in zip(sound, found, strict=True)}
     return [(chain, states.get(id(chain), NO_LABEL * len(chain.sequence))) for chain in chains], using
 
@@ -111,8 +111,8 @@ def _parse_dssp(text: str, chains: list[Chain]) -> list[str]:
     return ["".join(letters) for letters in states]
 
 
-def _pydssp(chain: Chain) -> str:
-    """Three states of one chain by itself; hydrogen bonds to other chains are not seen."""
+def by_pydssp(chain: Chain) -> str:
+    """Three states of one chain by itself; hydrogen bonds to other chains are not seen.  '-' where an atom lacks."""
     import pydssp
 
     complete_L = np.isfinite(chain.backbone_L43).all(axis=(1, 2))

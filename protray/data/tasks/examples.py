@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
-from protray.data.embeddings import read_embeddings
+from protray.data.embeddings import level_of, read_embeddings
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 
@@ -49,7 +49,19 @@ def read_rows(file: Location, split: str) -> Rows:
 
 
 def read_vectors(folders: Sequence[Location], ids: Sequence[str]) -> np.ndarray:
-    """Embeddings of rows side by side, float32, shape (N, C); NaN where a row has none of a kind."""
+    """Embeddings of rows side by side, float32, shape (N, C); NaN where a row has none of a kind.
+
+    Of statistics the means over residues alone: what heads are trained on.
+    """
+    parts = []
+    for folder in folders:
+        found_NC = read_statistics([folder], ids)
+        parts.append(found_NC[:, : found_NC.shape[1] // 2] if level_of(folder) == "statistics" else found_NC)
+    return np.concatenate(parts, axis=1)
+
+
+def read_statistics(folders: Sequence[Location], ids: Sequence[str]) -> np.ndarray:
+    """All that embeddings say of rows, side by side, float32: of statistics mean, deviation and log length."""
     place = {id: row for row, id in enumerate(ids)}
     parts = []
     for folder in folders:

@@ -17,7 +17,7 @@ from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structures import FOLDER
 from protray.data.tasks.examples import write_examples
-from protray.data.tasks.labels import ec_with_prefixes, frequent, label_matrix
+from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix
 from protray.data.tasks.obo import Ontology
 from protray.data.tasks.tables import Observed, TaskRow, read_task_table, table_lines, with_splits
 from protray.seq.errors import InputError, first_of
@@ -56,32 +56,38 @@ class Proteins:
 
 def select(
     rows: Sequence[TaskRow], errors: Sequence[InputError], task: str, ontology: Ontology | None, least: int,
-    ancestors: bool, seed: int,
+    ancestors: bool, seed: int, level: str = "topology",
 ) -> tuple[Proteins, list[InputError]]:  # fmt: skip
     """Proteins with the labels that are learnt: those that `least` training proteins have, ancestors included.
 
-    A protein without labels is left out: it is not known to have no function.
+    A protein without labels is left out: it is not known to have no function.  Of the task ``cath`` labels are CATH
+    codes as far as `level`, `least` counts clusters, and a protein whose domains differ in them is left out.
 
     Raises
     ------
     ValueError
         If no protein has a label, no label is frequent enough, or a split would be empty.
     """
-    errors, kept, labels_N = list(errors), [], []
+    errors, kept, labels_N, mixed = list(errors), [], [], []
     unknown: Counter[str] = Counter()
     for row in rows:
         try:
-            found, lost = _labels(row, task, ontology, ancestors)
+            found, lost = _labels(row, task, ontology, ancestors, level)
         except ValueError as error:
             errors.append(row.error(str(error)))
             continue
         unknown.update(lost)
-        if found:
+        if task == "cath" and len(found) > 1:
+            mixed.append(row)
+        elif found:
             kept.append(row)
             labels_N.append(found)
-    seen = {one.id for one in (*kept, *errors)}
+    seen = {one.id for one in (*kept, *mixed, *errors)}
     if bare := [row.id for row in rows if row.id not in seen]:
         log.warning("%d proteins have no label of the task and are left out: %s", len(bare), first_of(bare))
+    if mixed:
+        found = first_of([row.id for row in mixed])
+        log.warning("%d chains have domains that differ in their %s and are left out: %s", len(mixed), level, found)
     if unknown:
         log.warning("%d labels are no terms of the ontology: %s", len(unknown), first_of(sorted(unknown)))
     if not kept:
@@ -89,18 +95,22 @@ def select(
         raise ValueError(f"none of {len(rows)} proteins has a label of the task {task}{more}")
     places = with_splits(kept, seed)
     splits = [places[row.id][0] for row in kept]
-    names = frequent((labels for labels, split in zip(labels_N, splits, strict=True) if split == "train"), least)
+    of: dict[str, set[str]] = {}  # labels of each training protein, or cluster
+    for row, labels, split in zip(kept, labels_N, splits, strict=True):
+        if split == "train":
+            of.setdefault(places[row.id][1] if task == "cath" else row.id, set()).update(labels)
+    names, counted = frequent(of.values(), least), "clusters" if task == "cath" else "proteins"
     target_NT = label_matrix(labels_N, names)
     some = np.flatnonzero(target_NT.any(axis=1)) if names else np.zeros(0, int)
     if rare := [kept[n].id for n in np.flatnonzero(~target_NT.any(axis=1))]:
         log.warning(
-            "%d proteins have only labels of fewer than %d training proteins, and are left out: %s",
-            len(rare), least, first_of(rare),
+            "%d proteins have only labels of fewer than %d training %s, and are left out: %s",
+            len(rare), least, counted, first_of(rare),
         )  # fmt: skip
     if not {splits[n] for n in some} >= set(SPLITS):
         raise ValueError(
-            f"{len(names)} labels have at least {least} of {splits.count('train')} training proteins, too few for all "
-            "three splits; set --learn.least lower, or give more proteins"
+            f"{len(names)} labels have at least {least} of {len(of)} training {counted}, too few for all three splits; "
+            f"set --{'cath' if task == 'cath' else 'learn'}.least lower, or give more proteins"
         )
     found = Proteins(
         [kept[n] for n in some], [splits[n] for n in some], [places[kept[n].id][1] for n in some], target_NT[some],
@@ -114,11 +124,10 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
     if not (data / "dataset.json").is_file():
         return read_task_table(data)
     if not labels:
-        raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and labels")
-    of: dict[str, Any] = {str(raw["id"]): raw["labels"] for _, raw in table_lines(labels, ("id", "labels"))}
-    rows = [
-        row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, ["split", "cluster"])
-    ]  # fmt: skip
+        raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
+    column = column_of(task)
+    of: dict[str, Any] = {str(raw["id"]): raw[column] for _, raw in table_lines(labels, ("id", column))}
+    rows = [row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, column)]
     if lost := sorted(of.keys() - {row.id for row in rows}):
         return rows, [InputError(labels, None, f"{data} has no such chain", id) for id in lost]
     return rows, []
@@ -128,16 +137,21 @@ def bundled_proteins(task: str) -> list[TaskRow]:
     """Chains of the package with their labels: the sample's, and more enzymes."""
     from protray.data.sample import ENZYMES, LABELS, SAMPLE
 
-    column = "ec" if task == "ec" else "go"
+    column = task if task in ("ec", "cath") else "go"
     rows = []
     for labels, chains in ((LABELS, SAMPLE), (ENZYMES, ENZYMES)):
         of = dict(zip(*read_parquet(labels, ["id", column]).to_pydict().values(), strict=True))
-        rows += _stored(Location(chains), of, ["split", "cluster"])
+        rows += _stored(Location(chains), of, column_of(task))
     return rows
 
 
-def _stored(file: Location, labels: dict[str, Any], columns: list[str]) -> Iterable[TaskRow]:
-    """Chains of a file of ours that have an entry in `labels`."""
+def column_of(task: str) -> str:
+    """The column of a table that has the labels."""
+    return "cath" if task == "cath" else "labels"
+
+
+def _stored(file: Location, labels: dict[str, Any], column: str) -> Iterable[TaskRow]:
+    """Chains of a file of ours that have an entry in `labels`, which becomes their `column`."""
     table = read_parquet(file)
     for line, id in enumerate(table["id"].to_pylist()):
         if id not in labels:
@@ -147,19 +161,24 @@ def _stored(file: Location, labels: dict[str, Any], columns: list[str]) -> Itera
             index_L = table["index"][line].values.to_numpy()
         index_L = np.arange(len(sequence), dtype=np.int32) if index_L is None else index_L
         observed = Observed(sequence, index_L, table["backbone_cA"][line].values.to_numpy())
-        more = {name: table[name][line].as_py() for name in columns} | {"labels": labels[id]}
+        more = {name: table[name][line].as_py() for name in ("split", "cluster")} | {column: labels[id]}
         yield TaskRow(id, sequence, str(file), line + 1, observed, more)
 
 
-def _labels(row: TaskRow, task: str, ontology: Ontology | None, ancestors: bool) -> tuple[set[str], set[str]]:
+def _labels(
+    row: TaskRow, task: str, ontology: Ontology | None, ancestors: bool, level: str
+) -> tuple[set[str], set[str]]:
     """Labels of a protein with what follows from them; and those that the ontology does not know."""
-    if "labels" not in row.more:
-        raise ValueError(f"no column 'labels'; the columns are {', '.join(row.more)}")
-    given = row.more["labels"]
+    column = column_of(task)
+    if column not in row.more:
+        raise ValueError(f"no column {column!r}; the columns are {', '.join(row.more)}")
+    given = row.more[column]
     several = given if isinstance(given, list) else ["" if given is None else str(given)]
     words = [word for one in several if one is not None for word in _BETWEEN.split(str(one).strip()) if word]
     if ontology:
         return ontology.propagated(words, task.removeprefix("go-").upper())
+    if task == "cath":
+        return {cath_at(word, level) for word in words}, set()
     found = [ec_with_prefixes(word) for word in words]
     return {label for labels in found for label in (labels if ancestors else labels[-1:])}, set()
 

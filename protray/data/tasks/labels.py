@@ -1,4 +1,4 @@
-"""Labels of proteins: EC numbers and GO terms with what follows from them, and which of them are learnt.
+"""Labels of proteins: EC numbers and GO terms with what follows from them, CATH codes, and which of them are learnt.
 
 Shape key:  B proteins   T labels
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+CATH_LEVELS = ("class", "architecture", "topology")
 _EC = re.compile(r"(?:EC[ :]?)?(\d+)(?:\.(\d+|-))?(?:\.(\d+|-))?(?:\.(n?\d+|-))?")
 
 
@@ -27,6 +28,20 @@ def ec_with_prefixes(label: str) -> list[str]:
         raise ValueError(f"{label!r} is no EC number, such as 3.4.21.4 or 3.4.-.-")
     parts = [part for part in found.groups() if part and part != "-"]
     return [".".join(parts[: level + 1]) for level in range(len(parts))]
+
+
+def cath_at(label: str, level: str) -> str:
+    """A CATH code as far as `level`: class, architecture or topology.
+
+    Raises ValueError for what is no such code, or ends above the level.
+
+    >>> cath_at("3.40.50.300", "topology")
+    '3.40.50'
+    """
+    parts, wanted = label.split("."), CATH_LEVELS.index(level) + 1
+    if not all(part.isdigit() for part in parts) or not wanted <= len(parts) <= 4 or not 1 <= int(parts[0]) <= 6:
+        raise ValueError(f"{label!r} is no CATH code with its {level}, such as 3.40.50.300")
+    return ".".join(parts[:wanted])
 
 
 def frequent(labels_B: Iterable[Iterable[str]], least: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a predictor of labels has to beat without looking at the order of residues: label frequencies, composition.
+"""What a predictor of labels has to beat without looking at the order of residues: composition, of states too.
 
 Shape key:  N proteins   F features   T labels
 """
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from protray.seq.alphabet import N_AA, encode
+from protray.seq.secondary import NO_LABEL, STATES
+from protray.struct.dssp import by_pydssp
+from protray.struct.io import Chain
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 ITERATIONS = 100  # of L-BFGS, at most
@@ -25,6 +28,20 @@ def composition(sequences: Sequence[str]) -> np.ndarray:
         codes_L = encode(sequence)
         row[:N_AA] = np.bincount(codes_L[codes_L < N_AA], minlength=N_AA)[:N_AA] / len(codes_L)
         row[N_AA] = np.log(len(codes_L))
+    return found
+
+
+def state_composition(chains: Sequence[Chain | None]) -> np.ndarray:
+    """Shares of helix, strand and coil as pydssp assigns them, and the logarithm of the length; float32, shape (N, 4).
+
+    NaN for a chain without a structure, or without any residue whose backbone is complete.
+    """
+    found = np.full((len(chains), len(STATES) + 1), np.nan, np.float32)
+    for row, chain in zip(found, chains, strict=True):
+        states = by_pydssp(chain).replace(NO_LABEL, "") if chain else ""
+        if chain and states:
+            row[:-1] = [states.count(state) / len(states) for state in STATES]
+            row[-1] = np.log(len(chain.sequence))
     return found
 
 

@@ -5,7 +5,7 @@ Intervals draw whole clusters of related proteins.
 Shape key:  N measurements   D draws
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from protray.evaluation.tasks.function import interval_of
 from protray.evaluation.tasks.quality import global_row
 from protray.evaluation.tasks.quality_tables import cell
+from protray.evaluation.tasks.read_outs import input_of, read_out_of
 from protray.evaluation.tasks.sites import areas, draws_of
 
 Row = dict[str, Any]
@@ -22,23 +23,26 @@ RANKINGS = {"auroc": "AUROC", "aupr": "AUPR"}
 
 
 def value_rows(
-    predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *, seed: int = 0
-) -> list[Row]:
+    predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *,
+    heads: Collection[str] = (), seed: int = 0,
+) -> list[Row]:  # fmt: skip
     """Score methods that predict a number: the columns of `protray.evaluation.tasks.quality.global_row`, whose targets
-    are the clusters; ``spearman_target`` is the mean over clusters with three measurements at least.
+    are the clusters; ``spearman_target`` is the mean over clusters with three measurements at least; ``read_out``.
     """
     rows = []
     for method, found_N in predictions.items():
         row = global_row(found_N.astype(float), true_N.astype(float), clusters_N, seed=seed)
         kept = {name: value for name, value in row.items() if name.removesuffix("_ci95") in NUMBERS}
         sizes = {"measurements": len(true_N), "clusters": row["targets"]}
-        rows.append({"method": method, "within": row["targets"] - row["skipped"]} | sizes | kept)
+        named = {"method": method, "read_out": read_out_of(method, heads)}
+        rows.append(named | {"within": row["targets"] - row["skipped"]} | sizes | kept)
     return rows
 
 
 def ranking_rows(
-    predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *, seed: int = 0
-) -> list[Row]:
+    predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *,
+    heads: Collection[str] = (), seed: int = 0,
+) -> list[Row]:  # fmt: skip
     """Score methods that rank: ``auroc`` and ``aupr`` with their 95 % intervals, and how many are ``positive``.
 
     Raises ValueError if all measurements are of one kind.
@@ -52,6 +56,7 @@ def ranking_rows(
         once, drawn = areas(found_N, true_N, np.ones((1, len(true_N)))), areas(found_N, true_N, times_DC[:, place_N])
         row: Row = {
             "method": method,
+            "read_out": read_out_of(method, heads),
             "measurements": len(true_N),
             "clusters": len(names),
             "positive": int(true_N.sum()),
@@ -72,5 +77,8 @@ def stability_tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[lis
     else:
         within = max(row["within"] for row in rows)
         columns = NUMBERS | {"spearman_target": f"Spearman within clusters (n = {within})"}
-    body = [[row["method"], *(cell(row, name) for name in columns)] for row in rows]
-    return [(title, ["", *columns.values()], body)]
+    body = [
+        [input_of(row["method"], row["read_out"]), row["read_out"], *(cell(row, name) for name in columns)]
+        for row in rows
+    ]
+    return [(title, ["", "read-out", *columns.values()], body)]

@@ -51,6 +51,11 @@ class Embedding:
         if (self.lm is None) == (self.model is None):
             raise ValueError(f"give a language model or a score network, got lm={self.lm!r} and model={self.model!r}")
 
+    @property
+    def kind(self) -> str:
+        """What it is called in tables."""
+        return "score net" if self.model else "language model"
+
     def identity(self) -> dict:
         """All that its numbers depend on; ValueError if there is no such model."""
         if self.model:
@@ -97,12 +102,12 @@ class EmbedProteins(BatchSettings):
 
     proteins: tuple[Location, ...]
     by: Embedding
-    level: Literal["residue", "protein"]
+    level: Literal["residue", "statistics"]
     max_rejected: float = 1.0  # the task says what it makes of proteins without an embedding
 
 
 def embed_proteins(
-    out: Location, proteins: Sequence[Location], by: Embedding, level: Literal["residue", "protein"] = "residue"
+    out: Location, proteins: Sequence[Location], by: Embedding, level: Literal["residue", "statistics"] = "residue"
 ) -> Location:
     """Embed what is missing; returns the folder that `protray.data.embeddings.read_embeddings` reads.
 
@@ -114,8 +119,8 @@ def embed_proteins(
         Parquet tables with the columns id and sequence, and for a score network backbone_cA, whose C-alpha atoms alone
         are read, and index; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
     by : Embedding
-    level : {"residue", "protein"}
-        Vectors of all residues, or their mean.
+    level : {"residue", "statistics"}
+        Vectors of all residues, or their mean, deviation and number (`protray.inference.residue_embeddings`).
 
     Raises
     ------
@@ -167,13 +172,13 @@ def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, Residue
 
 def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> Done:
     """Embeddings of some proteins."""
-    from protray.inference.residue_embeddings import mean_of
+    from protray.inference.residue_embeddings import statistics_of
 
     run, embed = opened
 
     def vectors_of(sequence: str, ca_L3: np.ndarray | None, index_L: np.ndarray | None) -> np.ndarray:
         residue_LC = embed(sequence, ca_L3, index_L)
-        return residue_LC if run.level == "residue" else mean_of(residue_LC)
+        return residue_LC if run.level == "residue" else statistics_of(residue_LC)
 
     return embedded(spans, _read, vectors_of)
 
@@ -229,7 +234,7 @@ def _group(file: str, group: int) -> pa.Table:
 
 
 def schema(run: EmbedProteins) -> pa.Schema:
-    return embedding_schema(run.level, run.by.width)
+    return embedding_schema(run.level, run.by.width if run.level == "residue" else 2 * run.by.width + 1)
 
 
 JOB = BatchJob(

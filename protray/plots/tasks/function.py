@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protray.evaluation.tasks.function import curve
+from protray.evaluation.tasks.read_outs import LINEAR, NEAREST, input_of, read_out_of
 from protray.plots import palette
 from protray.plots.axes import plain
 
@@ -16,22 +17,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_STYLES = {LINEAR: ":", NEAREST: "-."}
 _POINTS = 500  # of a curve
 
 
 def precision_recall_figure(predictions: Mapping[str, np.ndarray], true_BT: np.ndarray) -> "Figure":
-    """Draw protein-centric precision over recall, a dot at each method's Fmax, and lines of equal F."""
+    """Draw protein-centric precision over recall, a dot at each Fmax, lines of equal F; a colour for each input,
+    dotted for linear read-outs and dash-dotted for nearest neighbours.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 5.2), layout="constrained")
     ax = figure.subplots()
     _equal_f(ax)
-    for rank, (method, score_BT) in enumerate(predictions.items()):
+    inputs = {method: input_of(method, read_out_of(method, ())) for method in predictions}
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(inputs.values()))}
+    for method, score_BT in predictions.items():
         found = curve(score_BT, true_BT)
         best = int(np.argmax(found.f_K))
         shown = np.unique(np.linspace(0, len(found.f_K) - 1, _POINTS).astype(int))
-        colour = palette.CYCLE[rank % len(palette.CYCLE)]
-        style = "--" if "+" not in method and "model" not in method and "net" not in method else "-"
+        colour = palette.CYCLE[ranks[inputs[method]] % len(palette.CYCLE)]
+        style = _STYLES.get(read_out_of(method, ()), "-")
         label = f"{method}: Fmax {found.f_K[best]:.3f}"
         ax.plot(found.recall_K[shown], found.precision_K[shown], style, color=colour, lw=1.4, label=label)
         ax.plot(found.recall_K[best], found.precision_K[best], "o", color=colour, ms=5)

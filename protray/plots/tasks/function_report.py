@@ -29,6 +29,7 @@ NOTES = (
 def write_function_report(
     path: Path, title: str, predictions: Mapping[str, np.ndarray], true_BT: np.ndarray, rows: Sequence[Row],
     histories: Mapping[str, Sequence[Mapping[str, float]]], facts: Mapping[str, str], reference: str,
+    first: str | None = None,
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`."""
     figures = [ReportFigure("Precision and recall", precision_recall_figure(predictions, true_BT))]
@@ -37,7 +38,7 @@ def write_function_report(
     figures.append(
         ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept.")
     )
-    tables = [ReportTable(*table) for table in function_tables(rows, reference)]
+    tables = [ReportTable(*table) for table in function_tables(rows, reference, first)]
     write_report(path, title, tables, figures, facts, NOTES, [headline(rows, reference)])
 
 

@@ -11,7 +11,7 @@ from protray.data.location import Location
 from protray.data.sample import ENZYMES, LABELS, SAMPLE
 from protray.data.tasks.examples import read_rows
 from protray.data.tasks.function import bundled_proteins, read_proteins, select
-from protray.data.tasks.labels import ec_with_prefixes, label_matrix
+from protray.data.tasks.labels import cath_at, ec_with_prefixes, label_matrix
 from protray.data.tasks.tables import TaskRow
 
 
@@ -62,6 +62,36 @@ def test_what_cannot_be_learnt_is_told() -> None:
     assert [str(error) for error in errors] == ["t.csv:3: 'potato' is no EC number, such as 3.4.21.4 or 3.4.-.-"]
 
 
+def test_cath_codes_by_hand() -> None:
+    found = [cath_at("3.40.50.300", level) for level in ("class", "architecture", "topology")]
+    assert found == ["3", "3.40", "3.40.50"] and cath_at("2.60", "architecture") == "2.60"
+    for wrong in ("3.40", "3.40.50.300.1", "0.1.1", "a.b.c", "", "3..4"):
+        with pytest.raises(ValueError, match="is no CATH code with its topology, such as 3.40.50.300"):
+            cath_at(wrong, "topology")
+
+
+def test_folds_that_enough_training_clusters_have_are_learnt(caplog) -> None:
+    """Topology 1.10.8 has three training chains in two clusters, 3.40.50 two in one; a chain of both is left out."""
+    some = rows("r1.10.8.10/r1.10.8.20/r1.10.8.10/r3.40.50.1/r3.40.50.2/r1.10.8.1;3.40.50.1/v1.10.8/t1.10.8/t3.40.50")
+    for row, cluster in zip(some, "aabccdefg", strict=True):
+        row.more["cluster"], row.more["cath"] = cluster, row.more.pop("labels")  # type: ignore[attr-defined,index]
+    with caplog.at_level(logging.WARNING):
+        found, errors = select(some, [], "cath", None, 2, True, 0, "topology")
+    assert found.labels == ["1.10.8"] and [row.id for row in found.rows] == ["0", "1", "2", "6", "7"] and not errors
+    assert "1 chains have domains that differ in their topology and are left out: 5" in caplog.text
+    assert (
+        "3 proteins have only labels of fewer than 2 training clusters, and are left out: 3, 4 and 1 more"
+        in caplog.text
+    )
+    found, _ = select(some, [], "cath", None, 1, True, 0, "class")
+    assert found.labels == ["1", "3"] and len(found.rows) == 8 and (found.target_NT.sum(axis=1) == 1).all()
+    with pytest.raises(ValueError, match=r"0 labels have at least 3 of 3 training clusters.*set --cath.least lower"):
+        select(some, [], "cath", None, 3, True, 0, "topology")
+    some[0].more.pop("cath")  # type: ignore[attr-defined]
+    _, errors = select(some, [], "cath", None, 1, True, 0)
+    assert [error.reason for error in errors] == ["no column 'cath'; the columns are split, cluster"]
+
+
 def test_examples_are_read_as_they_were_written(tmp_path) -> None:
     some = rows("r1.1/r1.2/v1.1/t1.1")
     some[3].more["below_30"] = "1"  # type: ignore[index]
@@ -86,6 +116,12 @@ def test_the_chains_of_the_package() -> None:
     assert found.sizes() == [863, 123, 256] and len(found.labels) == 56 and not errors
     observed = found.rows[0].observed
     assert observed is not None and len(observed.backbone_cA) == 12 * len(found.rows[0].sequence)
+
+
+def test_the_folds_of_the_package() -> None:
+    found, errors = select(bundled_proteins("cath"), [], "cath", None, 8, True, 0)
+    assert found.sizes() == [559, 99, 173] and len(found.labels) == 27 and not errors
+    assert found.labels[0] == "1.10.10" and (found.target_NT.sum(axis=1) == 1).all()
 
 
 def test_a_dataset_of_structures_needs_labels(tmp_path) -> None:

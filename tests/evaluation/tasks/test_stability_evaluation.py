@@ -39,7 +39,7 @@ def test_values_with_correlations_within_clusters() -> None:
     assert rows[0]["spearman"] is None and rows[0]["rmse"] == pytest.approx(np.sqrt(np.square(true_N - 7).mean()))
     assert rows[1]["spearman"] == pytest.approx(-1) == rows[1]["spearman_target"] and rows[1]["within"] == 2
     text = markdown(stability_tables(rows))
-    assert "| reversed | -1.000 [-1.00, -1.00] |" in text and "Spearman within clusters (n = 2)" in text
+    assert "| reversed | – | -1.000 [-1.00, -1.00] |" in text and "Spearman within clusters (n = 2)" in text
 
 
 def test_features_of_a_substitution_by_hand() -> None:

@@ -8,10 +8,11 @@ from score_nets import random_chain, save_random_net
 
 from protray.cluster.batch import driver
 from protray.data import schemas
-from protray.data.embeddings import read_embeddings
+from protray.data.embeddings import level_of, read_embeddings
 from protray.data.location import Location
 from protray.data.structure_rows import pack_backbone
-from protray.inference.residue_embeddings import mean_of
+from protray.data.tasks.examples import read_statistics, read_vectors
+from protray.inference.residue_embeddings import mean_of, statistics_of
 from protray.pipelines.tasks.embeddings import Embedding, embed_proteins
 from protray.plm.shipped import SHIPPED
 from protray.seq.alphabet import decode
@@ -46,7 +47,7 @@ def net(tmp_path) -> Location:
     return Location(save_random_net(tmp_path / "net"))
 
 
-@pytest.mark.parametrize("level", ["residue", "protein"])
+@pytest.mark.parametrize("level", ["residue", "statistics"])
 @pytest.mark.parametrize("kind", ["lm", "net"])
 def test_each_kind_and_level(no_ray, net, tmp_path, kind, level) -> None:
     by = Embedding(lm=SHIPPED) if kind == "lm" else Embedding(model=net)
@@ -58,8 +59,9 @@ def test_each_kind_and_level(no_ray, net, tmp_path, kind, level) -> None:
     for chain in CHAINS:
         sequence, values = found[chain.id]
         expected = embed(decode(chain.codes_L), chain.ca_L3, chain.index_L)
-        expected = expected if level == "residue" else mean_of(expected)
-        assert sequence == decode(chain.codes_L) and values.shape[-1] == by.width == embed.width
+        expected = expected if level == "residue" else statistics_of(expected)
+        width = by.width if level == "residue" else 2 * by.width + 1
+        assert sequence == decode(chain.codes_L) and values.shape[-1] == width and by.width == embed.width
         np.testing.assert_allclose(values, expected, atol=2e-2, rtol=1e-2)  # coordinates have 0.01 Å
 
 
@@ -73,8 +75,14 @@ def test_a_protein_without_a_structure_is_named(no_ray, net, tmp_path) -> None:
 
 def test_sequences_alone_are_enough_for_a_language_model(no_ray, tmp_path) -> None:
     file = write(table().select(["id", "sequence"]), tmp_path / "proteins.parquet")
-    folder = embed_proteins(Location(tmp_path / "out"), [file, file], Embedding(lm=SHIPPED), "protein")
-    assert len(list(read_embeddings(folder))) == 3
+    folder = embed_proteins(Location(tmp_path / "out"), [file, file], Embedding(lm=SHIPPED), "statistics")
+    assert len(list(read_embeddings(folder))) == 3 and level_of(folder) == "statistics"
+    embed = Embedding(lm=SHIPPED).open()
+    mean_C = mean_of(embed(decode(CHAINS[0].codes_L)))
+    np.testing.assert_allclose(read_vectors([folder, folder], ["p0", "none"])[0], np.tile(mean_C, 2), atol=1e-5)
+    both = read_statistics([folder], ["none", "p0"])
+    assert both.shape == (2, 2 * len(mean_C) + 1) and np.isnan(both[0]).all()
+    assert both[1, -1] == pytest.approx(np.log(9))
     reasons = pq.read_table((folder / "rejected.parquet").path)["reason"].to_pylist()
     assert len(reasons) == 3 and "is also that of a protein before it" in reasons[0]
 

@@ -34,8 +34,8 @@ def test_rows_of_the_split_and_of_its_parts(found) -> None:
     assert rows[1]["gain"] == pytest.approx(rows[1]["fmax"] - rows[0]["fmax"]) and rows[1]["gain_ci95"][0] > 0
     assert "gain" not in rows[0] and rows[2]["proteins"] == 12
     text = markdown(function_tables(rows, "base"))
-    assert text.startswith("| 40 test proteins in 40 clusters, 5 labels | Fmax |")
-    assert "identity < 30 % (n = 12)" in text and "| language model | 1.000 [1.00, 1.00]" in text
+    assert text.startswith("| 40 test proteins in 40 clusters, 5 labels | read-out | Fmax |")
+    assert "identity < 30 % (n = 12)" in text and "| language model | – | 1.000 [1.00, 1.00]" in text
 
 
 def test_the_headline_says_who_is_ahead(found) -> None:

@@ -9,7 +9,7 @@ from protray.cluster.storage.identity import content_digest, digest
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.properties.heads import WITH_NET, HeadInputs, HeadRun, head_identity
+from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
 from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
 from protray.seq.errors import InputError
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Task = Literal["ec", "go-bp", "go-mf", "go-cc"]
+Task = Literal["ec", "go-bp", "go-mf", "go-cc", "cath"]
+CathLevel = Literal["class", "architecture", "topology"]
 ONTOLOGY = "--ontology is missing; download go-basic.obo from https://geneontology.org/docs/download-ontology"
 
 
@@ -40,29 +41,49 @@ class LabelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CathSettings:
+    """Which folds are learnt."""
+
+    level: CathLevel = "topology"
+    least: int = 8
+    """Training clusters that a fold needs."""
+
+    def __post_init__(self) -> None:
+        if self.least < 1:
+            raise ValueError(f"least must be at least 1, got {self.least}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FunctionRun(HeadRun):
     """Which functions to predict, of which proteins, and where to write."""
 
     task: Task = "ec"
-    """EC numbers, or the GO terms of biological processes, molecular functions, cellular components."""
+    """EC numbers; the GO terms of biological processes, molecular functions or cellular components; or folds, which
+    are CATH's (cath)."""
     data: Location | None = None
-    """A table (CSV or Parquet: id, sequence, labels; optional structure, split, cluster), or a dataset of
-    jobs/prepare_structures.py with --labels.  Default: chains of the package that have EC numbers."""
+    """A table (CSV or Parquet: id, sequence, labels, or cath; optional structure, split, cluster), or a dataset of
+    jobs/prepare_structures.py with --labels.  Default: chains of the package that have such labels."""
     labels: Location | None = None
-    """A table of id and labels, for a dataset of jobs/prepare_structures.py."""
+    """A table of id and labels, or cath, for a dataset of jobs/prepare_structures.py."""
     ontology: Location | None = None
     """go-basic.obo, for GO terms."""
     out: Location = Location("runs/function")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     learn: LabelSettings = field(default_factory=LabelSettings)
+    cath: CathSettings = field(default_factory=CathSettings)
 
     def check(self) -> None:
         super().check()
-        if self.task != "ec" and not self.ontology:
+        if self.of_terms and not self.ontology:
             raise ValueError(f"{ONTOLOGY}, and give it to --ontology")
         if self.labels and not (self.data and (self.data / "dataset.json").is_file()):
             raise ValueError(f"--labels goes with a dataset of jobs/prepare_structures.py in --data, got {self.data}; "
                              "a table has its own column labels")  # fmt: skip
+
+    @property
+    def of_terms(self) -> bool:
+        """Whether labels are GO terms."""
+        return self.task.startswith("go-")
 
 
 @cache
@@ -74,13 +95,15 @@ def _ontology(path: Location) -> "Ontology":
 
 @cache
 def _read(
-    data: Location | None, labels: Location | None, task: Task, ontology: Location | None, learn: LabelSettings
-) -> "tuple[Proteins, list[InputError]]":
+    data: Location | None, labels: Location | None, task: Task, ontology: Location | None, learn: LabelSettings,
+    cath: CathSettings,
+) -> "tuple[Proteins, list[InputError]]":  # fmt: skip
     from protray.data.tasks.function import bundled_proteins, read_proteins, select
 
     rows, errors = read_proteins(data, labels, task) if data else (bundled_proteins(task), [])
     graph = _ontology(ontology) if ontology else None
-    return select(rows, errors, task, graph, learn.least, learn.ancestors, learn.seed)
+    least = cath.least if task == "cath" else learn.least
+    return select(rows, errors, task, graph, least, learn.ancestors, learn.seed, cath.level)
 
 
 def data_digest(run: FunctionRun) -> str:
@@ -91,14 +114,13 @@ def data_digest(run: FunctionRun) -> str:
 
 def proteins_of(run: FunctionRun) -> "tuple[Proteins, list[InputError]]":
     """Proteins with a label, and an error for each row that cannot be used."""
-    return _read(run.data, run.labels, run.task, None if run.task == "ec" else run.ontology, run.learn)
+    return _read(run.data, run.labels, run.task, run.ontology if run.of_terms else None, run.learn, run.cath)
 
 
 def identity(run: FunctionRun) -> dict:
-    ontology = content_digest([run.ontology]) if run.task != "ec" and run.ontology else None
-    return head_identity(run) | {
-        "task": run.task, "data": data_digest(run), "learn": asdict(run.learn), "ontology": ontology
-    }  # fmt: skip
+    ontology = content_digest([run.ontology]) if run.of_terms and run.ontology else None
+    learn = asdict(run.cath) | {"seed": run.learn.seed} if run.task == "cath" else asdict(run.learn)
+    return head_identity(run) | {"task": run.task, "data": data_digest(run), "learn": learn, "ontology": ontology}
 
 
 def prepare(run: FunctionRun) -> HeadInputs:
@@ -120,7 +142,7 @@ def prepare(run: FunctionRun) -> HeadInputs:
     if run.model and not any(row.observed for row in proteins.rows):
         raise ValueError(f"{run.data}: no row has a structure, which the score net of --model reads")
     found = {
-        name: embed_proteins(run.out, [structures if name == WITH_NET else examples], embedding, "protein")
+        name: embed_proteins(run.out, [structures if embedding.model else examples], embedding, "statistics")
         for name, embedding in run.embeddings.items()
     }
     return HeadInputs(examples, {name: [found[part] for part in parts] for name, parts in run.rows.items()})

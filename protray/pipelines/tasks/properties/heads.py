@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from protray.training.world import World
 
 NONE = "none"
-WITH_LM, WITH_NET = "language model", "score net"
-WITH_BOTH = f"{WITH_LM} + {WITH_NET}"
-FOLDERS = {WITH_LM: "language-model", WITH_NET: "score-net", WITH_BOTH: "both"}  # below OUT/model
+WITH_LM = Embedding(lm=SHIPPED).kind
 TRIED_ROWS = 512  # of a plan's trial
 
 
@@ -34,8 +32,9 @@ TRIED_ROWS = 512  # of a plan's trial
 class HeadRun(TrainingSettings):
     """Which frozen embeddings a head is trained on, and how."""
 
-    model: Location | None = None
-    """The folder `model` of a finished jobs/score_net.py run: heads with its embeddings are trained, too."""
+    model: tuple[Location, ...] = ()
+    """Folders `model` of finished jobs/score_net.py runs: what each of them says of the structures is judged, too.
+    Several are told apart by the names of their runs' folders, and compared with the first."""
     noise: float = 1.0
     """Å: the score net is told its noise level nearest to this."""
     lm: str = SHIPPED
@@ -48,18 +47,49 @@ class HeadRun(TrainingSettings):
         self.fit.check_workers(self.workers)
         if not self.embeddings:
             raise ValueError("--lm none needs --model: without an embedding there is nothing to train")
+        if len(self.nets) < len(self.model):
+            found = ", ".join(map(str, self.model))
+            raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
+
+    @property
+    def nets(self) -> dict[str, Embedding]:
+        """Of structures, by the names of their rows.
+
+        >>> models = (Location("runs/few/model"), Location("runs/all/model"))
+        >>> list(HeadRun(out=Location("runs/ec"), model=models).nets)
+        ['score net few', 'score net all']
+        """
+        found = [Embedding(model=model, noise=self.noise) for model in self.model]
+        if len(found) == 1:
+            return {found[0].kind: found[0]}
+        return {f"{one.kind} {run_name(model)}": one for one, model in zip(found, self.model, strict=True)}
 
     @property
     def embeddings(self) -> dict[str, Embedding]:
         """By their names."""
-        found = {} if self.lm == NONE else {WITH_LM: Embedding(lm=self.lm)}
-        return found | ({WITH_NET: Embedding(model=self.model, noise=self.noise)} if self.model else {})
+        return ({} if self.lm == NONE else {WITH_LM: Embedding(lm=self.lm)}) | self.nets
 
     @property
     def rows(self) -> dict[str, list[str]]:
-        """The heads that are trained, and which embeddings each reads."""
+        """What is read out, and which embeddings it is; a head is trained on each."""
         found = {name: [name] for name in self.embeddings}
-        return found | ({WITH_BOTH: [WITH_LM, WITH_NET]} if len(found) == 2 else {})
+        return found | {f"{WITH_LM} + {net}": [WITH_LM, net] for net in (self.nets if self.lm != NONE else ())}
+
+    @property
+    def first(self) -> str | None:
+        """What the others are compared with: the first of several `model`, or the language model beside one."""
+        if len(self.nets) > 1:
+            return next(iter(self.nets))
+        return WITH_LM if len(self.rows) > 1 else None
+
+
+def run_name(model: Location) -> str:
+    """The name of a run's folder, of which `model` is part.
+
+    >>> run_name(Location("runs/few/model")), run_name(Location("encoders/random"))
+    ('few', 'random')
+    """
+    return model.parent.name if model.name == "model" else model.name
 
 
 @dataclass(frozen=True)
@@ -143,16 +173,29 @@ def save_head_of(
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.tasks.head_export import SCORE_NET, HeadFacts, save_head
 
-    reads = run.rows[name]
+    reads = [run.embeddings[part] for part in run.rows[name]]
+    net = next((one.model for one in reads if one.model), None)
     facts = HeadFacts(
         task=task, kind=kind, channels=len(weights["mean_C"]), labels=labels, names=names, threshold=threshold,
-        lm=absolute(run.lm) if WITH_LM in reads else None, noise=run.noise if WITH_NET in reads else None,
+        lm=next((absolute(one.lm) for one in reads if one.lm), None), noise=run.noise if net else None,
     )  # fmt: skip
-    with (target or run.out / "model" / FOLDERS[name]).writing() as folder:
+    with (target or run.out / "model" / folder_of(run, name)).writing() as folder:
         save_head(folder, run.net, facts, weights)
-        if WITH_NET in reads:
-            assert run.model is not None
-            shutil.copytree(run.model.fetch(), folder / SCORE_NET)
+        if net:
+            shutil.copytree(net.fetch(), folder / SCORE_NET)
+
+
+def folder_of(run: HeadRun, name: str) -> str:
+    """Where a head is kept, below ``OUT/model``.
+
+    >>> models = (Location("runs/few/model"), Location("runs/all/model"))
+    >>> run = HeadRun(out=Location("runs/ec"), model=models)
+    >>> [folder_of(run, name) for name in run.rows][::2]
+    ['language-model', 'score-net-all', 'both-score-net-all']
+    """
+    if len(run.rows[name]) == 2:
+        return "both" if len(run.model) == 1 else f"both-{folder_of(run, run.rows[name][1])}"
+    return name.replace(" ", "-")
 
 
 def head_predictions(

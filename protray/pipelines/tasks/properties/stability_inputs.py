@@ -9,7 +9,7 @@ from protray.cluster.storage.identity import digest
 from protray.data.location import Location
 from protray.models.head_config import Kind
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.properties.heads import WITH_NET, HeadInputs, HeadRun, head_identity
+from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
 from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
 from protray.pipelines.tasks.properties.mutants import embed_mutants, width_of, write_mutants
 
@@ -107,7 +107,7 @@ def prepare(run: StabilityRun) -> HeadInputs:
     if run.task == "thermostability":
         structures = observed_table(folder, found.rows)
         vectors = {
-            name: embed_proteins(run.out, [structures if name == WITH_NET else examples], embedding, "protein")
+            name: embed_proteins(run.out, [structures if embedding.model else examples], embedding, "statistics")
             for name, embedding in run.embeddings.items()
         }
     else:

@@ -1,6 +1,7 @@
 """The end of a stability run: predictions, tables, models, report, and the same in MLflow."""
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,13 @@ from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.tasks.function_tables import markdown
 from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
+from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun, identity, measurements_of
 from protray.plots.tasks.stability_report import write_stability_report
 from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from protray.data.tasks.stability import Measurements
 
@@ -55,8 +57,8 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     test = read_rows(inputs.examples, "test")
     true_N = test.target_NT[:, 0].astype(float)
     rows = (
-        ranking_rows(found, true_N > 0.5, test.clusters, seed=run.fit.seed) if run.task == "msp"
-        else value_rows(found, true_N, test.clusters, seed=run.fit.seed)
+        ranking_rows(found, true_N > 0.5, test.clusters, heads=run.rows, seed=run.fit.seed) if run.task == "msp"
+        else value_rows(found, true_N, test.clusters, heads=run.rows, seed=run.fit.seed)
     )  # fmt: skip
     columns = RANKINGS if run.task == "msp" else NUMBERS
     for row in rows:
@@ -86,7 +88,7 @@ def all_predictions(
 
     torch.set_num_threads(threads)
     parts = [read_rows(inputs.examples, split) for split in ("train", "validation", "test")]
-    train, _, test = parts
+    train, validation, test = parts
     measured = measurements_of(run)[0]
     found = {MEAN: np.full(len(test), train.target_NT.mean(dtype=np.float64))}
     chosen, name, features = (
@@ -94,15 +96,20 @@ def all_predictions(
         COMPOSITION if run.task == "thermostability" else SUBSTITUTION,
         _features(measured, parts),
     )
-    found[name], chosen[name] = _linear(run.kind == "labels", features, parts)
+    (_, found[name]), chosen[name] = _linear(run.kind == "labels", parts, features)
     if run.task != "msp":
         found[TRANSFER], chosen[TRANSFER] = _transfer(parts, threads)
     if run.task != "thermostability" and WITH_LM in inputs.vectors:
         odds = [read_vectors(inputs.vectors[WITH_LM], rows.ids)[:, -1:].astype(float) for rows in parts]
         known = [np.where(np.isfinite(one), one, np.nanmean(odds[0])) for one in odds]
-        found[ZERO_SHOT], _ = _linear(run.kind == "labels", known, parts)
+        (_, found[ZERO_SHOT]), _ = _linear(run.kind == "labels", parts, known)
+    more, also = read_outs(
+        inputs.vectors, parts, partial(_linear, run.kind == "labels", parts),
+        lambda found_N1: -float(np.square(found_N1 - validation.target_NT).mean()),
+    )  # fmt: skip
+    found |= {name: found_N.reshape(len(test)) for name, (_, found_N) in more.items()}
     of_heads = head_predictions(run, inputs, state, test.ids, run.kind, gpu)
-    return chosen, found | {name: found_N1[:, 0].astype(float) for name, found_N1 in of_heads.items()}
+    return chosen | also, found | {name: found_N1[:, 0].astype(float) for name, found_N1 in of_heads.items()}
 
 
 def _features(measured: "Measurements", parts: list[Rows]) -> list[np.ndarray]:
@@ -116,17 +123,17 @@ def _features(measured: "Measurements", parts: list[Rows]) -> list[np.ndarray]:
     return [np.stack([of[id] for id in rows.ids]) for rows in parts]
 
 
-def _linear(ranking: bool, x: list[np.ndarray], parts: list[Rows]) -> tuple[np.ndarray, str]:
-    """A logistic or a ridge regression, its penalty chosen on the validation split, for the test split."""
+def _linear(ranking: bool, parts: list[Rows], x: "Sequence[np.ndarray]") -> tuple[list[np.ndarray], str]:
+    """A logistic or a ridge regression, its penalty chosen on validation, for the validation and the test split."""
     from protray.evaluation.tasks.function_baselines import choose_logistic
     from protray.evaluation.tasks.stability_baselines import choose_ridge
 
     train, validation, _ = (rows.target_NT.astype(float) for rows in parts)
     if ranking:
         logistic = choose_logistic(x[0], train, x[1], validation)
-        return logistic.predict(x[2])[:, 0], f"penalty {logistic.penalty:g}"
+        return [logistic.predict(part)[:, 0] for part in x[1:]], f"penalty {logistic.penalty:g}"
     ridge = choose_ridge(x[0], train[:, 0], x[1], validation[:, 0])
-    return ridge.predict(x[2]), f"penalty {ridge.penalty:g}"
+    return [ridge.predict(part) for part in x[1:]], f"penalty {ridge.penalty:g}"
 
 
 def _transfer(parts: list[Rows], threads: int) -> tuple[np.ndarray, str]:

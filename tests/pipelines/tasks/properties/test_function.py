@@ -26,12 +26,19 @@ from protray.models.head_config import HeadConfig
 from protray.pipelines.tasks.properties import annotate
 from protray.pipelines.tasks.properties.annotate import Annotate
 from protray.pipelines.tasks.properties.function import JOB
-from protray.pipelines.tasks.properties.function_inputs import FunctionRun, LabelSettings, proteins_of
-from protray.pipelines.tasks.properties.function_results import COMPOSITION, FREQUENCIES, TRANSFER
-from protray.pipelines.tasks.properties.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun, LabelSettings, proteins_of
+from protray.pipelines.tasks.properties.function_predictions import (
+    COMPOSITION,
+    FREQUENCIES,
+    MAJORITY,
+    TRANSFER,
+)
+from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.inputs import check_rejected
 from protray.training.tasks.head_steps import HeadFitConfig
 
+WITH_NET, WITH_BOTH = "score net", "language model + score net"
+HEADS, NEAR_LM = [WITH_LM, WITH_NET, WITH_BOTH], f"{WITH_LM}, nearest neighbours"
 TINY = FunctionRun(
     net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=3, batch=8, micro_batch=4), learn=LabelSettings(least=2)
 )
@@ -60,8 +67,14 @@ def data(tmp_path_factory) -> Location:
 
 def test_rows_follow_from_what_is_given() -> None:
     assert list(FunctionRun().rows) == [WITH_LM]
-    assert list(FunctionRun(model=Location("m")).rows) == [WITH_LM, WITH_NET, WITH_BOTH]
-    assert list(FunctionRun(lm="none", model=Location("m")).rows) == [WITH_NET]
+    assert FunctionRun().first is None
+    one = FunctionRun(model=(Location("m"),))
+    assert list(one.rows) == [WITH_LM, WITH_NET, WITH_BOTH] and one.first == WITH_LM
+    assert list(replace(one, lm="none").rows) == [WITH_NET]
+    two = replace(one, model=(Location("runs/few/model"), Location("runs/all/model")))
+    nets = ["score net few", "score net all"]
+    assert list(two.rows) == [WITH_LM, *nets, *(f"{WITH_LM} + {net}" for net in nets)] and two.first == nets[0]
+    assert two.rows[f"{WITH_LM} + {nets[1]}"] == [WITH_LM, nets[1]]
 
 
 def test_unusable_settings_are_refused(tmp_path) -> None:
@@ -72,7 +85,11 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="goes with a dataset of jobs/prepare_structures.py in --data, got None"):
         FunctionRun(labels=Location(tmp_path)).check()
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
-        JOB.identity(FunctionRun(model=Location(tmp_path)))
+        JOB.identity(FunctionRun(model=(Location(tmp_path),)))
+    with pytest.raises(ValueError, match="runs need folders of different names, which name their rows"):
+        FunctionRun(model=(Location("a/run/model"), Location("b/run/model"))).check()
+    with pytest.raises(ValueError, match="least must be at least 1, got 0"):
+        CathSettings(least=0)
     with pytest.raises(ValueError, match="least must be at least 1, got 0"):
         LabelSettings(least=0)
 
@@ -114,7 +131,7 @@ def finished(ray_local, data, tmp_path_factory) -> Location:
     """The output folder of a run with all three heads."""
     folder = tmp_path_factory.mktemp("runs")
     net = save_random_net(folder / "net")
-    run = replace(TINY, data=data, out=Location(folder / "one"), model=Location(net))
+    run = replace(TINY, data=data, out=Location(folder / "one"), model=(Location(net),))
     driver.run_training(JOB, run)
     return Location(folder / "one")
 
@@ -122,17 +139,20 @@ def finished(ray_local, data, tmp_path_factory) -> Location:
 @pytest.mark.ray
 def test_writes_what_it_promises(finished) -> None:
     metrics = (finished / "metrics.json").read_json()
-    methods = [FREQUENCIES, COMPOSITION, TRANSFER, WITH_LM, WITH_NET, WITH_BOTH]
+    methods = [FREQUENCIES, COMPOSITION, TRANSFER]
+    methods += [f"{name}, {out}" for name in HEADS for out in ("linear", "nearest neighbours")] + HEADS
     assert [row["method"] for row in metrics["table"]] == 2 * methods  # the test split, and those below 30 %
     assert metrics["proteins"]["train"] == 19 and metrics["table"][0]["proteins"] == metrics["proteins"]["test"] >= 10
     assert all(0 < row["fmax"] <= 1 and row["fmax_ci95"][0] <= row["fmax"] for row in metrics["table"])
     found = pq.read_table((finished / "predictions.parquet").path)
-    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 6 * metrics["proteins"]["test"]
+    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 12 * metrics["proteins"]["test"]
     one = found.to_pylist()[-1]
     assert one["scores"] == sorted(one["scores"], reverse=True) and len(one["labels"]) == len(one["scores"])
     assert pq.read_table((finished / "rejected.parquet").path)["id"].to_pylist() == ["wrong"]
     assert "Precision and recall" in (finished / "report.html").read_bytes().decode()
-    assert (finished / "tables.md").read_bytes().decode().count(WITH_BOTH) == 2
+    assert (finished / "tables.md").read_bytes().decode().count(f"| {WITH_BOTH} |") == 2 * 3
+    (head,) = [row for row in metrics["table"][:12] if row["method"] == WITH_NET]
+    assert head["read_out"] == "3-layer head" and "gain_first" in head and "k = " in metrics["chosen"][NEAR_LM]
 
 
 @pytest.mark.ray
@@ -144,17 +164,65 @@ def test_each_head_has_its_run_in_mlflow(finished) -> None:
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert {WITH_LM, WITH_NET, WITH_BOTH} < set(runs)
     table = (finished / "metrics.json").read_json()["table"]
-    for row in table[3:6]:
+    for row in [row for row in table[:12] if row["method"] in HEADS]:
         assert runs[row["method"]].data.metrics["test/fmax"] == pytest.approx(row["fmax"])
 
 
 @pytest.mark.ray
 def test_the_same_again_computes_nothing(finished, data, monkeypatch) -> None:
     monkeypatch.setattr(driver, "start_ray", None)
-    run = replace(TINY, data=data, out=finished, model=Location(finished.parent / "net"))
+    run = replace(TINY, data=data, out=finished, model=(Location(finished.parent / "net"),))
     assert driver.run_training(JOB, run)["task"] == "ec"
     with pytest.raises(ValueError, match="was made differently: .*learn was"):
         driver.run_training(JOB, replace(run, learn=LabelSettings(least=3)))
+
+
+@pytest.fixture(scope="module")
+def folds(ray_local, tmp_path_factory) -> Location:
+    """The output folder of a run on the classes of the shortest chains in the package, with two score nets."""
+    folder = tmp_path_factory.mktemp("folds")
+    table = [row for row in pq.read_table(ENZYMES).to_pylist() if len(row["cath"] or []) == 1]
+    rows = []
+    for split, count in (("train", 36), ("validation", 10), ("test", 14)):
+        mine = [row for row in table if row["split"] == split]
+        rows += sorted(mine, key=lambda row: (len(row["sequence"]), row["id"]))[:count]
+    names = ("id", "sequence", "cath", "split", "cluster", "backbone_cA")
+    kinds = {"backbone_cA": pa.list_(pa.int16()), "cath": pa.list_(pa.string())}
+    pq.write_table(pa.table({n: pa.array([row[n] for row in rows], kinds.get(n)) for n in names}), folder / "t.parquet")
+    models = tuple(
+        Location(save_random_net(folder / name / "model", seed=seed)) for seed, name in enumerate(("random", "trained"))
+    )
+    run = replace(
+        TINY, task="cath", data=Location(folder / "t.parquet"), lm="none", model=models, out=Location(folder / "out"),
+        cath=CathSettings(level="class", least=3),
+    )  # fmt: skip
+    driver.run_training(JOB, run)
+    return run.out
+
+
+@pytest.mark.ray
+def test_folds_with_two_models(folds) -> None:
+    metrics = (folds / "metrics.json").read_json()
+    nets = ["score net random", "score net trained"]
+    methods = [MAJORITY, "log L, linear", "composition + log L, linear", "DSSP composition + log L, linear", TRANSFER]
+    methods += [f"{net}, {out}" for net in nets for out in ("linear", "nearest neighbours")] + nets
+    table = {row["method"]: row for row in metrics["table"]}
+    assert list(table) == methods and metrics["task"] == "cath" and metrics["labels"] >= 2
+    for method, row in table.items():
+        assert 0 <= row["accuracy"] <= 1 and row["chains"] == metrics["proteins"]["test"] >= 10
+        assert ("gain" in row) == (method.endswith(", linear") and nets[0] not in method or method.startswith(nets[1]))
+    one, two = (table[f"{net}, linear"]["accuracy"] for net in nets)
+    assert table[f"{nets[1]}, linear"]["gain"] == pytest.approx(two - one)
+    retrieval = metrics["retrieval"]
+    assert [row["method"] for row in retrieval] == ["composition + log L", "DSSP composition + log L", *nets]
+    assert all(row["chains"] == sum(metrics["proteins"].values()) for row in retrieval)
+    assert retrieval[3]["gain"] == pytest.approx(retrieval[3]["agreement"] - retrieval[2]["agreement"])
+    text = (folds / "tables.md").read_bytes().decode()
+    assert "gain over score net random, same read-out" in text and "same class" in text
+    assert (folds / "model" / "score-net-trained" / "head.json").is_file()
+    found = pq.read_table((folds / "predictions.parquet").path)
+    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == len(methods) * metrics["proteins"]["test"]
+    assert "Accuracy of each read-out" in (folds / "report.html").read_bytes().decode()
 
 
 def dies_once(marker: Path) -> Callable:
@@ -175,7 +243,7 @@ def dies_once(marker: Path) -> Callable:
 @pytest.mark.ray
 def test_two_workers_and_a_crash_give_the_same_numbers(finished, data, tmp_path) -> None:
     died, out = tmp_path / "died", begin_with(finished, Location(tmp_path) / "two", "run.json", "cache")
-    run = replace(TINY, data=data, out=out, model=Location(finished.parent / "net"), workers=2, cpus_per_worker=1)
+    run = replace(TINY, data=data, out=out, model=(Location(finished.parent / "net"),), workers=2, cpus_per_worker=1)
     driver.run_training(replace(JOB, loop=dies_once(died)), run)
     assert died.exists()
     one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))

@@ -24,7 +24,7 @@ from protray.models.head_config import HeadConfig
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.properties import annotate, mutants
 from protray.pipelines.tasks.properties.annotate import Annotate
-from protray.pipelines.tasks.properties.heads import WITH_BOTH, WITH_LM, WITH_NET
+from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.mutants import embed_mutants, write_mutants
 from protray.pipelines.tasks.properties.stability import JOB
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
@@ -127,12 +127,13 @@ def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> 
 def test_each_task_writes_what_it_promises(ray_local, tables, tmp_path, task, monkeypatch) -> None:
     if task != "ddg":  # one of the three shows that its batch jobs run on Ray
         use_no_ray(monkeypatch)
-    run = replace(TINY, task=task, data=tables[task], model=tables["net"], out=Location(tmp_path / "out"))
+    run = replace(TINY, task=task, data=tables[task], model=(tables["net"],), out=Location(tmp_path / "out"))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()
     methods = [MEAN, COMPOSITION if task == "thermostability" else SUBSTITUTION]
     methods += {"thermostability": [TRANSFER], "ddg": [TRANSFER, ZERO_SHOT], "msp": [ZERO_SHOT]}[task]
-    methods += [WITH_LM, WITH_NET, WITH_BOTH]
+    heads = [WITH_LM, "score net", f"{WITH_LM} + score net"]
+    methods += [f"{name}, {out}" for name in heads for out in ("linear", "nearest neighbours")] + heads
     assert [row["method"] for row in metrics["table"]] == methods
     first = metrics["table"][0]
     assert first["measurements"] == metrics["measurements"]["test"] == (3 if task == "thermostability" else 12)
