@@ -47,24 +47,27 @@ class SsdmResults:
 
     def rows(self) -> list[dict[str, Any]]:
         """Lines to print: ``what`` and ``text``, beside their numbers."""
-        found = []
+        found: list[dict[str, Any]] = []
+
+        def add(what: str, text: str, **numbers: Any) -> None:
+            found.append({"what": what, "text": text} | numbers)
+
         for term, nothing in self.nothing.items():
-            value = self.losses[term]
-            more = f", right {self.losses[f'{term}/accuracy']:.3f}" if f"{term}/accuracy" in self.losses else ""
-            found.append({"what": f"{term}, {self.split}", "loss": value, "nothing": nothing,
-                          "text": f"loss {value:.3f}; {nothing:.3f} for who knows frequencies alone{more}"})  # fmt: skip
+            loss, accuracy = self.losses[term], self.losses.get(f"{term}/accuracy")
+            right = "" if accuracy is None else f", right {accuracy:.3f}"
+            text = f"loss {loss:.3f}; {nothing:.3f} for who knows frequencies alone{right}"
+            add(f"{term}, {self.split}", text, loss=loss, nothing=nothing)
         for term in ("denoise", "siamdiff_structure"):
-            if f"{term}/over_zero" in self.losses:
-                value = self.losses[f"{term}/over_zero"]
-                text = f"{value:.3f} of the loss of no answer"
-                found.append({"what": f"{term}, {self.split}", "over_zero": value, "text": text})
+            share = self.losses.get(f"{term}/over_zero")
+            if share is not None:
+                add(f"{term}, {self.split}", f"{share:.3f} of the loss of no answer", over_zero=share)
         for name, share in self.partner.items():
-            text = f"{share:.3f} of crops find their partner"
-            found.append({"what": f"contrast, {name}", "partner_found": share, "text": text})
+            add(f"contrast, {name}", f"{share:.3f} of crops find their partner", partner_found=share)
         for row in self.retrieval:
             low, high = row["agreement_ci95"]
-            gain = row.get("gain")
-            ahead = "" if gain is None else f"; gain {gain:.3f} [{row['gain_ci95'][0]:.3f}, {row['gain_ci95'][1]:.3f}]"
-            found.append({"what": f"nearest chain of the same {LEVEL}, {row['method']}", **row,
-                          "text": f"{row['agreement']:.3f} [{low:.3f}, {high:.3f}] of {row['chains']}{ahead}"})  # fmt: skip
+            text = f"{row['agreement']:.3f} [{low:.3f}, {high:.3f}] of {row['chains']}"
+            if "gain" in row:
+                low, high = row["gain_ci95"]
+                text += f"; gain {row['gain']:.3f} [{low:.3f}, {high:.3f}]"
+            add(f"nearest chain of the same {LEVEL}, {row['method']}", text, **row)
         return found

@@ -83,9 +83,11 @@ def identity(run: SsdmRun) -> dict:
 
 
 def data_digest(run: SsdmRun) -> str:
-    from protray.data.atoms import sample_digest
+    if run.data:
+        return dataset_digest(run.data)
+    from protray.data.sample import FULL_ATOM, SAMPLE
 
-    return dataset_digest(run.data) if run.data else sample_digest()
+    return content_digest([Location(SAMPLE), Location(FULL_ATOM)])
 
 
 def read_split(run: SsdmRun, split: str) -> "AtomStructures":
