@@ -177,10 +177,10 @@ def test_the_same_again_computes_nothing(finished, data, monkeypatch) -> None:
         driver.run_training(JOB, replace(run, learn=LabelSettings(least=3)))
 
 
-@pytest.fixture(scope="module")
-def folds(ray_local, tmp_path_factory) -> Location:
-    """The output folder of a run on the classes of the shortest chains in the package, with two score nets."""
-    folder = tmp_path_factory.mktemp("folds")
+@pytest.mark.ray
+def test_folds_with_two_models(ray_local, tmp_path, monkeypatch) -> None:
+    """The classes of the shortest chains in the package, by two score nets with random weights."""
+    use_no_ray(monkeypatch)  # `finished` shows that batch jobs run on Ray
     table = [row for row in pq.read_table(ENZYMES).to_pylist() if len(row["cath"] or []) == 1]
     rows = []
     for split, count in (("train", 36), ("validation", 10), ("test", 14)):
@@ -188,41 +188,37 @@ def folds(ray_local, tmp_path_factory) -> Location:
         rows += sorted(mine, key=lambda row: (len(row["sequence"]), row["id"]))[:count]
     names = ("id", "sequence", "cath", "split", "cluster", "backbone_cA")
     kinds = {"backbone_cA": pa.list_(pa.int16()), "cath": pa.list_(pa.string())}
-    pq.write_table(pa.table({n: pa.array([row[n] for row in rows], kinds.get(n)) for n in names}), folder / "t.parquet")
-    models = tuple(
-        Location(save_random_net(folder / name / "model", seed=seed)) for seed, name in enumerate(("random", "trained"))
-    )
+    data = Location(tmp_path / "t.parquet")
+    pq.write_table(pa.table({name: pa.array([row[name] for row in rows], kinds.get(name)) for name in names}), data)
+    models = [Location(save_random_net(tmp_path / name / "model", seed=n)) for n, name in enumerate(("one", "two"))]
     run = replace(
-        TINY, task="cath", data=Location(folder / "t.parquet"), lm="none", model=models, out=Location(folder / "out"),
+        TINY, task="cath", data=data, lm="none", model=tuple(models), out=Location(tmp_path / "out"),
         cath=CathSettings(level="class", least=3),
     )  # fmt: skip
     driver.run_training(JOB, run)
-    return run.out
 
-
-@pytest.mark.ray
-def test_folds_with_two_models(folds) -> None:
-    metrics = (folds / "metrics.json").read_json()
-    nets = ["score net random", "score net trained"]
+    metrics = (run.out / "metrics.json").read_json()
+    nets = ["score net one", "score net two"]
     methods = [MAJORITY, "log L, linear", "composition + log L, linear", "DSSP composition + log L, linear", TRANSFER]
     methods += [f"{net}, {out}" for net in nets for out in ("linear", "nearest neighbours")] + nets
-    table = {row["method"]: row for row in metrics["table"]}
-    assert list(table) == methods and metrics["task"] == "cath" and metrics["labels"] >= 2
-    for method, row in table.items():
+    found = {row["method"]: row for row in metrics["table"]}
+    assert list(found) == methods and metrics["task"] == "cath" and metrics["labels"] >= 2
+    for method, row in found.items():
         assert 0 <= row["accuracy"] <= 1 and row["chains"] == metrics["proteins"]["test"] >= 10
-        assert ("gain" in row) == (method.endswith(", linear") and nets[0] not in method or method.startswith(nets[1]))
-    one, two = (table[f"{net}, linear"]["accuracy"] for net in nets)
-    assert table[f"{nets[1]}, linear"]["gain"] == pytest.approx(two - one)
+        has_other = method.startswith(nets[1]) or (method.endswith(", linear") and not method.startswith(nets[0]))
+        assert ("gain" in row) == has_other
+    one, two = (found[f"{net}, linear"]["accuracy"] for net in nets)
+    assert found[f"{nets[1]}, linear"]["gain"] == pytest.approx(two - one)
     retrieval = metrics["retrieval"]
     assert [row["method"] for row in retrieval] == ["composition + log L", "DSSP composition + log L", *nets]
     assert all(row["chains"] == sum(metrics["proteins"].values()) for row in retrieval)
     assert retrieval[3]["gain"] == pytest.approx(retrieval[3]["agreement"] - retrieval[2]["agreement"])
-    text = (folds / "tables.md").read_bytes().decode()
-    assert "gain over score net random, same read-out" in text and "same class" in text
-    assert (folds / "model" / "score-net-trained" / "head.json").is_file()
-    found = pq.read_table((folds / "predictions.parquet").path)
-    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == len(methods) * metrics["proteins"]["test"]
-    assert "Accuracy of each read-out" in (folds / "report.html").read_bytes().decode()
+    text = (run.out / "tables.md").read_bytes().decode()
+    assert "gain over score net one, same read-out" in text and "same class" in text
+    assert (run.out / "model" / "score-net-two" / "head.json").is_file()
+    kept = pq.read_table((run.out / "predictions.parquet").path)
+    assert kept.schema.equals(schemas.FUNCTIONS) and kept.num_rows == len(methods) * metrics["proteins"]["test"]
+    assert "Accuracy of each read-out" in (run.out / "report.html").read_bytes().decode()
 
 
 def dies_once(marker: Path) -> Callable:
