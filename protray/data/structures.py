@@ -146,6 +146,18 @@ def stored_backbone(values: np.ndarray) -> np.ndarray:
     return np.where(stored_R43 == MISSING, np.float32(np.nan), stored_R43.astype(np.float32) / SCALE)
 
 
+def stored_atoms(backbone: np.ndarray, side_chains: np.ndarray | None = None) -> np.ndarray:
+    """Atoms in the slots of `protray.struct.atom14`, Å; float32, shape (L, 4, 3), or (L, 14, 3) with side chains.
+
+    `side_chains` are the flat integers of ``sidechains_cA``.  NaN for missing atoms.
+    """
+    backbone_L43 = stored_backbone(backbone)
+    if side_chains is None:
+        return backbone_L43
+    side_L103 = stored_backbone(side_chains).reshape(len(backbone_L43), -1, 3)
+    return np.concatenate([backbone_L43, side_L103], axis=1)
+
+
 def _sample() -> Iterator[pa.Table]:
     """The sample as tables of the columns used here; its chains have no breaks, so that `index` counts from 0."""
     yield with_index(_read_sample(["id", "sequence", "split", "backbone_cA"]))

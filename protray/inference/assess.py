@@ -13,7 +13,7 @@ from protray.inference.embed import Embedder
 from protray.inference.residue_embeddings import LanguageModel
 from protray.models.graphqa import GraphQa
 from protray.training.tasks.quality import predict
-from protray.training.tasks.quality_export import SCORE_NET, load_graphqa, read_embeddings
+from protray.training.tasks.quality_export import STRUCTURE_MODEL, load_graphqa, read_embeddings
 
 AT_ONCE = 4  # models that are one graph
 ROOM = 1 << 26  # bytes of embeddings to keep: each model is seen once
@@ -32,7 +32,7 @@ class Assessor:
         if "lm" in reads:
             return cls(net, LanguageModelEmbeddings(LanguageModel.open(reads["lm"], device)), device)
         if "noise" in reads:
-            embedder = Embedder.open(Location(folder) / SCORE_NET, reads["noise"], device)
+            embedder = Embedder.open(Location(folder) / STRUCTURE_MODEL, reads["noise"], device)
             return cls(net, ScoreNetEmbeddings(embedder, ROOM), device)
         return cls(net, no_extras, device)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from protray.data.location import Location
 from protray.data.sites.table import SiteProtein
-from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder, ScoreNet
+from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder, open_structure_model
 from protray.training.tasks.sites import predict
-from protray.training.tasks.sites_export import SCORE_NET, SiteModel, load_site_net
+from protray.training.tasks.sites_export import STRUCTURE_MODEL, SiteModel, load_site_net
 
 
 class SiteFinder:
@@ -30,16 +30,16 @@ class SiteFinder:
         if "lm" in model.embeddings:
             embed = LanguageModel.open(model.embeddings["lm"], device)
         elif "noise" in model.embeddings:
-            embed = ScoreNet.open(Location(folder) / SCORE_NET, model.embeddings["noise"], device)
+            embed = open_structure_model(Location(folder) / STRUCTURE_MODEL, model.embeddings["noise"], device)
         return cls(model, embed, device)
 
     def embedded(
-        self, protein: SiteProtein, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None
+        self, protein: SiteProtein, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
     ) -> SiteProtein:
         """The protein with what the network reads; ValueError if it cannot be had."""
         if self.embed is None:
             return protein
-        residue_LC = self.embed(protein.sequence, ca_L3, index_L)
+        residue_LC = self.embed(protein.sequence, atoms_LA3, index_L)
         if not np.isfinite(residue_LC).all():
             raise ValueError("its embedding is not finite")
         return replace(protein, residue_LC=residue_LC.astype(np.float16))

@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.location import Location
-from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder, ScoreNet, mean_of
+from protray.inference.residue_embeddings import (
+    LanguageModel,
+    ResidueEmbedder,
+    mean_of,
+    open_structure_model,
+)
 from protray.models.head import Head
-from protray.training.tasks.head_export import SCORE_NET, HeadFacts, load_head
+from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, load_head
 from protray.training.tasks.heads import predict
 
 
@@ -28,15 +33,17 @@ class Annotator:
         if facts.lm is not None:
             embedders.append(LanguageModel.open(facts.lm, device))
         if facts.noise is not None:
-            embedders.append(ScoreNet.open(Location(folder) / SCORE_NET, facts.noise, device))
+            embedders.append(open_structure_model(Location(folder) / STRUCTURE_MODEL, facts.noise, device))
         return cls(head, facts, embedders, device)
 
-    def __call__(self, sequence: str, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
+    ) -> np.ndarray:
         """Probabilities of the labels, or the number; float32, shape (T,).
 
-        Raises ValueError for what an embedding cannot be made of; a score network asks for C-alpha atoms.
+        Raises ValueError for what an embedding cannot be made of; a model of structures asks for atoms.
         """
-        vectors = [mean_of(embed(sequence, ca_L3, index_L)) for embed in self.embedders]
+        vectors = [mean_of(embed(sequence, atoms_LA3, index_L)) for embed in self.embedders]
         return predict(self.head, np.concatenate(vectors)[None], self.device)[0]
 
     def labels(self, score_T: np.ndarray, least: float | None = None) -> list[tuple[str, float]]:

@@ -19,11 +19,12 @@ from typing import Protocol
 import numpy as np
 
 from protray.data.tasks.mutations import sequences_by_chain
-from protray.inference.residue_embeddings import LanguageModel, ScoreNet
+from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder
 from protray.plm.masked import map_rows
 from protray.seq.alphabet import encode
+from protray.struct.atom14 import BACKBONE, CA
 
-NEAREST = 128  # residues that a score net sees around the sites: pairs grow with the square
+NEAREST = 128  # residues that a model sees around the sites: pairs grow with the square
 BETWEEN_CHAINS = 100  # added to places of a next chain, so that none of its residues seems bonded
 SMALLEST_P = 1e-6  # probability of a residue
 
@@ -37,7 +38,7 @@ class MutantInput:
     sites: tuple[int, ...]
     to: str
     index_O: np.ndarray | None  # places of residues with coordinates
-    ca_O3: np.ndarray | None
+    atoms_OA3: np.ndarray | None  # NaN where an atom is missing
 
     @property
     def mutant(self) -> str:
@@ -85,26 +86,32 @@ class OfSequence:
 
 
 class OfStructure:
-    """By a score net that sees the residues around the sites, of all chains; 2 C numbers."""
+    """By a model of structures that sees the residues around the sites, of all chains; 2 C numbers.
 
-    def __init__(self, embed: ScoreNet) -> None:
+    The mutant has the wild type's backbone, and of the new side chain nothing, since nobody has seen it.
+    """
+
+    def __init__(self, embed: ResidueEmbedder) -> None:
         self.embed = embed
         self.width = 2 * embed.width
 
     def __call__(self, one: MutantInput) -> np.ndarray:
-        if one.ca_O3 is None or one.index_O is None:
-            raise ValueError("no coordinates, which a score network reads; give a structure")
+        if one.atoms_OA3 is None or one.index_O is None:
+            raise ValueError("no coordinates, which the model reads; give a structure")
         place = {int(at): row for row, at in enumerate(one.index_O)}
         lost = [site for site in one.sites if site not in place]
         if lost:
             raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
-        near_O = nearest(one.ca_O3, [place[site] for site in one.sites])
+        near_O = nearest(one.atoms_OA3[:, CA], [place[site] for site in one.sites])
         index = one.index_O[near_O]
         index = index + BETWEEN_CHAINS * (np.searchsorted(one.starts, index, side="right") - 1)
         sites = [int(np.flatnonzero(one.index_O[near_O] == site)[0]) for site in one.sites]
+        wild_OA3 = one.atoms_OA3[near_O]
+        mutant_OA3 = wild_OA3.copy()
+        mutant_OA3[sites, len(BACKBONE) :] = np.nan
         found = [
-            self.embed("".join(text[int(at)] for at in one.index_O[near_O]), one.ca_O3[near_O], index)[sites]
-            for text in (one.sequence, one.mutant)
+            self.embed("".join(text[int(at)] for at in one.index_O[near_O]), atoms_OA3, index)[sites]
+            for text, atoms_OA3 in ((one.sequence, wild_OA3), (one.mutant, mutant_OA3))
         ]
         return _joined(*found)
 

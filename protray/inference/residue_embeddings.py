@@ -1,21 +1,27 @@
-"""Vectors of a protein's residues, by a language model from its sequence, or by a score network from its structure.
+"""Vectors of a protein's residues: of a language model from its sequence, of a score network or a joint encoder (SSDM)
+from its structure.
 
-Both are called as ``embed(sequence, ca_L3)`` and give one row of ``embed.width`` numbers for each residue.  A protein's
+All are called as ``embed(sequence, atoms_LA3)`` and give one row of ``embed.width`` numbers for each residue.  A protein's
 own vector is the mean of them.
 
-Shape key:  L residues   C channels   3 x, y, z in Å
+Shape key:  L residues   A atoms, in the slots of `protray.struct.atom14`   C channels   3 x, y, z in Å
 """
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from protray.data.atoms import AtomChain
 from protray.data.location import Location
 from protray.data.structures import StructureChain
 from protray.inference.embed import NOISE, Embedder
+from protray.inference.structure_encoder import StructureEncoder
 from protray.plm import masked
 from protray.seq.alphabet import UNKNOWN, encode
 from protray.seq.errors import shown
+from protray.struct.atom14 import CA, SLOTS
+from protray.training.structure.ssdm_export import is_ssdm
 
 
 class ResidueEmbedder(Protocol):
@@ -23,15 +29,17 @@ class ResidueEmbedder(Protocol):
 
     width: int  # C
 
-    def __call__(self, sequence: str, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
+    ) -> np.ndarray:
         """Float32, shape (L, C).
 
         Parameters
         ----------
         sequence : str
             Upper case; X for what is none of the 20 amino acids.
-        ca_L3 : ndarray, shape=(L, 3), optional
-            C-alpha atoms in Å.
+        atoms_LA3 : ndarray, shape=(L, 4, 3) or (L, 14, 3), optional
+            Backbone, or all atoms, in Å; NaN for those that are missing, which no C-alpha atom is.
         index_L : ndarray, dtype=int, shape=(L,), optional
             Places of the residues in the chain, counted on over breaks; default: there are none.
 
@@ -58,7 +66,9 @@ class LanguageModel:
         """Load a Hugging Face model by name or folder, or the one in the package (``shipped``)."""
         return cls(masked.load(name, device=device))
 
-    def __call__(self, sequence: str, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
+    ) -> np.ndarray:
         return masked.hidden_rows(self.lm, codes_of(sequence))
 
 
@@ -72,21 +82,54 @@ class ScoreNet:
         self.embedder = embedder
         self.width = embedder.channels
 
-    @classmethod
-    def open(cls, folder: Location, noise: float = NOISE, device: str = "cpu") -> "ScoreNet":
-        """Read the folder ``model`` of jobs/score_net.py; the network is told its noise level nearest to `noise` Å."""
-        return cls(Embedder.open(folder, noise, device))
+    def __call__(
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
+    ) -> np.ndarray:
+        chain = chain_of(sequence, atoms_LA3, index_L)
+        return self.embedder.residue(StructureChain(chain.id, chain.codes_L, chain.index_L, chain.atoms_LA3[:, CA]))
 
-    def __call__(self, sequence: str, ca_L3: np.ndarray | None = None, index_L: np.ndarray | None = None) -> np.ndarray:
-        codes_L = codes_of(sequence)
-        if ca_L3 is None:
-            raise ValueError("no coordinates, which a score network reads; give a structure")
-        index_L = np.arange(len(codes_L)) if index_L is None else index_L
-        if ca_L3.shape != (len(codes_L), 3) or len(index_L) != len(codes_L):
-            given = f"coordinates of shape {ca_L3.shape} and {len(index_L)} places in the chain"
-            raise ValueError(f"{len(codes_L)} residues, but {given}")
-        chain = StructureChain(shown(sequence.encode()), codes_L, index_L.astype(np.int32), ca_L3.astype(np.float32))
-        return self.embedder.residue(chain)
+
+class JointEncoder:
+    """The vectors of SSDM's encoder."""
+
+    def __init__(self, encoder: StructureEncoder) -> None:
+        self.encoder = encoder
+        self.width = encoder.channels
+
+    def __call__(
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
+    ) -> np.ndarray:
+        return self.encoder.residue(chain_of(sequence, atoms_LA3, index_L))
+
+
+def open_structure_model(folder: Path | Location, noise: float = NOISE, device: str = "cpu") -> ScoreNet | JointEncoder:
+    """Read the folder ``model`` of jobs/score_net.py, which is told the `noise` (Å), or of jobs/ssdm.py."""
+    if is_ssdm(folder):
+        return JointEncoder(StructureEncoder.open(folder, device))
+    return ScoreNet(Embedder.open(folder, noise, device))
+
+
+def chain_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | None = None) -> AtomChain:
+    """A protein as encoders read it; ValueError if its parts do not fit, or a C-alpha atom is missing."""
+    codes_L = codes_of(sequence)
+    if atoms_LA3 is None:
+        raise ValueError("no coordinates, which the model reads; give a structure")
+    index_L = np.arange(len(codes_L)) if index_L is None else index_L
+    if atoms_LA3.shape[::2] != (len(codes_L), 3) or len(index_L) != len(codes_L):
+        given = f"coordinates of shape {atoms_LA3.shape} and {len(index_L)} places in the chain"
+        raise ValueError(f"{len(codes_L)} residues, but {given}")
+    present_LA = np.zeros((len(codes_L), SLOTS), bool)
+    whole_LA3 = np.zeros((len(codes_L), SLOTS, 3), np.float32)
+    there_LA = np.isfinite(atoms_LA3).all(axis=2)
+    lost = np.flatnonzero(~there_LA[:, CA])
+    if lost.size:
+        raise ValueError(
+            f"{lost.size} of {len(codes_L)} residues have no C-alpha atom, the first is residue {lost[0] + 1}"
+        )
+    present_LA[:, : there_LA.shape[1]] = there_LA
+    whole_LA3[:, : there_LA.shape[1]] = np.where(there_LA[..., None], atoms_LA3 - atoms_LA3[:, CA].mean(axis=0), 0)
+    chain_L = np.zeros(len(codes_L), np.int8)
+    return AtomChain(shown(sequence.encode()), codes_L, index_L.astype(np.int32), chain_L, whole_LA3, present_LA)
 
 
 def mean_of(residue_LC: np.ndarray) -> np.ndarray:

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("id", "sequence", "index", "backbone_cA")  # as in ``schemas.STRUCTURES``; the last two may be null, or none
+COLUMNS = (
+    "id",
+    "sequence",
+    "index",
+    "backbone_cA",
+    "sidechains_cA",
+)  # of ``schemas.STRUCTURES``; the last three may lack
 SOURCE = pa.struct(
     [("id", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("group", pa.int32()), ("row", pa.int32()),
      ("length", pa.int32())]
@@ -41,7 +47,10 @@ SOURCE = pa.struct(
 
 @dataclass(frozen=True)
 class Embedding:
-    """What embeds: a language model, `lm`, or a score network, `model`, which is told the `noise` (Å)."""
+    """What embeds: a language model, `lm`, or a model of structures, `model`, a score network or a joint encoder.
+
+    A score network is told the `noise` (Å).
+    """
 
     lm: str | None = None
     model: Location | None = None
@@ -49,15 +58,30 @@ class Embedding:
 
     def __post_init__(self) -> None:
         if (self.lm is None) == (self.model is None):
-            raise ValueError(f"give a language model or a score network, got lm={self.lm!r} and model={self.model!r}")
+            raise ValueError(
+                f"give a language model or a model of structures, got lm={self.lm!r} and model={self.model!r}"
+            )
 
     @property
     def kind(self) -> str:
         """What it is called in tables."""
-        return "score net" if self.model else "language model"
+        if not self.model:
+            return "language model"
+        return "joint encoder" if self._is_joint else "score net"
+
+    @property
+    def _is_joint(self) -> bool:
+        from protray.training.structure.ssdm_export import is_ssdm
+
+        return self.model is not None and is_ssdm(self.model)
 
     def identity(self) -> dict:
         """All that its numbers depend on; ValueError if there is no such model."""
+        if self.model and self._is_joint:
+            from protray.training.structure.ssdm_export import load_card
+
+            load_card(self.model)
+            return {"model": fingerprint(str(self.model.fetch()))}
         if self.model:
             from protray.training.structure.score_export import load_config
 
@@ -71,16 +95,20 @@ class Embedding:
 
     def open(self, device: str = "cpu") -> "ResidueEmbedder":
         """Load it."""
-        from protray.inference.residue_embeddings import LanguageModel, ScoreNet
+        from protray.inference.residue_embeddings import LanguageModel, open_structure_model
 
         if self.model:
-            return ScoreNet.open(self.model, self.noise, device)
+            return open_structure_model(self.model, self.noise, device)
         assert self.lm
         return LanguageModel.open(absolute(self.lm), device)
 
     @property
     def width(self) -> int:
         """Numbers of a vector, C."""
+        if self.model and self._is_joint:
+            from protray.training.structure.ssdm_export import load_ssdm
+
+            return load_ssdm(self.model)[1].channels
         if self.model:
             from protray.training.structure.score_export import load_config
 
@@ -116,8 +144,8 @@ def embed_proteins(
     out : Location
         The ``--out`` of the task.
     proteins : sequence of Location
-        Parquet tables with the columns id and sequence, and for a score network backbone_cA, whose C-alpha atoms alone
-        are read, and index; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
+        Parquet tables with the columns id and sequence, and for a model of structures backbone_cA, index, and maybe
+        sidechains_cA; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
     by : Embedding
     level : {"residue", "statistics"}
         Vectors of all residues, or their mean, deviation and number (`protray.inference.residue_embeddings`).
@@ -176,8 +204,8 @@ def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> 
 
     run, embed = opened
 
-    def vectors_of(sequence: str, ca_L3: np.ndarray | None, index_L: np.ndarray | None) -> np.ndarray:
-        residue_LC = embed(sequence, ca_L3, index_L)
+    def vectors_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | None) -> np.ndarray:
+        residue_LC = embed(sequence, atoms_LA3, index_L)
         return residue_LC if run.level == "residue" else statistics_of(residue_LC)
 
     return embedded(spans, _read, vectors_of)
@@ -211,14 +239,15 @@ def embedded(spans: list[Span], read: Callable[[Row], tuple], vectors_of: Callab
 
 
 def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None]:
-    """Sequence, C-alpha atoms and places in the chain of a protein."""
-    from protray.data.structures import CA, stored_backbone
+    """Sequence, atoms and places in the chain of a protein."""
+    from protray.data.structures import stored_atoms
 
     table = _group(row["file"], row["group"])
     found = {name: table[name][row["row"]].as_py() for name in table.column_names}
-    index, backbone = found.get("index"), found.get("backbone_cA")
-    ca_L3 = None if backbone is None else stored_backbone(np.array(backbone, np.int16))[:, CA]
-    return found["sequence"], ca_L3, None if index is None else np.array(index, np.int32)
+    index, backbone, side_chains = (found.get(name) for name in ("index", "backbone_cA", "sidechains_cA"))
+    side_chains = None if side_chains is None else np.array(side_chains, np.int16)
+    atoms_LA3 = None if backbone is None else stored_atoms(np.array(backbone, np.int16), side_chains)
+    return found["sequence"], atoms_LA3, None if index is None else np.array(index, np.int32)
 
 
 @lru_cache(maxsize=1)

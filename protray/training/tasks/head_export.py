@@ -13,7 +13,7 @@ from protray.models.head_config import HeadConfig, Kind
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "head.json"
-SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
+STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
 
 
 @dataclass(frozen=True, kw_only=True)

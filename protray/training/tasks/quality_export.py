@@ -15,7 +15,7 @@ from protray.models.graphqa_config import GraphQaConfig
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "graphqa.json"
-SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
+STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
 
 
 def save_graphqa(

@@ -15,7 +15,7 @@ from protray.models.site_net import SiteNet
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "sites.json"
-SCORE_NET = "score_net"  # folder of the score network whose embeddings it reads, if it does
+STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,9 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     rejected: list[InputError] = []
     found = []
     for span in spans:
-        for start, (id, sequence, ca_L3, index_L) in enumerate(_proteins(span.row, rejected)):
+        for start, (id, sequence, atoms_LA3, index_L) in enumerate(_proteins(span.row, rejected)):
             try:
-                score_T = opened.annotator(sequence, ca_L3, index_L)
+                score_T = opened.annotator(sequence, atoms_LA3, index_L)
             except ValueError as error:
                 rejected.append(InputError(span.row["file"], span.row["line"], str(error), id))
                 continue
@@ -139,15 +139,15 @@ def work(opened: Opened, spans: list[Span]) -> Done:
 def _proteins(
     row: Row, rejected: list[InputError]
 ) -> Iterator[tuple[str, str, np.ndarray | None, np.ndarray | None]]:  # fmt: skip
-    """Id, sequence, C-alpha atoms and places of the residues of each protein of a row."""
-    from protray.data.structures import CA, stored_backbone
+    """Id, sequence, atoms and places of the residues of each protein of a row."""
+    from protray.data.structures import stored_atoms
 
     if row["sequence"] is not None:
         yield row["id"], row["sequence"], None, None
         return
     for one in chains_of(row, ANY_CHAIN, rejected):
-        ca_L3 = stored_backbone(np.asarray(one["backbone_cA"], np.int16))[:, CA]
-        yield one["id"], one["sequence"], ca_L3, np.asarray(one["index"], np.int32)
+        atoms_LA3 = stored_atoms(np.asarray(one["backbone_cA"], np.int16))
+        yield one["id"], one["sequence"], atoms_LA3, np.asarray(one["index"], np.int32)
 
 
 JOB = BatchJob(

@@ -171,7 +171,7 @@ def save_head_of(
     threshold: float | None, target: Location | None = None,
 ) -> None:  # fmt: skip
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
-    from protray.training.tasks.head_export import SCORE_NET, HeadFacts, save_head
+    from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, save_head
 
     reads = [run.embeddings[part] for part in run.rows[name]]
     net = next((one.model for one in reads if one.model), None)
@@ -182,7 +182,7 @@ def save_head_of(
     with (target or run.out / "model" / folder_of(run, name)).writing() as folder:
         save_head(folder, run.net, facts, weights)
         if net:
-            shutil.copytree(net.fetch(), folder / SCORE_NET)
+            shutil.copytree(net.fetch(), folder / STRUCTURE_MODEL)
 
 
 def folder_of(run: HeadRun, name: str) -> str:

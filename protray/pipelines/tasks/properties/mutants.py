@@ -25,6 +25,7 @@ from protray.pipelines.language_model.prob_maps import seconds_per_token
 from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.tasks.embeddings import SOURCE, Embedding, embedded, places
 from protray.plm.reading import SPECIAL_TOKENS
+from protray.struct.atom14 import BACKBONE
 
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
@@ -36,7 +37,7 @@ STORED = pa.schema(
     [
         ("id", pa.string()), ("sequence", pa.string()), ("starts", pa.list_(pa.int32())),
         ("sites", pa.list_(pa.int32())), ("to", pa.string()), ("index", pa.list_(pa.int32())),
-        ("ca_A", pa.list_(pa.float32())),
+        ("backbone_A", pa.list_(pa.float32())),
     ]
 )  # fmt: skip
 GROUP = 200  # mutants that are read together
@@ -53,14 +54,14 @@ class EmbedMutants(BatchSettings):
 
 def write_mutants(file: Location, mutants: "Sequence[Mutant]") -> None:
     """Write what vectors are made of."""
-    from protray.data.structures import CA, stored_backbone
+    from protray.data.structures import stored_atoms
 
     columns: dict[str, list] = {name: [] for name in STORED.names}
     for one in mutants:
         observed = one.row.observed
-        ca_O3 = None if observed is None else stored_backbone(observed.backbone_cA)[:, CA].ravel()
+        atoms = None if observed is None else stored_atoms(observed.backbone_cA).ravel()
         index = None if observed is None else observed.index_L
-        values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, index, ca_O3)
+        values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, index, atoms)
         for name, value in zip(STORED.names, values, strict=True):
             columns[name].append(value)
     with file.writing() as path:
@@ -122,10 +123,11 @@ def _read(row: Row) -> "MutantInput":
     from protray.inference.mutants import MutantInput
 
     found = _group(row["file"], row["group"]).slice(row["row"], 1).to_pylist()[0]
-    ca_O3 = None if found["ca_A"] is None else np.array(found["ca_A"], np.float32).reshape(-1, 3)
+    flat = found["backbone_A"]
+    atoms_O43 = None if flat is None else np.array(flat, np.float32).reshape(-1, len(BACKBONE), 3)
     index_O = None if found["index"] is None else np.array(found["index"], np.int32)
     return MutantInput(
-        found["sequence"], tuple(found["starts"]), tuple(found["sites"]), found["to"], index_O, ca_O3
+        found["sequence"], tuple(found["starts"]), tuple(found["sites"]), found["to"], index_O, atoms_O43
     )  # fmt: skip
 
 

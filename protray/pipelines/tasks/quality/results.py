@@ -20,7 +20,7 @@ from protray.models.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
-from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
+from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
 from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def save_model(run: QualityRun, name: str, weights: dict) -> None:
     with folder_of(run, name).writing() as folder:
         save_graphqa(folder, run.net, widths, weights, reads)
         if name in run.nets:
-            shutil.copytree(run.nets[name].fetch(), folder / SCORE_NET)
+            shutil.copytree(run.nets[name].fetch(), folder / STRUCTURE_MODEL)
 
 
 def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[str, list]:

@@ -139,22 +139,22 @@ def work(finder: "SiteFinder", spans: list[Span]) -> Done:
 def _proteins(finder: "SiteFinder", row: Row, rejected: list[InputError]) -> "Iterator[SiteProtein]":
     """The chains of a file, or the record, with their embeddings."""
     from protray.data.sites.table import UNKNOWN, SiteProtein
-    from protray.data.structures import CA, stored_backbone
+    from protray.data.structures import stored_atoms
     from protray.seq.alphabet import decode
     from protray.seq.fasta import codes_of
 
     if row["sequence"] is None:
         chains = [
-            (one["id"], one["sequence"], stored_backbone(one["backbone_cA"])[:, CA], one["index"])
+            (one["id"], one["sequence"], stored_atoms(one["backbone_cA"]), one["index"])
             for one in chains_of(row, ANY_CHAIN, rejected)
         ]
     else:
         chains = [(row["id"], row["sequence"], None, None)]
-    for id, sequence, ca_L3, index_L in chains:
+    for id, sequence, atoms_LA3, index_L in chains:
         try:
-            plain = sequence if ca_L3 is not None else decode(codes_of(sequence))
+            plain = sequence if atoms_LA3 is not None else decode(codes_of(sequence))
             protein = SiteProtein(id, plain, np.full(len(plain), UNKNOWN, np.int8), "")
-            yield finder.embedded(protein, ca_L3, index_L)
+            yield finder.embedded(protein, atoms_LA3, index_L)
         except ValueError as error:
             rejected.append(InputError(row["name"], row["line"], str(error), id))
 

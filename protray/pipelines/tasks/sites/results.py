@@ -28,7 +28,7 @@ from protray.pipelines.tasks.sites.inputs import (
 )
 from protray.plm.shipped import absolute
 from protray.plots.tasks.sites_report import write_sites_report
-from protray.training.tasks.sites_export import SCORE_NET, save_site_net
+from protray.training.tasks.sites_export import STRUCTURE_MODEL, save_site_net
 from protray.training.tasks.turns import finished
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def save_model(run: SitesRun, row: str, weights: dict, wanted: FeatureSet, thres
         save_site_net(folder, run.net, weights, wanted, threshold, reads)
         if row == WITH_NET:
             assert run.model is not None
-            shutil.copytree(run.model.fetch(), folder / SCORE_NET)
+            shutil.copytree(run.model.fetch(), folder / STRUCTURE_MODEL)
 
 
 def _log_to_runs(

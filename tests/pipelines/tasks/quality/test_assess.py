@@ -22,7 +22,7 @@ from protray.inference.assess import Assessor
 from protray.models.graphqa import GraphQa
 from protray.models.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality.assess import JOB, Assess
-from protray.training.tasks.quality_export import SCORE_NET, save_graphqa
+from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
 
 NET = GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
 READS = {"plain": ({}, Widths()), "lm": ({"lm": "shipped"}, Widths(192, 0)), "net": ({"noise": 1.0}, Widths(8, 8))}
@@ -36,7 +36,7 @@ def models(tmp_path_factory) -> Path:
         torch.manual_seed(0)
         weights = GraphQa(NET, widths.residue, widths.pair).state_dict()
         save_graphqa(folder / name, NET, widths, weights, reads)
-    save_random_net(folder / "net" / SCORE_NET)
+    save_random_net(folder / "net" / STRUCTURE_MODEL)
     return folder
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_model_is_refused(run, models, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"holds no graphqa\.json"):
         JOB.identity(replace(run, model=Location(tmp_path)))
     shutil.copytree(models / "net", tmp_path / "broken")
-    shutil.rmtree(tmp_path / "broken" / SCORE_NET)
+    shutil.rmtree(tmp_path / "broken" / STRUCTURE_MODEL)
     with pytest.raises(ValueError, match=r"score_net holds no score_net\.json"):
         JOB.identity(replace(run, model=Location(tmp_path / "broken")))
     with pytest.raises(ValueError, match="does not exist"):

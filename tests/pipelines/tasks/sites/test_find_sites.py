@@ -21,7 +21,7 @@ from protray.inference.find_sites import SiteFinder
 from protray.models.site_config import SiteNetConfig
 from protray.models.site_net import SiteNet
 from protray.pipelines.tasks.sites.find_sites import JOB, FindSites
-from protray.training.tasks.sites_export import SCORE_NET, save_site_net
+from protray.training.tasks.sites_export import STRUCTURE_MODEL, save_site_net
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)
 READS = {"plain": ({}, 0), "lm": ({"lm": "shipped"}, 192), "net": ({"noise": 1.0}, 8)}
@@ -37,7 +37,7 @@ def models(tmp_path_factory) -> Path:
         save_site_net(
             folder / name, NET, SiteNet(NET, 20, channels).state_dict(), FeatureSet(channels=channels), 0.5, reads
         )
-    save_random_net(folder / "net" / SCORE_NET)
+    save_random_net(folder / "net" / STRUCTURE_MODEL)
     save_site_net(folder / "pssm", NET, SiteNet(NET, 40).state_dict(), FeatureSet(pssm=True), 0.5, {})
     return folder
 
