@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from protray.models.frame_config import PairInput
 from protray.models.structure_batch import MASKED, StructureBatch
-from protray.struct.atom14 import CB, C, O
+from protray.struct.atom14 import CB, O
 from protray.struct.frames import BACKBONE, NONE, TRACE, Frames, euler_angles
 from protray.struct.torsions import backbone_torsions, side_chain_torsions
 
