@@ -27,7 +27,7 @@ from protray.models.frame_features import (
     FramedResidues,
     node_features,
     pair_features,
-)  # fmt: skip
+)
 from protray.models.layers import Noise, dropout
 from protray.models.neighbours import Neighbours, find_neighbours
 from protray.models.structure_batch import TYPES, StructureBatch
@@ -142,7 +142,7 @@ class FrameAttention(nn.Module):
         self.pair = nn.Linear(PAIR_NUMBERS[config.pair_input], config.pair)
         self.separations = nn.Embedding(N_SEPARATIONS, config.pair)
         self.pair_out = nn.Linear(config.pair, config.pair)
-        self.bias = nn.Linear(config.pair, config.layers * config.heads)  # of attention, for all layers
+        self.bias = nn.Linear(config.pair, config.layers * config.heads, bias=False)  # of attention, for all layers
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.layers if config.all_layers else 1))
 
@@ -213,7 +213,7 @@ class FrameAttention(nn.Module):
 
     def _start(self, batch: StructureBatch, node_NF: Tensor, keep_N: Tensor) -> Tensor:
         """Vectors of residues before the first layer."""
-        dtype = self.norms[0].weight.dtype
+        dtype = self.pair.weight.dtype
         read_NC = None
         if self.lm is not None:
             if batch.lm_BLC is None or batch.lm_BLC.shape[2] != self.config.lm_channels:

@@ -22,7 +22,7 @@ class FrameAttentionConfig:
     expansion: int = 2
     """Width of the feed-forward layers, in channels."""
     points: int = 0
-    """Points in space that each head carries from residue to residue; 30 % more time for no lower loss in small runs."""
+    """Points in space that each head carries from residue to residue: more time, for no lower loss in small runs."""
     pair_input: PairInput = "rotation"
     """How the frames of a pair are turned: the nine numbers of their rotation, or the deck's Euler angles, whose first
     and third jump where the frames' z axes are parallel.  With `distance` the network sees nothing that tells a

@@ -15,7 +15,7 @@ CHI_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS)
 
 
 def dihedral(a_3: Tensor, b_3: Tensor, c_3: Tensor, d_3: Tensor) -> Tensor:
-    """Torsion about b-c in radians, of any leading shape, with the sign of IUPAC: clockwise, seen along b-c, is positive.
+    """Torsion about b-c in radians, of any leading shape, with IUPAC's sign: clockwise, seen along b-c, is positive.
 
     >>> atoms = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]])
     >>> round(dihedral(*atoms).item(), 6)
