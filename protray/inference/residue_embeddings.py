@@ -1,8 +1,8 @@
 """Vectors of a protein's residues: of a language model from its sequence, of a score network or a joint encoder (SSDM)
 from its structure.
 
-All are called as ``embed(sequence, atoms_LA3)`` and give one row of ``embed.width`` numbers for each residue.  A protein's
-own vector is the mean of them.
+All are called as ``embed(sequence, atoms_LA3)`` and give one row of ``embed.width`` numbers for each residue.  A
+protein's own vector is the mean of them.
 
 Shape key:  L residues   A atoms, in the slots of `protray.struct.atom14`   C channels   3 x, y, z in Å
 """
@@ -118,16 +118,14 @@ def chain_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | 
     if atoms_LA3.shape[::2] != (len(codes_L), 3) or len(index_L) != len(codes_L):
         given = f"coordinates of shape {atoms_LA3.shape} and {len(index_L)} places in the chain"
         raise ValueError(f"{len(codes_L)} residues, but {given}")
-    present_LA = np.zeros((len(codes_L), SLOTS), bool)
-    whole_LA3 = np.zeros((len(codes_L), SLOTS, 3), np.float32)
     there_LA = np.isfinite(atoms_LA3).all(axis=2)
+    absent = ((0, 0), (0, SLOTS - atoms_LA3.shape[1]))
     lost = np.flatnonzero(~there_LA[:, CA])
     if lost.size:
-        raise ValueError(
-            f"{lost.size} of {len(codes_L)} residues have no C-alpha atom, the first is residue {lost[0] + 1}"
-        )
-    present_LA[:, : there_LA.shape[1]] = there_LA
-    whole_LA3[:, : there_LA.shape[1]] = np.where(there_LA[..., None], atoms_LA3 - atoms_LA3[:, CA].mean(axis=0), 0)
+        first = f"the first is residue {lost[0] + 1}"
+        raise ValueError(f"{lost.size} of {len(codes_L)} residues have no C-alpha atom, {first}")
+    centred_LA3 = np.where(there_LA[..., None], atoms_LA3 - atoms_LA3[:, CA].mean(axis=0), 0).astype(np.float32)
+    whole_LA3, present_LA = np.pad(centred_LA3, (*absent, (0, 0))), np.pad(there_LA, absent)
     chain_L = np.zeros(len(codes_L), np.int8)
     return AtomChain(shown(sequence.encode()), codes_L, index_L.astype(np.int32), chain_L, whole_LA3, present_LA)
 

@@ -29,9 +29,7 @@ class Fusion(nn.Module):
     (`FrameAttentionConfig.lm_channels`); here, the two are one.
     """
 
-    def __init__(
-        self, kind: FusionKind, config: FusionConfig, lm_channels: int, structure_channels: int
-    ) -> None:
+    def __init__(self, kind: FusionKind, config: FusionConfig, lm_channels: int, structure_channels: int) -> None:
         super().__init__()
         self.config = config
         halves = lm_channels, structure_channels

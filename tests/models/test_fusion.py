@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from protray.models.frame_attention import FrameAttention
 from protray.models.frame_config import FrameAttentionConfig
 from protray.models.fusion import Fused, Fusion
-from protray.models.fusion_config import FusionConfig
+from protray.models.fusion_config import FusionConfig, FusionKind
 from protray.models.layers import Noise, real_residues
 
 LM, STRUCTURE = 6, 4
@@ -27,7 +27,7 @@ def inputs(width: int = 5) -> tuple[Tensor, Tensor, Tensor]:
     return wide[0], wide[1], real_BL
 
 
-def fusion(config: FusionConfig) -> Fusion:
+def fusion(config: tuple[FusionKind, FusionConfig]) -> Fusion:
     torch.manual_seed(0)
     return Fusion(*config, LM, STRUCTURE).double()
 
@@ -44,7 +44,7 @@ def test_as_released_vectors_stand_side_by_side_mean_beside_sum(kind) -> None:
 
 def test_ours_normalises_both_halves_and_takes_means() -> None:
     lm_BLS, structure_BLG, real_BL = inputs()
-    found = fusion(FusionConfig())(1000 * lm_BLS, structure_BLG, real_BL)
+    found = fusion(SERIAL)(1000 * lm_BLS, structure_BLG, real_BL)
     for half_BLC in found.residue_BLC.split([LM, STRUCTURE], dim=2):
         torch.testing.assert_close(
             half_BLC[real_BL].var(dim=1, correction=0), torch.ones(8).double(), atol=1e-3, rtol=0
@@ -88,9 +88,9 @@ def test_cross_fusion_is_one_attention_among_all_tokens(config) -> None:
     net, (lm_BLS, structure_BLG, real_BL) = fusion(config), inputs()
     found: Fused = net(lm_BLS, structure_BLG, real_BL)
     for row, length in enumerate(LENGTHS):
-        expected_LC = by_hand(net, lm_BLS[row, :length], structure_BLG[row, :length], config.paper)
+        expected_LC = by_hand(net, lm_BLS[row, :length], structure_BLG[row, :length], config[1].paper)
         torch.testing.assert_close(found.residue_BLC[row, :length], expected_LC)
-        whole_C = expected_LC.sum(dim=0) if config.readout == "sum" else expected_LC.mean(dim=0)
+        whole_C = expected_LC.sum(dim=0) if config[1].readout == "sum" else expected_LC.mean(dim=0)
         torch.testing.assert_close(found.protein_BC[row], whole_C)
 
 

@@ -26,6 +26,7 @@ from protray.training.structure.score_steps import (
     steps,
     validation_batches,
 )
+from protray.training.updates import learning_rate
 from protray.training.world import World
 
 NET = ScoreNetConfig(blocks=2, channels=16, bottleneck=16, dilations=(1, 2), distances=8)
