@@ -20,6 +20,11 @@ def test_types_are_plain_arrow(name) -> None:
         assert pa.types.is_primitive(inner) or pa.types.is_string(inner) or pa.types.is_large_binary(inner)
 
 
+def test_slots_of_side_chains_are_in_the_metadata() -> None:
+    sides = (schemas.STRUCTURES.metadata or {})[b"side_chains"].decode()
+    assert sides.startswith("A CB, R CB CG CD NE CZ NH1 NH2, N CB CG OD1 ND2,") and ", G, H CB CG ND1" in sides
+
+
 def test_check_accepts_more_columns_and_refuses_fewer() -> None:
     table = pa.Table.from_pylist([{"id": "p", "file": "f", "line": 3, "reason": "r"}], schema=schemas.REJECTED)
     schemas.check(table.append_column("more", pa.array([1])), schemas.REJECTED, "here")

@@ -130,7 +130,7 @@ WITH = StructureSettings(min_residues=3, side_chains=True)
 
 
 def test_side_chains_are_stored_about_the_same_origin() -> None:
-    """A serine in residue 17 of 20; 49 side-chain atoms of the others are missing, as glycine has none."""
+    """Residue 16 alone has its side chain; the other 85 atoms of the 20 amino acids are missing."""
     backbone_L43 = helix(20) + np.array([50, -60, 70], dtype=np.float32)
     cb, og = backbone_L43[15, 1] + [1.0, 0.5, -0.25], backbone_L43[15, 1] + [1.5, 1.5, 1.234]
     lines = pdb_chain(SEQUENCE, "A", backbone_L43)
@@ -166,15 +166,15 @@ def test_two_chains_as_a_complex() -> None:
     np.testing.assert_allclose(stored_backbone(row["backbone_cA"]) + row["origin"], together_L43, atol=0.006)
 
 
-def test_one_chain_is_no_complex_and_what_is_too_large_is_refused() -> None:
+def test_one_chain_is_no_complex_and_what_is_too_large_is_refused(monkeypatch) -> None:
     (row,), _, _ = rows_of(pdb(pdb_chain("ACDE")), settings=COMPLEX)
     assert (row["id"], row["chain_index"], row["index"].tolist()) == ("1abc", None, [0, 1, 2, 3])
     text = pdb(pdb_chain("ACDE"), pdb_chain("ACDE", "B", helix(4) + np.float32(700)))
     rows, (error,), _ = rows_of(text, settings=COMPLEX)
     assert rows == [] and error.id == "1abc" and "an atom is 35" in error.reason
-    many = [pdb_chain("ACDE", chr(33 + k % 90), helix(4) + np.float32(k)) for k in range(129)]
-    rows, (error,), _ = rows_of(pdb(*many), settings=COMPLEX)
-    assert rows == [] and error.reason.startswith("129 chains, more than 128")
+    monkeypatch.setattr("protray.data.structure_rows.MAX_CHAINS", 2)
+    rows, (error,), _ = rows_of(pdb(*(pdb_chain("ACDE", name) for name in "ABC")), settings=COMPLEX)
+    assert rows == [] and error.reason == "3 chains, more than 2, the most that a complex may have"
 
 
 def with_b(text: str, *values: float) -> str:

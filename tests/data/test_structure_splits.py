@@ -1,11 +1,13 @@
 """Names of chains in cluster files and lists of test sets, and which of several chains is kept."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from protray.data.structure_splits import (
     ChainName,
+    cluster_chains,
     clusters_of,
     listed_chains,
     not_the_best,
@@ -13,6 +15,7 @@ from protray.data.structure_splits import (
     read_names,
     repeated,
 )
+from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
 
 TABLE = Path("table.txt")
@@ -70,6 +73,43 @@ def test_the_best_has_the_best_resolution_then_the_most_residues_then_the_first_
     )
     groups = "xxxxxy"
     assert not_the_best(chains, groups.__getitem__) == {0: "s_A", 1: "s_A", 2: "s_A", 3: "s_A"}
+
+
+# ---- complexes
+
+RANDOM = {name: "".join(random.Random(name).choices(AMINO_ACIDS, k=60)) for name in "ABCDE"}
+
+
+def complex_of(id: str, names: str) -> ChainName:
+    """A row of the chains that are named, one after the other."""
+    numbers = [number for number, name in enumerate(names) for _ in RANDOM[name]]
+    return ChainName(id, id, None, "".join(RANDOM[name] for name in names), None, id, numbers if names[1:] else None)
+
+
+COMPLEXES = {
+    n: complex_of(id, names) for n, (id, names) in enumerate({"4d": "AB", "3c": "BC", "2b": "CC", "1a": "D"}.items())
+}
+
+
+def test_sequences_of_a_complex() -> None:
+    assert COMPLEXES[0].sequences == [RANDOM["A"], RANDOM["B"]]
+    assert COMPLEXES[2].sequences == [RANDOM["C"]] * 2
+    assert COMPLEXES[3].sequences == [RANDOM["D"]] and chain("4hhb_A").sequences == ["ACD"]
+
+
+def test_complexes_that_share_a_chain_are_in_one_cluster() -> None:
+    """AB and BC by B, BC and CC by C; named after the first id of theirs."""
+    assert cluster_chains(COMPLEXES, 0.25) == {0: "2b", 1: "2b", 2: "2b", 3: "1a"}
+    assert cluster_chains({0: COMPLEXES[0], 2: COMPLEXES[2]}, 0.25) == {0: "4d", 2: "2b"}
+
+
+def test_what_names_or_is_related_to_a_chain_leaves_out_its_complex(tmp_path) -> None:
+    assert listed_chains(COMPLEXES, ["4D_B", "9XYZ_A", "1A"], complexes=True) == {0: "4D_B", 3: "1A"}
+    assert listed_chains(COMPLEXES, ["4D_B", "1A"]) == {3: "1A"}
+    fasta = tmp_path / "test.fasta"
+    fasta.write_text(f">t\n{RANDOM['C']}\n")
+    found = read_exclusion(fasta).related(COMPLEXES, 0.3)
+    assert found.keys() == {1, 2} and found[1] == f"excluded: a relative of 't' in {fasta}"
 
 
 def test_reading_names(tmp_path) -> None:

@@ -21,14 +21,16 @@ from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.job import Done, Span
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
+from protray.data.atoms import read_atoms
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structure_splits import ChainName, read_exclusion
 from protray.data.structures import FOLDER, read_structures
 from protray.pipelines.structure import prepare_structures as module
 from protray.pipelines.structure.prepare_structures import JOB, NAMES, PrepareStructures, choose, rows
-from protray.seq.alphabet import AMINO_ACIDS, decode
+from protray.seq.alphabet import AMINO_ACIDS, decode, encode
 from protray.seq.errors import InputError
+from protray.struct.atom14 import HAS
 
 
 def random_sequence(seed: int, length: int = 60) -> str:
@@ -149,8 +151,22 @@ def test_what_settings_leave_out_does_not_count_as_unusable(no_ray, tmp_path) ->
     (folder / "empty.pdb").write_text("")
     with pytest.raises(ValueError, match=r"1 of 4 files in the input cannot be used, more than --max-rejected 0.1"):
         run_batch(JOB, run_of(folder, tmp_path / "strict"))
-    summary = run_batch(JOB, run_of(folder, tmp_path / "out", max_rejected=0.25))
+    with_sides = StructureSettings(side_chains=True, complexes=True)
+    summary = run_batch(JOB, run_of(folder, tmp_path / "out", max_rejected=0.25, chains=with_sides))
     assert (summary["n_chains"], summary["n_rejected"]) == (1, 3)
+    (row,) = rows_of(Location(tmp_path / "out")).values()
+    assert (row["id"], len(row["sidechains_cA"]), row["chain_index"], row["plddt"]) == ("0aaa", 60 * 30, None, None)
+    sides = sum(HAS[encode(S[0])].sum(axis=1) - 4)
+    assert summary["decisions"] == {"missing_side_chain_atoms": sides}  # these files have backbones alone
+    assert summary["settings"]["side_chains"] and summary["settings"]["complexes"]
+    assert read_atoms(tmp_path / "out").chain(0).present_LA.sum() == 60 * 4
+
+
+def test_new_settings_do_not_change_what_older_datasets_were_made_with(run) -> None:
+    before = module.identity(run)
+    assert not before.keys() & {"side_chains", "atom_names", "complexes", "plddt"} and before["min_residues"] == 20
+    after = module.identity(replace(run, chains=StructureSettings(side_chains=True, plddt="all")))
+    assert after == before | {"side_chains": True, "plddt": "all"}
 
 
 @pytest.mark.ray

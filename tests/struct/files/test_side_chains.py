@@ -91,7 +91,7 @@ def test_of_a_backbone_without_locations_the_likelier_side_chain(a, expected) ->
 
 
 def test_the_side_chain_is_of_the_backbones_location() -> None:
-    """B of the backbone is likelier, A of the side chain; what B lacks is missing, and what has none belongs to both."""
+    """B of the backbone is likelier, A of the side chain; what B lacks is missing, what has none belongs to both."""
     lines = []
     for line in chain_with("ASA"):
         if line.startswith("ATOM") and line[22:26].strip() == "2":
