@@ -44,3 +44,10 @@ def random_chain(length: int, seed: int = 0, id: str = "c") -> StructureChain:
     index_L[length // 2 :] += 4
     codes_L = rng.integers(0, 21, length).astype(np.uint8)
     return StructureChain(id, codes_L, index_L, ca_L3.astype(np.float32))
+
+
+def ca_alone(ca_L3: np.ndarray) -> np.ndarray:
+    """A backbone of which all atoms but C-alpha are missing, shape (L, 4, 3)."""
+    backbone_L43 = np.full((len(ca_L3), 4, 3), np.nan, np.float32)
+    backbone_L43[:, 1] = ca_L3
+    return backbone_L43

@@ -5,7 +5,6 @@ import pytest
 from decoys_here import decoys
 from score_nets import random_net
 
-from protray.data.structures import CA
 from protray.inference.embed import Embedder
 from protray.inference.mutants import MutantInput, OfSequence, OfStructure, nearest
 from protray.inference.residue_embeddings import LanguageModel, ScoreNet
@@ -16,7 +15,7 @@ ONE = decoys(1, 1)[0]
 SITE = 4
 NEW = "W" if ONE.sequence[SITE] != "W" else "A"
 INPUT = MutantInput(
-    ONE.sequence, (0,), (SITE,), NEW, np.arange(len(ONE.sequence), dtype=np.int32), ONE.backbone_L43[:, CA]
+    ONE.sequence, (0,), (SITE,), NEW, np.arange(len(ONE.sequence), dtype=np.int32), ONE.backbone_L43
 )  # fmt: skip
 
 
@@ -50,14 +49,14 @@ def test_of_a_structure() -> None:
     net = ScoreNet(Embedder(random_net()))
     embed = OfStructure(net)
     found = embed(INPUT)
-    before, after = (net(text, INPUT.ca_O3)[SITE] for text in (ONE.sequence, INPUT.mutant))
+    before, after = (net(text, INPUT.atoms_OA3)[SITE] for text in (ONE.sequence, INPUT.mutant))
     np.testing.assert_allclose(found, np.concatenate([before, after - before]), atol=1e-5)
     assert len(found) == embed.width and np.abs(found[net.width :]).max() > 1e-4
     with pytest.raises(ValueError, match="no coordinates"):
         embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, None, None))
     lost = np.delete(np.arange(len(ONE.sequence)), SITE)
     with pytest.raises(ValueError, match=f"the mutated residue {SITE + 1} has no coordinates"):
-        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, lost, ONE.backbone_L43[lost, CA]))
+        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, lost, ONE.backbone_L43[lost]))
 
 
 def test_the_nearest_residues_by_hand() -> None:

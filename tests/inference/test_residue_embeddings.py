@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from score_nets import random_chain, random_net
+from score_nets import ca_alone, random_chain, random_net
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
 from protray.data.location import Location
 from protray.inference.embed import Embedder
-from protray.inference.residue_embeddings import LanguageModel, ScoreNet, mean_of
+from protray.inference.residue_embeddings import LanguageModel, ScoreNet, mean_of, open_structure_model
 from protray.plm.shipped import SHIPPED
 from protray.seq.alphabet import decode, encode
 
@@ -37,7 +37,7 @@ def test_a_protein_longer_than_the_model_reads_is_read_in_windows(tmp_path) -> N
 def test_a_score_net_gives_the_means_of_its_map() -> None:
     chain, net = random_chain(12), random_net()
     embed = ScoreNet(Embedder(net))
-    residue_LC = embed(decode(chain.codes_L), chain.ca_L3, chain.index_L)
+    residue_LC = embed(decode(chain.codes_L), ca_alone(chain.ca_L3), chain.index_L)
     whole_LLC = np.concatenate([strip.numpy() for strip in Embedder(net).rows(chain)])
     assert residue_LC.shape == (12, embed.width) and residue_LC.dtype == np.float32
     np.testing.assert_allclose(residue_LC, (whole_LLC.mean(axis=0) + whole_LLC.mean(axis=1)) / 2, atol=1e-4)
@@ -47,9 +47,9 @@ def test_a_score_net_gives_the_means_of_its_map() -> None:
 def test_without_places_a_chain_has_no_breaks() -> None:
     chain = random_chain(12)
     embed = ScoreNet(Embedder(random_net()))
-    counted = embed(decode(chain.codes_L), chain.ca_L3, np.arange(12))
-    assert (embed(decode(chain.codes_L), chain.ca_L3) == counted).all()
-    assert not np.allclose(embed(decode(chain.codes_L), chain.ca_L3, chain.index_L), counted)
+    counted = embed(decode(chain.codes_L), ca_alone(chain.ca_L3), np.arange(12))
+    assert (embed(decode(chain.codes_L), ca_alone(chain.ca_L3)) == counted).all()
+    assert not np.allclose(embed(decode(chain.codes_L), ca_alone(chain.ca_L3), chain.index_L), counted)
 
 
 def test_what_cannot_be_embedded_says_why() -> None:
@@ -57,14 +57,14 @@ def test_what_cannot_be_embedded_says_why() -> None:
     embed, sequence = ScoreNet(Embedder(random_net())), decode(chain.codes_L)
     with pytest.raises(ValueError, match="no coordinates"):
         embed(sequence)
-    with pytest.raises(ValueError, match=r"12 residues, but coordinates of shape \(11, 3\)"):
-        embed(sequence, chain.ca_L3[:11])
-    with pytest.raises(ValueError, match="no finite C-alpha"):
-        embed(sequence, np.where(np.arange(12)[:, None] == 3, np.nan, chain.ca_L3))
+    with pytest.raises(ValueError, match=r"12 residues, but coordinates of shape \(11, 4, 3\)"):
+        embed(sequence, ca_alone(chain.ca_L3[:11]))
+    with pytest.raises(ValueError, match="1 of 12 residues have no C-alpha atom, the first is residue 4"):
+        embed(sequence, ca_alone(np.where(np.arange(12)[:, None] == 3, np.nan, chain.ca_L3)))
     lm = LanguageModel.open(SHIPPED)
     with pytest.raises(ValueError, match="'1' at position 3 is no residue"):
         lm("MK1")
     with pytest.raises(ValueError, match="is empty"):
         lm("")
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
-        ScoreNet.open(Location("nowhere"))
+        open_structure_model(Location("nowhere"))

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from score_nets import random_chain, save_random_net
+from score_nets import ca_alone, random_chain, save_random_net
 
 from protray.cluster.batch import driver
 from protray.data import schemas
@@ -58,7 +58,7 @@ def test_each_kind_and_level(no_ray, net, tmp_path, kind, level) -> None:
     embed = by.open()
     for chain in CHAINS:
         sequence, values = found[chain.id]
-        expected = embed(decode(chain.codes_L), chain.ca_L3, chain.index_L)
+        expected = embed(decode(chain.codes_L), ca_alone(chain.ca_L3), chain.index_L)
         expected = expected if level == "residue" else statistics_of(expected)
         width = by.width if level == "residue" else 2 * by.width + 1
         assert sequence == decode(chain.codes_L) and values.shape[-1] == width and by.width == embed.width
