@@ -122,13 +122,16 @@ def gather(tables: Iterable[pa.Table]) -> Structures:
     return Structures([ids[m] for m in order], codes_R, index_R, ca_R3, starts)
 
 
-def read_group(file: Location, group: int) -> pa.Table:
-    """The columns of chains in a row group of a dataset, or of the sample, whose chains have no breaks."""
+def read_group(file: Location, group: int, more: Sequence[str] = ()) -> pa.Table:
+    """The columns of chains in a row group of a dataset, or of the sample, whose chains have no breaks.
+
+    `more` are columns that are read, too, where the file has them.
+    """
     with naming(file, "make its folder anew"), file.open() as opened:
         parquet = pq.ParquetFile(opened, page_checksum_verification=True)
-        index = ["index"] if "index" in parquet.schema_arrow.names else []
-        table = parquet.read_row_group(group, columns=["id", "sequence", "backbone_cA", *index])
-    return table if index else with_index(table)
+        found = [name for name in ("index", *more) if name in parquet.schema_arrow.names]
+        table = parquet.read_row_group(group, columns=["id", "sequence", "backbone_cA", *found])
+    return table if "index" in found else with_index(table)
 
 
 def chains_in(table: pa.Table) -> list[StructureChain]:

@@ -6,22 +6,72 @@ all chains before it in the same row of the input, too.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from protray.data.atoms import AtomChain
 from protray.data.columns import large_lists
 from protray.data.embeddings import CHUNK_BYTES, Level, embedding_schema, rows_of_pairs
 from protray.data.structures import StructureChain
-from protray.inference.embed import Embedder, check_chain
+from protray.inference.residue_embeddings import LanguageModel, codes_of
+from protray.plm.masked import hidden_rows
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
 
 Place = dict  # number of the row of the input, of the chain in it, and the file
 
 
+@dataclass(frozen=True)
+class Record:
+    """A sequence alone."""
+
+    id: str
+    sequence: str
+
+    @property
+    def codes_L(self) -> np.ndarray:
+        """Residue codes; ValueError for letters that are none."""
+        return codes_of(self.sequence)
+
+
+Chain = StructureChain | AtomChain | Record
+
+
+class ChainEmbedder(Protocol):
+    """What embeds chains of its own kind; ValueError for one that it cannot.  `pair` is a score network's alone."""
+
+    channels: int
+
+    def residue(self, chain: Any) -> np.ndarray: ...
+
+    def protein(self, chain: Any) -> np.ndarray: ...
+
+
+class SequenceAlone:
+    """The last hidden layer of a language model, in one pass a protein, and its mean over residues."""
+
+    def __init__(self, embed: LanguageModel) -> None:
+        self.lm, self.channels = embed.lm, embed.width
+
+    @classmethod
+    def open(cls, name: str, device: str = "cpu") -> "SequenceAlone":
+        """Load a language model by name or folder, or the one in the package."""
+        return cls(LanguageModel.open(name, device))
+
+    def residue(self, chain: Chain) -> np.ndarray:
+        """Float32, shape (L, C)."""
+        return hidden_rows(self.lm, chain.codes_L)
+
+    def protein(self, chain: Chain) -> np.ndarray:
+        """Float32, shape (C,)."""
+        return self.residue(chain).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
 def embeddings(
-    embedder: Embedder, level: Level, chains: Iterable[tuple[Place, StructureChain]], rejected: list[InputError]
+    embedder: ChainEmbedder, level: Level, chains: Iterable[tuple[Place, Chain]], rejected: list[InputError]
 ) -> Iterator[pa.Table]:
     """Tables of about a chunk, at least one; what cannot be embedded is added to `rejected`.
 
@@ -39,15 +89,15 @@ def embeddings(
 
 
 def _rows(
-    embedder: Embedder, level: Level, chains: Iterable[tuple[Place, StructureChain]], rejected: list[InputError]
+    embedder: ChainEmbedder, level: Level, chains: Iterable[tuple[Place, Chain]], rejected: list[InputError]
 ) -> Iterator[dict]:
     of, before = -1, 0
     for place, chain in chains:
         if place["number"] != of:
             of, before = place["number"], 0
-        length, residue, sequence = len(chain.codes_L), 0, decode(chain.codes_L)
+        length, residue = 0, 0
         try:
-            check_chain(chain)
+            length, sequence = len(chain.codes_L), decode(chain.codes_L)
             for values in _values(embedder, level, chain):
                 count = len(values) if level == "pair" else length
                 yield place | {
@@ -60,9 +110,9 @@ def _rows(
         before += length
 
 
-def _values(embedder: Embedder, level: Level, chain: StructureChain) -> Iterable[np.ndarray]:
+def _values(embedder: ChainEmbedder, level: Level, chain: Chain) -> Iterable[np.ndarray]:
     if level == "pair":
-        return rows_of_pairs(embedder.pair(chain))
+        return rows_of_pairs(embedder.pair(chain))  # type: ignore[attr-defined]
     return [embedder.residue(chain) if level == "residue" else embedder.protein(chain)]
 
 

@@ -118,7 +118,7 @@ def chain_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | 
     if atoms_LA3.shape[::2] != (len(codes_L), 3) or len(index_L) != len(codes_L):
         given = f"coordinates of shape {atoms_LA3.shape} and {len(index_L)} places in the chain"
         raise ValueError(f"{len(codes_L)} residues, but {given}")
-    there_LA = np.isfinite(atoms_LA3).all(axis=2)
+    there_LA = np.asarray(np.isfinite(atoms_LA3).all(axis=2))
     absent = ((0, 0), (0, SLOTS - atoms_LA3.shape[1]))
     lost = np.flatnonzero(~there_LA[:, CA])
     if lost.size:

@@ -6,6 +6,7 @@ from pathlib import Path
 from protray.models.weight_files import SAFETENSORS, weight_files
 
 SHIPPED = "shipped"  # what `--lm` is by default
+FLOPS = 1e11  # floating-point operations of a core in a second, about
 HASHED = ("*.json", "*.safetensors", "pytorch_model*.bin", "vocab.txt", "merges.txt", "*.model")
 
 
@@ -42,3 +43,8 @@ def weight_bytes(name: str) -> int:
         found = try_to_load_from_cache(name, SAFETENSORS)
         return Path(found).stat().st_size if isinstance(found, str) else 0
     return sum(file.stat().st_size for file in weight_files(folder))
+
+
+def seconds_per_token(lm: str) -> float:
+    """Of a core, about: two operations for each weight of four bytes."""
+    return 2 * max(weight_bytes(lm), 1 << 20) / 4 / FLOPS

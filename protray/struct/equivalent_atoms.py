@@ -41,7 +41,7 @@ def name_equivalents(codes_L: np.ndarray, atoms_LA3: np.ndarray) -> tuple[np.nda
         first, second = np.where(np.isnan(first), -second, first), np.where(np.isnan(second), -first, second)
         wrong = rows[second > first]
         for a, b in slots:
-            atoms_LA3[np.ix_(wrong, [a, b])] = atoms_LA3[np.ix_(wrong, [b, a])]
+            atoms_LA3[wrong[:, None], [a, b]] = atoms_LA3[wrong[:, None], [b, a]]
         exchanged += len(wrong)
     return atoms_LA3, exchanged
 

@@ -53,7 +53,7 @@ def atoms_of(row: dict) -> np.ndarray:
 
 
 def is_whole(atoms_LA3: np.ndarray, sequence: str) -> bool:
-    there_LA, has_LA = np.isfinite(atoms_LA3).all(axis=2), HAS[encode(sequence)]
+    there_LA, has_LA = np.asarray(np.isfinite(atoms_LA3).all(axis=2)), HAS[encode(sequence)]
     return bool(there_LA[:, :4].all() and there_LA[:, 4:].sum() >= COMPLETE * has_LA[:, 4:].sum())
 
 

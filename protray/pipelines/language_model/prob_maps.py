@@ -19,14 +19,13 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading, forward_tokens, row_tokens
-from protray.plm.shipped import SHIPPED, absolute, fingerprint, weight_bytes
+from protray.plm.shipped import SHIPPED, absolute, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.plm.masked import LanguageModel
 
 SOURCE = pa.struct([("id", pa.string()), ("sequence", pa.string()), ("file", pa.string()), ("line", pa.int64())])
-FLOPS = 1e11  # floating-point operations of a core in a second, about
 BESIDE_WEIGHTS = 700 << 20  # bytes of an actor: Python, PyTorch, activations
 
 
@@ -123,11 +122,6 @@ def _cleaned(found: Row | InputError) -> Row | InputError:
 
 def cost(run: ProbMaps, row: Row) -> float:
     return forward_tokens(len(row["sequence"]), run.reading) * seconds_per_token(run.lm)
-
-
-def seconds_per_token(lm: str) -> float:
-    """Of a core, about: two operations for each weight of four bytes."""
-    return 2 * max(weight_bytes(lm), 1 << 20) / 4 / FLOPS
 
 
 def cut(run: ProbMaps, row: Row, seconds: float) -> list[tuple[int, int]]:

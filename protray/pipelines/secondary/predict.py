@@ -195,7 +195,7 @@ def cost(run: Predict, row: Row) -> float:
     card, length = card_of(run.model), len(row["sequence"]) if row["sequence"] else USUAL_LENGTH
     if run.maps:
         return length * PER_RESIDUE_S
-    from protray.pipelines.language_model.prob_maps import seconds_per_token
+    from protray.plm.shipped import seconds_per_token
 
     return forward_tokens(length, card.reading) * seconds_per_token(card.lm) + length * PER_RESIDUE_S
 

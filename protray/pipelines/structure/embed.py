@@ -1,9 +1,9 @@
-"""Embeddings of many structures, by a score network.
+"""Embeddings of many proteins: structures by a score network or a joint encoder, sequences by a language model.
 
 ``OUT/embeddings/*.parquet``  ``schemas.EMBEDDINGS`` or ``PAIR_EMBEDDINGS``, in the order of the input
 
-A row of the input is a chain of a dataset, or a structure file with any number of chains.  Both are read where they are
-worked on; the driver lists files, and the ids and lengths of a dataset's chains.
+A row of the input is a chain of a dataset, a structure file with any number of chains, or a record of a FASTA file.
+Structures are read where they are worked on; the driver lists files, and the ids and lengths of a dataset's chains.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,15 @@ from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
 from protray.pipelines.structure.input_files import amount_of, chains_of, file_rows, files_of
-from protray.plm.shipped import fingerprint
+from protray.plm.reading import SPECIAL_TOKENS
+from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
-    from protray.data.structures import StructureChain
-    from protray.inference.embed import Embedder
+    from protray.inference.embed_many import Chain, ChainEmbedder
 
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
+WITH_SIDE_CHAINS = StructureSettings(min_residues=1, max_unknown=1.0, side_chains=True)
 SOURCE = pa.struct(
     [
         ("id", pa.string()),  # of a chain of a dataset: row `row` of row group `group` of the table `file`
@@ -41,10 +42,13 @@ SOURCE = pa.struct(
         ("offset", pa.int64()),
         ("size", pa.int64()),
         ("content", pa.binary()),
+        ("sequence", pa.string()),  # of a record of a FASTA file, at line `line`
+        ("line", pa.int64()),
     ]
 )
 EMPTY = dict.fromkeys(field.name for field in SOURCE)
-PER_PAIR_S = 2e-6  # of a core with the default network, about
+PER_PAIR_S = 2e-6  # of a core with the default score network, about
+PER_RESIDUE_S = 1e-4  # of a core with the default joint encoder, about
 BYTES_PER_RESIDUE, PACKED = 650, 4  # of PDB and mmCIF files, which gzip makes smaller by that
 MEMORY = 1 << 30  # bytes of an actor: Python, PyTorch, the strips of a chain of some thousand residues
 
@@ -53,15 +57,25 @@ MEMORY = 1 << 30  # bytes of an actor: Python, PyTorch, the strips of a chain of
 class Embed(BatchSettings):
     """What to embed with what."""
 
-    model: Location
-    """The folder `model` of a finished jobs/score_net.py run, or its address."""
+    model: Location | None = None
+    """The folder `model` of a finished jobs/score_net.py or jobs/ssdm.py run, or its address."""
+    lm: str | None = None
+    """In its place: a protein language model, by Hugging Face name or folder, or `shipped`."""
     structures: tuple[Location, ...] = ()
     """A dataset of jobs/prepare_structures.py; or mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of
     files.  Default: the bundled sample."""
+    fasta: Location | None = None
+    """For a language model: sequences, plain, .gz, .xz or .bz2, in place of structures."""
     level: Level = "protein"
-    """One vector for each protein, residue, or pair of residues."""
+    """One vector for each protein, residue, or (of a score network) pair of residues."""
     noise: float = 1.0
-    """Å: the network is told its noise level nearest to this; structures are read as they are."""
+    """Å: a score network is told its noise level nearest to this; structures are read as they are."""
+
+    @property
+    def is_score_net(self) -> bool:
+        from protray.training.structure.ssdm_export import is_ssdm
+
+        return self.model is not None and not is_ssdm(self.model)
 
 
 @dataclass(frozen=True)
@@ -69,23 +83,30 @@ class Opened:
     """What an actor holds."""
 
     run: Embed
-    embedder: "Embedder"
+    embedder: "ChainEmbedder"
 
 
 def identity(run: Embed) -> dict:
-    from protray.inference.embed import Embedder
-
-    Embedder.open(run.model, run.noise)  # once here, where an error is short
-    return {
-        "model": fingerprint(str(run.model.fetch())),
-        "structures": _digests(run),
-        "level": run.level,
-        "noise": run.noise,
-    }
+    if (run.model is None) == (run.lm is None):
+        raise ValueError("give one of --model, a folder of jobs/score_net.py or jobs/ssdm.py, and --lm")
+    if run.fasta and (run.structures or run.lm is None):
+        raise ValueError("--fasta goes with --lm, and without --structures: a model of structures reads these alone")
+    if run.level == "pair" and not run.is_score_net:
+        raise ValueError("--level pair needs a score network; a joint encoder and a language model have no pairs")
+    open_net(run, "cpu")  # once here, where an error is short
+    found = {"structures": _digests(run), "level": run.level}
+    if run.lm is not None:
+        return found | {"lm": fingerprint(run.lm)}
+    assert run.model
+    return found | {"model": fingerprint(str(run.model.fetch()))} | ({"noise": run.noise} if run.is_score_net else {})
 
 
 def _digests(run: Embed) -> list[str]:
-    """What identifies the content of each path of --structures."""
+    """What identifies the content of each path of --structures, or of --fasta."""
+    if run.fasta:
+        if not run.fasta.is_file():
+            raise ValueError(f"{run.fasta}: no such file")
+        return [content_digest([run.fasta])]
     if (tables := _tables_of(run)) is None:
         return [content_digest(files_of(run, path), path) for path in run.structures]
     if run.structures:
@@ -97,10 +118,12 @@ def _digests(run: Embed) -> list[str]:
 def _tables_of(run: Embed) -> list[Location] | None:
     """The tables of a dataset; None where files are given."""
     from protray.data.dataset import parquet_files
-    from protray.data.sample import SAMPLE
+    from protray.data.sample import FULL_ATOM, SAMPLE
 
+    if run.fasta:
+        return None
     if not run.structures:
-        return [Location(SAMPLE)]
+        return [Location(SAMPLE)] if run.is_score_net else [Location(SAMPLE), Location(FULL_ATOM)]
     datasets = [path for path in run.structures if (path / "dataset.json").is_file()]
     if datasets and len(run.structures) > 1:
         raise ValueError(f"--structures takes one dataset, or files; got {len(run.structures)} paths with a dataset")
@@ -109,12 +132,29 @@ def _tables_of(run: Embed) -> list[Location] | None:
 
 def rows(run: Embed) -> Iterator[Row | InputError]:
     """Chains of a dataset, or files, with an error for each that is none; with --plan nothing is unpacked."""
+    if run.fasta:
+        yield from _records(run.fasta)
+        return
     tables = _tables_of(run)
     for table in tables or ():
         yield from _chains_of(table)
     if tables is None:
         for found in file_rows(run, run.structures):
             yield found if isinstance(found, InputError) else EMPTY | found | {"file": found["name"]}
+
+
+def _records(fasta: Location) -> Iterator[Row | InputError]:
+    """Proteins of a FASTA file, of several with one id the first."""
+    from protray.cluster.batch.seen import first_of_each_id
+    from protray.seq.fasta import stream_fasta
+
+    found = (one if isinstance(one, InputError) else vars(one) for one in stream_fasta(fasta.path))
+    for one in first_of_each_id(found):
+        if isinstance(one, InputError):
+            yield one
+        else:
+            told = {name: one[name] for name in ("id", "file", "line", "sequence")}
+            yield EMPTY | told | {"length": len(one["sequence"])}
 
 
 def _chains_of(table: Location) -> Iterator[Row]:
@@ -128,30 +168,39 @@ def _chains_of(table: Location) -> Iterator[Row]:
 
 
 def cost(run: Embed, row: Row) -> float:
-    """By pairs of residues; of a file, as if it were one chain."""
+    """By pairs of residues, or residues; of a file, as if it were one chain."""
     packed = PACKED if str(row["file"]).endswith(".gz") else 1
-    length = row["length"] or packed * row["size"] / BYTES_PER_RESIDUE
-    return PER_PAIR_S * max(length, 1) ** 2
+    length = max(row["length"] or packed * row["size"] / BYTES_PER_RESIDUE, 1)
+    if run.lm is not None:
+        return (length + SPECIAL_TOKENS) * seconds_per_token(run.lm)
+    return PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length
 
 
 def amount(run: Embed) -> Amount:
     """All chains, or all files; of a packed archive, as its beginning tells."""
     costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
-    if _tables_of(run) is not None:
+    if run.fasta or _tables_of(run) is not None:
         return Amount(len(costs), sum(costs))
     told = "files are counted, each as if it were one chain"
     return amount_of(run, run.structures, costs, exact=False, note=told)
 
 
 def memory(run: Embed) -> int:
-    return MEMORY
+    return MEMORY + (2 * weight_bytes(run.lm) if run.lm is not None else 0)
 
 
 def open_net(run: Embed, device: str) -> Opened:
     import torch
 
     from protray.inference.embed import Embedder
+    from protray.inference.embed_many import SequenceAlone
+    from protray.inference.structure_encoder import StructureEncoder
 
+    if run.lm is not None:
+        return Opened(run, SequenceAlone.open(run.lm, device))
+    assert run.model
+    if not run.is_score_net:
+        return Opened(run, StructureEncoder.open(run.model, device))
     torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
     return Opened(run, Embedder.open(run.model, run.noise, device))
 
@@ -168,28 +217,35 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     found = (
         ({"number": span.number, "chain": number, "file": file}, chain)
         for span in spans
-        for number, (chain, file) in enumerate(_chains(span.row, rejected))
+        for number, (chain, file) in enumerate(_chains(opened.run, span.row, rejected))
     )
     return Done(spooled(embeddings(opened.embedder, opened.run.level, found, rejected)), rejected)
 
 
-def _chains(row: Row, rejected: list[InputError]) -> "Iterator[tuple[StructureChain, str]]":
+def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple[Chain, str]]":
     """The chains of a row of the input, and the file that each is from."""
+    from protray.data.atoms import atom_chains_in
     from protray.data.structures import chains_in
+    from protray.inference.embed_many import Record
 
-    if row["path"] is None:
-        yield chains_in(_group(row["file"], row["group"]).slice(row["row"], 1))[0], row["file"]
+    if row["sequence"] is not None:
+        yield Record(row["id"], row["sequence"]), row["file"]
         return
-    for one in chains_of(row | {"name": row["file"]}, ANY_CHAIN, rejected):
-        yield chains_in(pa.Table.from_pylist([one], schema=schemas.STRUCTURES))[0], one["source"]
+    read, settings = (chains_in, ANY_CHAIN) if run.is_score_net else (atom_chains_in, WITH_SIDE_CHAINS)
+    if row["path"] is None:
+        yield read(_group(row["file"], row["group"]).slice(row["row"], 1))[0], row["file"]
+        return
+    for one in chains_of(row | {"name": row["file"]}, settings, rejected):
+        yield read(pa.Table.from_pylist([one], schema=schemas.STRUCTURES))[0], one["source"]
 
 
 @lru_cache(maxsize=1)
 def _group(file: str, group: int) -> pa.Table:
     """A row group of a dataset, for all chains that follow in it."""
+    from protray.data.atoms import WHERE_STORED
     from protray.data.structures import read_group
 
-    return read_group(Location(file), group)
+    return read_group(Location(file), group, WHERE_STORED)
 
 
 def settle(run: Embed, found: pa.Table) -> Settled:
@@ -215,9 +271,7 @@ def finish(table: pa.Table) -> pa.Table:
 
 
 def schema(run: Embed) -> pa.Schema:
-    from protray.training.structure.score_export import load_config
-
-    return embedding_schema(run.level, load_config(run.model).channels)
+    return embedding_schema(run.level, open_net(run, "cpu").embedder.channels)
 
 
 JOB = BatchJob(

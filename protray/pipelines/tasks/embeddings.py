@@ -21,10 +21,9 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
-from protray.pipelines.language_model.prob_maps import seconds_per_token
 from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
 from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import absolute, fingerprint, weight_bytes
+from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import naming, writing
-from protray.pipelines.language_model.prob_maps import seconds_per_token
 from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.tasks.embeddings import SOURCE, Embedding, embedded, places
 from protray.plm.reading import SPECIAL_TOKENS
+from protray.plm.shipped import seconds_per_token
 from protray.struct.atom14 import BACKBONE
 
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
-from protray.pipelines.language_model.prob_maps import seconds_per_token
 from protray.pipelines.structure.embed import BYTES_PER_RESIDUE, MEMORY, PACKED, PER_PAIR_S
 from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
-from protray.plm.shipped import SHIPPED, fingerprint, weight_bytes
+from protray.plm.shipped import SHIPPED, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
