@@ -12,8 +12,7 @@ Shape key:  B proteins   L residues, padded   N real residues of the batch, in a
             H heads   D = C / H   P channels of a pair   Q points of a head   F features   3 x, y, z in Å
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -30,48 +29,12 @@ from protray.models.frame_features import (
 )
 from protray.models.layers import Noise, dropout
 from protray.models.neighbours import Neighbours, find_neighbours
+from protray.models.pair_attention import PairAttention
 from protray.models.structure_batch import TYPES, StructureBatch
 from protray.struct.frames import frames
 
 NEVER = -1e9  # logit of a pair that is not there
 UNIT = 10.0  # Å, of points
-
-
-class Gather(torch.autograd.Function):
-    """Rows of a table by number; the gradient adds up by sorted number: fast, and the same in every run on a GPU."""
-
-    @staticmethod
-    def forward(ctx: Any, x_NC: Tensor, number_M: Tensor, order_M: Tensor, first_N: Tensor) -> Tensor:
-        ctx.save_for_backward(order_M, first_N)
-        return x_NC.index_select(0, number_M)
-
-    @staticmethod
-    def backward(ctx: Any, grad_MC: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore
-        order_M, first_N = ctx.saved_tensors
-        return F.embedding_bag(order_M, grad_MC.contiguous(), first_N, mode="sum"), None, None, None
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Who looks at whom; the same in all layers."""
-
-    number_M: Tensor  # int64, the neighbours of all residues, N x K in a row
-    ok_NK: Tensor  # bool
-    order_M: Tensor  # `number_M` sorted: where each residue is a neighbour; with gradients alone
-    first_N: Tensor  # where a residue's part of `order_M` begins
-
-    @classmethod
-    def of(cls, idx_NK: Tensor, ok_NK: Tensor) -> "Pairs":
-        number_M = idx_NK.flatten()
-        if not torch.is_grad_enabled():
-            return cls(number_M, ok_NK, number_M[:0], number_M[:0])
-        counts_N = torch.bincount(number_M, minlength=len(idx_NK))
-        return cls(number_M, ok_NK, number_M.argsort(stable=True), counts_N.cumsum(0) - counts_N)
-
-    def rows(self, x_NC: Tensor) -> Tensor:
-        """What a table holds for each neighbour, shape (N, K, C)."""
-        found_MC: Any = Gather.apply(x_NC, self.number_M, self.order_M, self.first_N)
-        return found_MC.view(*self.ok_NK.shape, -1)
 
 
 class Layer(nn.Module):
@@ -94,33 +57,34 @@ class Layer(nn.Module):
             nn.Linear(config.expansion * width, width),
         )  # fmt: skip
 
-    def attend(self, h_NC: Tensor, e_NKP: Tensor, bias_NHK: Tensor, pairs: Pairs, residues: FramedResidues) -> Tensor:
+    def attend(
+        self, h_NC: Tensor, e_NKP: Tensor, bias_NHK: Tensor, idx_NK: Tensor, ok_NK: Tensor, residues: FramedResidues
+    ) -> Tensor:
         """What attention adds to each residue."""
         heads, (n, width) = self.heads, h_NC.shape
         depth = width // heads
         x_NC = self.norm(h_NC)
-        query_NC = self.query(x_NC)
-        x_NKC = pairs.rows(x_NC.to(query_NC.dtype))  # under autocast, two bytes a number
-        query_HND = query_NC.view(n, heads, depth).transpose(0, 1)
-        reach_NHC = torch.bmm(query_HND, self.key.weight.view(heads, depth, width)).transpose(0, 1)
-        logit_NHK = torch.baddbmm(bias_NHK, reach_NHC, x_NKC.mT, alpha=depth**-0.5)
-        share_NHK = logit_NHK.softmax(dim=2, dtype=torch.promote_types(torch.float32, logit_NHK.dtype))
-        share_NHK = share_NHK * pairs.ok_NK[:, None]
-        mixed_HNC = torch.bmm(share_NHK, x_NKC).transpose(0, 1)
-        value_HND = torch.bmm(mixed_HNC, self.value.weight.view(heads, depth, width).mT)
-        seen = [value_HND.transpose(0, 1).flatten(1), torch.bmm(share_NHK, e_NKP).flatten(1)]
+        query_HND = self.query(x_NC).mul(depth**-0.5).view(n, heads, depth).transpose(0, 1)
+        reach_HNC = torch.bmm(query_HND, self.key.weight.view(heads, depth, width))
+        dtype = reach_HNC.dtype  # under autocast, two bytes a number
+        mixed_NHC, seen_NHP, share_NHK = PairAttention.apply(  # pyright: ignore
+            x_NC.to(dtype), reach_HNC.transpose(0, 1).contiguous(), bias_NHK.to(dtype), e_NKP.to(dtype), idx_NK, ok_NK
+        )
+        value_HND = torch.bmm(mixed_NHC.transpose(0, 1), self.value.weight.view(heads, depth, width).mT)
+        seen = [value_HND.transpose(0, 1).flatten(1), seen_NHP.flatten(1)]
         if self.points is not None:
-            seen.append(self._points(self.points(x_NC), share_NHK, pairs, residues))
+            seen.append(self._points(self.points(x_NC), share_NHK, idx_NK, residues))
         return self.out(torch.cat(seen, dim=1))
 
-    def _points(self, points_NQ: Tensor, share_NHK: Tensor, pairs: Pairs, residues: FramedResidues) -> Tensor:
+    def _points(self, points_NQ: Tensor, share_NHK: Tensor, idx_NK: Tensor, residues: FramedResidues) -> Tensor:
         """Points of the neighbours in the frame of each residue, and how far they are; (N, H Q 4)."""
         turn_N33, origin_N3 = residues.rotation_N33, residues.origin_N3
         with torch.autocast(share_NHK.device.type, enabled=False):
             own_NQ3 = points_NQ.to(origin_N3.dtype).unflatten(1, (-1, 3))
             place_NQ3 = own_NQ3 @ turn_N33.mT + origin_N3[:, None]
-            step_NKQ = pairs.rows(place_NQ3.flatten(1)) - origin_N3.repeat(1, own_NQ3.shape[1])[:, None]
-            step_NHKQ = step_NKQ.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            seen_NKQ3 = place_NQ3.index_select(0, idx_NK.flatten()).view(*idx_NK.shape, -1, 3)
+            step_NKQ3 = seen_NKQ3 - origin_N3[:, None, None]
+            step_NHKQ = step_NKQ3.flatten(2).unflatten(2, (self.heads, -1)).transpose(1, 2)
             mean_NHQ3 = (share_NHK.to(origin_N3.dtype)[:, :, None] @ step_NHKQ).view(len(own_NQ3), -1, 3)
             local_NQ3 = mean_NHQ3 @ turn_N33 / UNIT
             length_NQ1 = (local_NQ3.square().sum(dim=2, keepdim=True) + 1e-8).sqrt()
@@ -167,11 +131,10 @@ class FrameAttention(nn.Module):
         """
         config, keep_N = self.config, batch.real_BL.flatten().nonzero()[:, 0]
         node_NF, residues, pair_NKF, separation_NK, idx_NK, ok_NK = self._look(batch, neighbours, keep_N)
-        pairs = Pairs.of(idx_NK, ok_NK)
         h_NC = self._start(batch, node_NF, keep_N)
         inner_NKP = self.pair(pair_NKF.to(h_NC.dtype)) + self.separations(separation_NK)
         e_NKP = self.pair_out(F.silu(inner_NKP))
-        bias_NKH = self.bias(e_NKP).masked_fill(~pairs.ok_NK[:, :, None], NEVER)
+        bias_NKH = self.bias(e_NKP).masked_fill(~ok_NK[:, :, None], NEVER)
         bias_GNHK = bias_NKH.unflatten(2, (config.layers, config.heads)).permute(2, 0, 3, 1).contiguous()
 
         def drop(x_NC: Tensor, name: str) -> Tensor:
@@ -183,7 +146,9 @@ class FrameAttention(nn.Module):
         found = []
         for number, (layer, bias_NHK) in enumerate(zip(self.layers, bias_GNHK, strict=True)):
             assert isinstance(layer, Layer)
-            h_NC = h_NC + drop(layer.attend(h_NC, e_NKP, bias_NHK, pairs, residues), f"frame.{number}.attention")
+            h_NC = h_NC + drop(
+                layer.attend(h_NC, e_NKP, bias_NHK, idx_NK, ok_NK, residues), f"frame.{number}.attention"
+            )
             h_NC = h_NC + drop(layer.feed(h_NC), f"frame.{number}.feed")
             found.append(h_NC)
         kept = found if config.all_layers else found[-1:]

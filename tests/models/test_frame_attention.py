@@ -7,7 +7,7 @@ import torch
 from structure_batches import joined, moved, protein, single, without
 from torch import Tensor
 
-from protray.models.frame_attention import FrameAttention, Pairs
+from protray.models.frame_attention import FrameAttention
 from protray.models.frame_config import MEDIUM, PAPER, SMALL, FrameAttentionConfig
 from protray.models.frame_features import FramedResidues, node_features, pair_features
 from protray.models.layers import Noise
@@ -122,7 +122,7 @@ def test_attention_by_hand() -> None:
     depth = config.channels // config.heads
     h_NC, e_NKP = torch.randn(9, 16).double(), torch.randn(9, 4, 8).double()
     bias_NHK, idx_NK = torch.randn(9, 4, 4).double(), torch.stack([torch.randperm(9)[:4] for _ in range(9)])
-    found_NC = layer.attend(h_NC, e_NKP, bias_NHK, Pairs.of(idx_NK, torch.ones(9, 4, dtype=torch.bool)), None)
+    found_NC = layer.attend(h_NC, e_NKP, bias_NHK, idx_NK, torch.ones(9, 4, dtype=torch.bool), None)
     x_NC = layer.norm(h_NC)
     q_NC, k_NC, v_NC = layer.query(x_NC), layer.key(x_NC), layer.value(x_NC)
     for i in range(9):
@@ -134,17 +134,6 @@ def test_attention_by_hand() -> None:
             values.append(sum(a * v_NC[j, own] for a, j in zip(share_K, idx_NK[i], strict=True)))
             seen.append(sum(a * e_NKP[i, place] for place, a in enumerate(share_K)))
         torch.testing.assert_close(found_NC[i], layer.out(torch.cat([*values, *seen])))
-
-
-def test_gradients_of_gathered_rows() -> None:
-    """Against brackets; row 2 is never read, and row 0 by all."""
-    idx_NK = torch.tensor([[0, 1], [1, 0], [3, 0], [0, 0]])
-    x_NC, weight = torch.randn(4, 5, requires_grad=True), torch.randn(4, 2, 5)
-    pairs = Pairs.of(idx_NK, torch.ones(4, 2, dtype=torch.bool))
-    (ours,) = torch.autograd.grad((pairs.rows(x_NC) * weight).sum(), x_NC)
-    (plain,) = torch.autograd.grad((x_NC[idx_NK] * weight).sum(), x_NC)
-    torch.testing.assert_close(ours, plain)
-    assert not ours[2].any()
 
 
 def test_absent_atoms_mean_nothing() -> None:
