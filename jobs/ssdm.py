@@ -1,7 +1,7 @@
 """Pre-train the joint encoder of sequence and structure (SSDM), and show what it learnt.
 
     python jobs/ssdm.py                                                  # the bundled sample, on this machine
-    python jobs/ssdm.py --data DATASET --objectives residue distance siamdiff --out runs/mine
+    python jobs/ssdm.py --data DATASET --objective residue distance siamdiff --out runs/mine
     python jobs/ssdm.py --fusion serial --lm shipped --lm-lr-ratio 0.1   # with a protein language model
     ray job submit --working-dir . -- python jobs/ssdm.py --data DATASET --model paper --workers 4 --out DIR
 

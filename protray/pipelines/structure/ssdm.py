@@ -8,7 +8,7 @@
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -48,8 +48,8 @@ class SsdmRun(TrainingSettings):
     model: Literal["small", "medium", "paper"] = "small"
     """small: minutes on two CPU cores.  medium: an hour on a GPU.  paper: 20 M weights, 50 epochs.  Chooses the
     defaults below."""
-    joint: tyro.conf.OmitArgPrefixes[SsdmConfig] = field(default_factory=SsdmConfig)
-    learn: tyro.conf.OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
+    joint: Annotated[SsdmConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=SsdmConfig)
+    learn: Annotated[ObjectiveConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=ObjectiveConfig)
     fit: SsdmFitConfig = field(default_factory=SsdmFitConfig)
 
     @classmethod
@@ -156,7 +156,7 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     position = state["position"]
     given: SsdmRun = settings(run, None)["run"]
     side_chains = read_split(run, "train").has_side_chains
-    card = SsdmCard(given.joint, side_chains, run.learn.objectives, run.fit.seed)
+    card = SsdmCard(given.joint, side_chains, run.learn.objective, run.fit.seed)
     before = fresh(given.joint, run.learn, run.fit.seed).state_dict()
     for name, weights in (("untrained", before), ("model", state["best"])):
         with (run.out / name).writing() as folder:

@@ -32,7 +32,7 @@ class ObjectiveWeights:
 class ObjectiveConfig:
     """Which objectives, added up with their weights, and what each of them asks."""
 
-    objectives: tuple[Objective, ...] = ("residue", "distance")
+    objective: tuple[Objective, ...] = ("residue", "distance")
     """Those of residues, distances, angles and dihedrals share one pass of the encoder; each other one has its own."""
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
     mask_share: float = 0.15
@@ -63,9 +63,9 @@ class ObjectiveConfig:
     """Predict the noise of each of SiamDiff's views from the vectors of the other."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.objectives) - set(OBJECTIVES))
-        if unknown or not self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives must be one or more of {', '.join(OBJECTIVES)}, got {self.objectives}")
+        unknown = sorted(set(self.objective) - set(OBJECTIVES))
+        if unknown or not self.objective or len(set(self.objective)) < len(self.objective):
+            raise ValueError(f"objective must be one or more of {', '.join(OBJECTIVES)}, got {self.objective}")
         for name in ("mask_share", "path_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share and must lie in (0, 1], got {getattr(self, name)}")
@@ -85,7 +85,7 @@ class ObjectiveConfig:
 
     def terms(self) -> dict[str, float]:
         """The losses that are added up, and their weights: one of each objective, and two of SiamDiff's."""
-        found = {name: getattr(self.weights, name) for name in self.objectives}
+        found = {name: getattr(self.weights, name) for name in self.objective}
         if "siamdiff" in found:
             weight = found.pop("siamdiff")
             found |= {"siamdiff_structure": self.gamma * weight, "siamdiff_sequence": (1 - self.gamma) * weight}
@@ -105,14 +105,14 @@ class ObjectiveConfig:
 
     def shortest_chain(self) -> int:
         """Residues that a chain must have: two crops of a contrast that are nearly the same say nothing."""
-        return self.contrast_crop + CONTRAST_MARGIN if "contrast" in self.objectives else MIN_RESIDUES
+        return self.contrast_crop + CONTRAST_MARGIN if "contrast" in self.objective else MIN_RESIDUES
 
 
 @dataclass(frozen=True, kw_only=True)
 class SsdmFitConfig:
     """How to pre-train; a step is global, whatever the number of workers."""
 
-    epochs: float = 4.0
+    epochs: float = 30.0
     """Times that every training chain is seen."""
     batch: int = 16
     """Crops in a step; of the contrast, proteins."""

@@ -133,7 +133,7 @@ def draw(
     known_L = asked_L & (crop.codes_L < N_AA)
     mask = config.mask_share if "residue" in terms else 0.0
     hide = masked_share(visit.level, levels) if "siamdiff_sequence" in terms else 0.0
-    noisy = 2 if "siamdiff" in config.objectives else int("denoise" in terms)
+    noisy = 2 if "siamdiff" in config.objective else int("denoise" in terms)
     shape = (noisy, *crop.atoms_LA3.shape)
     return Draw(
         cluster=key(chain.id if cluster is None else cluster),

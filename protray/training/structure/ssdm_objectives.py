@@ -76,7 +76,7 @@ def objective_losses(
             found["contrast/partner_found"] = found_partner(*views).sum(), len(views[0])
     if "denoise" in terms:
         found |= _denoise(encoder, heads, batch, config, neighbours, report)
-    if "siamdiff" in config.objectives:
+    if "siamdiff" in config.objective:
         found |= _siamdiff(encoder, heads, batch, config, neighbours, report)
     return found
 

@@ -7,35 +7,35 @@ from protray.training.structure.ssdm_config import ObjectiveConfig, ObjectiveWei
 
 def test_terms_and_weights() -> None:
     assert ObjectiveConfig().terms() == {"residue": 1 / 3, "distance": 1}
-    both = ObjectiveConfig(objectives=("siamdiff", "angle"), gamma=0.2, weights=ObjectiveWeights(siamdiff=10))
+    both = ObjectiveConfig(objective=("siamdiff", "angle"), gamma=0.2, weights=ObjectiveWeights(siamdiff=10))
     assert both.terms() == {"angle": 0.5, "siamdiff_structure": 2, "siamdiff_sequence": 8}
 
 
 def test_a_term_without_weight_has_no_head() -> None:
-    assert ObjectiveConfig(objectives=("siamdiff",), gamma=1).terms() == {"siamdiff_structure": 1}
+    assert ObjectiveConfig(objective=("siamdiff",), gamma=1).terms() == {"siamdiff_structure": 1}
 
 
 @pytest.mark.parametrize("objective", ["residue", "contrast", "siamdiff"])
 def test_stored_vectors_give_these_away(objective) -> None:
     with pytest.raises(ValueError, match="give away the answers of " + objective):
-        ObjectiveConfig(objectives=("distance", objective)).check_stored_vectors()
+        ObjectiveConfig(objective=("distance", objective)).check_stored_vectors()
 
 
 def test_stored_vectors_do_not_give_geometry_away() -> None:
-    ObjectiveConfig(objectives=("distance", "angle", "dihedral", "denoise", "siamdiff"), gamma=1).check_stored_vectors()
+    ObjectiveConfig(objective=("distance", "angle", "dihedral", "denoise", "siamdiff"), gamma=1).check_stored_vectors()
 
 
 def test_chains_of_a_contrast_are_longer() -> None:
     assert ObjectiveConfig().shortest_chain() == 8
-    assert ObjectiveConfig(objectives=("contrast", "residue")).shortest_chain() == 70
+    assert ObjectiveConfig(objective=("contrast", "residue")).shortest_chain() == 70
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"objectives": ()}, "one or more"),
-        ({"objectives": ("residue", "residue")}, "one or more"),
-        ({"objectives": ("colour",)}, "one or more"),
+        ({"objective": ()}, "one or more"),
+        ({"objective": ("residue", "residue")}, "one or more"),
+        ({"objective": ("colour",)}, "one or more"),
         ({"mask_share": 0.0}, "mask_share"),
         ({"path_share": 1.5}, "path_share"),
         ({"gamma": -0.1}, "gamma"),

@@ -31,7 +31,7 @@ from protray.training.structure.ssdm_draws import (
 )
 
 ALL = ObjectiveConfig(
-    objectives=("residue", "distance", "angle", "dihedral", "contrast", "denoise", "siamdiff"), levels="siamdiff"
+    objective=("residue", "distance", "angle", "dihedral", "contrast", "denoise", "siamdiff"), levels="siamdiff"
 )
 
 
@@ -191,10 +191,10 @@ def test_clusters_are_those_of_the_chain() -> None:
 def test_a_contrast_leaves_short_chains_out() -> None:
     lengths = np.array([69, 70, 300])
     fit = SsdmFitConfig(batch=2, micro_batch=2)
-    for visits in islice(steps(lengths, fit, ObjectiveConfig(objectives=("contrast",))), 3):
+    for visits in islice(steps(lengths, fit, ObjectiveConfig(objective=("contrast",))), 3):
         assert {visit.row for visit in visits} == {1, 2}
     with pytest.raises(ValueError, match="no chain of 1 has at least 70 residues"):
-        next(steps(lengths[:1], fit, ObjectiveConfig(objectives=("contrast",))))
+        next(steps(lengths[:1], fit, ObjectiveConfig(objective=("contrast",))))
 
 
 def same(one: object, other: object) -> bool:
@@ -214,7 +214,7 @@ def test_draws_belong_to_seed_epoch_and_id_alone() -> None:
     assert same(drawn(), drawn()) and same(drawn(), drawn(row=8))
     for other in (drawn(epoch=3), drawn(id="1abcB"), drawn(seed=1)):
         assert not same(drawn().noise_VLA3, other.noise_VLA3) and not same(drawn().masked_L, other.masked_L)
-    residue = ObjectiveConfig(objectives=("residue",))
+    residue = ObjectiveConfig(objective=("residue",))
     alone = draw(atom_chain(150, id="1abcA"), Visit(3, 2, 4), SsdmFitConfig(), residue, 20)
     assert same(alone.masked_L, drawn().masked_L) and same(alone.crop, drawn().crop)  # whatever else is asked for
 
@@ -231,6 +231,6 @@ def test_views_and_noise_are_drawn_apart() -> None:
 
 
 def test_what_is_not_in_use_is_not_drawn() -> None:
-    found = draw(atom_chain(400), Visit(0, 0, 4), SsdmFitConfig(), ObjectiveConfig(objectives=("residue",)), 20)
+    found = draw(atom_chain(400), Visit(0, 0, 4), SsdmFitConfig(), ObjectiveConfig(objective=("residue",)), 20)
     assert found.views is None and found.shift_LA3 is None
     assert found.noise_VLA3.size == 0 and len(found.paths_NS) == 0 and not found.hidden_L.any()

@@ -41,7 +41,7 @@ def draws(config: ObjectiveConfig, lengths: tuple[int, ...] = LENGTHS, epoch: in
 
 
 def only(*objectives: Objective, **settings: Any) -> ObjectiveConfig:
-    return ObjectiveConfig(objectives=objectives, **settings)
+    return ObjectiveConfig(objective=objectives, **settings)
 
 
 def networks(config: ObjectiveConfig, silent: bool = False) -> tuple[SmallEncoder, ObjectiveHeads]:
