@@ -73,8 +73,7 @@ def with_heads(encoder: StructureEncoder, folder: Location, learn: ObjectiveConf
     from protray.models.weight_files import load_weights
     from protray.training.structure.ssdm_export import HEADS
 
-    net = Pretrained(replace(encoder.card.config, fusion="none", lm=None), learn)
-    net.model = encoder.net
+    net = Pretrained(encoder.net, learn)
     load_weights(net.heads, Location(folder).fetch() / HEADS)
     return net
 

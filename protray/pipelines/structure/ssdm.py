@@ -48,8 +48,8 @@ class SsdmRun(TrainingSettings):
     model: Literal["small", "medium", "paper"] = "small"
     """small: minutes on two CPU cores.  medium: an hour on a GPU.  paper: 20 M weights, 50 epochs.  Chooses the
     defaults below."""
-    joint: Annotated[SsdmConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=SsdmConfig)
-    learn: Annotated[ObjectiveConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=ObjectiveConfig)
+    joint: Annotated[SsdmConfig, tyro.conf.arg(name="")] = field(default_factory=SsdmConfig)
+    learn: Annotated[ObjectiveConfig, tyro.conf.arg(name="")] = field(default_factory=ObjectiveConfig)
     fit: SsdmFitConfig = field(default_factory=SsdmFitConfig)
 
     @classmethod

@@ -54,12 +54,10 @@ class Position:
 class Pretrained(nn.Module):
     """What learns: the joint encoder, and the heads of its objectives."""
 
-    def __init__(self, config: SsdmConfig, objectives: ObjectiveConfig) -> None:
+    def __init__(self, model: Ssdm, objectives: ObjectiveConfig) -> None:
         super().__init__()
-        lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
-        self.model = Ssdm(config, lm, lm.channels if lm else 0)
         bins = objectives.angle_bins, objectives.dihedral_bins
-        self.heads = ObjectiveHeads(self.model.channels, objectives.terms(), *bins)
+        self.model, self.heads = model, ObjectiveHeads(model.channels, objectives.terms(), *bins)
 
     def parameter_groups(self, learning_rate: float) -> list[dict]:
         """For an optimiser; see `protray.training.groups.parameter_groups`."""
@@ -131,7 +129,8 @@ def fit(
 def fresh(config: SsdmConfig, objectives: ObjectiveConfig, seed: int) -> Pretrained:
     """The network before its training."""
     torch.manual_seed(key(seed, "ssdm"))
-    return Pretrained(config, objectives)
+    lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
+    return Pretrained(Ssdm(config, lm, lm.channels if lm else 0), objectives)
 
 
 def batch_of(
