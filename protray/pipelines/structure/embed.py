@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from protray.inference.embed_many import Chain, ChainEmbedder
 
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
-WITH_SIDE_CHAINS = StructureSettings(min_residues=1, max_unknown=1.0, side_chains=True)
+WITH_SIDE_CHAINS = StructureSettings(min_residues=2, max_unknown=1.0, side_chains=True)
 SOURCE = pa.struct(
     [
         ("id", pa.string()),  # of a chain of a dataset: row `row` of row group `group` of the table `file`
