@@ -33,6 +33,7 @@ STORED = (  # the 37 places of the raw data's atoms
     "N CA C CB O CG CG1 CG2 OG OG1 SG CD CD1 CD2 ND1 ND2 OD1 OD2 SD CE CE1 CE2 CE3 NE NE1 NE2 OE1 OE2 CH2 NH1 NH2 OH "
     "CZ CZ2 CZ3 NZ OXT"
 ).split()
+PLACE_OF: dict[str, int] = {name: place for place, name in enumerate(STORED)}
 NAMES = ("id", "sequence", "index", "backbone_cA", "sidechains_cA", "cluster", "split")
 FIELDS = [*LABEL_FIELDS, *(STRUCTURES.field(name) for name in NAMES if name != "id")]
 
