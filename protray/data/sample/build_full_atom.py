@@ -47,7 +47,7 @@ def atoms_of(row: dict) -> np.ndarray:
     atoms_LM3[there_LM] = np.stack([row["x"], row["y"], row["z"]], axis=1) / 100
     places = np.zeros((len(AMINO_ACIDS) + 1, SLOTS), np.int64)
     for code, aa in enumerate(AMINO_ACIDS):
-        places[code, : len(ATOMS[aa])] = [list(STORED).index(str(name)) for name in ATOMS[aa]]
+        places[code, : len(ATOMS[aa])] = [PLACE_OF[name] for name in ATOMS[aa]]
     atoms_LA3 = np.take_along_axis(atoms_LM3, places[codes_L][:, :, None], axis=1)
     atoms_LA3[~HAS[codes_L]] = np.nan
     return name_equivalents(codes_L, atoms_LA3)[0]
