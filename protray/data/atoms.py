@@ -94,11 +94,11 @@ class AtomStructures:
         lengths = self.lengths[order]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows_R = np.repeat(self.starts[:-1][order] - starts[:-1], lengths) + np.arange(starts[-1])
-        flat = ("codes_R", "index_R", "chain_R", "backbone_R43", "sidechains_R103", "plddt_R")
-        found = {name: getattr(self, name) for name in flat}
+        side_R103 = self.sidechains_R103
         return AtomStructures(
-            ids=[self.ids[m] for m in order], clusters=[self.clusters[m] for m in order], starts=starts,
-            **{name: None if array is None else array[rows_R] for name, array in found.items()},
+            [self.ids[m] for m in order], [self.clusters[m] for m in order], self.codes_R[rows_R], self.index_R[rows_R],
+            self.chain_R[rows_R], self.backbone_R43[rows_R], None if side_R103 is None else side_R103[rows_R],
+            self.plddt_R[rows_R], starts,
         )  # fmt: skip
 
 
