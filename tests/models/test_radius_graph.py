@@ -26,6 +26,8 @@ def test_of_those_given_it_keeps_what_is_near() -> None:
     """Residue 0 is told of 2, 5 Å away, and of 1, 3 Å away; residue 1 of nobody."""
     place_BL3 = torch.tensor([[[0.0, 0, 0], [3, 0, 0], [5, 0, 0]]])
     index_BL = torch.arange(3)[None]
-    given = Neighbours(torch.tensor([[[2, 1], [0, 2], [2, 0]]]), torch.tensor([[[True, True], [False] * 2, [True] * 2]]))
+    given = Neighbours(
+        torch.tensor([[[2, 1], [0, 2], [2, 0]]]), torch.tensor([[[True, True], [False] * 2, [True] * 2]])
+    )
     near = within(Places(place_BL3, index_BL, 0 * index_BL, index_BL >= 0), 4.0, 9, given)
     assert near.ok_BLK.tolist() == [[[False, True], [False, False], [True, False]]]
