@@ -22,7 +22,7 @@ class FrameAttentionConfig:
     expansion: int = 2
     """Width of the feed-forward layers, in channels."""
     points: int = 0
-    """Points in space that each head carries from residue to residue; 30 % more time for no lower loss in small runs."""
+    """Points in space that each head carries from residue to residue: more time, for no lower loss in small runs."""
     pair_input: PairInput = "rotation"
     """How the frames of a pair are turned: the nine numbers of their rotation, or the deck's Euler angles, whose first
     and third jump where the frames' z axes are parallel.  With `distance` the network sees nothing that tells a
@@ -40,9 +40,7 @@ class FrameAttentionConfig:
     def __post_init__(self) -> None:
         sizes = (self.channels, self.heads, self.pair, self.layers, self.neighbours, self.expansion)
         if min(sizes) < 1:
-            raise ValueError(
-                f"channels, heads, pair, layers, neighbours and expansion must be at least 1, got {sizes}"
-            )
+            raise ValueError(f"channels, heads, pair, layers, neighbours and expansion must be at least 1, got {sizes}")
         if self.channels % self.heads:
             raise ValueError(f"channels must be a multiple of heads, got {self.channels} and {self.heads}")
         if self.points < 0 or self.lm_channels < 0:
@@ -66,6 +64,4 @@ class FrameAttentionConfig:
 
 SMALL = FrameAttentionConfig()
 MEDIUM = FrameAttentionConfig(channels=256, heads=8, pair=64, layers=6, neighbours=32, expansion=4, points=2)
-PAPER = FrameAttentionConfig(
-    channels=512, heads=8, pair=64, layers=6, neighbours=32, expansion=4, all_layers=True
-)
+PAPER = FrameAttentionConfig(channels=512, heads=8, pair=64, layers=6, neighbours=32, expansion=4, all_layers=True)

@@ -90,9 +90,7 @@ def _squares(rows_3BR: Tensor, all_3BL: Tensor) -> Tensor:
     return key_BRL
 
 
-def _along_the_chain(
-    index_BL: Tensor, chain_BL: Tensor, real_BL: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _along_the_chain(index_BL: Tensor, chain_BL: Tensor, real_BL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Keys that come before all distances, infinite where there is no such residue, and its number; (B, L, 5)."""
     size = real_BL.shape[1]
     place_L5 = torch.arange(size, device=index_BL.device)[:, None] + torch.arange(-HOPS, HOPS + 1).to(index_BL.device)

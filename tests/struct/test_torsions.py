@@ -1,0 +1,117 @@
+"""Torsions: by hand, against biotite, and the masks."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from biotite.structure import Atom, array, dihedral_backbone
+from structure_batches import moved, protein, without
+
+from protray.models.structure_batch import MASKED, StructureBatch
+from protray.seq.alphabet import AMINO_ACIDS, UNKNOWN
+from protray.struct.atom14 import ATOMS, CA, C, N
+from protray.struct.torsions import backbone_torsions, dihedral, side_chain_torsions
+
+
+def backbone_of(batch: StructureBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    return backbone_torsions(batch.atoms_BLA3, batch.present_BLA, batch.index_BL, batch.chain_BL, batch.real_BL)
+
+
+def test_the_sign_is_that_of_iupac() -> None:
+    atoms_43 = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]])
+    assert dihedral(*atoms_43).item() == pytest.approx(math.pi / 2)
+    assert dihedral(*(atoms_43 * torch.tensor([1.0, -1, 1]))).item() == pytest.approx(-math.pi / 2)
+
+
+def test_backbone_torsions_are_those_of_biotite() -> None:
+    one = protein(20)
+    atoms = [
+        Atom(one.atoms_BLA3[0, residue, slot].numpy(), atom_name=name, res_id=residue, res_name="GLY", chain_id="A")
+        for residue in range(20)
+        for slot, name in enumerate(("N", "CA", "C"))
+    ]
+    expected_3L = np.stack(dihedral_backbone(array(atoms)))
+    angle_BL3, known_BL3 = backbone_of(one)
+    assert (known_BL3[0].numpy() == np.isfinite(expected_3L.T)).all()
+    np.testing.assert_allclose(angle_BL3[0], np.nan_to_num(expected_3L.T), atol=1e-5)
+
+
+def test_masks_of_the_backbone() -> None:
+    """Ends, a break behind residue 2, and N of residue 5 missing; columns are phi, psi, omega."""
+    one = without(protein(8), [N], [5])
+    one = replace(one, index_BL=torch.tensor([[0, 1, 2, 4, 5, 6, 7, 8]]))
+    angle_BL3, known_BL3 = backbone_of(one)
+    expected = [[0, 1, 1], [1, 1, 1], [1, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0, 0]]
+    assert known_BL3[0].int().tolist() == expected
+    assert not angle_BL3[~known_BL3].any() and angle_BL3[known_BL3].all()
+
+
+def test_torsions_stay_in_their_chain() -> None:
+    one = replace(protein(4), chain_BL=torch.tensor([[0, 0, 1, 1]]))
+    assert backbone_of(one)[1][0].int().tolist() == [[0, 1, 1], [1, 0, 0], [0, 1, 1], [1, 0, 0]]
+
+
+def test_what_lies_on_a_line_has_no_torsion() -> None:
+    one = protein(3)
+    atoms_BLA3 = one.atoms_BLA3.clone()
+    atoms_BLA3[0, 1, C] = 2 * atoms_BLA3[0, 1, CA] - atoms_BLA3[0, 1, N]
+    angle_BL3, known_BL3 = backbone_of(replace(one, atoms_BLA3=atoms_BLA3))
+    assert angle_BL3.isfinite().all() and known_BL3[0, 1].tolist() == [False, False, True]
+
+
+def test_chi_of_each_amino_acid() -> None:
+    """How many there are, and that the first of serine is N-CA-CB-OG."""
+    counts = {
+        "A": 0,
+        "G": 0,
+        "S": 1,
+        "C": 1,
+        "T": 1,
+        "V": 1,
+        "P": 2,
+        "L": 2,
+        "W": 2,
+        "D": 2,
+        "E": 3,
+        "M": 3,
+        "K": 4,
+        "R": 5,
+    }
+    one = protein(200)
+    angle_BL5, known_BL5 = side_chain_torsions(one.type_BL, one.atoms_BLA3, one.present_BLA)
+    for code, known_5 in zip(one.type_BL[0].tolist(), known_BL5[0], strict=True):
+        letter = AMINO_ACIDS[code]
+        assert letter not in counts or known_5.tolist() == [chi < counts[letter] for chi in range(5)]
+    serine = one.type_BL[0].tolist().index(AMINO_ACIDS.index("S"))
+    slots = [ATOMS["S"].index(name) for name in ("N", "CA", "CB", "OG")]
+    assert angle_BL5[0, serine, 0] == dihedral(*one.atoms_BLA3[0, serine, slots])
+    assert not angle_BL5[~known_BL5].any()
+
+
+@pytest.mark.parametrize("code", [UNKNOWN, MASKED])
+def test_what_is_no_amino_acid_has_no_chi(code) -> None:
+    one = protein(5)
+    everything_BLA = torch.ones_like(one.present_BLA)
+    assert not side_chain_torsions(torch.full_like(one.type_BL, code), one.atoms_BLA3, everything_BLA)[1].any()
+
+
+def test_a_missing_atom_takes_the_torsions_that_need_it() -> None:
+    one = protein(1)
+    lysine = torch.tensor([[AMINO_ACIDS.index("K")]])
+    atoms_BLA3 = torch.randn(1, 1, 14, 3, generator=torch.Generator().manual_seed(0))
+    present_BLA = torch.ones_like(one.present_BLA)
+    present_BLA[0, 0, ATOMS["K"].index("CE")] = False
+    known_BL5 = side_chain_torsions(lysine, atoms_BLA3, present_BLA)[1]
+    assert known_BL5.tolist() == [[[True, True, False, False, False]]]
+
+
+def test_the_mirror_image_has_the_opposite_signs() -> None:
+    one = protein(30)
+    other = moved(one, shift=3.0, mirror=True)
+    torch.testing.assert_close(backbone_of(other)[0], -backbone_of(one)[0])
+    torch.testing.assert_close(
+        side_chain_torsions(other.type_BL, other.atoms_BLA3, other.present_BLA)[0],
+        -side_chain_torsions(one.type_BL, one.atoms_BLA3, one.present_BLA)[0],
+    )
