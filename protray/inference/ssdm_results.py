@@ -3,18 +3,19 @@
 Shape key:  N chains   L residues   A 14 atoms   B crops   3 x, y, z in Å
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from protray.data.atom_batches import collate
 from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
-from protray.data.sample import ENZYMES, LABELS
+from protray.data.sample import FULL_ATOM, LABELS
 from protray.data.tasks.labels import cath_at, frequent
+from protray.data.tasks.tables import table_lines
 from protray.evaluation.ssdm import LEVEL, TRAINED, UNTRAINED, Denoised, SsdmResults
 from protray.evaluation.tasks.cath import retrieval_rows, same_class
 from protray.inference.residue_embeddings import statistics_of
@@ -22,6 +23,7 @@ from protray.inference.structure_encoder import StructureEncoder
 from protray.losses.diffusion import noise_levels
 from protray.losses.self_prediction import MIDDLE, SPREAD, angle_of, bin_of, dihedral_of
 from protray.models.neighbours import find_neighbours
+from protray.models.weight_files import load_weights
 from protray.seq.alphabet import N_AA, decode
 from protray.seq.keyed import generator
 from protray.struct.atom14 import BACKBONE
@@ -30,9 +32,11 @@ from protray.struct.quality import ca_lddt, ca_rmsd
 from protray.training.structure.ssdm import Pretrained, evaluate, validation_batches
 from protray.training.structure.ssdm_batches import MicroBatch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+from protray.training.structure.ssdm_export import HEADS
 
 LONGEST = 400  # residues of a chain whose nearest chain is looked for: larger ones have several domains
 SHOWN = 1.0  # Å: about the noise of the structures that are drawn
+_BETWEEN = re.compile(r"[\s,;|]+")  # codes in a cell of a CSV file
 CROP_TERMS = ("residue", "distance", "angle", "dihedral")
 
 
@@ -41,7 +45,7 @@ def measure(
     settings: SsdmFitConfig, device: str = "cpu",
 ) -> SsdmResults:  # fmt: skip
     """Measure the encoder in `folder` on the test split, or the validation split where there is no other."""
-    split, chains = held_out(data)
+    split, chains = held_out(data, learn.shortest_chain())
     trained, before = StructureEncoder.open(folder, device), StructureEncoder.open(untrained, device)
     neighbours = trained.card.config.net.neighbours
     batches = validation_batches(chains, learn, settings, neighbours)
@@ -60,19 +64,19 @@ def measure(
     )
 
 
-def held_out(data: Location | None) -> tuple[str, AtomStructures]:
-    """The test split; where a dataset has none, the validation split, which also picked the best weights."""
+def held_out(data: Location | None, least: int) -> tuple[str, AtomStructures]:
+    """The test split; without a chain of `least` residues in it, the validation split, which picked the weights."""
     try:
-        return "test", read_atoms(data, "test")
-    except ValueError:
-        return "validation", read_atoms(data, "validation")
+        chains = read_atoms(data, "test")
+    except ValueError:  # no chain at all
+        chains = None
+    if chains is not None and (chains.lengths >= least).any():
+        return "test", chains
+    return "validation", read_atoms(data, "validation")
 
 
 def with_heads(encoder: StructureEncoder, folder: Location, learn: ObjectiveConfig) -> Pretrained:
     """The encoder with the heads of its objectives."""
-    from protray.models.weight_files import load_weights
-    from protray.training.structure.ssdm_export import HEADS
-
     net = Pretrained(encoder.net, learn)
     load_weights(net.heads, Location(folder).fetch() / HEADS)
     return net
@@ -96,6 +100,8 @@ def nothing_known(batches: Sequence[MicroBatch], learn: ObjectiveConfig) -> dict
     found = {}
     for term, parts in seen.items():
         values = torch.cat(parts)
+        if not len(values):
+            continue
         found[term] = float(values.var(correction=0)) if term == "distance" else _entropy(values.numpy())
     return found
 
@@ -106,35 +112,46 @@ def _entropy(class_N: np.ndarray) -> float:
 
 
 def folds(data: Location | None, labels: Location | None) -> dict[str, str]:
-    """The topology of each chain that has one CATH domain and a label; none without labels."""
+    """The topology of each chain that has one CATH domain and a label; none for a dataset without `labels`.
+
+    Raises ValueError for a table without the columns id and cath, and for labels that are no codes of CATH.
+    """
     if data is not None and labels is None:
         return {}
-    files = [labels.path] if labels else [LABELS, ENZYMES]
     found: dict[str, str] = {}
-    for file in files:
-        for id, codes in zip(*pq.read_table(file, columns=["id", "cath"]).to_pydict().values(), strict=True):
-            if codes is not None and len(codes) == 1:
-                found[id] = cath_at(codes[0], LEVEL)
+    for file in [labels] if labels else map(Location, (LABELS, FULL_ATOM)):
+        for _, line in table_lines(file, ("id", "cath")):
+            cell = line["cath"] if isinstance(line["cath"], list) else [line["cath"]]
+            codes = [code for one in cell if one is not None for code in _BETWEEN.split(str(one).strip()) if code]
+            if len(codes) == 1:
+                found[str(line["id"])] = cath_at(codes[0], LEVEL)
     return found
+
+
+def with_partner(chains: AtomStructures, fold_of: Mapping[str, str]) -> tuple[list[int], np.ndarray, list[str]]:
+    """Rows of the chains with a fold that a chain of another cluster has, too; the number of it; and their clusters."""
+    cluster_of = [cluster or id for cluster, id in zip(chains.clusters, chains.ids, strict=True)]
+    rows = [m for m, id in enumerate(chains.ids) if id in fold_of and chains.lengths[m] <= LONGEST]
+    pairs = sorted({(cluster_of[m], fold_of[chains.ids[m]]) for m in rows})
+    names = frequent([[fold] for _, fold in pairs], 2)
+    number = {name: place for place, name in enumerate(names)}
+    rows = [m for m in rows if fold_of[chains.ids[m]] in number]
+    return rows, np.array([number[fold_of[chains.ids[m]]] for m in rows], np.int64), [cluster_of[m] for m in rows]
+
+
+def vectors(chains: AtomStructures, rows: Sequence[int], encoder: StructureEncoder) -> np.ndarray:
+    """`statistics_of` some chains, shape (N, 2 C + 1)."""
+    return np.stack([statistics_of(encoder.residue(chains.chain(m))) for m in rows])
 
 
 def retrieval(
     chains: AtomStructures, fold_of: Mapping[str, str], encoders: Mapping[str, StructureEncoder]
 ) -> list[dict]:
     """How often the nearest chain of another cluster has the same topology, for chains that have a partner at all."""
-    rows = [m for m, id in enumerate(chains.ids) if id in fold_of and chains.lengths[m] <= LONGEST]
-    names = frequent([[fold_of[chains.ids[m]]] for m in rows], 2)
-    rows = [m for m in rows if fold_of[chains.ids[m]] in set(names)]
-    if len(rows) < 2:
+    rows, label_N, clusters = with_partner(chains, fold_of)
+    if not rows:
         return []
-    label_N = np.array([names.index(fold_of[chains.ids[m]]) for m in rows])
-    clusters = [chains.clusters[m] for m in rows]
-    same = {
-        name: same_class(
-            np.stack([statistics_of(encoder.residue(chains.chain(m))) for m in rows]), label_N, clusters
-        )
-        for name, encoder in encoders.items()
-    }  # fmt: skip
+    same = {name: same_class(vectors(chains, rows, one), label_N, clusters) for name, one in encoders.items()}
     return retrieval_rows(same, clusters, UNTRAINED)
 
 

@@ -22,6 +22,10 @@ def learning_rate(step: int, total: int, config: Any) -> float:
 
 @torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the running mean of the weights towards those of `net`; a decay of 0 copies them."""
+    """Move the running mean of the weights towards those of `net`; a decay of 0 copies them.
+
+    Weights that both share stay as they are.
+    """
     for mean, weight in zip(average.parameters(), net.parameters(), strict=True):
-        mean.lerp_(weight, 1 - decay)
+        if mean is not weight:
+            mean.lerp_(weight, 1 - decay)

@@ -1,5 +1,6 @@
 """What a training loop knows of the other workers: its rank, their number, and how to add numbers up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,19 @@ class World:
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(total)
         return total.tolist()
+
+    def union(self, names: Iterable[str]) -> list[str]:
+        """All names that any worker has, sorted; through tensors, which go over whatever its group talks by."""
+        own = sorted(names)
+        if self.size == 1:
+            return own
+        text = "\n".join(own).encode()
+        sizes = self.sum([float(len(text)) if rank == self.rank else 0.0 for rank in range(self.size)])
+        letters = torch.zeros(self.size, int(max(sizes)), dtype=torch.int64, device=self.device)
+        letters[self.rank, : len(text)] = torch.tensor(list(text), dtype=torch.int64, device=self.device)
+        self.add([letters])
+        texts = [bytes(row[: int(size)]).decode() for row, size in zip(letters.tolist(), sizes, strict=True)]
+        return sorted({name for text in texts for name in text.split("\n") if name})
 
     def add(self, tensors: list[Tensor]) -> None:
         """Add each tensor up over all workers, in place."""

@@ -8,7 +8,7 @@ Structures are read where they are worked on; the driver lists files, and the id
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -71,7 +71,7 @@ class Embed(BatchSettings):
     noise: float = 1.0
     """Å: a score network is told its noise level nearest to this; structures are read as they are."""
 
-    @property
+    @cached_property
     def is_score_net(self) -> bool:
         from protray.training.structure.ssdm_export import is_ssdm
 
@@ -186,7 +186,11 @@ def amount(run: Embed) -> Amount:
 
 
 def memory(run: Embed) -> int:
-    return MEMORY + (2 * weight_bytes(run.lm) if run.lm is not None else 0)
+    """Weights are there twice while they are read."""
+    if run.lm is not None:
+        return MEMORY + 2 * weight_bytes(run.lm)
+    assert run.model
+    return MEMORY + 2 * sum(run.model.sizes("*.safetensors").values())  # a fusion's language model included
 
 
 def open_net(run: Embed, device: str) -> Opened:

@@ -42,7 +42,7 @@ class SsdmRun(TrainingSettings):
     data: Location | None = None
     """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
     labels: Location | None = None
-    """A table of id and a column cath, for the retrieval in the report; the sample has its own."""
+    """A table (CSV, Parquet) of id and cath, for the retrieval in the report; the sample has its own."""
     out: Location = Location("runs/ssdm")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "medium", "paper"] = "small"
@@ -71,6 +71,10 @@ def identity(run: SsdmRun) -> dict:
 
     read_split(run, "train")  # better an error now than after the start of the workers
     read_split(run, "validation")
+    if run.labels:
+        from protray.inference.ssdm_results import folds
+
+        folds(run.data, run.labels)
     if run.joint.lm is not None:
         check_present(run.joint.lm)
     return {
@@ -157,7 +161,7 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     given: SsdmRun = settings(run, None)["run"]
     side_chains = read_split(run, "train").has_side_chains
     card = SsdmCard(given.joint, side_chains, run.learn.objective, run.fit.seed)
-    before = fresh(given.joint, run.learn, run.fit.seed).state_dict()
+    before = fresh(given.joint, run.learn, run.fit.seed).learnt()
     for name, weights in (("untrained", before), ("model", state["best"])):
         with (run.out / name).writing() as folder:
             save_ssdm(folder, card, weights)

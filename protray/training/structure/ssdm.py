@@ -38,6 +38,7 @@ from protray.training.updates import follow, learning_rate
 from protray.training.world import World
 
 Report = Callable[[dict[str, float], dict | None], None]
+REMEDY = "lower the learning rate"  # coordinates are whole numbers of 0.01 Å, and all of them finite
 
 
 @dataclass
@@ -66,12 +67,18 @@ class Pretrained(nn.Module):
         rest = [self.model.encoder, self.model.fusion, self.heads]
         return parameter_groups(self.model.lm, rest, learning_rate, self.model.config.lm_lr_ratio)
 
+    def learnt(self) -> dict[str, Tensor]:
+        """All weights but those of a language model that stays as it is, which may be a hundred times as many."""
+        fixed = "model.lm." if self.model.config.lm_lr_ratio == 0 else None
+        return {name: weight for name, weight in self.state_dict().items() if not fixed or not name.startswith(fixed)}
+
 
 def fit(
     config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, total: int, chains: AtomStructures,
     held_out: Sequence[MicroBatch], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
 ) -> dict:  # fmt: skip
-    """Take `total` steps and return the last state; its ``"best"`` are the weights with the lowest validation loss.
+    """Take `total` steps and return the last state; its ``"best"`` are the weights with the lowest validation loss,
+    as of `Pretrained.learnt`.
 
     All workers call `report(metrics, state)` together: every `settings.validate_every` steps and at the end with a
     state, else with ``step`` and ``of`` alone.  A state given back as `resume` continues exactly there.
@@ -83,46 +90,54 @@ def fit(
     """
     net = fresh(config, objectives, settings.seed).to(world.device)
     average = copy.deepcopy(net)
+    if config.lm_lr_ratio == 0:
+        average.model.lm = net.model.lm
     groups = net.parameter_groups(settings.learning_rate)
     rates = [group["lr"] / settings.learning_rate for group in groups]
     optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    at, best = Position(), net.state_dict()
+    at, best = Position(), net.learnt()
     if resume:
-        net.load_state_dict(resume["net"])
-        average.load_state_dict(resume["average"])
+        net.load_state_dict(resume["net"], strict=False)
+        average.load_state_dict(resume["average"], strict=False)
         optimizer.load_state_dict(resume["optimizer"])
         at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    clock, steps_then, state = time.monotonic(), at.step, resume or {}
+    clock, steps_then, last, state = time.monotonic(), at.step, math.nan, resume or {}
     plan = steps(chains.lengths, settings, objectives, at.step)
-    with side_by_side(world.device) as at_once:
-        while at.step < total:
-            rate = learning_rate(at.step, total, settings)
-            for group, ratio in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * ratio
-            visits = micro_batches(next(plan), settings)[world.rank :: world.size]
-            found = _update(net, optimizer, chains, visits, config, objectives, settings, at.step, world, at_once)
-            at.sums = _joined(at.sums, found)
-            at.step += 1
-            follow(average, net, min(settings.ema, at.step / (10 + at.step)))
-            if at.step % settings.validate_every and at.step < total:
-                report({"step": at.step, "of": total}, None)
-                continue
-            metrics: dict[str, float] = {"step": at.step, "of": total}
-            metrics |= {f"train/{name}": value for name, value in means(at.sums, objectives, world).items()}
-            metrics["train/learning_rate"], metrics["train/world_size"] = rate, world.size
-            metrics["train/steps_per_second"] = (at.step - steps_then) / (time.monotonic() - clock)
-            measured = evaluate(average, held_out, objectives, config.net.neighbours, world, at_once)
-            metrics |= {f"validation/{name}": value for name, value in measured.items()}
-            at.history.append(metrics)
-            if metrics["validation/loss"] < at.best_loss:
-                at.best_step, at.best_loss = at.step, metrics["validation/loss"]
-                best = {name: value.clone() for name, value in average.state_dict().items()}
-            at.sums, clock, steps_then = {}, time.monotonic(), at.step
-            state = {
-                "net": net.state_dict(), "average": average.state_dict(), "best": best,
-                "optimizer": optimizer.state_dict(), "position": asdict(at),
-            }  # fmt: skip
-            report(metrics, state)
+    try:
+        with side_by_side(world.device) as at_once:
+            while at.step < total:
+                rate = learning_rate(at.step, total, settings)
+                for group, ratio in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * ratio
+                visits = micro_batches(next(plan), settings)[world.rank :: world.size]
+                found = _update(net, optimizer, chains, visits, config, objectives, settings, world, at_once)
+                last = sum(found[term][0] / max(found[term][1], 1) for term in objectives.terms())
+                at.sums = _joined(at.sums, found)
+                at.step += 1
+                follow(average, net, min(settings.ema, at.step / (10 + at.step)))
+                if at.step % settings.validate_every and at.step < total:
+                    report({"step": at.step, "of": total}, None)
+                    continue
+                metrics: dict[str, float] = {"step": at.step, "of": total}
+                metrics |= {f"train/{name}": value for name, value in means(at.sums, objectives, world).items()}
+                metrics["train/learning_rate"], metrics["train/world_size"] = rate, world.size
+                metrics["train/steps_per_second"] = (at.step - steps_then) / (time.monotonic() - clock)
+                measured = evaluate(average, held_out, objectives, config.net.neighbours, world, at_once)
+                metrics |= {f"validation/{name}": value for name, value in measured.items()}
+                if not math.isfinite(metrics["validation/loss"]):
+                    raise NonFiniteLossError(f"the validation loss is not finite: {REMEDY}")
+                at.history.append(metrics)
+                if metrics["validation/loss"] < at.best_loss:
+                    at.best_step, at.best_loss = at.step, metrics["validation/loss"]
+                    best = {name: value.clone() for name, value in average.learnt().items()}
+                at.sums, clock, steps_then = {}, time.monotonic(), at.step
+                state = {
+                    "net": net.learnt(), "average": average.learnt(), "best": best,
+                    "optimizer": optimizer.state_dict(), "position": asdict(at),
+                }  # fmt: skip
+                report(metrics, state)
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError.at(f"after step {at.step} of {total}", str(error), last) from None
     return state
 
 
@@ -139,7 +154,7 @@ def batch_of(
 ) -> MicroBatch:  # fmt: skip
     """The crops of some visits, with all that is drawn for them."""
     draws = [
-        draw(chains.chain(visit.row), visit, settings, objectives, neighbours, chains.clusters[visit.row])
+        draw(chains.chain(visit.row), visit, settings, objectives, neighbours, chains.clusters[visit.row] or None)
         for visit in visits
     ]
     return micro_batch(draws, objectives)
@@ -156,7 +171,7 @@ def validation_batches(
 
 def _update(
     net: Pretrained, optimizer: torch.optim.Optimizer, chains: AtomStructures, visits: list[list[Visit]],
-    config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, step: int, world: World, at_once: Map,
+    config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, world: World, at_once: Map,
 ) -> dict[str, list[float]]:  # fmt: skip
     """Take one step on the losses of all workers' crops; returns this worker's sums and counts."""
     neighbours = config.net.neighbours
@@ -180,20 +195,30 @@ def _update(
 
     sums = [torch.zeros_like(weight) for weight in weights]
     found: Losses = {}
-    for parts, losses in at_once(gradient, zip(batches, pulls, strict=True)):
+    broken: list[list[Visit]] = []
+    for group, (parts, losses) in zip(visits, at_once(gradient, zip(batches, pulls, strict=True)), strict=True):
         for total, part in zip(sums, parts, strict=True):
             if part is not None:
                 total.add_(part)
+        if not all(math.isfinite(total) for total, _ in losses.values()):
+            broken.append(group)
         found = added(found, losses)
     world.add(sums)
-    if not all(total.isfinite().all() for total in sums):
-        ids = ", ".join(dict.fromkeys(chains.ids[visit.row] for group in visits for visit in group))
-        raise NonFiniteLossError(f"step {step + 1}: the gradient is not finite, with the chains {ids}")
+    if broken:
+        raise NonFiniteLossError(_not_finite("loss", chains, broken))
     for weight, total in zip(weights, sums, strict=True):
         weight.grad = total
     norm = nn.utils.clip_grad_norm_(weights, settings.clip).item()
+    if not math.isfinite(norm):
+        world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
+        raise NonFiniteLossError(_not_finite("gradient", chains, visits))
     optimizer.step()
     return {name: [float(loss), float(count)] for name, (loss, count) in found.items()} | {"gradient_norm": [norm, 1.0]}
+
+
+def _not_finite(what: str, chains: AtomStructures, visits: list[list[Visit]]) -> str:
+    named = ", ".join(dict.fromkeys(chains.ids[visit.row] for group in visits for visit in group))
+    return f"the {what} is not finite with the chains {named}: {REMEDY}"
 
 
 @torch.no_grad()
@@ -206,9 +231,7 @@ def evaluate(
 
     @torch.no_grad()
     def measured(batch: MicroBatch) -> Losses:
-        return objective_losses(
-            net.model, net.heads, batch.to(world.device), objectives, neighbours, report=True
-        )  # fmt: skip
+        return objective_losses(net.model, net.heads, batch.to(world.device), objectives, neighbours, report=True)
 
     found: Losses = {}
     for losses in at_once(measured, batches[world.rank :: world.size]):
@@ -219,22 +242,11 @@ def evaluate(
 
 def means(sums: dict[str, list[float]], objectives: ObjectiveConfig, world: World) -> dict[str, float]:
     """Sums of all workers over their counts, and ``loss``, the weighted sum of the objectives' own."""
-    names = sorted(_names(sums, world))
+    names = world.union(sums)  # a noise level may have come up on one worker alone
     flat = world.sum([number for name in names for number in sums.get(name, [0.0, 0.0])])
-    found = {
-        name: flat[2 * at] / flat[2 * at + 1] for at, name in enumerate(names) if flat[2 * at + 1]
-    }  # fmt: skip
+    found = {name: flat[2 * at] / flat[2 * at + 1] for at, name in enumerate(names) if flat[2 * at + 1]}
     terms = objectives.terms()
     return {"loss": sum(weight * found.get(term, 0.0) for term, weight in terms.items())} | found
-
-
-def _names(sums: dict[str, list[float]], world: World) -> set[str]:
-    """The names of all workers' sums: a noise level may have come up on one of them alone."""
-    if world.size == 1:
-        return set(sums)
-    gathered: list = [None] * world.size
-    torch.distributed.all_gather_object(gathered, list(sums))
-    return {name for names in gathered for name in names}
 
 
 def _joined(one: dict[str, list[float]], other: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -35,7 +35,10 @@ class SsdmCard:
 
 
 def save_ssdm(folder: Path, card: SsdmCard, weights: dict[str, Tensor]) -> None:
-    """Write the weights of `protray.training.structure.ssdm.Pretrained`, as those of three parts."""
+    """Write the weights of `protray.training.structure.ssdm.Pretrained`, as those of three parts.
+
+    Without those of its language model (`Pretrained.learnt`), that is written as it was before.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, dict[str, Tensor]] = {"model.": {}, "heads.": {}, "model.lm.": {}}
     for name, weight in weights.items():
@@ -45,7 +48,8 @@ def save_ssdm(folder: Path, card: SsdmCard, weights: dict[str, Tensor]) -> None:
     save_file(parts["heads."], folder / HEADS)
     if card.config.lm is not None:
         lm = SequenceEncoder(card.config.lm, trained=False)
-        lm.load_state_dict(parts["model.lm."])
+        if parts["model.lm."]:
+            lm.load_state_dict(parts["model.lm."])
         lm.save(folder / LANGUAGE_MODEL)
     (folder / SETTINGS).write_text(json.dumps(asdict(card), indent=1) + "\n")
 
@@ -73,13 +77,13 @@ def load_card(folder: Path | Location) -> SsdmCard:
     path = Location(folder) / SETTINGS
     if not path.is_file():
         raise ValueError(f"{folder} holds no {SETTINGS}; give the folder `model` in the --out of jobs/ssdm.py")
+    content = path.read_json()
     try:
-        content = path.read_json()
         joint = content["config"]
         parts = {"net": FrameAttentionConfig(**joint["net"]), "fuse": FusionConfig(**joint["fuse"])}
         config = SsdmConfig(**joint | parts)
         return SsdmCard(config, content["side_chains"], tuple(content["objectives"]), content["seed"])
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put it back") from None
 
 
