@@ -1,4 +1,4 @@
-"""Torsions of backbones and side chains, with masks of those that are there.
+"""Angles, and torsions of backbones and side chains, with masks of those that are there.
 
 Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14`)   3 x, y, z in Å, or phi, psi, omega
             5 chi_1 to chi_5
@@ -12,6 +12,12 @@ from protray.struct.frames import bonded_to_next
 
 STRAIGHTEST = 1e-2  # sine of the angle of three atoms in a row from which on a torsion is known
 CHI_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS)
+
+
+def angle(a_3: Tensor, b_3: Tensor, c_3: Tensor) -> Tensor:
+    """The angle at `b` in radians, in [0, pi], of any leading shape; atan2 keeps the digits that acos loses near 0."""
+    u_3, v_3 = a_3 - b_3, c_3 - b_3
+    return torch.atan2(torch.linalg.cross(u_3, v_3).norm(dim=-1), (u_3 * v_3).sum(dim=-1))
 
 
 def dihedral(a_3: Tensor, b_3: Tensor, c_3: Tensor, d_3: Tensor) -> Tensor:
