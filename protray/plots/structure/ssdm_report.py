@@ -27,9 +27,9 @@ NOTES = (
     "A distance is asked for as (d - 8 Å) / 4 Å, so a loss of 0.25 is a root mean square error of 2 Å.",
     f"The nearest chain is that with the largest cosine between standardised vectors (mean and deviation over "
     f"residues, and the logarithm of the length) among all chains of the dataset that have one CATH domain whose "
-    f"{LEVEL} a chain of another cluster has, too; relatives of the same cluster are no candidates. No label is used in "
-    "training, so chains of the training split are counted. Random weights are what pre-training has to beat: an untrained "
-    "encoder passes geometry and residue types on, and is no weak rival.",
+    f"{LEVEL} a chain of another cluster has, too; relatives of the same cluster are no candidates. No label is used "
+    "in training, so chains of the training split are counted. Random weights are what pre-training has to beat: an "
+    "untrained encoder passes geometry and residue types on, and is no weak rival.",
     "Denoising: the loss over that of no answer, by the noise that the structure was given. Where noise is large, the "
     "frames of residues mean little.",
     "Brackets are 95 % percentile bootstrap intervals over clusters of related chains. They do not contain the spread "
