@@ -1,10 +1,12 @@
-"""Random chains of full atoms, and a small encoder, for tests of SSDM's objectives."""
+"""Random chains of full atoms, real ones of the sample, and a small encoder, for tests of SSDM."""
+
+import functools
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.data.atoms import AtomChain
+from protray.data.atoms import AtomChain, AtomStructures, read_atoms
 from protray.models.neighbours import Neighbours
 from protray.models.structure_batch import TYPES, StructureBatch
 from protray.struct.atom14 import CA, HAS, SLOTS
@@ -54,3 +56,11 @@ class SmallEncoder(nn.Module):
         atoms_BL1 = batch.present_BLA.sum(dim=2, keepdim=True) / SLOTS
         mixed_BLC = self.mix(torch.cat([own_BLC, (seen_BLKX * weight_BLK1).sum(dim=2), atoms_BL1], dim=-1))
         return mixed_BLC * batch.real_BL[..., None]
+
+
+@functools.cache
+def sample_chains(split: str, count: int, shortest: int = 0, longest: int = 10_000) -> AtomStructures:
+    """The first chains of a split of the bundled sample, by id, with and without side chains."""
+    whole = read_atoms(split=split)
+    fits = np.flatnonzero((whole.lengths >= shortest) & (whole.lengths <= longest))
+    return whole.select(fits[:count])

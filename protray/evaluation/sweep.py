@@ -35,6 +35,7 @@ class Scored:
     values: Mapping[str, float]  # protein id -> its score, both halves
     clusters: Mapping[str, str] = field(default_factory=dict)  # of all validation proteins; default: each its own
     objectives: Mapping[str, float] = field(default_factory=dict)  # of two kinds of proteins, say
+    history: Sequence[Mapping[str, float]] = ()  # metrics by "step"
     paper: bool = False
 
     def ids(self, half: Half) -> list[str]:

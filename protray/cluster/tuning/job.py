@@ -43,3 +43,4 @@ class Sweepable:
     save_model: Callable[[Any, Any, Any, Path, Path], None]  # run, settings, shared, folder of the trial, target
     guess_seconds: Callable[[Any], float]  # of one core, for a trial
     plan: "Callable[[Any, Any], Any]"  # (run, cluster): resources of `prepare`
+    scored: str = "validation proteins"  # what the report says that scores are of

@@ -11,7 +11,7 @@ from protray.cluster.tracking.tracker import SPOOLED, Tracker
 from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Record
-from protray.cluster.tuning.trials import asked, best_first, is_complete, records, settings_of
+from protray.cluster.tuning.trials import asked, base_of, best_first, is_complete, records, settings_of
 from protray.evaluation.sweep import Row, Scored, half_sizes, main_effects, trial_rows
 from protray.evaluation.sweep_comparison import conclusion, repeat_rows
 from protray.plots.sweep.sweep_report import write_sweep_report
@@ -37,7 +37,7 @@ def write_results(
     best = champion(finished, by_seeds, run.study.mode)
     with (run.out / "model").writing() as target:
         result = (run.out / "trials" / best.key / "result").fetch()
-        job.save_model(run, settings_of(job.base(run), best), shared, result, target)
+        job.save_model(run, settings_of(base_of(job, run), best), shared, result, target)
     metrics = {
         "complete": is_complete(identity, run),
         "asked": asked(run),
@@ -47,6 +47,7 @@ def write_results(
         "effects": main_effects(scored),
         "repeats": by_seeds,
         "halves": half_sizes(scored[0]),
+        "scored": job.scored,
         "conclusion": conclusion(by_seeds, run.study.metric, run.study.mode),
         "not_finished": [
             {
@@ -90,7 +91,8 @@ def _scored(record: Record) -> Scored:
     assert record.score is not None
     return Scored(
         name=record.name, point=record.point, seed=record.seed, score=record.score, values=record.values,
-        clusters=record.clusters, objectives=record.objectives, paper=record.name.startswith("paper: "),
+        clusters=record.clusters, objectives=record.objectives, history=record.history,
+        paper=record.name.startswith("paper: "),
     )  # fmt: skip
 
 

@@ -20,13 +20,15 @@ class SweepRun:
     space: str
     """A study of tune_spaces/, such as tune_spaces/distil_weights.py; FILE.py:NAME for another space in it."""
     data: Location | None = None
-    """Dataset of jobs/prepare.py (or prepare_structures.py for the score network); default: the bundled sample."""
+    """Dataset of jobs/prepare.py (or prepare_structures.py for score network and SSDM); default: the bundled sample."""
+    labels: Location | None = None
+    """With `data`, for SSDM: a table of id and cath, as in jobs/ssdm.py."""
     out: Location = Location("runs/tune")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "paper"] = "small"
     """Size of the networks; as in jobs/distil.py and jobs/score_net.py."""
     lm: str = SHIPPED
-    """Language model of the maps, as in jobs/distil.py."""
+    """Language model of the maps, as in jobs/distil.py, or of a fusion, as in jobs/ssdm.py."""
     maps: Location | None = None
     """Maps of the proteins that are there already, as in jobs/distil.py."""
     epochs: int = EPOCHS
@@ -98,4 +100,4 @@ class SweepRun:
             "epochs": self.epochs,
             "scheduler": self.scheduler,
             "seed": self.seed,
-        }
+        } | ({"fixed": self.study.fixed} if self.study.fixed else {})

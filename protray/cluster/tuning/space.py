@@ -2,10 +2,11 @@
 
 A study is a Python file with
 
-``JOB``     "distil", "score_net" or "quality": what a trial trains
+``JOB``     "distil", "score_net", "ssdm", ... as in jobs/tune.py: what a trial trains
 ``SPACE``   setting -> a `Range`, or a tuple of choices; or a list of points, each a mapping of settings
 ``METRIC``  what is compared, on the validation split, and ``MODE``, "max" or "min"
 ``PAPER``   the paper's point, which is always trial 0
+``FIXED``   settings of all trials, where they are not the job's own; a study without them need not say so
 """
 
 import difflib
@@ -14,7 +15,7 @@ import math
 import random
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -56,6 +57,7 @@ class Space:
     metric: str
     mode: Literal["max", "min"]
     paper: Point
+    fixed: Point = field(default_factory=dict)
 
     @property
     def log_scaled(self) -> frozenset[str]:
@@ -95,8 +97,9 @@ def read_space(where: str) -> Space:
             )
     short = file.stem if name == "SPACE" else f"{file.stem}:{name}"
     return Space(
-        name=short, job=found["JOB"], varied=varied, metric=found["METRIC"], mode=found["MODE"], paper=found["PAPER"]
-    )
+        name=short, job=found["JOB"], varied=varied, metric=found["METRIC"], mode=found["MODE"], paper=found["PAPER"],
+        fixed=found.get("FIXED", {}),
+    )  # fmt: skip
 
 
 def choose_points(space: Space, search: Literal["grid", "random"], samples: int, seed: int) -> list[Point]:
@@ -157,7 +160,7 @@ def replaced(config: Config, point: Mapping[str, Any]) -> Config:
 
 
 def _replaced(config: Any, names: list[str], path: str, value: object, top: object) -> Any:
-    if not is_dataclass(config) or names[0] not in {field.name for field in fields(config)}:
+    if not is_dataclass(config) or names[0] not in {one.name for one in fields(config)}:
         known = dict(settings(top))
         nearest = difflib.get_close_matches(path, known, n=1, cutoff=0.0)[0]
         raise ValueError(f"there is no setting {path!r}; the nearest is {nearest!r} (now {known[nearest]!r})")
@@ -172,12 +175,12 @@ def _replaced(config: Any, names: list[str], path: str, value: object, top: obje
 
 def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """All settings of a dataclass of dataclasses by their path, with their values."""
-    for field in fields(config):
-        value = getattr(config, field.name)
+    for one in fields(config):
+        value = getattr(config, one.name)
         if is_dataclass(value):
-            yield from settings(value, f"{prefix}{field.name}.")
+            yield from settings(value, f"{prefix}{one.name}.")
         else:
-            yield prefix + field.name, value
+            yield prefix + one.name, value
 
 
 def point_name(point: Point) -> str:

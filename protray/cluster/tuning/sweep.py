@@ -28,6 +28,7 @@ from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import replaced
 from protray.cluster.tuning.trial import Record, Trial
 from protray.cluster.tuning.trials import (
+    base_of,
     missing,
     n_repeats,
     n_trials,
@@ -79,7 +80,7 @@ def checked(job: Sweepable, run: SweepRun) -> dict:
     """What trials have in common; ValueError, before anything is computed, for a study or a folder of no use."""
     if run.search == "optuna" and importlib.util.find_spec("optuna") is None:
         raise ValueError("--search optuna needs Optuna: pip install 'protray[optuna]'")
-    base = job.base(run)
+    base = base_of(job, run)
     for point in [run.study.paper, *run.study.grid(), *(run.points() or [])]:
         replaced(base, point)
     identity = run.identity() | job.identity(run)
@@ -110,7 +111,7 @@ def run_all(
     from protray.cluster.tuning.trial_runs import TrialRuns
     from protray.cluster.tuning.tune import Tuning, Work, tune_optuna, tune_points
 
-    base, stage = job.base(run), plan["trials"]
+    base, stage = base_of(job, run), plan["trials"]
     deadline = None if run.budget_hours is None else time.monotonic() + 3600 * run.budget_hours
     work = Work(
         job=job, shared=shared, settings_of=functools.partial(settings_of, base),

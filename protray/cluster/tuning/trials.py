@@ -3,11 +3,17 @@
 from typing import Any
 
 from protray.cluster.storage.identity import digest
+from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import Point, point_name, replaced
 from protray.cluster.tuning.trial import Record, Trial, read_record
 
 BEST = 3  # trials that are repeated with other seeds, beside the paper's point
+
+
+def base_of(job: Sweepable, run: SweepRun) -> Any:
+    """The settings that all trials have in common; ValueError for one that the study fixes and that does not exist."""
+    return replaced(job.base(run), run.study.fixed)
 
 
 def settings_of(base: Any, trial: Trial | Record) -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "viridis"
+LOSS = "validation/loss"
 PAPER = {"marker": "*", "color": palette.VERMILION, "markersize": 13, "linestyle": "none", "zorder": 5}
 
 
@@ -142,6 +143,35 @@ def _heights(values: Sequence[Any], log_scaled: bool) -> tuple[np.ndarray, list[
     shown = distinct if len(distinct) <= 6 else [distinct[0], distinct[-1]]
     ticks = [(float(heights[list(values).index(value)]), f"{value:.3g}") for value in shown]
     return heights, ticks
+
+
+def curves(trials: Sequence[Scored], metric: str) -> list[str]:
+    """What of the score and the validation loss is known of every trial on the way."""
+    return [name for name in (metric, LOSS) if all(any(name in point for point in one.history) for one in trials)]
+
+
+def curves_figure(trials: Sequence[Scored], names: Sequence[str]) -> "Figure":
+    """Draw each trial's curves over steps, in the colour of its first setting; the paper's is dashed."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    first = next(iter(trials[0].point))
+    groups = levels([trial.point[first] for trial in trials])
+    figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
+    for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for number, (label, places) in enumerate(groups):
+            colour = colormaps[COLOURS](0.9 * number / max(len(groups) - 1, 1))
+            for place in places:
+                points = [(point["step"], point[name]) for point in trials[place].history if name in point]
+                ax.plot(
+                    *zip(*points, strict=True), color=colour, ls="--" if trials[place].paper else "-", lw=1.5,
+                    marker="o", ms=2.5, label=label if place == places[0] else None,
+                )  # fmt: skip
+        ax.set_xlabel("step")
+        ax.set_ylabel(name)
+        plain(ax)
+        ax.legend(frameon=False, fontsize=8, title=short(first), title_fontsize=8)
+    return figure
 
 
 def pareto_figure(trials: Sequence[Scored], names: tuple[str, str]) -> "Figure":

@@ -8,6 +8,8 @@ from protray.evaluation.sweep import Row, Scored
 from protray.evaluation.sweep_halves import HALVES
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.sweep.sweep_figures import (
+    curves,
+    curves_figure,
     effects_figure,
     pairs_figure,
     parallel_figure,
@@ -27,8 +29,8 @@ def write_sweep_report(
     trials : sequence of Scored
         The finished ones, without repeats.
     metrics : mapping
-        ``table``, ``effects``, ``repeats``, ``not_finished``, ``halves``, ``conclusion``, ``metric``, ``facts``; as in
-        metrics.json.
+        ``table``, ``effects``, ``repeats``, ``not_finished``, ``halves``, ``scored``, ``conclusion``, ``metric``,
+        ``facts``; as in metrics.json.
     log_scaled : frozenset of str
         Settings that are drawn on logarithmic axes.
     """
@@ -42,13 +44,23 @@ def write_sweep_report(
     figures = [ReportFigure("Main effects", effects_figure(metrics["effects"], metric), _EFFECTS)]
     if metrics["repeats"]:
         figures.append(ReportFigure("New seeds", seeds_figure(metrics["repeats"], metric), _SEEDS))
+    if drawn := curves(trials, metric):
+        figures.append(ReportFigure("Curves", curves_figure(trials, drawn), _CURVES))
     figures.append(ReportFigure("Parallel coordinates", parallel_figure(trials, metric, log_scaled), _PARALLEL))
     if len(trials[0].point) > 1:
         figures.append(ReportFigure("Any two settings", pairs_figure(trials, metric), _PAIRS))
     names = tuple(trials[0].objectives)
     if len(names) == 2 and all(trial.objectives.keys() == set(names) for trial in trials):
         figures.append(ReportFigure(f"{names[0]} against {names[1]}", pareto_figure(trials, names), _PARETO))
-    write_report(path, "protray: sweep", tables, figures, metrics["facts"], notes(metrics["halves"]), headline(metrics))
+    write_report(
+        path,
+        "protray: sweep",
+        tables,
+        figures,
+        metrics["facts"],
+        notes(metrics["halves"], metrics["scored"]),
+        headline(metrics),
+    )
 
 
 _EFFECTS = (
@@ -56,6 +68,10 @@ _EFFECTS = (
     "Choosing half."
 )
 _SEEDS = "Each dot is a training with a new seed, each bar the mean of them. Confirming half."
+_CURVES = (
+    "Each line is a trial, coloured by its first setting; the paper's is dashed. A loss can be compared only among "
+    "trials that were asked the same. Choosing half."
+)
 _PARALLEL = "Each line is a trial, coloured by its score, from dark (low) to bright (high). Choosing half."
 _PAIRS = "Mean score of the trials at two values; white fields had no trial. Star: the paper's point. Choosing half."
 _PARETO = (
@@ -64,14 +80,14 @@ _PARETO = (
 )
 
 
-def notes(halves: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How the numbers were made, with the size of each half."""
+def notes(halves: Mapping[str, Mapping[str, int]], scored: str) -> list[str]:
+    """How the numbers were made, with what is `scored` and the size of each half."""
     choosing, confirming = (
         f"{halves[half]['proteins']} proteins in {halves[half]['clusters']} clusters" for half in HALVES
     )
     return [
-        "All scores are of validation proteins. Test proteins were not used. The validation proteins were divided at "
-        "random into two halves; related proteins (a cluster) always stay together. "
+        f"All scores are of {scored}. Test proteins were not used. What is scored was divided at random into two "
+        "halves; related proteins (a cluster) always stay together. "
         f"The choosing half ({choosing}) chooses: it picks the best weights of each training, ranks the trials, and "
         f"selects the best point. The confirming half ({confirming}) is used once: to compare the selected points with "
         "the paper's.",
@@ -97,7 +113,7 @@ def headline(metrics: Mapping[str, Any]) -> list[str]:
     best = table[0]
     place = next((number for number, row in enumerate(table, start=1) if row["paper"]), None)
     first = (
-        f"Best of {len(table)} trials on the {best['n']} validation proteins that choose: {best['name']}, "
+        f"Best of {len(table)} trials on the {best['n']} {metrics['scored']} that choose: {best['name']}, "
         f"{metrics['metric']} {best['score']:.4f}."
     )
     if place is not None and place > 1:

@@ -1,11 +1,13 @@
 """The report of a sweep: everything it promises is in it, for any kind of settings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from protray.evaluation.sweep import Scored, half_sizes, main_effects, trial_rows
 from protray.evaluation.sweep_comparison import conclusion, repeat_rows
-from protray.plots.sweep.sweep_figures import pair_means, parallel_figure
+from protray.plots.sweep.sweep_figures import curves, curves_figure, pair_means, parallel_figure
 from protray.plots.sweep.sweep_report import headline, notes, write_sweep_report
 
 METRIC = "validation/q3"
@@ -18,6 +20,7 @@ def trial(alpha: float, kind: str, score: float, seed: int = 0, paper: bool = Fa
         name=("paper: " if paper else "") + f"alpha={alpha} kind=<{kind}>" + (f" seed={seed}" if seed else ""),
         point=point, seed=seed, score=score, values=values, paper=paper,
         objectives={"Q3 at > 60 homologs": score, "Q3 without homologs": 1 - score},
+        history=[{"step": step, METRIC: score * step / 9, "validation/loss": 1 / step} for step in (3, 6, 9)],
     )  # fmt: skip
 
 
@@ -32,7 +35,7 @@ def metrics_of(trials: list[Scored]) -> dict:
     found = {"metric": METRIC, "mode": "max", "facts": {"seed": "0"}, "table": trial_rows(trials, "max")}
     found |= {"effects": main_effects(trials), "repeats": repeat_rows(again, "max")}
     found["not_finished"] = [{"name": "alpha=9", "status": "failed", "score": None, "reason": "loss is <nan>"}]
-    found["halves"] = half_sizes(trials[0])
+    found |= {"halves": half_sizes(trials[0]), "scored": "validation proteins"}
     return found | {"conclusion": conclusion(found["repeats"], METRIC, "max")}
 
 
@@ -41,13 +44,13 @@ def test_report_holds_everything(tmp_path) -> None:
     write_sweep_report(tmp_path / "r.html", TRIALS, metrics, frozenset({"weights.alpha"}))
     page = (tmp_path / "r.html").read_text()
     for heading in (
-        "Trials", "Trained again with new seeds", "Main effects", "Parallel coordinates", "Any two settings",
+        "Trials", "Trained again with new seeds", "Main effects", "Curves", "Parallel coordinates", "Any two settings",
         "Not finished",
         "Q3 at &gt; 60 homologs against Q3 without homologs", "★ paper",
     ):  # fmt: skip
         assert heading in page
     assert "loss is &lt;nan&gt;" in page and "<nan>" not in page
-    assert page.count("data:image/") == 5
+    assert page.count("data:image/") == 6
 
 
 def test_headline_says_where_the_paper_stands() -> None:
@@ -58,7 +61,9 @@ def test_headline_says_where_the_paper_stands() -> None:
 
 
 def test_notes_say_how_many_proteins_choose_and_how_many_confirm() -> None:
-    first = notes({"choosing": {"proteins": 61, "clusters": 40}, "confirming": {"proteins": 59, "clusters": 38}})[0]
+    halves = {"choosing": {"proteins": 61, "clusters": 40}, "confirming": {"proteins": 59, "clusters": 38}}
+    first = notes(halves, "old chains")[0]
+    assert first.startswith("All scores are of old chains.")
     assert "61 proteins in 40 clusters" in first and "59 proteins in 38 clusters" in first
 
 
@@ -76,6 +81,22 @@ def test_parallel_lines_span_their_axes() -> None:
         heights.shape == (4, 4) and heights.min(axis=0) == pytest.approx(0) and heights.max(axis=0) == pytest.approx(1)
     )
     assert [line.get_linestyle() for line in lines].count("--") == 1
+
+
+def test_curves_have_the_colour_of_the_first_setting() -> None:
+    """Alpha 0.16, 0.4 twice, 0.88; the paper's is dashed.  Without a curve of all trials nothing is drawn."""
+    names = curves(TRIALS, METRIC)
+    assert names == [METRIC, "validation/loss"]
+    score, loss = curves_figure(TRIALS, names).axes
+    lines = {tuple(line.get_ydata()): line for line in score.lines}
+    assert {tuple(round(y, 6) for y in ys) for ys in lines} == {
+        tuple(round(one.score * step / 9, 6) for step in (3, 6, 9)) for one in TRIALS
+    }
+    assert [line.get_linestyle() for line in score.lines] == ["--", "-", "-", "-"]
+    assert len({line.get_color() for line in score.lines}) == 3
+    assert score.lines[1].get_color() == score.lines[2].get_color()
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["0.16", "0.4", "0.88"]
+    assert curves([*TRIALS, replace(TRIALS[0], history=[])], METRIC) == []
 
 
 @pytest.mark.parametrize("trials", [[TRIALS[0]], TRIALS[:2]])

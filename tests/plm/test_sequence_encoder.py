@@ -1,0 +1,102 @@
+"""A language model inside of another network: the vectors of each chain by itself, and no hidden type in them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from structure_batches import joined, protein, single
+from tiny_model import LM_CHANNELS, save_tiny_lm
+
+from protray.models.structure_batch import MASKED, StructureBatch
+from protray.plm import masked
+from protray.plm.sequence_encoder import SequenceEncoder
+from protray.plm.shipped import SHIPPED
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    return str(save_tiny_lm(tmp_path_factory.mktemp("lm") / "lm"))
+
+
+@pytest.fixture(scope="module")
+def lm(folder) -> SequenceEncoder:
+    return SequenceEncoder(folder, trained=True)
+
+
+def batch(*lengths: int) -> StructureBatch:
+    return single(joined([protein(length, seed=length) for length in lengths], max(lengths)))
+
+
+def hidden(one: StructureBatch, places: list[int]) -> StructureBatch:
+    type_BL = one.type_BL.clone()
+    type_BL[:, places] = MASKED
+    return replace(one, type_BL=type_BL)
+
+
+@torch.no_grad()
+def test_vectors_are_those_of_each_sequence_alone(lm, folder) -> None:
+    one = batch(9, 5)
+    found_BLC = lm(one)
+    assert found_BLC.shape == (2, 9, LM_CHANNELS) and lm.channels == LM_CHANNELS
+    assert not found_BLC[1, 5:].any()
+    alone = masked.load(folder)
+    for row, length in enumerate((9, 5)):
+        expected_LC = masked.hidden_rows(alone, one.type_BL[row, :length].numpy())
+        torch.testing.assert_close(found_BLC[row, :length], torch.from_numpy(expected_LC), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_masked_type_is_the_mask_token_and_leaks_nowhere(lm) -> None:
+    """ESM-GearNet's model reads glycine there; ours, told so, would give another answer."""
+    one, places = batch(12), [3, 7]
+    other = replace(one, type_BL=one.type_BL.clone())
+    other.type_BL[:, places] = (one.type_BL[:, places] + 5) % 20
+    assert (lm(one) - lm(other)).abs().max() > 1e-2
+    assert torch.equal(lm(hidden(one, places)), lm(hidden(other, places)))
+    glycine = replace(one, type_BL=hidden(one, places).type_BL.where(hidden(one, places).type_BL != MASKED, 7))
+    assert (lm(hidden(one, places)) - lm(glycine)).abs().max() > 1e-2
+    mask = masked.load(lm.name).mask_token
+    assert lm.token_of_type[MASKED] == mask and (lm.token_of_type == mask).sum() == 1
+
+
+@torch.no_grad()
+def test_chains_of_a_complex_do_not_see_each_other(lm) -> None:
+    whole = batch(9)
+    chain_BL = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1]])
+    found_LC = lm(replace(whole, chain_BL=chain_BL))[0]
+    for place in (slice(0, 4), slice(4, 9)):
+        names = ("type_BL", "atoms_BLA3", "present_BLA", "index_BL", "chain_BL", "real_BL")
+        part = StructureBatch(**{name: getattr(whole, name)[:, place] for name in names})
+        torch.testing.assert_close(found_LC[place], lm(part)[0], atol=1e-5, rtol=1e-5)
+    assert (found_LC - lm(whole)[0]).abs().max() > 1e-2
+
+
+def test_gradient_reaches_the_first_layer_only_where_it_is_trained(lm, folder) -> None:
+    lm(batch(6)).square().sum().backward()
+    first = lm.model.embeddings.word_embeddings.weight
+    assert first.grad is not None and first.grad.abs().max() > 0
+    frozen = SequenceEncoder(folder, trained=False)
+    assert not frozen(batch(6)).requires_grad
+    assert not any(weight.requires_grad for weight in frozen.parameters())
+    assert not frozen.train().model.training and not lm.train().model.training
+
+
+def test_a_chain_longer_than_the_model_reads_is_refused(tmp_path) -> None:
+    """36 residues fit; two chains of 30 are read one by one."""
+    lm = SequenceEncoder(str(save_tiny_lm(tmp_path / "lm", "absolute")), trained=False)
+    two = replace(batch(60), chain_BL=(torch.arange(60) >= 30).long()[None])
+    assert lm(two).isfinite().all()
+    with pytest.raises(ValueError, match="a chain of 37 residues is longer than the 36 of the language model"):
+        lm(batch(37))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tiny", SHIPPED])
+def test_what_is_saved_is_a_model_folder(tmp_path, folder, name) -> None:
+    """With the weights as they are now, which any `--lm` reads."""
+    lm = SequenceEncoder(folder if name == "tiny" else name, trained=True)
+    lm.model.embeddings.word_embeddings.weight.mul_(1.5)
+    lm.save(tmp_path / "saved")
+    again = SequenceEncoder(str(tmp_path / "saved"), trained=False)
+    one = hidden(batch(8, 5), [2])
+    assert torch.equal(again(one), lm(one))
