@@ -87,7 +87,7 @@ def fit(
     average = copy.deepcopy(net)
     groups = net.parameter_groups(settings.learning_rate)
     rates = [group["lr"] / settings.learning_rate for group in groups]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
     at, best = Position(), net.state_dict()
     if resume:
         net.load_state_dict(resume["net"])
@@ -187,14 +187,16 @@ def _update(
                 total.add_(part)
         found = added(found, losses)
     world.add(sums)
-    if not all(total.isfinite().all() for total in sums):
+    norm = nn.utils.get_total_norm(sums)
+    if not norm.isfinite():
         ids = ", ".join(dict.fromkeys(chains.ids[visit.row] for group in visits for visit in group))
         raise NonFiniteLossError(f"step {step + 1}: the gradient is not finite, with the chains {ids}")
     for weight, total in zip(weights, sums, strict=True):
         weight.grad = total
-    norm = nn.utils.clip_grad_norm_(weights, settings.clip).item()
+    nn.utils.clip_grads_with_norm_(weights, settings.clip, norm)
     optimizer.step()
-    return {name: [float(loss), float(count)] for name, (loss, count) in found.items()} | {"gradient_norm": [norm, 1.0]}
+    measured = {name: [float(loss), float(count)] for name, (loss, count) in found.items()}
+    return measured | {"gradient_norm": [norm.item(), 1.0]}
 
 
 @torch.no_grad()
