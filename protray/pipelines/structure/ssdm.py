@@ -8,7 +8,7 @@
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -86,7 +86,8 @@ def identity(run: SsdmRun) -> dict:
     }
 
 
-def data_digest(run: SsdmRun) -> str:
+def data_digest(run: Any) -> str:
+    """Of the dataset in `run.data`, or of the sample with its chains that have side chains."""
     if run.data:
         return dataset_digest(run.data)
     from protray.data.sample import FULL_ATOM, SAMPLE

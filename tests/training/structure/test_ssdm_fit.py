@@ -255,7 +255,7 @@ def test_a_gradient_or_a_validation_loss_that_is_not_finite_ends_the_run(monkeyp
             NonFiniteLossError, match=r"after step 3 of 5: the validation loss is not finite.*; the last"
         ):
             run(5)
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda *_: torch.tensor(math.nan))
     with pytest.raises(NonFiniteLossError, match="the gradient is not finite .*: lower the learning rate"):
         run(3)
 
