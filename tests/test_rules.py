@@ -125,6 +125,7 @@ def test_no_import_goes_in_a_circle() -> None:
         "protray.pipelines.language_model.pretrain",
         "protray.pipelines.language_model.prob_maps",
         "protray.pipelines.structure.score_net",
+        "protray.pipelines.structure.ssdm",
         "protray.pipelines.tasks.quality.training",
         "protray.pipelines.tasks.sites.training",
         "protray.pipelines.tasks.sites.find_sites",

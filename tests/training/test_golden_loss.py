@@ -1,4 +1,4 @@
-"""Twenty steps of the Distil stage, and of the score network, against stored curves; see tests/golden/README.md."""
+"""Twenty steps of the Distil stage, the score network and SSDM against stored curves; see tests/golden/README.md."""
 
 import importlib.util
 import json
@@ -20,7 +20,10 @@ def maker(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("name", "falls"), [("distil_loss", "train/loss"), ("score_loss", "validation/loss")])
+@pytest.mark.parametrize(
+    ("name", "falls"),
+    [("distil_loss", "train/loss"), ("score_loss", "validation/loss"), ("ssdm_loss", "validation/loss")],
+)
 def test_losses_of_20_steps_are_the_stored_ones(name, falls) -> None:
     stored = json.loads((FOLDER / f"{name}.json").read_text())["losses"]
     found = maker(name).losses()

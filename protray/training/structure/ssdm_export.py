@@ -61,6 +61,8 @@ def load_ssdm(folder: Path | Location) -> tuple[SsdmCard, Ssdm]:
     """
     card = load_card(folder)
     local = Location(folder).fetch()
+    if card.config.lm and not (local / LANGUAGE_MODEL).is_dir():
+        raise ValueError(f"{folder} has no {LANGUAGE_MODEL}, which its fusion reads; give the whole folder")
     lm = SequenceEncoder(str(local / LANGUAGE_MODEL), trained=False) if card.config.lm else None
     try:
         net = Ssdm(card.config, lm, lm.channels if lm else 0)

@@ -1,0 +1,140 @@
+"""What is measured of a pre-training: by hand where it can be, and on a tiny encoder with a language model."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ssdm_here import sample_chains
+from tiny_model import save_tiny_lm
+
+from protray.data.atoms import AtomStructures
+from protray.data.location import Location
+from protray.evaluation.ssdm import TRAINED, UNTRAINED
+from protray.inference import ssdm_results as module
+from protray.inference.ssdm_results import folds, held_out, measure, nothing_known, with_partner
+from protray.losses.self_prediction import MIDDLE, SPREAD
+from protray.models.frame_config import FrameAttentionConfig
+from protray.models.ssdm_config import SsdmConfig
+from protray.training.structure.ssdm import evaluate, fresh, validation_batches
+from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
+
+NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=8)
+FIT = SsdmFitConfig(batch=4, micro_batch=4, crop=24)
+LEARN = ObjectiveConfig(objective=("residue", "distance", "contrast", "denoise"), contrast_crop=16)
+
+
+@pytest.fixture
+def few(monkeypatch) -> AtomStructures:
+    """Ten chains, which stand for every dataset and split."""
+    chains = sample_chains("test", 10, 36, 60)
+    monkeypatch.setattr(module, "read_atoms", lambda *_: chains)
+    return chains
+
+
+# ---- folds
+
+
+def test_folds_of_the_sample_are_of_its_chains() -> None:
+    """With a backbone, and with side chains."""
+    found = folds(None, None)
+    for split in ("train", "validation", "test"):
+        chains = sample_chains(split, 10_000)
+        sides = (chains.sidechains_R103[:, :, 0] != -32768).any(axis=1)  # type: ignore[index]
+        whole = [bool(sides[a:b].any()) for a, b in zip(chains.starts, chains.starts[1:], strict=False)]
+        for kind in (True, False):
+            ids = [id for id, has in zip(chains.ids, whole, strict=True) if has == kind]
+            assert len(found.keys() & set(ids)) > 0.4 * len(ids)
+    assert all(fold.count(".") == 2 for fold in found.values())
+
+
+def test_folds_of_a_table(tmp_path) -> None:
+    """One domain each; two, or none, are no fold.  A list of codes, or a cell of them."""
+    (tmp_path / "a.csv").write_text("id,cath\na,3.40.50.300\nb,1.10.8.10; 3.40.50.300\nc,\nd,1.10.8\n")
+    assert folds(Location("x"), Location(tmp_path / "a.csv")) == {"a": "3.40.50", "d": "1.10.8"}
+    table = pa.table({"id": ["a", "b", "c"], "cath": [["3.40.50.300"], ["1.10.8.10", "1.10.8.11"], None]})
+    pq.write_table(table, tmp_path / "b.parquet")
+    assert folds(Location("x"), Location(tmp_path / "b.parquet")) == {"a": "3.40.50"}
+    assert folds(Location("x"), None) == {}
+    (tmp_path / "c.csv").write_text("id,fold\na,3.40.50\n")
+    with pytest.raises(ValueError, match=r"c\.csv has no column 'cath'; it has id, fold"):
+        folds(None, Location(tmp_path / "c.csv"))
+    (tmp_path / "d.csv").write_text("id,cath\na,Rossmann\n")
+    with pytest.raises(ValueError, match="'Rossmann' is no CATH code"):
+        folds(None, Location(tmp_path / "d.csv"))
+
+
+def test_a_partner_is_of_another_cluster(few) -> None:
+    """Chains 0 and 1 share a cluster and a fold, 2 and 3 a fold alone; 4 and 5 have no cluster: each is its own."""
+    chains = replace(few, clusters=["c", "c", "d", "e", "", "", "f", "g", "h", "i"])
+    fold_of = dict(zip(chains.ids, ["1.1.1", "1.1.1", "2.2.2", "2.2.2", "3.3.3", "3.3.3", "4.4.4"], strict=False))
+    rows, label_N, clusters = with_partner(chains, fold_of)
+    assert rows == [2, 3, 4, 5]
+    assert label_N.tolist() == [0, 0, 1, 1]
+    assert clusters == ["d", "e", chains.ids[4], chains.ids[5]]
+    assert with_partner(chains, {})[0] == []
+
+
+def test_held_out_chains_come_with_the_name_of_their_split(monkeypatch) -> None:
+    """Test chains that are all too short are none."""
+    short, long = sample_chains("train", 3, 20, 30), sample_chains("train", 3, 60, 80)
+    for test, used in ((long, "test"), (short, "validation"), (None, "validation")):
+
+        def read(data: Location | None, split: str, test: AtomStructures | None = test) -> AtomStructures:
+            if split == "test" and test is None:
+                raise ValueError("no chain")
+            return long if split == "validation" else test  # type: ignore[return-value]
+
+        monkeypatch.setattr(module, "read_atoms", read)
+        assert held_out(None, 50) == (used, long)
+
+
+# ---- losses
+
+
+def test_who_knows_nothing_knows_frequencies() -> None:
+    """Entropy of the types that are asked for, variance of (d - 8) / 4, entropy of bins."""
+    learn = ObjectiveConfig(objective=("residue", "distance", "angle"))
+    batches = validation_batches(sample_chains("validation", 6, 30, 60), learn, FIT, 8)
+    found = nothing_known(batches, learn)
+    types, distances = [], []
+    for batch in batches:
+        types += batch.crops.type_BL.flatten()[batch.masked_N].tolist()
+        ca_X3 = batch.crops.ca_BL3.flatten(0, 1).double().numpy()
+        i, j = batch.paths_NS[:, :2].numpy().T
+        distances += ((np.linalg.norm(ca_X3[i] - ca_X3[j], axis=1) - MIDDLE) / SPREAD).tolist()
+    share = np.array([types.count(one) for one in set(types)]) / len(types)
+    assert found["residue"] == pytest.approx(-(share * np.log(share)).sum())
+    assert found["distance"] == pytest.approx(np.var(distances), rel=1e-4)
+    assert 0 < found["angle"] < math.log(8) and list(found) == ["residue", "distance", "angle"]
+
+
+@pytest.mark.parametrize("fusion", ["none", "serial"])
+def test_measure_reads_both_folders(few, tmp_path, fusion, monkeypatch) -> None:
+    """The losses are those of the weights that were saved, heads included; random weights are other ones."""
+    lm = None if fusion == "none" else str(save_tiny_lm(tmp_path / "lm"))
+    config = SsdmConfig(net=NET, fusion=fusion, lm=lm)
+    card = SsdmCard(config, True, LEARN.objective, 0)
+    for name, seed in (("model", 1), ("untrained", 0)):
+        save_ssdm(tmp_path / name, card, fresh(config, LEARN, seed).learnt())
+    monkeypatch.setattr(module, "folds", lambda *_: dict.fromkeys(few.ids[:6], "1.1.1") | {few.ids[7]: "2.2.2"})
+    found = measure(Location(tmp_path / "model"), Location(tmp_path / "untrained"), None, None, LEARN, FIT)
+    batches = validation_batches(few, LEARN, FIT, NET.neighbours)
+    assert (found.split, found.chains) == ("test", 10)
+    assert found.losses == pytest.approx(evaluate(fresh(config, LEARN, 1), batches, LEARN, NET.neighbours), rel=1e-4)
+    assert set(found.nothing) == {"residue", "distance"} and set(found.partner) == {TRAINED, UNTRAINED}
+    assert [(row["method"], row["chains"], row["agreement"]) for row in found.retrieval] == [
+        (TRAINED, 6, 1.0), (UNTRAINED, 6, 1.0)
+    ]  # fmt: skip
+    shown = found.denoised
+    assert shown is not None and shown.sigma == pytest.approx(1.0, abs=0.2)
+    assert shown.off["noisy"].mean() == pytest.approx(shown.sigma * math.sqrt(8 / math.pi), rel=0.3)
+    assert shown.off["native"].max() == 0 and shown.backbones["denoised"].shape == (len(shown.sequence), 4, 3)
+    assert np.isfinite(shown.off["denoised"]).all()
+
+
+def test_without_folds_there_is_no_retrieval(few, monkeypatch) -> None:
+    assert module.retrieval(few, {}, {}) == []

@@ -1,0 +1,163 @@
+"""jobs/ssdm.py's pipeline on the bundled sample with a tiny encoder; it learns next to nothing in 10 steps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ssdm_here import sample_chains
+from tracking_store import curve
+
+from protray.cluster.runtime.command import parse
+from protray.cluster.train import driver
+from protray.cluster.train.command import training_command
+from protray.data.location import Location
+from protray.evaluation.ssdm import TRAINED, UNTRAINED
+from protray.models.frame_config import MEDIUM, PAPER, FrameAttentionConfig
+from protray.models.ssdm_config import SsdmConfig
+from protray.pipelines.structure import ssdm
+from protray.pipelines.structure.ssdm import JOB, MEDIUM_FIT, PAPER_FIT, SsdmRun
+from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+from protray.training.structure.ssdm_export import load_ssdm
+
+TINY = SsdmRun(
+    joint=SsdmConfig(net=FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6)),
+    fit=SsdmFitConfig(epochs=0.34, batch=32, micro_batch=8, crop=16, validate_every=5, validation_chains=32),
+)
+STEPS = 10
+
+
+# ---- settings
+
+
+def test_settings_of_the_models() -> None:
+    for name, net, fit in (("medium", MEDIUM, MEDIUM_FIT), ("paper", PAPER, PAPER_FIT)):
+        run = SsdmRun.preset(name)
+        assert (run.model, run.joint.net, run.fit) == (name, net, fit)
+    assert SsdmRun.preset() == SsdmRun()
+    assert (PAPER.channels, PAPER.width, PAPER_FIT.batch, PAPER_FIT.crop) == (512, 3072, 96 * 4, 100)
+    assert (PAPER_FIT.learning_rate, PAPER_FIT.epochs, PAPER_FIT.warmup, PAPER_FIT.constant) == (2e-4, 50, 0, True)
+
+
+def test_a_preset_first_then_the_command_line() -> None:
+    run = parse(SsdmRun, "", ["--objective", "distance", "siamdiff", "--model", "paper", "--net.layers", "2",
+                              "--fusion", "serial", "--lm", "shipped", "--lm-lr-ratio", "0"])  # fmt: skip
+    assert run.joint == SsdmConfig(net=replace(PAPER, layers=2), fusion="serial", lm="shipped", lm_lr_ratio=0)
+    assert (run.learn, run.fit) == (ObjectiveConfig(objective=("distance", "siamdiff")), PAPER_FIT)
+
+
+def test_workers_that_cannot_share_a_batch_are_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 8"):
+        SsdmRun(out=Location(tmp_path), workers=3).check()
+
+
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("protray.data.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,fold\na,1.1.1\n")
+    with pytest.raises(ValueError, match="has no column 'cath'"):
+        ssdm.identity(replace(TINY, labels=Location(labels)))
+    with pytest.raises(ValueError, match="none of 3 chains of the train split has the 70 residues that are needed"):
+        ssdm.identity(replace(TINY, learn=ObjectiveConfig(objective=("contrast",))))
+    joint = replace(TINY.joint, fusion="serial", lm=str(tmp_path))
+    with pytest.raises(ValueError, match=r"it has no config\.json"):
+        ssdm.identity(replace(TINY, joint=joint))
+
+
+def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:
+    """The labels of the report are not what is trained on."""
+    monkeypatch.setattr("protray.data.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,cath\na,1.1.1\n")
+    plain, labelled = TINY, replace(TINY, labels=Location(labels))
+    assert ssdm.identity(plain) != ssdm.identity(labelled)
+    [one], [other] = ssdm.stages(plain, None), ssdm.stages(labelled, None)
+    assert one.key == other.key and one.steps == TINY.fit.steps(3)
+    for change in (
+        {"fit": replace(TINY.fit, seed=1)}, {"learn": ObjectiveConfig(tau=0.1)},
+        {"joint": replace(TINY.joint, lm_lr_ratio=0.5)},
+    ):  # fmt: skip
+        assert ssdm.stages(replace(TINY, **change), None)[0].key != one.key
+
+
+# ---- a run
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, tmp_path_factory) -> Location:
+    """The output folder of a run with one worker."""
+    out = Location(tmp_path_factory.mktemp("runs")) / "one"
+    driver.run_training(JOB, replace(TINY, out=out))
+    return out
+
+
+@pytest.mark.ray
+def test_writes_what_it_promises(finished) -> None:
+    from protray.training.structure.ssdm import fresh
+
+    (card, net), (_, before) = (load_ssdm(finished / name) for name in ("model", "untrained"))
+    assert card.config == TINY.joint and card.side_chains and card.objectives == ("residue", "distance")
+    begun, weights = fresh(TINY.joint, TINY.learn, 0).model.state_dict(), net.state_dict()
+    assert all((before.state_dict()[name] == weight).all() for name, weight in begun.items())
+    assert any((weights[name] != weight).any() for name, weight in begun.items())
+    metrics = (finished / "metrics.json").read_json()
+    assert [point["step"] for point in metrics["history"]] == [5, 10] and metrics["steps"] == STEPS
+    lines = {row["what"]: row for row in metrics["results"]}
+    assert {"residue, test", "distance, test"} < lines.keys()
+    for name in (TRAINED, UNTRAINED):
+        row = lines[f"nearest chain of the same topology, {name}"]
+        assert row["chains"] > 400 and 0.02 < row["agreement"] < 0.8
+    page = (finished / "report.html").read_bytes().decode()
+    assert "The nearest chain has the same topology for" in page and page.count("data:image/") == 1
+    assert (finished / "cache").files() == []
+
+
+@pytest.mark.ray
+def test_every_loss_is_in_mlflow_once_per_point(finished) -> None:
+    found = curve(finished.path, "protray-ssdm")
+    for name in ("train/loss", "train/residue", "validation/distance", "validation/residue/accuracy"):
+        assert [step for step, _ in found[name]] == [5, 10]
+    assert "test/same_topology/random_weights" in found and "test/residue" in found
+
+
+@pytest.mark.ray
+def test_again_starts_no_ray_and_other_settings_are_refused(finished, monkeypatch, capsys) -> None:
+    """What is shown then comes from metrics.json."""
+    monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr("protray.cluster.runtime.command.parse", lambda *_: replace(TINY, out=finished))
+    stamps = {file: file.stamp() for file in finished.files()}
+    assert training_command(JOB, SsdmRun, "") == 0
+    shown = capsys.readouterr().out
+    assert f"model   {finished}/model" in shown and "who knows frequencies alone" in shown
+    assert stamps == {file: file.stamp() for file in finished.files()}
+    with pytest.raises(ValueError, match=r"was made differently: fit was .*'seed': 0.*, is .*'seed': 1"):
+        driver.run_training(JOB, replace(TINY, out=finished, fit=replace(TINY.fit, seed=1)))
+
+
+def dies_once(marker: Path) -> Callable:
+    """The training, whose first worker dies once between two checkpoints."""
+
+    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
+        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
+            report(metrics, state)
+            if metrics["step"] == 7 and world.rank == 0 and not marker.exists():
+                marker.touch()
+                raise RuntimeError("killed by the test")
+
+        JOB.loop(settings, report_or_die, resume, world)
+
+    return loop
+
+
+@pytest.mark.ray
+def test_two_workers_and_a_crash_give_the_same_curve(finished, tmp_path, monkeypatch) -> None:
+    """Ray Train starts both again from the checkpoint of step 5."""
+    died = tmp_path / "died"
+    out = Location(tmp_path) / "two"
+    job = replace(JOB, loop=dies_once(died), finish=lambda run, inputs, state, context: {})  # measured once is enough
+    driver.run_training(job, replace(TINY, out=out, workers=2, cpus_per_worker=1))
+    assert died.exists()
+    one, two = curve(finished.path, "protray-ssdm"), curve(out.path, "protray-ssdm")
+    for name in ("train/loss", "validation/loss", "validation/residue"):
+        assert [step for step, _ in two[name]] == [5, 10]
+        assert [value for _, value in two[name]] == pytest.approx([value for _, value in one[name]], rel=1e-4)
