@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from protray.inference.embed_many import Chain, ChainEmbedder
 
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
-WITH_SIDE_CHAINS = StructureSettings(min_residues=2, max_unknown=1.0, side_chains=True)
+WITH_SIDE_CHAINS = StructureSettings(min_residues=1, max_unknown=1.0, side_chains=True)
 SOURCE = pa.struct(
     [
         ("id", pa.string()),  # of a chain of a dataset: row `row` of row group `group` of the table `file`
@@ -77,10 +77,10 @@ class Embed(BatchSettings):
     def is_score_net(self) -> bool:
         from protray.training.structure.ssdm_export import is_ssdm
 
-        return self.folder is not None and not is_ssdm(self.folder)
+        return self.network is not None and not is_ssdm(self.network)
 
     @property
-    def folder(self) -> Location | None:
+    def network(self) -> Location | None:
         """Of the model of structures; None where a language model reads sequences."""
         return self.model or (Location(ENCODER) if self.lm is None else None)
 
@@ -104,8 +104,8 @@ def identity(run: Embed) -> dict:
     found = {"structures": _digests(run), "level": run.level}
     if run.lm is not None:
         return found | {"lm": fingerprint(run.lm)}
-    assert run.folder
-    return found | {"model": fingerprint(str(run.folder.fetch()))} | ({"noise": run.noise} if run.is_score_net else {})
+    assert run.network
+    return found | {"model": fingerprint(str(run.network.fetch()))} | ({"noise": run.noise} if run.is_score_net else {})
 
 
 def _digests(run: Embed) -> list[str]:
@@ -177,7 +177,8 @@ def _chains_of(table: Location) -> Iterator[Row]:
 def cost(run: Embed, row: Row) -> float:
     """By pairs of residues, or residues; of a file, as if it were one chain."""
     packed = PACKED if str(row["file"]).endswith(".gz") else 1
-    length = max(row["length"] or packed * row["size"] / BYTES_PER_RESIDUE, 1)
+    known = row["length"]
+    length = max(packed * row["size"] / BYTES_PER_RESIDUE if known is None else known, 1)
     if run.lm is not None:
         return (length + SPECIAL_TOKENS) * seconds_per_token(run.lm)
     return PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length
@@ -196,8 +197,8 @@ def memory(run: Embed) -> int:
     """Weights are there twice while they are read."""
     if run.lm is not None:
         return MEMORY + 2 * weight_bytes(run.lm)
-    assert run.folder
-    return MEMORY + 2 * sum(run.folder.sizes("*.safetensors").values())  # a fusion's language model included
+    assert run.network
+    return MEMORY + 2 * sum(run.network.sizes("*.safetensors").values())  # a fusion's language model included
 
 
 def open_net(run: Embed, device: str) -> Opened:
@@ -209,11 +210,11 @@ def open_net(run: Embed, device: str) -> Opened:
 
     if run.lm is not None:
         return Opened(run, SequenceAlone.open(run.lm, device))
-    assert run.folder
+    assert run.network
     if not run.is_score_net:
-        return Opened(run, StructureEncoder.open(run.folder, device))
+        return Opened(run, StructureEncoder.open(run.network, device))
     torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-    return Opened(run, Embedder.open(run.folder, run.noise, device))
+    return Opened(run, Embedder.open(run.network, run.noise, device))
 
 
 def work(opened: Opened, spans: list[Span]) -> Done:
