@@ -1,6 +1,6 @@
 """Embeddings of proteins: of structures by a score network or a joint encoder (SSDM), of sequences by a language model.
 
-    python jobs/embed.py --model runs/ssdm/model --structures 1abc.cif 2xyz.pdb.gz --out embeddings
+    python jobs/embed.py --structures 1abc.cif 2xyz.pdb.gz --out embeddings      # the encoder in the package
     python jobs/embed.py --model runs/score_net/model --structures DATASET --level residue --out embeddings
     python jobs/embed.py --lm facebook/esm2_t12_35M_UR50D --fasta my.fasta --out embeddings
     ray job submit --working-dir . -- python jobs/embed.py --model /nfs/model --structures /nfs/pdb --out /nfs/embedded
