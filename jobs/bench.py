@@ -4,14 +4,15 @@
     python jobs/bench.py pseudo
     python jobs/bench.py maps
     python jobs/bench.py score
+    python jobs/bench.py ssdm
     python jobs/bench.py rows
 
 The plain implementation and ours take turns; shown are medians, with quartiles of the ratio.  The share of the limit is
-our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`, `pseudo`
-and `score` use one core and count processor time, but for two workers and what is compared with them, which count wall
-time; `maps` uses all cores, or a GPU, and counts wall time.  `rows` sends 10,000 to a million synthetic proteins
-through the machinery of the maps and compares rows per second.  The last line is JSON: ratio_plain, share_of_limit, and
-what was measured.
+our rate over what this machine reaches in the same process: bytes read or written, or matrix products.  `msa`,
+`pseudo`, `score` and `ssdm` use one core and count processor time, but for steps through Ray and of two processes,
+which count wall time unless they say otherwise; `maps` uses all cores, or a GPU, and counts wall time.  `rows` sends
+10,000 to a million synthetic proteins through the machinery of the maps and compares rows per second.  The last line is
+JSON: ratio_plain, share_of_limit, and what was measured.
 
 Where the processor has AVX-512 or bfloat16, this imitates one that has neither:
 
@@ -30,12 +31,12 @@ from typing import Literal
 class BenchRun:
     """What to measure; each name is a module of protray.bench with a function `bench(repeats)`."""
 
-    name: Literal["msa", "pseudo", "maps", "score", "rows"]
+    name: Literal["msa", "pseudo", "maps", "score", "ssdm", "rows"]
     repeats: int = 7
     """Turns that are counted, after one that is not."""
 
 
-PER_CORE = ("msa", "pseudo", "score")
+PER_CORE = ("msa", "pseudo", "score", "ssdm")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Rows of a dataset of structures with random side chains, for tests."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,16 +17,16 @@ def atoms_of(sequence: str, seed: int = 0) -> np.ndarray:
     return np.where(HAS[encode(sequence)][:, :, None], atoms_LA3, np.nan)
 
 
-def row(id: str, sequence: str, split: str = "train", **more: object) -> dict:
+def row(id: str, sequence: str, **more: Any) -> dict:
     atoms_LA3 = atoms_of(sequence)
     return {
         "id": id, "sequence": sequence, "index": range(0, 2 * len(sequence), 2), "origin": [1.0, 2.0, 3.0],
         "backbone_cA": pack_backbone(atoms_LA3[:, :4]), "breaks": [], "source": "f", "entry": "e", "cluster": f"c{id}",
-        "split": split,
+        "split": "train",
     } | more  # fmt: skip
 
 
-def full(sequence: str) -> dict:
+def full(sequence: str) -> dict[str, Any]:
     return {"sidechains_cA": pack_backbone(atoms_of(sequence)[:, 4:])}
 
 

@@ -36,13 +36,14 @@ TURNS = 3  # of what takes half a minute each
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     """Cases of a step, of embeddings and of Ray; time per pair and memory of long chains."""
-    from protray.bench.score_ray import ray_cases  # starts from a clean environment, so Ray is imported in there
+    from protray.bench.score_ray import training
+    from protray.bench.through_ray import ray_cases  # starts from a clean environment, so Ray is imported in there
 
     kind = "bfloat16" if has_bf16() else "float32"
     limits = {name: matrix_rate(name) for name in {kind, "float32"}}
     cases = [step_case(crop, repeats, kind, limits[kind]) for crop in CROPS]
     embedded, more = embedding_cases(min(TURNS, repeats), limits["float32"])
-    return cases + embedded + ray_cases(min(TURNS, repeats)), more
+    return cases + embedded + ray_cases(training(), min(TURNS, repeats)), more
 
 
 def step_case(crop: int, repeats: int, kind: str, limit: float) -> Case:

@@ -96,9 +96,9 @@ class AtomStructures:
         rows_R = np.repeat(self.starts[:-1][order] - starts[:-1], lengths) + np.arange(starts[-1])
         side_R103 = self.sidechains_R103
         return AtomStructures(
-            [self.ids[m] for m in order], [self.clusters[m] for m in order], self.codes_R[rows_R],
-            self.index_R[rows_R], self.chain_R[rows_R], self.backbone_R43[rows_R],
-            None if side_R103 is None else side_R103[rows_R], self.plddt_R[rows_R], starts,
+            [self.ids[m] for m in order], [self.clusters[m] for m in order], self.codes_R[rows_R], self.index_R[rows_R],
+            self.chain_R[rows_R], self.backbone_R43[rows_R], None if side_R103 is None else side_R103[rows_R],
+            self.plddt_R[rows_R], starts,
         )  # fmt: skip
 
 

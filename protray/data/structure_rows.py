@@ -41,8 +41,8 @@ class StructureSettings:
     plddt: Literal["marked", "all"] = "marked"
 
     def __post_init__(self) -> None:
-        if self.min_residues < 2:
-            raise ValueError(f"min_residues must be at least 2, got {self.min_residues}")
+        if self.min_residues < 1:
+            raise ValueError(f"min_residues must be at least 1, got {self.min_residues}")
         if not 0 <= self.max_unknown <= 1:
             raise ValueError(f"max_unknown is a share and must lie in [0, 1], got {self.max_unknown}")
         if self.max_resolution is not None and not self.max_resolution > 0:

@@ -33,7 +33,7 @@ class SsdmResults:
     split: str
     chains: int
     losses: Mapping[str, float]  # as `evaluate` names them
-    nothing: Mapping[str, float]  # the loss of who knows frequencies alone, of each objective that has one
+    nothing: Mapping[str, float]  # the loss of the best constant answer, of each objective that has one
     levels: np.ndarray  # noise, Å
     retrieval: Sequence[dict] = ()  # `evaluation.tasks.cath.retrieval_rows`
     partner: Mapping[str, float] = field(default_factory=dict)  # share of crops whose partner is the nearest
@@ -55,7 +55,7 @@ class SsdmResults:
         for term, nothing in self.nothing.items():
             loss, accuracy = self.losses[term], self.losses.get(f"{term}/accuracy")
             right = "" if accuracy is None else f", right {accuracy:.3f}"
-            text = f"loss {loss:.3f}; {nothing:.3f} for who knows frequencies alone{right}"
+            text = f"loss {loss:.3f}; {nothing:.3f} for the best constant answer{right}"
             add(f"{term}, {self.split}", text, loss=loss, nothing=nothing)
         for term in ("denoise", "siamdiff_structure"):
             share = self.losses.get(f"{term}/over_zero")

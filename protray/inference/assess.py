@@ -8,8 +8,7 @@ import numpy as np
 from protray.data.decoys.graphs import Extras, no_extras
 from protray.data.decoys.table import Decoy
 from protray.data.location import Location
-from protray.inference.decoy_embeddings import LanguageModelEmbeddings, ScoreNetEmbeddings
-from protray.inference.embed import Embedder
+from protray.inference.decoy_embeddings import LanguageModelEmbeddings, open_decoy_embeddings
 from protray.inference.residue_embeddings import LanguageModel
 from protray.models.graphqa import GraphQa
 from protray.training.tasks.quality import predict
@@ -32,8 +31,8 @@ class Assessor:
         if "lm" in reads:
             return cls(net, LanguageModelEmbeddings(LanguageModel.open(reads["lm"], device)), device)
         if "noise" in reads:
-            embedder = Embedder.open(Location(folder) / STRUCTURE_MODEL, reads["noise"], device)
-            return cls(net, ScoreNetEmbeddings(embedder, ROOM), device)
+            model = Location(folder) / STRUCTURE_MODEL
+            return cls(net, open_decoy_embeddings(model, reads["noise"], device, ROOM), device)
         return cls(net, no_extras, device)
 
     def __call__(self, models: Sequence[Decoy]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,16 +1,20 @@
-"""Embeddings of decoys for GraphQA: of a score network (pairs on edges, residues on nodes), or of a language model.
+"""Embeddings of decoys for GraphQA: of a score network (pairs on edges, residues on nodes), a joint encoder (residues),
+or a language model.
 
 Each is computed once and kept in memory as long as there is room, since a training comes back to a decoy many times.
 
 Shape key:  L residues   E edges   C channels
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from protray.data.decoys.graphs import Widths
 from protray.data.decoys.table import Decoy
+from protray.data.location import Location
 from protray.inference.embed import Embedder
-from protray.inference.residue_embeddings import LanguageModel
+from protray.inference.residue_embeddings import JointEncoder, LanguageModel, open_structure_model
 
 ROOM = 1 << 30  # bytes: 4,000 decoys of 90 residues with 64 channels
 
@@ -42,6 +46,35 @@ class ScoreNetEmbeddings:
             self.left -= size
             self.known[decoy.id] = found
         return found
+
+
+class JointEmbeddings:
+    """What SSDM's encoder says of the residues of the decoy's own structure; nothing on edges."""
+
+    def __init__(self, embed: JointEncoder, room: int = ROOM) -> None:
+        self.embed, self.left = embed, room
+        self.widths = Widths(embed.width, 0)
+        self.known: dict[str, np.ndarray] = {}
+
+    def __call__(self, decoy: Decoy, edges_2E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residues, (L, C), float16; and no channel of the edges, (E, 0)."""
+        residue_LC = self.known.get(decoy.id)
+        if residue_LC is None:
+            residue_LC = self.embed(decoy.sequence, decoy.backbone_L43, decoy.index_L).astype(np.float16)
+            if residue_LC.nbytes <= self.left:
+                self.left -= residue_LC.nbytes
+                self.known[decoy.id] = residue_LC
+        return residue_LC, np.zeros((edges_2E.shape[1], 0), np.float16)
+
+
+def open_decoy_embeddings(
+    folder: Path | Location, noise: float, device: str = "cpu", room: int = ROOM
+) -> ScoreNetEmbeddings | JointEmbeddings:
+    """Read the folder ``model`` of jobs/score_net.py, which is told the `noise` (Å), or of jobs/ssdm.py."""
+    embed = open_structure_model(folder, noise, device)
+    if isinstance(embed, JointEncoder):
+        return JointEmbeddings(embed, room)
+    return ScoreNetEmbeddings(embed.embedder, room)
 
 
 class LanguageModelEmbeddings:

@@ -21,16 +21,15 @@ from protray.evaluation.tasks.cath import retrieval_rows, same_class
 from protray.inference.residue_embeddings import statistics_of
 from protray.inference.structure_encoder import StructureEncoder
 from protray.losses.diffusion import noise_levels
-from protray.losses.self_prediction import MIDDLE, SPREAD, angle_of, bin_of, dihedral_of
+from protray.losses.self_prediction import MIDDLE, SPREAD, bin_of
 from protray.models.neighbours import find_neighbours
-from protray.models.objective_heads import ObjectiveHeads
-from protray.models.ssdm_config import SsdmConfig
 from protray.models.weight_files import load_weights
 from protray.seq.alphabet import N_AA, decode
 from protray.seq.keyed import generator
 from protray.struct.atom14 import BACKBONE
 from protray.struct.frames import frames
 from protray.struct.quality import ca_lddt, ca_rmsd
+from protray.struct.torsions import angle, dihedral
 from protray.training.structure.ssdm import Pretrained, evaluate, validation_batches
 from protray.training.structure.ssdm_batches import MicroBatch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
@@ -79,9 +78,7 @@ def held_out(data: Location | None, least: int) -> tuple[str, AtomStructures]:
 
 def with_heads(encoder: StructureEncoder, folder: Location, learn: ObjectiveConfig) -> Pretrained:
     """The encoder with the heads of its objectives."""
-    net = Pretrained(SsdmConfig(), learn)
-    net.model = encoder.net
-    net.heads = ObjectiveHeads(encoder.channels, learn.terms(), learn.angle_bins, learn.dihedral_bins)
+    net = Pretrained(encoder.net, learn)
     load_weights(net.heads, Location(folder).fetch() / HEADS)
     return net
 
@@ -98,9 +95,9 @@ def nothing_known(batches: Sequence[MicroBatch], learn: ObjectiveConfig) -> dict
             elif term == "distance":
                 parts.append(((ca_SN3[0] - ca_SN3[1]).norm(dim=-1) - MIDDLE) / SPREAD)
             elif term == "angle":
-                parts.append(bin_of(angle_of(*ca_SN3[:3]), learn.angle_bins, signed=False))
+                parts.append(bin_of(angle(*ca_SN3[:3]), learn.angle_bins, signed=False))
             else:
-                parts.append(bin_of(dihedral_of(*ca_SN3[:4]), learn.dihedral_bins, learn.signed))
+                parts.append(bin_of(dihedral(*ca_SN3[:4]), learn.dihedral_bins, learn.signed))
     found = {}
     for term, parts in seen.items():
         values = torch.cat(parts)

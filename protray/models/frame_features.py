@@ -95,8 +95,8 @@ def pair_features(
     axes_N33 = residues.rotation_N33.mT  # rows are axes
     table_NV3 = torch.cat([axes_N33, origin_N3[:, None], _virtual_cb(residues)[:, None]], dim=1)
     seen_NKV3 = table_NV3.flatten(1).index_select(0, flat).view(n, k, 5, 3)
-    axes_NK33, cb_NK3 = seen_NKV3[:, :, :3], seen_NKV3[:, :, 4]
-    step_NK3 = seen_NKV3[:, :, 3] - origin_N3[:, None]
+    axes_NK33, step_NK3 = seen_NKV3[:, :, :3], seen_NKV3[:, :, 3]
+    step_NK3 -= origin_N3[:, None]  # in place: one product then turns axes and steps into the frames of i
     d_NK1 = step_NK3.norm(dim=2, keepdim=True)
     framed_N = (residues.kind_N != NONE).to(d_NK1.dtype)
     framed_NK1 = framed_N.index_select(0, flat).view(n, k, 1)
@@ -110,11 +110,14 @@ def pair_features(
         (same_NK & (along_NK.abs() == 1)).to(d_NK1.dtype)[..., None], same_NK.to(d_NK1.dtype)[..., None],
     ]  # fmt: skip
     if pair_input != "distance":
-        towards_NK3 = step_NK3 / d_NK1.clamp(min=CLOSEST)
-        there_NK3 = towards_NK3 @ residues.rotation_N33
-        back_NK3 = -(axes_NK33 * towards_NK3[:, :, None]).sum(dim=3)
-        beyond_NK1 = (cb_NK3 - table_NV3[:, None, 4]).norm(dim=2, keepdim=True) - d_NK1
-        turned_NK9 = (axes_NK33.flatten(1).view(n, 3 * k, 3) @ residues.rotation_N33).view(n, k, 9)
+        inverse_NK1 = d_NK1.clamp(min=CLOSEST).reciprocal()
+        turned_NKV3 = (seen_NKV3.view(n, 5 * k, 3) @ residues.rotation_N33).view(n, k, 5, 3)
+        there_NK3, turned_NK9 = turned_NKV3[:, :, 3] * inverse_NK1, turned_NKV3[:, :, :3].flatten(2)
+        back_NK3 = axes_NK33[..., 0] * step_NK3[..., :1]
+        for axis in (1, 2):
+            back_NK3.addcmul_(axes_NK33[..., axis], step_NK3[..., axis : axis + 1])
+        back_NK3 *= -inverse_NK1
+        beyond_NK1 = (seen_NKV3[:, :, 4] - table_NV3[:, None, 4]).norm(dim=2, keepdim=True) - d_NK1
         both_NK1 = framed_N[:, None, None] * framed_NK1
         parts += [there_NK3, back_NK3, beyond_NK1 * both_NK1]
         parts += [turned_NK9] if pair_input == "rotation" else [_euler(turned_NK9) * both_NK1]

@@ -135,7 +135,7 @@ class Layer(nn.Module):
 
 
 class Gvp(nn.Module):
-    """Proteins -> vectors of residues, (B, L, `config.channels`), that no rotation changes."""
+    """Proteins -> vectors of residues, (B, L, `config.width`), that no rotation changes."""
 
     def __init__(self, config: GvpConfig) -> None:
         super().__init__()

@@ -40,8 +40,8 @@ def name_equivalents(codes_L: np.ndarray, atoms_LA3: np.ndarray) -> tuple[np.nda
         # of one alone the other is half a turn away; without either, or without an axis, nothing is known
         first, second = np.where(np.isnan(first), -second, first), np.where(np.isnan(second), -first, second)
         wrong = rows[second > first]
-        for a, b in slots:
-            atoms_LA3[wrong[:, None], [a, b]] = atoms_LA3[wrong[:, None], [b, a]]
+        for a, b in slots:  # the right-hand sides are copies
+            atoms_LA3[wrong, a], atoms_LA3[wrong, b] = atoms_LA3[wrong, b], atoms_LA3[wrong, a]
         exchanged += len(wrong)
     return atoms_LA3, exchanged
 

@@ -1,4 +1,4 @@
-"""Torsions of backbones and side chains, with masks of those that are there.
+"""Angles, and torsions of backbones and side chains, with masks of those that are there.
 
 Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14`)   3 x, y, z in Å, or phi, psi, omega
             5 chi_1 to chi_5
@@ -14,6 +14,12 @@ STRAIGHTEST = 1e-2  # sine of the angle of three atoms in a row from which on a 
 CHI_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS)
 
 
+def angle(a_3: Tensor, b_3: Tensor, c_3: Tensor) -> Tensor:
+    """The angle at `b` in radians, in [0, pi], of any leading shape; atan2 keeps the digits that acos loses near 0."""
+    u_3, v_3 = a_3 - b_3, c_3 - b_3
+    return torch.atan2(torch.linalg.cross(u_3, v_3).norm(dim=-1), (u_3 * v_3).sum(dim=-1))
+
+
 def dihedral(a_3: Tensor, b_3: Tensor, c_3: Tensor, d_3: Tensor) -> Tensor:
     """Torsion about b-c in radians, of any leading shape, with IUPAC's sign: clockwise, seen along b-c, is positive.
 
@@ -22,7 +28,11 @@ def dihedral(a_3: Tensor, b_3: Tensor, c_3: Tensor, d_3: Tensor) -> Tensor:
     1.570796
     """
     first_3, axis_3, last_3 = b_3 - a_3, c_3 - b_3, d_3 - c_3
-    one_3, two_3 = torch.linalg.cross(first_3, axis_3), torch.linalg.cross(axis_3, last_3)
+    return _angle(torch.linalg.cross(first_3, axis_3), torch.linalg.cross(axis_3, last_3), axis_3, last_3)
+
+
+def _angle(one_3: Tensor, two_3: Tensor, axis_3: Tensor, last_3: Tensor) -> Tensor:
+    """From the normals of both planes, the axis and the last bond."""
     return torch.atan2((one_3 * last_3).sum(-1) * axis_3.norm(dim=-1), (one_3 * two_3).sum(-1))
 
 
@@ -78,7 +88,9 @@ def side_chain_torsions(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor
 def _known(path_4: list[Tensor], known: Tensor) -> tuple[Tensor, Tensor]:
     """Torsions along paths of four atoms where these are known and not on a line."""
     a_3, b_3, c_3, d_3 = path_4
-    for first_3, second_3 in ((b_3 - a_3, c_3 - b_3), (c_3 - b_3, d_3 - c_3)):
-        area = torch.linalg.cross(first_3, second_3).norm(dim=-1)
-        known = known & (area > STRAIGHTEST * first_3.norm(dim=-1) * second_3.norm(dim=-1))
-    return torch.where(known, dihedral(a_3, b_3, c_3, d_3), 0), known
+    bonds_3 = b_3 - a_3, c_3 - b_3, d_3 - c_3
+    first, axis, last = (bond_3.norm(dim=-1) for bond_3 in bonds_3)
+    one_3, two_3 = torch.linalg.cross(*bonds_3[:2]), torch.linalg.cross(*bonds_3[1:])
+    for normal_3, sides in ((one_3, first * axis), (two_3, axis * last)):
+        known = known & (normal_3.norm(dim=-1) > STRAIGHTEST * sides)
+    return torch.where(known, _angle(one_3, two_3, *bonds_3[1:]), 0), known

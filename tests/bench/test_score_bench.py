@@ -97,35 +97,3 @@ def test_peak_memory_counts_torch() -> None:
     """100 MB that are written and let go."""
     peak = peak_resident_bytes(lambda: torch.ones(25_000_000))
     assert peak == pytest.approx(1e8, rel=0.1)
-
-
-def test_seconds_of_a_step_leave_out_the_first_and_the_last(monkeypatch) -> None:
-    """Ends at 0, 9, 10, 12, 14, 99 s: steps 3 and 4 count, of 1, 2 and 2 s with FIRST = 2."""
-    from protray.bench import score_ray
-
-    monkeypatch.setattr(score_ray, "FIRST", 2)
-    assert score_ray.per_step([0, 9, 10, 12, 14, 99]) == pytest.approx((1 + 2 + 2) / 3)
-
-
-def test_ray_cases_compare_what_they_say(monkeypatch) -> None:
-    """1 s plainly, 1.25 s with one worker, 0.625 s with two; bare processes 0.9 and 0.6 s: ratios 0.8, 2 and 1.5."""
-    from protray.bench import score_ray
-
-    monkeypatch.setattr(score_ray, "start_ray", lambda: None)
-    monkeypatch.setattr(score_ray, "stop_ray", lambda cluster: None)
-    monkeypatch.setattr(score_ray, "plain_seconds", lambda: 1.0)
-    monkeypatch.setattr(score_ray, "ray_seconds", lambda workers: 1.25 / workers)
-    monkeypatch.setattr(score_ray, "bare_seconds", lambda workers: {1: 0.9, 2: 0.6}[workers])
-    cases = {one.name: one.ratio_plain for one in score_ray.ray_cases(2)}
-    assert cases.pop("step of two processes").median == pytest.approx(1.5)
-    assert cases == {"step through Ray": Spread(0.8, 0.8, 0.8), "step of two workers": Spread(2, 2, 2)}
-
-
-@pytest.mark.ray
-def test_seconds_of_steps_with_ray_and_without(ray_local, monkeypatch) -> None:
-    from protray.bench import score_ray
-
-    monkeypatch.setattr(score_ray, "NET", TINY)
-    monkeypatch.setattr(score_ray, "STEPS", 16)
-    assert 0 < score_ray.ray_seconds(1) < 60
-    assert 0 < score_ray.plain_seconds() < 60

@@ -49,7 +49,7 @@ def test_atoms_come_back_to_a_hundredth(tmp_path) -> None:
 def test_rows_with_and_without_side_chains_chains_and_plddt(tmp_path) -> None:
     """In two files, of which one is older and has no such columns; sorted by id."""
     new = table(
-        row("d", "GSG", **full("GSG"), chain_index=[0, 0, 1]), row("b", "AC", "test", plddt=[91, 30]),
+        row("d", "GSG", **full("GSG"), chain_index=[0, 0, 1]), row("b", "AC", split="test", plddt=[91, 30]),
     )  # fmt: skip
     old = table(row("c", "SSSS"), row("a", "W")).drop_columns(LATER)
     found = read_atoms(dataset(tmp_path, new, old))

@@ -223,7 +223,7 @@ def test_plddt_of_mmcif(mode, name, is_model) -> None:
     assert row["plddt"] is None if not is_model else row["plddt"].tolist() == [89, 89, 89]
 
 
-@pytest.mark.parametrize("wrong", [{"min_residues": 1}, {"max_unknown": 1.5}, {"max_resolution": 0.0}])
+@pytest.mark.parametrize("wrong", [{"min_residues": 0}, {"max_unknown": 1.5}, {"max_resolution": 0.0}])
 def test_bad_settings(wrong) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         StructureSettings(**wrong)

@@ -1,53 +1,11 @@
-"""Angles, dihedrals, their bins, and the losses of self-prediction, by hand."""
+"""Bins of angles, and the losses of self-prediction, by hand."""
 
 import math
 
 import pytest
 import torch
 
-from protray.losses.self_prediction import angle_of, bin_of, class_loss, dihedral_of, distance_loss
-
-
-def points(*xyz: tuple[float, float, float]) -> list[torch.Tensor]:
-    return [torch.tensor(point, dtype=torch.float64) for point in xyz]
-
-
-@pytest.mark.parametrize(
-    ("corner", "degrees"), [((1, 0, 0), 0), ((1, 1, 0), 45), ((0, 2, 0), 90), ((-1, 1, 0), 135), ((-3, 0, 0), 180)]
-)
-def test_angles_at_the_origin(corner, degrees) -> None:
-    assert angle_of(*points((5, 0, 0), (0, 0, 0), corner)).item() == pytest.approx(math.radians(degrees), abs=1e-15)
-
-
-def test_angles_near_0_keep_their_digits() -> None:
-    """acos would say 0 in float32: cos 1e-4 = 1 - 5e-9."""
-    a, b, c = (point.float() for point in points((1, 0, 0), (0, 0, 0), (1, 1e-4, 0)))
-    assert angle_of(a, b, c).item() == pytest.approx(1e-4, rel=1e-5)
-
-
-def test_dihedral_has_the_sign_of_iupac() -> None:
-    """+90 degrees, and -90 in the mirror."""
-    atoms = points((1, 0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1))
-    assert math.degrees(dihedral_of(*atoms).item()) == pytest.approx(90)
-    mirror = torch.tensor([1.0, -1, 1], dtype=torch.float64)
-    assert math.degrees(dihedral_of(*(atom * mirror for atom in atoms)).item()) == pytest.approx(-90)
-
-
-def test_dihedral_cis_and_trans() -> None:
-    cis = points((1, 0, 0), (0, 0, 0), (0, 0, 1), (2, 0, 1))
-    trans = points((1, 0, 0), (0, 0, 0), (0, 0, 1), (-2, 0, 1))
-    assert dihedral_of(*cis).item() == 0
-    assert abs(dihedral_of(*trans).item()) == pytest.approx(math.pi)
-
-
-def test_dihedral_is_that_of_biotite() -> None:
-    from biotite.structure import dihedral
-
-    atoms = torch.randn(4, 500, 3, generator=torch.Generator().manual_seed(0))
-    expected_N = torch.from_numpy(dihedral(*atoms.numpy()))
-    off_N = dihedral_of(*atoms) - expected_N
-    assert torch.remainder(off_N + 1, 2 * math.pi).sub(1).abs().max().item() < 1e-4  # its own numbers are float32
-    assert expected_N.min().item() < -3 and expected_N.max().item() > 3
+from protray.losses.self_prediction import bin_of, class_loss, distance_loss
 
 
 def test_bins_by_hand() -> None:

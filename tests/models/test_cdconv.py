@@ -65,9 +65,9 @@ def test_axes_next_to_a_straight_piece_are_copied() -> None:
 
 
 def test_an_edge_by_hand() -> None:
-    """From the residue 4 Å along y: b.y = -1/sqrt 2, n.y = 0, o.y = -1/sqrt 2; the same axes; d = 4; m = 11."""
+    """From the residue 4 Å along y: b.y = -1/sqrt 2, n.y = 0, o.y = -1/sqrt 2; the same axes; d/r = 1/2; m = 11."""
     delta_F, kernel = edge(corner(), target=1, source=2)
-    expected_F = torch.tensor([-ROOT, 0, -ROOT, 1, 1, 1, 4, 1], dtype=torch.float64)
+    expected_F = torch.tensor([-ROOT, 0, -ROOT, 1, 1, 1, 0.5, 1], dtype=torch.float64)
     torch.testing.assert_close(delta_F, expected_F * smooth(torch.tensor(0.5), torch.tensor(1)).item())
     assert kernel == 11
     assert edge(corner(), target=1, source=0)[1] == 9
@@ -94,14 +94,14 @@ def test_smooth_by_hand() -> None:
 
 
 def test_convolution_by_hand() -> None:
-    """Kernels: -5 before the residue, 2 at it, d behind it; of x = 1, 10, 100 the residue in the middle gets
+    """Kernels: -5 before the residue, 2 at it, 8 d/r = d behind it; of x = 1, 10, 100 the residue in the middle gets
 
     2 (LeakyReLU(-5) x 1 + 2 x 10 + 4 x 100) = 2 (-1 + 20 + 400) = 838.
     """
     one = Convolution(1, 1).double()
     with torch.no_grad():
         one.kernels_MR.zero_()
-        one.kernels_MR[9 * 8 + 7], one.kernels_MR[10 * 8 + 7], one.kernels_MR[11 * 8 + 6] = -5, 2, 1
+        one.kernels_MR[9 * 8 + 7], one.kernels_MR[10 * 8 + 7], one.kernels_MR[11 * 8 + 6] = -5, 2, 8
         one.out.weight.fill_(2)
     places = corner()
     edges = find_edges(places, trace_axes(places), within(places, 4.5, 3), 8.0)
@@ -203,7 +203,7 @@ def test_odd_structures_are_finite(config, case) -> None:
     z_BLC = one(replace(batch, index_BL=index_BL, chain_BL=chain_BL, atoms_BLA3=atoms_BLA3))
     z_BLC.square().sum().backward()
     assert z_BLC.isfinite().all() and z_BLC[batch.real_BL].any(dim=1).all()
-    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in one.parameters())
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in one.parameters())
 
 
 def test_residues_see_those_that_are_given() -> None:

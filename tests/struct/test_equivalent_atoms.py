@@ -74,7 +74,7 @@ def test_which_was_the_first_leaves_no_trace() -> None:
     for aa, (_, *pairs) in EQUIVALENT.items():
         rows = np.flatnonzero(codes_L == AMINO_ACIDS.index(aa))
         for a, b in ([ATOMS[aa].index(name) for name in pair] for pair in pairs):
-            other_LA3[np.ix_(rows, [a, b])] = other_LA3[np.ix_(rows, [b, a])]
+            other_LA3[rows, a], other_LA3[rows, b] = atoms_LA3[rows, b], atoms_LA3[rows, a]
     (one, n_one), (two, n_two) = name_equivalents(codes_L, atoms_LA3), name_equivalents(codes_L, other_LA3)
     known_L = np.array([np.isfinite(atoms[CHI_SLOTS[c, EQUIVALENT[AMINO_ACIDS[c]][0] - 1]]).all() for c, atoms in
                         zip(codes_L, atoms_LA3, strict=True)])  # fmt: skip

@@ -12,11 +12,45 @@ from structure_batches import moved, protein, without
 from protray.models.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import AMINO_ACIDS, UNKNOWN
 from protray.struct.atom14 import ATOMS, CA, C, N
-from protray.struct.torsions import backbone_torsions, dihedral, side_chain_torsions
+from protray.struct.torsions import angle, backbone_torsions, dihedral, side_chain_torsions
 
 
 def backbone_of(batch: StructureBatch) -> tuple[torch.Tensor, torch.Tensor]:
     return backbone_torsions(batch.atoms_BLA3, batch.present_BLA, batch.index_BL, batch.chain_BL, batch.real_BL)
+
+
+def points(*xyz: tuple[float, float, float]) -> list[torch.Tensor]:
+    return [torch.tensor(point, dtype=torch.float64) for point in xyz]
+
+
+@pytest.mark.parametrize(
+    ("corner", "degrees"), [((1, 0, 0), 0), ((1, 1, 0), 45), ((0, 2, 0), 90), ((-1, 1, 0), 135), ((-3, 0, 0), 180)]
+)
+def test_angles_at_the_origin(corner, degrees) -> None:
+    assert angle(*points((5, 0, 0), (0, 0, 0), corner)).item() == pytest.approx(math.radians(degrees), abs=1e-15)
+
+
+def test_angles_near_0_keep_their_digits() -> None:
+    """acos would say 0 in float32: cos 1e-4 = 1 - 5e-9."""
+    a, b, c = (point.float() for point in points((1, 0, 0), (0, 0, 0), (1, 1e-4, 0)))
+    assert angle(a, b, c).item() == pytest.approx(1e-4, rel=1e-5)
+
+
+def test_dihedral_cis_and_trans() -> None:
+    cis = points((1, 0, 0), (0, 0, 0), (0, 0, 1), (2, 0, 1))
+    trans = points((1, 0, 0), (0, 0, 0), (0, 0, 1), (-2, 0, 1))
+    assert dihedral(*cis).item() == 0
+    assert abs(dihedral(*trans).item()) == pytest.approx(math.pi)
+
+
+def test_dihedral_is_that_of_biotite() -> None:
+    from biotite.structure import dihedral as of_biotite
+
+    atoms = torch.randn(4, 500, 3, generator=torch.Generator().manual_seed(0))
+    expected_N = torch.from_numpy(of_biotite(*atoms.numpy()))
+    off_N = dihedral(*atoms) - expected_N
+    assert torch.remainder(off_N + 1, 2 * math.pi).sub(1).abs().max().item() < 1e-4  # its own numbers are float32
+    assert expected_N.min().item() < -3 and expected_N.max().item() > 3
 
 
 def test_the_sign_is_that_of_iupac() -> None:

@@ -9,6 +9,7 @@ with one of their training chains are training clusters, the others are split wi
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ LENGTHS = range(50, 301)  # residues
 COMPLETE = 0.97  # least share of the side-chain atoms
 MOST = 400  # chains: 2.3 MB
 IDENTITY = 0.25
-STORED = (  # the 37 places of the raw data's atoms
+STORED: Sequence[str] = (  # the 37 places of the raw data's atoms
     "N CA C CB O CG CG1 CG2 OG OG1 SG CD CD1 CD2 ND1 ND2 OD1 OD2 SD CE CE1 CE2 CE3 NE NE1 NE2 OE1 OE2 CH2 NH1 NH2 OH "
     "CZ CZ2 CZ3 NZ OXT"
 ).split()
@@ -46,14 +47,15 @@ def atoms_of(row: dict) -> np.ndarray:
     atoms_LM3[there_LM] = np.stack([row["x"], row["y"], row["z"]], axis=1) / 100
     places = np.zeros((len(AMINO_ACIDS) + 1, SLOTS), np.int64)
     for code, aa in enumerate(AMINO_ACIDS):
-        places[code, : len(ATOMS[aa])] = [list(STORED).index(str(name)) for name in ATOMS[aa]]
+        places[code, : len(ATOMS[aa])] = [STORED.index(name) for name in ATOMS[aa]]
     atoms_LA3 = np.take_along_axis(atoms_LM3, places[codes_L][:, :, None], axis=1)
     atoms_LA3[~HAS[codes_L]] = np.nan
     return name_equivalents(codes_L, atoms_LA3)[0]
 
 
 def is_whole(atoms_LA3: np.ndarray, sequence: str) -> bool:
-    there_LA, has_LA = np.asarray(np.isfinite(atoms_LA3).all(axis=2)), HAS[encode(sequence)]
+    there_LA = np.isfinite(atoms_LA3[:, :, 0])
+    has_LA = HAS[encode(sequence)]
     return bool(there_LA[:, :4].all() and there_LA[:, 4:].sum() >= COMPLETE * has_LA[:, 4:].sum())
 
 
@@ -94,7 +96,6 @@ def main() -> None:
             | {"backbone_cA": pack_backbone(centred_LA3[:, :4]), "sidechains_cA": pack_backbone(centred_LA3[:, 4:])}
         )
     write(rows, FIELDS, FULL_ATOM)
-    print(f"{FULL_ATOM}: {len(rows)} chains, {FULL_ATOM.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from protray.data.embeddings import FOLDER, Level, embedding_schema
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
+from protray.models.shipped import ENCODER
 from protray.pipelines.structure.input_files import amount_of, chains_of, file_rows, files_of
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes
@@ -58,7 +59,8 @@ class Embed(BatchSettings):
     """What to embed with what."""
 
     model: Location | None = None
-    """The folder `model` of a finished jobs/score_net.py or jobs/ssdm.py run, or its address."""
+    """The folder `model` of a finished jobs/score_net.py or jobs/ssdm.py run, or its address.  Default: the joint
+    encoder in the package."""
     lm: str | None = None
     """In its place: a protein language model, by Hugging Face name or folder, or `shipped`."""
     structures: tuple[Location, ...] = ()
@@ -75,7 +77,12 @@ class Embed(BatchSettings):
     def is_score_net(self) -> bool:
         from protray.training.structure.ssdm_export import is_ssdm
 
-        return self.model is not None and not is_ssdm(self.model)
+        return self.network is not None and not is_ssdm(self.network)
+
+    @property
+    def network(self) -> Location | None:
+        """Of the model of structures; None where a language model reads sequences."""
+        return self.model or (Location(ENCODER) if self.lm is None else None)
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ class Opened:
 
 
 def identity(run: Embed) -> dict:
-    if (run.model is None) == (run.lm is None):
-        raise ValueError("give one of --model, a folder of jobs/score_net.py or jobs/ssdm.py, and --lm")
+    if run.model is not None and run.lm is not None:
+        raise ValueError("--model and --lm exclude each other: a model of structures, or a language model")
     if run.fasta and (run.structures or run.lm is None):
         raise ValueError("--fasta goes with --lm, and without --structures: a model of structures reads these alone")
     if run.level == "pair" and not run.is_score_net:
@@ -97,8 +104,8 @@ def identity(run: Embed) -> dict:
     found = {"structures": _digests(run), "level": run.level}
     if run.lm is not None:
         return found | {"lm": fingerprint(run.lm)}
-    assert run.model
-    return found | {"model": fingerprint(str(run.model.fetch()))} | ({"noise": run.noise} if run.is_score_net else {})
+    assert run.network
+    return found | {"model": fingerprint(str(run.network.fetch()))} | ({"noise": run.noise} if run.is_score_net else {})
 
 
 def _digests(run: Embed) -> list[str]:
@@ -170,7 +177,8 @@ def _chains_of(table: Location) -> Iterator[Row]:
 def cost(run: Embed, row: Row) -> float:
     """By pairs of residues, or residues; of a file, as if it were one chain."""
     packed = PACKED if str(row["file"]).endswith(".gz") else 1
-    length = max(row["length"] or packed * row["size"] / BYTES_PER_RESIDUE, 1)
+    known = row["length"]
+    length = max(packed * row["size"] / BYTES_PER_RESIDUE if known is None else known, 1)
     if run.lm is not None:
         return (length + SPECIAL_TOKENS) * seconds_per_token(run.lm)
     return PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length
@@ -189,8 +197,8 @@ def memory(run: Embed) -> int:
     """Weights are there twice while they are read."""
     if run.lm is not None:
         return MEMORY + 2 * weight_bytes(run.lm)
-    assert run.model
-    return MEMORY + 2 * sum(run.model.sizes("*.safetensors").values())  # a fusion's language model included
+    assert run.network
+    return MEMORY + 2 * sum(run.network.sizes("*.safetensors").values())  # a fusion's language model included
 
 
 def open_net(run: Embed, device: str) -> Opened:
@@ -202,11 +210,11 @@ def open_net(run: Embed, device: str) -> Opened:
 
     if run.lm is not None:
         return Opened(run, SequenceAlone.open(run.lm, device))
-    assert run.model
+    assert run.network
     if not run.is_score_net:
-        return Opened(run, StructureEncoder.open(run.model, device))
+        return Opened(run, StructureEncoder.open(run.network, device))
     torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-    return Opened(run, Embedder.open(run.model, run.noise, device))
+    return Opened(run, Embedder.open(run.network, run.noise, device))
 
 
 def work(opened: Opened, spans: list[Span]) -> Done:

@@ -8,7 +8,7 @@
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -48,8 +48,8 @@ class SsdmRun(TrainingSettings):
     model: Literal["small", "medium", "paper"] = "small"
     """small: minutes on two CPU cores.  medium: an hour on a GPU.  paper: 20 M weights, 50 epochs.  Chooses the
     defaults below."""
-    joint: Annotated[SsdmConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=SsdmConfig)
-    learn: Annotated[ObjectiveConfig, tyro.conf.arg(prefix_name=False)] = field(default_factory=ObjectiveConfig)
+    joint: Annotated[SsdmConfig, tyro.conf.arg(name="")] = field(default_factory=SsdmConfig)
+    learn: Annotated[ObjectiveConfig, tyro.conf.arg(name="")] = field(default_factory=ObjectiveConfig)
     fit: SsdmFitConfig = field(default_factory=SsdmFitConfig)
 
     @classmethod
@@ -86,7 +86,8 @@ def identity(run: SsdmRun) -> dict:
     }
 
 
-def data_digest(run: SsdmRun) -> str:
+def data_digest(run: Any) -> str:
+    """Of the dataset in `run.data`, or of the sample with its chains that have side chains."""
     if run.data:
         return dataset_digest(run.data)
     from protray.data.sample import FULL_ATOM, SAMPLE

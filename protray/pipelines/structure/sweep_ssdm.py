@@ -226,7 +226,7 @@ def _chains(data: Location | None, split: str) -> AtomStructures:
 def guess_seconds(run: SweepRun) -> float:
     """Seconds of one CPU core that a trial will take, from weights, residues and steps."""
     one = base(run)
-    alone = Pretrained(replace(one, fusion="none").joint, one.objectives)
+    alone = fresh(replace(one, fusion="none").joint, one.objectives, 0)
     weights = sum(weight.numel() for weight in alone.model.parameters())
     weights += weight_bytes(run.lm) / 4 / 5 if reads_lm(run) else 0
     residues = one.fit.crop * one.fit.batch * _total(run.data, one)

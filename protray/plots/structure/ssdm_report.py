@@ -22,7 +22,7 @@ COLOURS = {"train": palette.SKY, "validation": palette.BLUE}
 NOTES = (
     "Objectives are asked of crops of chains that the encoder was not trained on. A residue's type, and its side "
     "chain, are hidden before they are asked for; the edges of a distance, an angle or a dihedral are taken out of "
-    "every layer. Who knows frequencies alone gives the best single answer for all: the frequencies of the classes, or "
+    "every layer. The best constant answer is the same for all: the frequencies of the classes, or "
     "the mean distance.",
     "A distance is asked for as (d - 8 Å) / 4 Å, so a loss of 0.25 is a root mean square error of 2 Å.",
     f"The nearest chain is that with the largest cosine between standardised vectors (mean and deviation over "
@@ -43,7 +43,7 @@ def write_ssdm_report(
     """Write the report; `history` are the points of the curve."""
     terms = list(learn.terms())
     figures = [ReportFigure("Training", curves_figure(history, terms, results.nothing),
-                            "Dashed: the loss of who knows frequencies alone.")]  # fmt: skip
+                            "Dashed: the loss of the best constant answer.")]  # fmt: skip
     by_level = {term: _levels(results.losses, term, len(results.levels)) for term in ("denoise", "siamdiff_structure")}
     by_level = {term: found for term, found in by_level.items() if np.isfinite(found).any()}
     if by_level:

@@ -55,12 +55,10 @@ class Position:
 class Pretrained(nn.Module):
     """What learns: the joint encoder, and the heads of its objectives."""
 
-    def __init__(self, config: SsdmConfig, objectives: ObjectiveConfig) -> None:
+    def __init__(self, model: Ssdm, objectives: ObjectiveConfig) -> None:
         super().__init__()
-        lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
-        self.model = Ssdm(config, lm, lm.channels if lm else 0)
         bins = objectives.angle_bins, objectives.dihedral_bins
-        self.heads = ObjectiveHeads(self.model.channels, objectives.terms(), *bins)
+        self.model, self.heads = model, ObjectiveHeads(model.channels, objectives.terms(), *bins)
 
     def parameter_groups(self, learning_rate: float) -> list[dict]:
         """For an optimiser; see `protray.training.groups.parameter_groups`."""
@@ -96,7 +94,7 @@ def fit(
         average.model.lm = net.model.lm
     groups = net.parameter_groups(settings.learning_rate)
     rates = [group["lr"] / settings.learning_rate for group in groups]
-    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
     at, best = Position(), net.learnt()
     if resume:
         net.load_state_dict(resume["net"], strict=False)
@@ -146,7 +144,8 @@ def fit(
 def fresh(config: SsdmConfig, objectives: ObjectiveConfig, seed: int) -> Pretrained:
     """The network before its training."""
     torch.manual_seed(key(seed, "ssdm"))
-    return Pretrained(config, objectives)
+    lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
+    return Pretrained(Ssdm(config, lm, lm.channels if lm else 0), objectives)
 
 
 def batch_of(
@@ -207,14 +206,16 @@ def _update(
     world.add(sums)
     if broken:
         raise NonFiniteLossError(_not_finite("loss", chains, broken))
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    norm = nn.utils.clip_grad_norm_(weights, settings.clip).item()
-    if not math.isfinite(norm):
+    norm = nn.utils.get_total_norm(sums)
+    if not norm.isfinite():
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", chains, visits))
+    for weight, total in zip(weights, sums, strict=True):
+        weight.grad = total
+    nn.utils.clip_grads_with_norm_(weights, settings.clip, norm)
     optimizer.step()
-    return {name: [float(loss), float(count)] for name, (loss, count) in found.items()} | {"gradient_norm": [norm, 1.0]}
+    measured = {name: [float(loss), float(count)] for name, (loss, count) in found.items()}
+    return measured | {"gradient_norm": [norm.item(), 1.0]}
 
 
 def _not_finite(what: str, chains: AtomStructures, visits: list[list[Visit]]) -> str:

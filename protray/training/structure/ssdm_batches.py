@@ -66,8 +66,11 @@ def micro_batch(draws: Sequence[Draw], config: ObjectiveConfig) -> MicroBatch:
     width = crops.type_BL.shape[1]
 
     def padded(arrays: list[np.ndarray], axis: int = 0) -> Tensor:
-        spare = [[(0, 0)] * axis + [(0, width - a.shape[axis])] + [(0, 0)] * (a.ndim - axis - 1) for a in arrays]
-        return torch.from_numpy(np.stack([np.pad(a, w) for a, w in zip(arrays, spare, strict=True)], axis=axis))
+        before, (_, *after) = arrays[0].shape[:axis], arrays[0].shape[axis:]
+        found = np.zeros((*before, len(arrays), width, *after), arrays[0].dtype)
+        for row, array in enumerate(arrays):
+            found[(slice(None),) * axis + (row, slice(array.shape[axis]))] = array
+        return torch.from_numpy(found)
 
     def flat(places: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.concatenate([place + row * width for row, place in enumerate(places)]))
@@ -102,5 +105,5 @@ def micro_batch(draws: Sequence[Draw], config: ObjectiveConfig) -> MicroBatch:
 
 def numbered(pairs: list[np.ndarray]) -> Tensor:
     """Pairs (i, j) of each protein as (b, i, j); shape (M, 3)."""
-    rows = [np.insert(pairs_M2, 0, row, axis=1) for row, pairs_M2 in enumerate(pairs)]
-    return torch.from_numpy(np.concatenate(rows))
+    row_M = np.repeat(np.arange(len(pairs)), list(map(len, pairs)))
+    return torch.from_numpy(np.column_stack([row_M, np.concatenate(pairs)]))

@@ -127,28 +127,26 @@ def draw(
         part = seen("contrast", config.contrast_crop, view)
         return View(part, dropped_edges(part, neighbours, config.edge_drop, rng("edges", view)))
 
-    terms, levels = config.terms(), len(noise_levels(config.levels))
-    crop = seen("crop", fit.crop)
+    terms, crop = config.terms(), seen("crop", fit.crop)
     asked_L = confident(crop)
-    known_L = asked_L & (crop.codes_L < N_AA)
-    mask = config.mask_share if "residue" in terms else 0.0
-    hide = masked_share(visit.level, levels) if "siamdiff_sequence" in terms else 0.0
+    known_L, nowhere_L = asked_L & (crop.codes_L < N_AA), np.zeros(len(crop), bool)
+    hide = masked_share(visit.level, len(noise_levels(config.levels))) if "siamdiff_sequence" in terms else 0.0
     noisy = 2 if "siamdiff" in config.objective else int("denoise" in terms)
     shape = (noisy, *crop.atoms_LA3.shape)
     return Draw(
         cluster=key(chain.id if cluster is None else cluster),
         crop=crop,
         asked_L=asked_L,
-        masked_L=chosen(known_L, mask, rng("mask")),
+        masked_L=chosen(known_L, config.mask_share, rng("mask")) if "residue" in terms else nowhere_L,
         paths_NS=paths(
             crop, asked_L, neighbours, [PATHS[term] for term in terms if term in PATHS],
             floor_of(config.path_share, len(asked_L)), rng("paths"),
         ),
         views=(contrasted(0), contrasted(1)) if "contrast" in terms else None,
         level=visit.level,
-        noise_VLA3=rng("noise").standard_normal(shape, np.float32),
+        noise_VLA3=rng("noise").standard_normal(shape, np.float32) if noisy else np.zeros(shape, np.float32),
         shift_LA3=rng("shift").standard_normal(shape[1:], np.float32) if noisy == 2 else None,
-        hidden_L=chosen(known_L, hide, rng("hide")),
+        hidden_L=chosen(known_L, hide, rng("hide")) if hide else nowhere_L,
     )  # fmt: skip
 
 
@@ -193,7 +191,8 @@ def chosen(from_L: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
 
 def nearest(ca_L3: np.ndarray, neighbours: int) -> np.ndarray:
     """The nearest residues of each, itself not among them, in no order; shape (L, K), K at most L - 1."""
-    distance_LL = np.linalg.norm(ca_L3[:, None] - ca_L3, axis=-1)
+    square_LL = sum(np.square(x_L[:, None] - x_L) for x_L in np.ascontiguousarray(ca_L3.T))  # by axis: no L x L x 3
+    distance_LL = np.sqrt(square_LL)
     np.fill_diagonal(distance_LL, np.inf)
     count = min(neighbours, len(ca_L3) - 1)
     return np.argpartition(distance_LL, max(count - 1, 0), axis=1)[:, :count]
@@ -201,9 +200,10 @@ def nearest(ca_L3: np.ndarray, neighbours: int) -> np.ndarray:
 
 def edges_of(nearest_LK: np.ndarray) -> np.ndarray:
     """Pairs i < j of which one is among the nearest of the other; shape (M, 2)."""
-    near_LL = np.zeros((len(nearest_LK), len(nearest_LK)), bool)
-    np.put_along_axis(near_LL, nearest_LK, True, axis=1)
-    return np.argwhere(np.triu(near_LL | near_LL.T))
+    size, own_L1 = len(nearest_LK), np.arange(len(nearest_LK))[:, None]
+    found_N = np.zeros(size**2, bool)
+    found_N[np.minimum(own_L1, nearest_LK) * size + np.maximum(own_L1, nearest_LK)] = True
+    return np.column_stack(np.divmod(np.flatnonzero(found_N), size))
 
 
 def paths(
@@ -224,8 +224,11 @@ def paths(
         column_N = rng.integers(nearest_LK.shape[1], size=len(found_NS))
         next_N = nearest_LK[found_NS[:, -1], column_N]
         found_NS = np.column_stack([found_NS, next_N])[(found_NS != next_N[:, None]).all(axis=1)]
-    found_NS = found_NS[from_L[found_NS].all(axis=1)]
+    if not from_L.all():
+        found_NS = found_NS[from_L[found_NS].all(axis=1)]
     for size in sizes:
+        if size == 2:
+            continue  # every path began with an edge of its own
         numbers_S = len(nearest_LK) ** np.arange(size)  # one number for a path, the smaller of its two directions
         number_N = np.minimum(found_NS[:, :size] @ numbers_S, found_NS[:, size - 1 :: -1] @ numbers_S)
         found_NS = found_NS[np.sort(np.unique(number_N, return_index=True)[1])]
@@ -234,8 +237,8 @@ def paths(
 
 def steps_of_paths(paths_NS: np.ndarray) -> np.ndarray:
     """The pairs of neighbours on paths, both ways, each once; shape (M, 2)."""
-    ahead_M2 = np.concatenate([paths_NS[:, place : place + 2] for place in range(paths_NS.shape[1] - 1)])
-    return np.unique(np.concatenate([ahead_M2, ahead_M2[:, ::-1]]), axis=0)
+    i_M, j_M, size = paths_NS[:, :-1].ravel(), paths_NS[:, 1:].ravel(), paths_NS.max(initial=0) + 1
+    return np.column_stack(np.divmod(np.unique(np.concatenate([i_M * size + j_M, j_M * size + i_M])), size))
 
 
 def dropped_edges(chain: AtomChain, neighbours: int, share: float, rng: np.random.Generator) -> np.ndarray:

@@ -22,12 +22,13 @@ from protray.losses.diffusion import (
     pairs_of,
     vector_loss,
 )
-from protray.losses.self_prediction import angle_of, bin_of, class_loss, dihedral_of, distance_loss
+from protray.losses.self_prediction import bin_of, class_loss, distance_loss
 from protray.models.neighbours import Neighbours, find_neighbours
 from protray.models.objective_heads import ObjectiveHeads
 from protray.models.structure_batch import StructureBatch, mean_of_real
 from protray.struct.atom14 import CA
 from protray.struct.frames import frames
+from protray.struct.torsions import angle, dihedral
 from protray.training.structure.ssdm_batches import MicroBatch, hidden
 from protray.training.structure.ssdm_config import SELF_PREDICTION, ObjectiveConfig
 from protray.training.structure.ssdm_contrast import Pull, Views, contrast_term, pulled_term, pulls
@@ -132,10 +133,10 @@ def _self_prediction(
             distance_N = (ca_SN3[0] - ca_SN3[1]).norm(dim=-1)
             found[term] = distance_loss(heads(term, *z_SNC[:2]).squeeze(1), distance_N)
         elif term == "angle":
-            true_N = bin_of(angle_of(*ca_SN3[:3]), config.angle_bins, signed=False)
+            true_N = bin_of(angle(*ca_SN3[:3]), config.angle_bins, signed=False)
             classes(term, heads(term, *z_SNC[:3]), true_N)
         elif term == "dihedral":
-            true_N = bin_of(dihedral_of(*ca_SN3[:4]), config.dihedral_bins, config.signed)
+            true_N = bin_of(dihedral(*ca_SN3[:4]), config.dihedral_bins, config.signed)
             classes(term, heads(term, *z_SNC[:4]), true_N)
     return found
 

@@ -171,8 +171,7 @@ def test_what_does_not_go_together_is_refused(files, tmp_path) -> None:
     model, lm = save_encoder(tmp_path / "model"), str(save_tiny_lm(tmp_path / "lm"))
     out, structures = Location(tmp_path / "out"), (Location(files),)
     for settings, says in (
-        ({}, "give one of --model, .* and --lm"),
-        ({"model": model, "lm": lm}, "give one of --model, .* and --lm"),
+        ({"model": model, "lm": lm}, "--model and --lm exclude each other"),
         ({"model": model, "fasta": structures[0]}, "--fasta goes with --lm"),
         ({"lm": lm, "fasta": structures[0], "structures": structures}, "--fasta goes with --lm"),
         ({"model": model, "level": "pair"}, "--level pair needs a score network"),
@@ -186,12 +185,13 @@ def test_what_does_not_go_together_is_refused(files, tmp_path) -> None:
 
 
 def test_cost_and_memory_know_the_model(tmp_path) -> None:
+    out = Location(tmp_path / "out")
     row = module.EMPTY | {"file": "part.parquet", "length": 100}
     lm = save_tiny_lm(tmp_path / "lm")
     alone, fused = save_encoder(tmp_path / "alone"), save_encoder(tmp_path / "fused", lm)
-    assert JOB.cost(Embed(model=alone), row) == pytest.approx(100 * module.PER_RESIDUE_S)
-    assert JOB.cost(Embed(lm=str(lm)), row) > 0
+    assert JOB.cost(Embed(out=out, model=alone), row) == pytest.approx(100 * module.PER_RESIDUE_S)
+    assert JOB.cost(Embed(out=out, lm=str(lm)), row) > 0
     weights = (Path(fused) / LANGUAGE_MODEL / "model.safetensors").stat().st_size
-    more = JOB.memory(Embed(model=fused)) - JOB.memory(Embed(model=alone))
+    more = JOB.memory(Embed(out=out, model=fused)) - JOB.memory(Embed(out=out, model=alone))
     assert more >= 2 * weights > 0
-    assert replace(Embed(model=alone), level="residue").is_score_net is False
+    assert replace(Embed(out=out, model=alone), level="residue").is_score_net is False

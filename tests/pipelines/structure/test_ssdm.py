@@ -72,7 +72,7 @@ def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:
     plain, labelled = TINY, replace(TINY, labels=Location(labels))
     assert ssdm.identity(plain) != ssdm.identity(labelled)
     [one], [other] = ssdm.stages(plain, None), ssdm.stages(labelled, None)
-    assert one.key == other.key and one.steps == TINY.fit.steps(3)
+    assert one.key == other.key and one.of == TINY.fit.steps(3)
     for change in (
         {"fit": replace(TINY.fit, seed=1)}, {"learn": ObjectiveConfig(tau=0.1)},
         {"joint": replace(TINY.joint, lm_lr_ratio=0.5)},

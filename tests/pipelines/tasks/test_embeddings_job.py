@@ -100,7 +100,7 @@ def test_the_same_proteins_cost_nothing_again(no_ray, net, tmp_path, monkeypatch
 
 
 def test_unusable_models_are_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="give a language model or a score network"):
+    with pytest.raises(ValueError, match="give a language model or a model of structures"):
         Embedding()
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
         Embedding(model=Location(tmp_path)).identity()

@@ -68,7 +68,7 @@ def test_fits_that_make_no_sense_are_refused(wrong, message) -> None:
 
 def test_steps_and_workers() -> None:
     """4 epochs of 7,000 chains, 16 a step: 1,750 steps."""
-    assert SsdmFitConfig().steps(7000) == 1750
+    assert SsdmFitConfig(epochs=4).steps(7000) == 1750
     assert SsdmFitConfig(epochs=0.01).steps(100) == 1
     SsdmFitConfig().check_workers(2)
     with pytest.raises(ValueError, match="4 workers cannot share 2 micro-batches"):

@@ -1,8 +1,8 @@
-"""Functions of proteins, EC numbers or GO terms, from frozen embeddings; against simple baselines.
+"""Functions of proteins, EC numbers or GO terms, or their folds, from frozen embeddings; against simple baselines.
 
 ``OUT/model``                a folder for each head
 ``OUT/predictions.parquet``  ``schemas.FUNCTIONS``: labels of the test proteins
-``OUT/tables.md``            Fmax and AUPR, with intervals
+``OUT/tables.md``            Fmax and AUPR, or of folds accuracy and nearest neighbours, with intervals
 ``OUT/report.html``          the same with figures
 ``OUT/metrics.json``         all numbers
 """

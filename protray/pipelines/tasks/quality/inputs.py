@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.graphqa_config import GraphQaConfig
+from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import SHIPPED, absolute, fingerprint
@@ -33,10 +34,10 @@ class QualityRun(TrainingSettings):
     out: Location = Location("runs/quality")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: tuple[Location, ...] = ()
-    """Folders `model` of finished jobs/score_net.py runs: for each of them a network with its embeddings is trained,
-    too.  Several are told apart by the names of their runs' folders."""
+    """Folders `model` of finished jobs/score_net.py or jobs/ssdm.py runs: for each of them a network with its
+    embeddings is trained, too.  Several are told apart by the names of their runs' folders."""
     noise: float = 1.0
-    """Å: the score net is told its noise level nearest to this."""
+    """Å: a score net is told its noise level nearest to this."""
     lm: str = SHIPPED
     """Language model for a network with embeddings of sequences: a Hugging Face name, a folder, or `none`."""
     decoys: DecoySettings = field(default_factory=DecoySettings)
@@ -52,14 +53,16 @@ class QualityRun(TrainingSettings):
 
     @property
     def nets(self) -> dict[str, Location]:
-        """The score nets, by the names of their rows.
+        """The models of structures, by the names of their rows.
 
         >>> list(QualityRun(model=(Location("runs/few/model"), Location("runs/all/model"))).nets)
         ['GraphQA + score net few', 'GraphQA + score net all']
         """
-        if len(self.model) == 1:
-            return {WITH_NET: self.model[0]}
-        return {f"{WITH_NET} {net.parent.name}": net for net in self.model}
+        several = len(self.model) > 1
+        return {
+            f"{PLAIN} + {Embedding(model=net).kind}" + (f" {net.parent.name}" if several else ""): net
+            for net in self.model
+        }
 
     @property
     def rows(self) -> list[str]:
@@ -71,9 +74,7 @@ def identity(run: QualityRun) -> dict:
     if run.lm != NONE:
         check_present(run.lm)
     for net in run.model:
-        from protray.training.structure.score_export import load_config
-
-        load_config(net)
+        Embedding(model=net).identity()  # an error now, for what is no model of structures
     targets_of(run.data, run.decoys)
     return {
         "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
@@ -105,8 +106,7 @@ def opener(name: str, settings: dict, device: str) -> "Opened":
 
         found = LanguageModelEmbeddings(LanguageModel.open(settings["lm"], device))
     else:
-        from protray.inference.decoy_embeddings import ScoreNetEmbeddings
-        from protray.inference.embed import Embedder
+        from protray.inference.decoy_embeddings import open_decoy_embeddings
 
-        found = ScoreNetEmbeddings(Embedder.open(settings["nets"][name], settings["noise"], device))
+        found = open_decoy_embeddings(settings["nets"][name], settings["noise"], device)
     return found.widths, found

@@ -17,7 +17,7 @@ from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.graphqa_config import GLOBAL, LOCAL
-from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, WITH_NET, QualityRun, identity
+from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
 from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONSTANT, LINEAR = "constant: the training mean", "linear fit to simple features"
-FOLDERS = {PLAIN: "plain", WITH_LM: "language-model", WITH_NET: "score-net"}  # below OUT/model
+FOLDERS = {PLAIN: "plain", WITH_LM: "language-model"}  # below OUT/model; of others by their names
 LOGGED = ("rmse", "r", "r_target", "spearman", "spearman_target", "z", "frl5", "lddt_rho", "lddt_rho_decoy")
 
 
@@ -84,7 +84,7 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
 
 def folder_of(run: QualityRun, name: str) -> Location:
     """Where a network is kept."""
-    return run.out / "model" / (FOLDERS.get(name) or name.replace(WITH_NET + " ", "score-net-"))
+    return run.out / "model" / (FOLDERS.get(name) or name.removeprefix(f"{PLAIN} + ").replace(" ", "-"))
 
 
 def save_model(run: QualityRun, name: str, weights: dict) -> None:

@@ -70,7 +70,7 @@ def test_every_chain_of_a_structure(run, models, monkeypatch, kind) -> None:
         sequence = SEQUENCES[row["id"]]
         assert row["sequence"] == sequence
         protein = SiteProtein(row["id"], sequence, np.full(len(sequence), -1, np.int8), "")
-        (prob_L,) = finder([finder.embedded(protein, helix(len(sequence))[:, 1])])
+        (prob_L,) = finder([finder.embedded(protein, helix(len(sequence)))])
         np.testing.assert_allclose(row["prob"], prob_L, atol=5e-3)
         assert row["site"] == "".join("1" if prob >= 0.5 else "0" for prob in row["prob"])
     assert run_batch(JOB, run)["cached"]

@@ -1,0 +1,169 @@
+"""SSDM's encoder: a step and an embedding on one core, long chains, and what Ray adds to a step of its pre-training.
+
+Operations are those of the matrix products of a forward pass, and twice that again to train; geometry, exponentials and
+gathered rows count for nothing.
+
+Shape key:  B proteins   L residues   C channels   3 x, y, z in Å
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protray.bench.plain_frame import PlainFrameNet
+from protray.bench.timing import Case, compare, interleaved, matrix_rate
+from protray.data.atom_batches import collate
+from protray.data.atoms import AtomChain, read_atoms
+from protray.inference.structure_encoder import StructureEncoder
+from protray.models.frame_attention import FrameAttention
+from protray.models.frame_config import SMALL, FrameAttentionConfig
+from protray.models.frame_features import NODE_NUMBERS, PAIR_NUMBERS
+from protray.models.ssdm import Ssdm
+from protray.models.ssdm_config import SsdmConfig
+from protray.models.structure_batch import StructureBatch
+from protray.seq.alphabet import N_AA
+from protray.struct.atom14 import CA, HAS, SLOTS
+from protray.training.structure.ssdm_export import SsdmCard
+
+NET = replace(SMALL, neighbours=32)  # of the step
+BATCH, CROP = 4, 300
+LENGTHS, COMPARED = (200, 500, 1000, 2000), 500  # residues of the chains that are embedded, by the default network
+MANY, USUAL = 10_000, 300  # chains, and their residues
+TURNS = 3  # of what takes half a minute each
+
+
+def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
+    """Cases of a step, of an embedding and of Ray; time per residue of long chains, and of many chains."""
+    from protray.bench.ssdm_ray import training
+    from protray.bench.through_ray import ray_cases  # starts from a clean environment, so Ray is imported in there
+
+    limit = matrix_rate()
+    cases = [step_case(repeats, limit), embedding_case(repeats, limit)]
+    more = per_residue(repeats) | many_chains(repeats)
+    return cases + ray_cases(training(), min(TURNS, repeats)), more
+
+
+def step_case(repeats: int, limit: float) -> Case:
+    """Vectors of residues and their gradients."""
+    net, batch = fresh_net(NET), first_batch()
+    return compare(
+        f"step, L = {CROP}",
+        f"forward and backward, {BATCH} crops of {CROP} residues, {NET.layers} layers of {NET.channels} channels, "
+        f"{NET.neighbours} neighbours, float32; plain: all pairs, all but neighbours masked, einsum",
+        step(PlainFrameNet(net), batch),
+        step(net, batch),
+        repeats,
+        work=3 * operations(NET, int(batch.real_BL.sum())),
+        limit=limit,
+        limit_name="float32 products",
+    )
+
+
+def fresh_net(config: FrameAttentionConfig) -> FrameAttention:
+    torch.manual_seed(0)
+    return FrameAttention(config)
+
+
+def first_batch() -> StructureBatch:
+    """The starts of the first chains of the bundled sample that are long enough."""
+    chains = read_atoms(split="train")
+    rows = np.flatnonzero(chains.lengths >= CROP)[:BATCH].tolist()
+    return collate([chains.chain(row).cut(slice(CROP)) for row in rows])
+
+
+def step(net: nn.Module, batch: StructureBatch) -> Callable[[], Tensor]:
+    """A run gives the vectors of the residues, and leaves gradients of their products with random numbers."""
+    weight_BLC = torch.randn(*batch.real_BL.shape, NET.width, generator=torch.Generator().manual_seed(0))
+
+    def run() -> Tensor:
+        net.zero_grad()
+        z_BLC = net(batch)
+        (z_BLC * weight_BLC).sum().backward()
+        return z_BLC.detach()
+
+    return run
+
+
+def operations(config: FrameAttentionConfig, residues: int) -> float:
+    """Of the matrix products of a forward pass without points, all neighbours there."""
+    width, pair, heads, k = config.channels, config.pair, config.heads, config.neighbours
+    start = (width + NODE_NUMBERS) * width + width**2
+    of_pair = PAIR_NUMBERS[config.pair_input] * pair + pair**2 + pair * heads * config.layers
+    attention = 3 * width**2 + k * heads * (2 * width + pair)  # query, key, value; logits, sums of rows and of pairs
+    layer = attention + (width + heads * pair) * width + 2 * config.expansion * width**2
+    return 2.0 * residues * (start + k * of_pair + config.layers * layer)
+
+
+def embedding_case(repeats: int, limit: float) -> Case:
+    """Vectors of the residues of a whole chain."""
+    encoder, chain = fresh_encoder(), random_chain(COMPARED)
+    return compare(
+        f"embedding, L = {COMPARED}",
+        f"vectors of the residues of a chain of {COMPARED}, {SMALL.neighbours} neighbours, float32, on one core; "
+        "plain: all pairs, all but neighbours masked, einsum",
+        plain_embedding(PlainFrameNet(encoder.net.encoder), chain),
+        our_embedding(encoder, chain),
+        repeats,
+        work=operations(SMALL, COMPARED),
+        limit=limit,
+        limit_name="float32 products",
+    )
+
+
+def fresh_encoder() -> StructureEncoder:
+    """As jobs/ssdm.py makes it by default, with random weights."""
+    config = SsdmConfig(net=SMALL)
+    torch.manual_seed(0)
+    return StructureEncoder(SsdmCard(config, side_chains=True, objectives=(), seed=0), Ssdm(config))
+
+
+def our_embedding(encoder: StructureEncoder, chain: AtomChain) -> Callable[[], np.ndarray]:
+    return lambda: encoder.residue(chain)
+
+
+def plain_embedding(net: PlainFrameNet, chain: AtomChain) -> Callable[[], np.ndarray]:
+    @torch.inference_mode()
+    def run() -> np.ndarray:
+        return net(collate([chain]))[0].numpy()
+
+    return run
+
+
+def per_residue(repeats: int) -> dict[str, float]:
+    """Processor time of an embedding at each length, over the length."""
+    encoder = fresh_encoder()
+    runs = {str(length): our_embedding(encoder, random_chain(length)) for length in LENGTHS}
+    seconds = interleaved(runs, repeats, time.process_time)
+    medians = [float(np.median(seconds[str(length)])) / length for length in LENGTHS]
+    found = {f"embedding, µs per residue at L = {length}": 1e6 * s for length, s in zip(LENGTHS, medians, strict=True)}
+    return found | {"embedding, time per residue, slowest length over fastest": max(medians) / min(medians)}
+
+
+def many_chains(repeats: int) -> dict[str, float]:
+    """Residues per second of a core, and how long many chains of a usual length take, each core with its own."""
+    run, cores = our_embedding(fresh_encoder(), random_chain(USUAL)), len(os.sched_getaffinity(0))
+    seconds = float(np.median(interleaved({"one": run}, repeats, time.process_time)["one"]))
+    return {
+        f"embedding, residues per second of a core at L = {USUAL}": USUAL / seconds,
+        f"embedding {MANY:,} chains of {USUAL} residues on {cores} cores, s": MANY * seconds / cores,
+    }
+
+
+def random_chain(length: int) -> AtomChain:
+    """A random walk with steps of a bond's length, and all atoms of each residue about it."""
+    rng = np.random.default_rng(0)
+    codes_L, bonds_L3 = rng.integers(0, N_AA, length).astype(np.uint8), rng.normal(size=(length, 3))
+    ca_L3 = (3.8 * bonds_L3 / np.linalg.norm(bonds_L3, axis=1, keepdims=True)).cumsum(axis=0)
+    atoms_LA3 = ca_L3[:, None] + rng.normal(size=(length, SLOTS, 3))
+    atoms_LA3[:, CA] = ca_L3
+    present_LA = HAS[codes_L]
+    return AtomChain(
+        "walk", codes_L, np.arange(length, dtype=np.int32), np.zeros(length, np.int8),
+        np.where(present_LA[:, :, None], atoms_LA3, 0).astype(np.float32), present_LA,
+    )  # fmt: skip
