@@ -92,7 +92,7 @@ def test_steps_are_of_the_same_vectors(tiny) -> None:
     assert seen.real_BL.shape == (2, 30) and seen.real_BL.all()
     plain = PlainFrameNet(net)
     ours = ssdm.step(net, seen)
-    ours(), ours()  # gradients of one run, not of both
+    ours()  # the gradients are those of one run, not of both
     torch.testing.assert_close(ssdm.step(plain, seen)(), ours(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(plain.bias.weight.grad, net.bias.weight.grad, rtol=1e-3, atol=1e-3)
 

@@ -15,7 +15,7 @@ def training(steps: int = 30, first: int = 14) -> Training:
 
 def test_seconds_of_a_step_leave_out_the_first_and_the_last() -> None:
     """Ends at 0, 9, 10, 12, 14, 99 s: steps 2 to 4 count, of 1, 2 and 2 s, with a tenth as much of the processor."""
-    stamps = [(end, end / 10) for end in (0, 9, 10, 12, 14, 99)]
+    stamps = [(end, end / 10) for end in (0.0, 9.0, 10.0, 12.0, 14.0, 99.0)]
     assert through_ray.per_step(stamps, first=2) == pytest.approx((5 / 3, 5 / 30))
 
 

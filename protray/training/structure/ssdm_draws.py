@@ -215,9 +215,9 @@ def paths(
     in either direction.
     """
     longest = max(sizes, default=2)
-    nearest_LK = nearest(chain.atoms_LA3[:, CA], neighbours)
-    if not sizes or not nearest_LK.size:
+    if not sizes or len(chain) < 2:
         return np.zeros((0, longest), np.int64)
+    nearest_LK = nearest(chain.atoms_LA3[:, CA], neighbours)
     found_NS = rng.permutation(edges_of(nearest_LK))
     found_NS = np.where(rng.random(len(found_NS))[:, None] < 0.5, found_NS, found_NS[:, ::-1])
     while found_NS.shape[1] < longest:
