@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from protray.bench.plain_frame import PlainFrameNet
 from protray.bench.timing import Case, compare, interleaved, matrix_rate
 from protray.data.atom_batches import collate
-from protray.data.atoms import AtomChain, read_atoms
+from protray.data.atoms import AtomChain
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.frame_attention import FrameAttention
 from protray.models.frame_config import SMALL, FrameAttentionConfig
@@ -32,7 +32,7 @@ from protray.struct.atom14 import CA, HAS, SLOTS
 from protray.training.structure.ssdm_export import SsdmCard
 
 NET = replace(SMALL, neighbours=32)  # of the step
-BATCH, CROP = 4, 300
+BATCH, STEP_LENGTH = 4, 300
 LENGTHS, COMPARED = (200, 500, 1000, 2000), 500  # residues of the chains that are embedded, by the default network
 MANY, USUAL = 10_000, 300  # chains, and their residues
 TURNS = 3  # of what takes half a minute each
@@ -51,15 +51,15 @@ def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
 
 def step_case(repeats: int, limit: float) -> Case:
     """Vectors of residues and their gradients."""
-    net, batch = fresh_net(NET), first_batch()
+    net, batch = fresh_net(NET), collate([random_chain(STEP_LENGTH, seed) for seed in range(BATCH)])
     return compare(
-        f"step, L = {CROP}",
-        f"forward and backward, {BATCH} crops of {CROP} residues, {NET.layers} layers of {NET.channels} channels, "
-        f"{NET.neighbours} neighbours, float32; plain: all pairs, all but neighbours masked, einsum",
+        f"step, L = {STEP_LENGTH}",
+        f"forward and backward, {BATCH} chains of {STEP_LENGTH} residues, {NET.layers} layers of {NET.channels} "
+        f"channels, {NET.neighbours} neighbours, float32; plain: all pairs, all but neighbours masked, einsum",
         step(PlainFrameNet(net), batch),
         step(net, batch),
         repeats,
-        work=3 * operations(NET, int(batch.real_BL.sum())),
+        work=3 * operations(NET, BATCH * STEP_LENGTH),
         limit=limit,
         limit_name="float32 products",
     )
@@ -68,13 +68,6 @@ def step_case(repeats: int, limit: float) -> Case:
 def fresh_net(config: FrameAttentionConfig) -> FrameAttention:
     torch.manual_seed(0)
     return FrameAttention(config)
-
-
-def first_batch() -> StructureBatch:
-    """The starts of the first chains of the bundled sample that are long enough."""
-    chains = read_atoms(split="train")
-    rows = np.flatnonzero(chains.lengths >= CROP)[:BATCH].tolist()
-    return collate([chains.chain(row).cut(slice(CROP)) for row in rows])
 
 
 def step(net: nn.Module, batch: StructureBatch) -> Callable[[], Tensor]:
@@ -155,9 +148,9 @@ def many_chains(repeats: int) -> dict[str, float]:
     }
 
 
-def random_chain(length: int) -> AtomChain:
+def random_chain(length: int, seed: int = 0) -> AtomChain:
     """A random walk with steps of a bond's length, and all atoms of each residue about it."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     codes_L, bonds_L3 = rng.integers(0, N_AA, length).astype(np.uint8), rng.normal(size=(length, 3))
     ca_L3 = (3.8 * bonds_L3 / np.linalg.norm(bonds_L3, axis=1, keepdims=True)).cumsum(axis=0)
     atoms_LA3 = ca_L3[:, None] + rng.normal(size=(length, SLOTS, 3))
