@@ -1,12 +1,14 @@
 """What a step costs through Ray: the arithmetic, and that all runs end; no time is tested."""
 
 import pytest
-from test_score_bench import TINY
 
 from protray.bench import through_ray
 from protray.bench.through_ray import Training
 from protray.bench.timing import Spread
 from protray.models.frame_config import FrameAttentionConfig
+from protray.models.score_config import ScoreNetConfig
+
+TINY = ScoreNetConfig(blocks=2, channels=16, bottleneck=16, dilations=(1, 2), positional=4, distances=3)
 
 
 def training(steps: int = 30, first: int = 14) -> Training:
