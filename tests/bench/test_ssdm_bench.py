@@ -112,8 +112,8 @@ def test_operations_are_those_that_torch_counts() -> None:
     seen = single(protein(40))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         ssdm.fresh_net(TINY)(seen)
-    # turning atoms (11 x 9) and pairs (27 + 3 x 3) into frames, and virtual CB (9), which we leave out
-    geometry = 2 * 40 * (11 * 9 + 12 * (27 + 9) + 9)
+    # turning atoms (11 x 9) and pairs (27 + 2 x 9) into frames, and virtual CB (9), which we leave out
+    geometry = 2 * 40 * (11 * 9 + 12 * (27 + 18) + 9)
     assert counter.get_total_flops() == pytest.approx(ssdm.operations(TINY, 40) + geometry)
 
 
