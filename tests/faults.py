@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protray.evaluation.denoising import DenoisingConfig
-from protray.models.score_config import ScoreNetConfig
+from protray.models.score.score_config import ScoreNetConfig
 from protray.pipelines.structure.score_net import JOB, ScoreNetRun, settings
 from protray.training.structure.score_steps import ScoreFitConfig
 from protray.training.world import World

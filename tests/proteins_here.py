@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.models.structure_batch import StructureBatch
+from protray.models.structure.structure_batch import StructureBatch
 from protray.struct.atom14 import CA, HAS, SLOTS
 
 STEP = 3.8  # Å, between C-alpha atoms that are neighbours along the chain

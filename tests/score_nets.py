@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from protray.data.structures import StructureChain
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ConditionalNorm, ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ConditionalNorm, ScoreNet
 from protray.struct.noise import NoiseConfig
 from protray.training.structure.score_export import save_score_net
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from protray.data.atoms import AtomChain, AtomStructures, read_atoms
-from protray.models.neighbours import Neighbours
-from protray.models.structure_batch import TYPES, StructureBatch
+from protray.models.structure.neighbours import Neighbours
+from protray.models.structure.structure_batch import TYPES, StructureBatch
 from protray.struct.atom14 import CA, HAS, SLOTS
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import torch
 
-from protray.models.structure_batch import StructureBatch
+from protray.models.structure.structure_batch import StructureBatch
 from protray.struct.atom14 import HAS
 
 STEP = 3.8  # Å

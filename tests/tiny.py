@@ -10,8 +10,8 @@ from protray.data.features import FeatureConfig
 from protray.data.proteins import ProteinSettings, protein_row, protein_schema
 from protray.data.sample import SAMPLE
 from protray.losses.weights import DistilWeights
-from protray.models.enhance_net import EnhanceConfig
-from protray.models.ss_classifier import ClassifierConfig
+from protray.models.secondary.enhance_net import EnhanceConfig
+from protray.models.secondary.ss_classifier import ClassifierConfig
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.msa import Msa

@@ -32,8 +32,8 @@ def save_tiny_model(folder: Path, lm: Path, reading: Reading = WHOLE) -> Path:
 
     from protray.data.features import FeatureConfig
     from protray.losses.distil import DistilWeights
-    from protray.models.enhance_net import EnhanceConfig, EnhanceNet
-    from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+    from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
+    from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier
     from protray.training.secondary.export import ModelCard, save_model
     from protray.training.secondary.steps import Distil
 

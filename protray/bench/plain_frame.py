@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from protray.models.frame_attention import FrameAttention, Layer
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.frame_features import (
+from protray.models.structure.frame_attention import FrameAttention, Layer
+from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.models.structure.frame_features import (
     CLOSEST,
     FARTHEST,
     N_GAUSSIANS,
@@ -28,8 +28,8 @@ from protray.models.frame_features import (
     VIRTUAL_CB,
     node_features,
 )
-from protray.models.neighbours import HOPS
-from protray.models.structure_batch import StructureBatch
+from protray.models.structure.neighbours import HOPS
+from protray.models.structure.structure_batch import StructureBatch
 from protray.struct.frames import NONE, Frames, frames
 
 NEVER = -1e9  # logit of a pair that is not there: not infinite, since padding has no neighbour
@@ -104,7 +104,7 @@ def separations(batch: StructureBatch) -> Tensor:
 
 
 def pair_features(batch: StructureBatch, framed: Frames) -> Tensor:
-    """The numbers of each pair in the order of `protray.models.frame_features.pair_features`; (B, L, L, 37)."""
+    """The numbers of each pair in the order of our `frame_features.pair_features`; (B, L, L, 37)."""
     turn_BLA3 = framed.rotation_BL33.mT  # by rows
     virtual_BL3 = torch.tensor([VIRTUAL_CB[kind] for kind in range(3)])[framed.kind_BL]
     cb_BL3 = framed.origin_BL3 + torch.einsum("biax,bia->bix", turn_BLA3, virtual_BL3)

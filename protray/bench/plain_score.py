@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from protray.models.score_net import CLOSEST_BOND, FARTHEST, N_CODES, Block, ConditionalNorm, ScoreNet
+from protray.models.score.score_net import CLOSEST_BOND, FARTHEST, N_CODES, Block, ConditionalNorm, ScoreNet
 from protray.pipelines.structure.score_net import PAPER_NET
 
 NET = PAPER_NET  # of all that is timed

@@ -19,8 +19,8 @@ from protray.bench.plain_score import NET, PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
 from protray.data.structures import StructureChain, read_structures
 from protray.inference.embed import NOISE, Embedder
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ScoreNet
 from protray.plm.masked import has_bf16
 from protray.seq.alphabet import N_AA
 from protray.struct.geometry import distances

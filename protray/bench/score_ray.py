@@ -11,7 +11,7 @@ from protray.bench.plain_score import NET
 from protray.bench.through_ray import Stamp, Training, now
 from protray.cluster.train.job import Report
 from protray.data.structures import read_structures
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_net import ScoreNet
 from protray.training.structure.score_export import read_config
 from protray.training.structure.score_net import Denoising, fit, forward
 from protray.training.structure.score_steps import ScoreFitConfig, steps

@@ -21,12 +21,12 @@ from protray.bench.timing import Case, compare, interleaved, matrix_rate
 from protray.data.atom_batches import collate
 from protray.data.atoms import AtomChain
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.frame_attention import FrameAttention
-from protray.models.frame_config import SMALL, FrameAttentionConfig
-from protray.models.frame_features import NODE_NUMBERS, PAIR_NUMBERS
-from protray.models.ssdm import Ssdm
-from protray.models.ssdm_config import SsdmConfig
-from protray.models.structure_batch import StructureBatch
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_attention import FrameAttention
+from protray.models.structure.frame_config import SMALL, FrameAttentionConfig
+from protray.models.structure.frame_features import NODE_NUMBERS, PAIR_NUMBERS
+from protray.models.structure.structure_batch import StructureBatch
 from protray.seq.alphabet import N_AA
 from protray.struct.atom14 import CA, HAS, SLOTS
 from protray.training.structure.ssdm_export import SsdmCard

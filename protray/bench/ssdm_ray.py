@@ -8,8 +8,8 @@ from torch import nn
 from protray.bench.through_ray import Stamp, Training, now
 from protray.cluster.train.job import Report
 from protray.data.atoms import read_atoms
-from protray.models.frame_config import SMALL
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import SMALL
 from protray.training.structure.ssdm import batch_of, fit, fresh, validation_batches
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import micro_batches, steps

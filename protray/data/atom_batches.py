@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from protray.data.atoms import AtomChain
-from protray.models.structure_batch import MASKED, StructureBatch
+from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import UNKNOWN
 from protray.struct.atom14 import BACKBONE, SLOTS
 

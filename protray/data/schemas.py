@@ -7,7 +7,7 @@ code per residue, row after row, the query first.
 
 import pyarrow as pa
 
-from protray.models.graphqa_config import GLOBAL
+from protray.models.tasks.graphqa_config import GLOBAL
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.struct.atom14 import ATOMS, BACKBONE
 

@@ -10,7 +10,7 @@ from protray.data.decoys.table import Decoy
 from protray.data.location import Location
 from protray.inference.decoy_embeddings import LanguageModelEmbeddings, open_decoy_embeddings
 from protray.inference.residue_embeddings import LanguageModel
-from protray.models.graphqa import GraphQa
+from protray.models.tasks.graphqa import GraphQa
 from protray.training.tasks.quality import predict
 from protray.training.tasks.quality_export import STRUCTURE_MODEL, load_graphqa, read_embeddings
 

@@ -8,7 +8,7 @@ import torch
 
 from protray.data.structures import StructureChain
 from protray.losses.score import coordinate_score
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_net import ScoreNet
 from protray.struct.geometry import distances
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from protray.data.location import Location
 from protray.data.structures import StructureChain
-from protray.models.score_net import Block, ConditionalNorm, ScoreNet
+from protray.models.score.score_net import Block, ConditionalNorm, ScoreNet
 from protray.training.structure.score_export import load_score_net
 
 # Å.  The paper does not say which level the network is told.  Told the least noise, it looks at bonds alone: nearest

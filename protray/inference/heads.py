@@ -14,7 +14,7 @@ from protray.inference.residue_embeddings import (
     mean_of,
     open_structure_model,
 )
-from protray.models.head import Head
+from protray.models.tasks.head import Head
 from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, load_head
 from protray.training.tasks.heads import predict
 

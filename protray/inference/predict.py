@@ -12,7 +12,7 @@ import torch
 
 from protray.data.collate import Example, Totals, collate
 from protray.data.location import Location
-from protray.models.ss_classifier import three_states
+from protray.models.secondary.ss_classifier import three_states
 from protray.plm.masked import LanguageModel, hidden_rows, load, probability_map
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.pseudo_msa import pseudo_pssm

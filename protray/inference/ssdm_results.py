@@ -22,7 +22,7 @@ from protray.inference.residue_embeddings import statistics_of
 from protray.inference.structure_encoder import StructureEncoder
 from protray.losses.diffusion import noise_levels
 from protray.losses.self_prediction import MIDDLE, SPREAD, bin_of
-from protray.models.neighbours import find_neighbours
+from protray.models.structure.neighbours import find_neighbours
 from protray.models.weight_files import load_weights
 from protray.seq.alphabet import N_AA, decode
 from protray.seq.keyed import generator

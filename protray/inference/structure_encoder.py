@@ -11,8 +11,8 @@ import torch
 from protray.data.atom_batches import collate, without_side_chains
 from protray.data.atoms import AtomChain
 from protray.data.location import Location
-from protray.models.fusion import Fused
-from protray.models.ssdm import Ssdm
+from protray.models.joint.fusion import Fused
+from protray.models.joint.ssdm import Ssdm
 from protray.training.structure.ssdm_export import SsdmCard, load_ssdm
 
 

@@ -1,6 +1,6 @@
 r"""Denoising score matching on C-alpha distances (Guo et al., AAAI 2022), equations 1 to 5 in the paper's order.
 
-Eq. 3 is the network: ``protray.models.score_net`` gives h_ij, its estimate of the derivative of log p by d_ij^2.
+Eq. 3 is the network: ``protray.models.score.score_net`` gives h_ij, its estimate of the derivative of log p by d_ij^2.
 
 Shape key:  B structures of one length   L residues   3 x, y, z in Å
 """

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
-from protray.models.structure_batch import MASKED, StructureBatch
+from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
 from protray.plm.hub.folder import TOKENIZER
 from protray.plm.shipped import resolve

@@ -10,8 +10,8 @@ from protray.bench import score
 from protray.bench.plain_score import PlainScoreNet
 from protray.bench.timing import Spread, case, peak_resident_bytes
 from protray.inference.embed import Embedder
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ConditionalNorm
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ConditionalNorm
 from protray.training.structure.score_net import Denoising, forward
 from protray.training.structure.score_steps import ScoreFitConfig
 from protray.training.world import World

@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from protray.bench import ssdm
 from protray.bench.plain_frame import PlainFrameNet, nearest
-from protray.models.frame_attention import FrameAttention
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.structure_batch import StructureBatch
+from protray.models.structure.frame_attention import FrameAttention
+from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.models.structure.structure_batch import StructureBatch
 
 TINY = FrameAttentionConfig(channels=16, heads=2, pair=8, layers=2, neighbours=12)
 

@@ -5,8 +5,8 @@ import pytest
 from protray.bench import through_ray
 from protray.bench.through_ray import Training
 from protray.bench.timing import Spread
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.score_config import ScoreNetConfig
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 
 TINY = ScoreNetConfig(blocks=2, channels=16, bottleneck=16, dilations=(1, 2), positional=4, distances=3)
 

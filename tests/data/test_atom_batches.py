@@ -7,7 +7,7 @@ from atoms_here import full, row, table
 
 from protray.data.atom_batches import collate
 from protray.data.atoms import gather
-from protray.models.structure_batch import MASKED
+from protray.models.structure.structure_batch import MASKED
 from protray.seq.alphabet import UNKNOWN
 
 FOUND = gather([table(row("a", "WSA", **full("WSA"), chain_index=[0, 0, 1]), row("b", "GC"))])

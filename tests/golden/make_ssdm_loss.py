@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from protray.data.atoms import AtomStructures, read_atoms
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.training.structure.ssdm import fit, validation_batches
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 

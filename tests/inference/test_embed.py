@@ -14,7 +14,7 @@ from protray.data.embeddings import embedding_schema, read_embeddings
 from protray.data.parquet import writing
 from protray.data.structures import StructureChain
 from protray.inference.embed import Embedder
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_net import ScoreNet
 from protray.struct.geometry import distances
 
 C = CONFIG.channels

@@ -16,8 +16,8 @@ from protray.evaluation.ssdm import TRAINED, UNTRAINED
 from protray.inference import ssdm_results as module
 from protray.inference.ssdm_results import folds, held_out, measure, nothing_known, with_partner
 from protray.losses.self_prediction import MIDDLE, SPREAD
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.training.structure.ssdm import evaluate, fresh, validation_batches
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_export import SsdmCard, save_ssdm

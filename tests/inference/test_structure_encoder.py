@@ -13,8 +13,8 @@ from protray.data.atoms import AtomChain
 from protray.data.location import Location
 from protray.inference.residue_embeddings import JointEncoder, mean_of, open_structure_model
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.seq.alphabet import decode
 from protray.training.structure.ssdm import fresh
 from protray.training.structure.ssdm_config import ObjectiveConfig

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from protray.models.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.layers import Noise
-from protray.models.ss_classifier import ClassifierConfig, SsClassifier, three_states
+from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
+from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier, three_states
 from protray.seq.alphabet import PAD
 
 LENGTHS = [9, 4, 1]

@@ -7,7 +7,7 @@ import torch
 from structure_batches import joined, protein, single
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
-from protray.models.structure_batch import MASKED, StructureBatch
+from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.plm.shipped import SHIPPED

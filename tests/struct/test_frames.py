@@ -8,7 +8,7 @@ import torch
 from structure_batches import moved, protein, without
 from torch import Tensor
 
-from protray.models.structure_batch import StructureBatch
+from protray.models.structure.structure_batch import StructureBatch
 from protray.struct.atom14 import CA, C, N, O
 from protray.struct.frames import BACKBONE, NONE, TRACE, Frames, euler_angles, frames, relative_rotation
 

@@ -9,7 +9,7 @@ import torch
 from biotite.structure import Atom, array, dihedral_backbone
 from structure_batches import moved, protein, without
 
-from protray.models.structure_batch import MASKED, StructureBatch
+from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import AMINO_ACIDS, UNKNOWN
 from protray.struct.atom14 import ATOMS, CA, C, N
 from protray.struct.torsions import angle, backbone_torsions, dihedral, side_chain_torsions

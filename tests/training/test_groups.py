@@ -7,10 +7,10 @@ import torch
 from structure_batches import protein, single
 from torch import nn
 
-from protray.models.frame_attention import FrameAttention
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.fusion import Fusion
-from protray.models.fusion_config import FusionConfig, FusionKind
+from protray.models.joint.fusion import Fusion
+from protray.models.joint.fusion_config import FusionConfig, FusionKind
+from protray.models.structure.frame_attention import FrameAttention
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.training.groups import parameter_groups
 
 LM, RATE = 6, 1e-3

@@ -18,7 +18,7 @@ from protray.data.decoys.table import decoy_row
 from protray.data.location import Location
 from protray.data.structure_rows import impossible
 from protray.data.structures import CA
-from protray.models.graphqa_config import GLOBAL
+from protray.models.tasks.graphqa_config import GLOBAL
 from protray.seq.errors import InputError
 from protray.seq.files.packed import unpack
 from protray.struct.breaks import count_on, find_breaks

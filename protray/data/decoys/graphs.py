@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from protray.data.decoys.table import Decoy
-from protray.models.graphqa import Graphs
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa import Graphs
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.seq.alphabet import encode
 from protray.struct.graph import residue_graph
 

@@ -14,7 +14,7 @@ from protray.data import schemas
 from protray.data.parquet import read_parquet
 from protray.data.structure_rows import pack_backbone
 from protray.data.structures import CA, StructureChain, stored_backbone
-from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.seq.alphabet import encode
 from protray.struct.decoys import DecoyConfig, derive
 from protray.struct.model_scores import ModelScores, score_model

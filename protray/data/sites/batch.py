@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from protray.data.sites.table import UNKNOWN, SiteProtein
-from protray.models.site_config import N_DSSP
-from protray.models.site_net import SiteInputs
+from protray.models.tasks.site_config import N_DSSP
+from protray.models.tasks.site_net import SiteInputs
 from protray.seq.alphabet import N_AA, encode
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from protray.data.decoys.linear import features, ridge, true_scores
 from protray.data.decoys.table import Decoy
-from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 
 
 @dataclass(frozen=True)

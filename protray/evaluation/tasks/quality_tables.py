@@ -13,7 +13,7 @@ import numpy as np
 from protray.data.decoys.table import Decoy
 from protray.evaluation.bootstrap import paired_interval
 from protray.evaluation.tasks.quality import OF_TARGETS, global_row, local_row, target_values
-from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 
 Predictions = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]  # method -> scores (L, S) and (S,) of each decoy
 Row = dict[str, Any]

@@ -23,8 +23,8 @@ from protray.evaluation.distil import OURS, three_of
 from protray.evaluation.secondary import count_correct
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.losses.weights import DistilWeights
-from protray.models.enhance_net import EnhanceConfig, EnhanceNet
-from protray.models.ss_classifier import SsClassifier
+from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
+from protray.models.secondary.ss_classifier import SsClassifier
 from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import distil
 from protray.pipelines.secondary.distil_inputs import DistilRun, maps_of, prepare_inputs, read_inputs

@@ -21,7 +21,7 @@ from protray.data.embeddings import FOLDER, Level, embedding_schema
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
-from protray.models.shipped import ENCODER
+from protray.models.joint.shipped import ENCODER
 from protray.pipelines.structure.input_files import amount_of, chains_of, file_rows, files_of
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes

@@ -13,7 +13,7 @@ from protray.cluster.storage.identity import dataset_digest, digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
 from protray.evaluation.denoising import DenoisingConfig, choose
-from protray.models.score_config import ScoreNetConfig
+from protray.models.score.score_config import ScoreNetConfig
 from protray.training.structure.score_steps import MIN_RESIDUES, ScoreFitConfig, trainable
 
 if TYPE_CHECKING:

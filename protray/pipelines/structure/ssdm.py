@@ -15,8 +15,8 @@ import tyro
 from protray.cluster.storage.identity import content_digest, dataset_digest, digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
-from protray.models.frame_config import MEDIUM, PAPER
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import MEDIUM, PAPER
 from protray.plm.shipped import absolute, fingerprint
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 

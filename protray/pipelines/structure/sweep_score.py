@@ -19,8 +19,8 @@ from protray.cluster.tuning.settings import SweepRun
 from protray.data.location import Location
 from protray.data.structures import Structures, read_chain_clusters, read_structures
 from protray.evaluation.sweep_halves import HALVES, ids_of
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ScoreNet
 from protray.pipelines.structure.score_net import ScoreNetRun
 from protray.struct.noise import NoiseConfig
 from protray.training.checkpoint import load_state, save_state

@@ -24,9 +24,9 @@ from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.cath import same_class
 from protray.inference.ssdm_results import folds, nothing_known, vectors, with_partner
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.fusion_config import FusionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.pipelines.structure.ssdm import SsdmRun, data_digest
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import absolute, fingerprint, weight_bytes

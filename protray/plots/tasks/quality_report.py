@@ -19,7 +19,7 @@ from protray.evaluation.tasks.quality_tables import (
     of_models,
     with_gdt_ts,
 )
-from protray.models.graphqa_config import LOCAL
+from protray.models.tasks.graphqa_config import LOCAL
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.viewer import ReportStructures, View
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure

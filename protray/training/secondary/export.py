@@ -12,8 +12,8 @@ from torch import Tensor
 from protray.data.features import FeatureConfig
 from protray.data.location import Location
 from protray.losses.distil import DistilWeights
-from protray.models.enhance_net import EnhanceConfig, EnhanceNet
-from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
+from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier
 from protray.models.weight_files import first_line, load_weights
 from protray.plm.reading import Reading
 from protray.training.secondary.steps import Distil

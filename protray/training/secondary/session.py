@@ -22,7 +22,7 @@ from protray.data.dataset import Proteins
 from protray.data.features import FeatureConfig, Features
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
-from protray.models.ss_classifier import three_states
+from protray.models.secondary.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key

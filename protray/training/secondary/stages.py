@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from protray.data.dataset import Proteins
 from protray.data.features import Lowering
 from protray.losses.distil import DistilWeights
-from protray.models.enhance_net import EnhanceConfig, EnhanceNet
-from protray.models.ss_classifier import ClassifierConfig, SsClassifier
+from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
+from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import LOW_QUALITY
 from protray.training.secondary.fit import FitConfig

@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from protray.data.collate import Batch
 from protray.losses import distil
 from protray.losses.distil import DistilWeights
-from protray.models.enhance_net import EnhanceNet
-from protray.models.ss_classifier import SsClassifier, three_states
+from protray.models.secondary.enhance_net import EnhanceNet
+from protray.models.secondary.ss_classifier import SsClassifier, three_states
 
 Count = Literal["residues", "labels", "deep_residues"]  # of `Totals`
 View = Literal["high", "low", "bert"]  # which PSSM a classifier reads: X_h, X_l or X_b

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ScoreNet
 from protray.models.weight_files import first_line, load_weights
 from protray.struct.noise import NoiseConfig
 

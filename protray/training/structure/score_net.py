@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from protray.losses.score import coordinate_score, denoising_loss, perturb, true_score
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_layers import moments
-from protray.models.score_net import ConditionalNorm, ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_layers import moments
+from protray.models.score.score_net import ConditionalNorm, ScoreNet
 from protray.plm.masked import has_bf16
 from protray.seq.keyed import key
 from protray.struct.geometry import distances, without_rigid_motion

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from protray.data.atoms import AtomStructures
-from protray.models.objective_heads import ObjectiveHeads
-from protray.models.ssdm import Ssdm
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.objective_heads import ObjectiveHeads
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import SsdmConfig
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError

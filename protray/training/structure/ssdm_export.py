@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.fusion_config import FusionConfig
-from protray.models.ssdm import Ssdm
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.weight_files import first_line, load_weights
 from protray.plm.sequence_encoder import SequenceEncoder
 

@@ -23,9 +23,9 @@ from protray.losses.diffusion import (
     vector_loss,
 )
 from protray.losses.self_prediction import bin_of, class_loss, distance_loss
-from protray.models.neighbours import Neighbours, find_neighbours
-from protray.models.objective_heads import ObjectiveHeads
-from protray.models.structure_batch import StructureBatch, mean_of_real
+from protray.models.joint.objective_heads import ObjectiveHeads
+from protray.models.structure.neighbours import Neighbours, find_neighbours
+from protray.models.structure.structure_batch import StructureBatch, mean_of_real
 from protray.struct.atom14 import CA
 from protray.struct.frames import frames
 from protray.struct.torsions import angle, dihedral

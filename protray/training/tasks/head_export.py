@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
-from protray.models.head import Head
-from protray.models.head_config import HeadConfig, Kind
+from protray.models.tasks.head import Head
+from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "head.json"

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from protray.losses.heads import label_loss, value_loss
-from protray.models.head import Head
-from protray.models.head_config import HeadConfig, Kind
+from protray.models.tasks.head import Head
+from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches

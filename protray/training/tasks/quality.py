@@ -19,8 +19,8 @@ from protray.data.decoys.graphs import DecoyBatch, Extras, Widths, decoy_batch, 
 from protray.data.decoys.linear import logit_fits
 from protray.data.decoys.table import Decoy
 from protray.losses.quality import mean_squared_error, squared_error
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.quality_steps import QualityFitConfig, epoch_batches

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "graphqa.json"

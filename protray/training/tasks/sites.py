@@ -17,8 +17,8 @@ from protray.data.collate import in_order, order
 from protray.data.sites.batch import FeatureSet, site_batch, training_values
 from protray.data.sites.table import SiteProtein
 from protray.losses.sites import cross_entropy
-from protray.models.site_config import SiteNetConfig
-from protray.models.site_net import SiteNet
+from protray.models.tasks.site_config import SiteNetConfig
+from protray.models.tasks.site_net import SiteNet
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.sites_steps import SiteFitConfig

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from protray.data.location import Location
 from protray.data.sites.batch import FeatureSet
-from protray.models.site_config import SiteNetConfig
-from protray.models.site_net import SiteNet
+from protray.models.tasks.site_config import SiteNetConfig
+from protray.models.tasks.site_net import SiteNet
 from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "sites.json"

@@ -19,8 +19,8 @@ from protray.data.location import Location
 from protray.data.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
 from protray.evaluation.sweep_halves import Half, ids_of
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ScoreNet
 from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import sweep_distil
 from protray.pipelines.structure import sweep_score

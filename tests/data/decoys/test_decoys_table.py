@@ -9,7 +9,7 @@ from decoys_here import decoys, random_extras, write_decoys
 from protray.data.decoys.graphs import decoy_batch
 from protray.data.decoys.table import decoy_row, derived_rows, read_decoys
 from protray.data.location import Location
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.struct.decoys import DecoyConfig
 from protray.struct.model_scores import ModelScores, score_model
 

@@ -7,8 +7,8 @@ from decoys_here import decoys
 
 from protray.data.decoys.graphs import Widths
 from protray.data.decoys.linear import features, logit_fits, ridge
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GLOBAL, GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.training.tasks.quality import fit, predict
 from protray.training.tasks.quality_steps import QualityFitConfig
 

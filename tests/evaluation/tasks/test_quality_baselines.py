@@ -8,7 +8,7 @@ from decoys_here import decoys
 
 from protray.data.decoys.linear import features
 from protray.evaluation.tasks.quality_baselines import fit_constant, fit_linear
-from protray.models.graphqa_config import GLOBAL
+from protray.models.tasks.graphqa_config import GLOBAL
 
 
 def test_the_constant_is_the_mean_of_the_training_decoys() -> None:

@@ -19,8 +19,8 @@ from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, SAMPLE
 from protray.inference.residue_embeddings import LanguageModel
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode

@@ -13,7 +13,7 @@ from protray.cluster.train.command import training_command
 from protray.data.location import Location
 from protray.data.structures import Structures
 from protray.evaluation.denoising import DenoisingConfig
-from protray.models.score_config import ScoreNetConfig
+from protray.models.score.score_config import ScoreNetConfig
 from protray.pipelines.structure import score_net
 from protray.pipelines.structure.score_net import JOB, PAPER_FIT, PAPER_NET, ScoreNetRun
 from protray.training.structure.score_steps import ScoreFitConfig

@@ -13,8 +13,8 @@ from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.data.location import Location
 from protray.evaluation.ssdm import TRAINED, UNTRAINED
-from protray.models.frame_config import MEDIUM, PAPER, FrameAttentionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import MEDIUM, PAPER, FrameAttentionConfig
 from protray.pipelines.structure import ssdm
 from protray.pipelines.structure.ssdm import JOB, MEDIUM_FIT, PAPER_FIT, SsdmRun
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig

@@ -14,9 +14,9 @@ from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.frame_config import PAPER, FrameAttentionConfig
-from protray.models.fusion_config import FusionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import PAPER, FrameAttentionConfig
 from protray.pipelines.structure import sweep_ssdm as module
 from protray.pipelines.structure.ssdm import PAPER_FIT
 from protray.pipelines.structure.sweep_ssdm import COMMON, SWEEP, Shared, SsdmSettings

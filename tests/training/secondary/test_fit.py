@@ -14,8 +14,8 @@ from torch import nn
 from protray.data.collate import Totals
 from protray.data.dataset import Proteins
 from protray.losses.weights import DistilWeights
-from protray.models.enhance_net import EnhanceConfig
-from protray.models.ss_classifier import ClassifierConfig
+from protray.models.secondary.enhance_net import EnhanceConfig
+from protray.models.secondary.ss_classifier import ClassifierConfig
 from protray.training.checkpoint import load_state, save_state
 from protray.training.errors import NonFiniteLossError
 from protray.training.secondary.fit import FitConfig, Share, fit

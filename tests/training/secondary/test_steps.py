@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from protray.data.collate import Batch, Totals, collate
 from protray.data.features import FeatureConfig, Features
 from protray.losses.weights import DistilWeights
-from protray.models.ss_classifier import three_states
+from protray.models.secondary.ss_classifier import three_states
 from protray.seq.alphabet import AMINO_ACIDS, N_AA
 from protray.seq.downsample import Prior
 from protray.training.secondary.stages import build, part

@@ -13,8 +13,8 @@ import torch
 from processes import leave
 
 from protray.data.structures import Structures, read_structures
-from protray.models.score_config import ScoreNetConfig
-from protray.models.score_net import ConditionalNorm, ScoreNet
+from protray.models.score.score_config import ScoreNetConfig
+from protray.models.score.score_net import ConditionalNorm, ScoreNet
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure import score_net as module
 from protray.training.structure.score_net import Denoising, calibrate, fit, forward, validate

@@ -12,9 +12,9 @@ from ssdm_here import atom_chain
 from tiny_model import save_tiny_lm
 
 from protray.data.atom_batches import collate
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.fusion_config import FusionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.training.structure.ssdm import Pretrained, fresh
 from protray.training.structure.ssdm_config import ObjectiveConfig
 from protray.training.structure.ssdm_export import (

@@ -15,9 +15,9 @@ from tiny_model import save_tiny_lm
 from torch import Tensor
 
 from protray.data.atoms import AtomStructures
-from protray.models.frame_config import FrameAttentionConfig
-from protray.models.fusion_config import FusionConfig
-from protray.models.ssdm_config import SsdmConfig
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure import ssdm as module

@@ -13,9 +13,9 @@ from processes import leave
 from ssdm_here import SmallEncoder, atom_chain
 from torch import Tensor, nn
 
-from protray.models.neighbours import Neighbours
-from protray.models.objective_heads import ObjectiveHeads
-from protray.models.structure_batch import MASKED, StructureBatch
+from protray.models.joint.objective_heads import ObjectiveHeads
+from protray.models.structure.neighbours import Neighbours
+from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.training.structure.ssdm_batches import MicroBatch, hidden, micro_batch
 from protray.training.structure.ssdm_config import OBJECTIVES, Objective, ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import Draw, Visit, draw

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from protray.losses.heads import label_loss, value_loss
-from protray.models.head import Head
-from protray.models.head_config import HeadConfig
+from protray.models.tasks.head import Head
+from protray.models.tasks.head_config import HeadConfig
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks import heads
 from protray.training.tasks.head_export import HeadFacts, load_head, save_head

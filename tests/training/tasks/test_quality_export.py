@@ -5,8 +5,8 @@ import torch
 from decoys_here import decoys, random_extras
 
 from protray.data.decoys.graphs import Widths, no_extras
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.training.tasks.quality import fit_rows, predict
 from protray.training.tasks.quality_export import WEIGHTS, load_graphqa, save_graphqa
 from protray.training.tasks.quality_steps import QualityFitConfig

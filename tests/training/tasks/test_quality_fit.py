@@ -9,8 +9,8 @@ import torch
 from decoys_here import decoys, random_extras
 
 from protray.data.decoys.graphs import Widths
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks import quality
 from protray.training.tasks.quality import fit, known, learning_rate, predict

@@ -10,8 +10,8 @@ import torch
 from sites_here import proteins
 
 from protray.data.sites.batch import FeatureSet
-from protray.models.site_config import SiteNetConfig
-from protray.models.site_net import SiteNet
+from protray.models.tasks.site_config import SiteNetConfig
+from protray.models.tasks.site_net import SiteNet
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks import sites
 from protray.training.tasks.sites import fit, predict

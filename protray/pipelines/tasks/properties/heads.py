@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage, TrainingSettings
 from protray.data.location import Location
-from protray.models.head_config import HeadConfig, Kind
+from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.plm.shipped import SHIPPED, absolute
 from protray.training.tasks.head_steps import HeadFitConfig
@@ -203,7 +203,7 @@ def head_predictions(
 ) -> "dict[str, np.ndarray]":
     """What each head, with its best weights, predicts for some rows."""
     from protray.data.tasks.examples import read_vectors
-    from protray.models.head import Head
+    from protray.models.tasks.head import Head
     from protray.training.tasks.heads import predict
     from protray.training.tasks.turns import finished
 

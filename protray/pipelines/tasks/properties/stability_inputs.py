@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from protray.cluster.storage.identity import digest
 from protray.data.location import Location
-from protray.models.head_config import Kind
+from protray.models.tasks.head_config import Kind
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
 from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table

@@ -20,8 +20,8 @@ from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.sites import average_precision
-from protray.models.head import Head
-from protray.models.head_config import HeadConfig
+from protray.models.tasks.head import Head
+from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import function_inputs
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, proteins_of
 from protray.pipelines.tasks.properties.heads import WITH_LM, save_head_of

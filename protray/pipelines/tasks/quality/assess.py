@@ -18,7 +18,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import stored_backbone
-from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present

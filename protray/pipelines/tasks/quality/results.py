@@ -16,7 +16,7 @@ from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
-from protray.models.graphqa_config import GLOBAL, LOCAL
+from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report

@@ -21,8 +21,8 @@ from protray.data.location import Location
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.quality import pearson, ranks
 from protray.evaluation.tasks.quality_tables import GDT_TS
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, make_decoys, targets_of
 from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state, save_state

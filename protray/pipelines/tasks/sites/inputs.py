@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
-from protray.models.site_config import SiteNetConfig
+from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.sites.data import digest_of
 from protray.plm.shipped import SHIPPED

@@ -99,7 +99,7 @@ def predict_all(
     import torch
 
     from protray.evaluation.tasks.sites_baselines import best_logistic
-    from protray.models.site_net import SiteNet
+    from protray.models.tasks.site_net import SiteNet
     from protray.training.tasks.sites import predict
 
     torch.set_num_threads(threads)

@@ -19,8 +19,8 @@ from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import SiteProtein, read_sites
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.sites import Scored, average_precision, best_threshold
-from protray.models.site_config import SiteNetConfig
-from protray.models.site_net import SiteNet
+from protray.models.tasks.site_config import SiteNetConfig
+from protray.models.tasks.site_net import SiteNet
 from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins
 from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state, save_state

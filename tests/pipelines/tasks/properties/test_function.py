@@ -22,7 +22,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.sample import ENZYMES
 from protray.data.tasks.tables import TaskRow
-from protray.models.head_config import HeadConfig
+from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import annotate
 from protray.pipelines.tasks.properties.annotate import Annotate
 from protray.pipelines.tasks.properties.function import JOB

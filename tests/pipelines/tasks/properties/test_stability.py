@@ -19,8 +19,8 @@ from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.tasks.stability import read_measurements
 from protray.inference.residue_embeddings import LanguageModel, mean_of
-from protray.models.head import Head
-from protray.models.head_config import HeadConfig
+from protray.models.tasks.head import Head
+from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.properties import annotate, mutants
 from protray.pipelines.tasks.properties.annotate import Annotate

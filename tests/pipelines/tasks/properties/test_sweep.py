@@ -11,7 +11,7 @@ from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data.location import Location
 from protray.data.tasks.examples import write_examples
 from protray.evaluation.sweep_halves import ids_of
-from protray.models.head_config import HeadConfig
+from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties.sweep import COMMON, PAPER_NET, SWEEP, HeadSettings, Shared, ranking
 from protray.training.tasks.head_export import load_head
 from protray.training.tasks.head_steps import HeadFitConfig

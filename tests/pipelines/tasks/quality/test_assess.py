@@ -19,8 +19,8 @@ from protray.data import schemas
 from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.inference.assess import Assessor
-from protray.models.graphqa import GraphQa
-from protray.models.graphqa_config import GLOBAL, GraphQaConfig
+from protray.models.tasks.graphqa import GraphQa
+from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality.assess import JOB, Assess
 from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
 

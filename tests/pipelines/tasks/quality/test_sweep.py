@@ -12,7 +12,7 @@ from protray.data.decoys.table import derived_rows
 from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.assess import Assessor
-from protray.models.graphqa_config import GLOBAL, GraphQaConfig
+from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality import sweep
 from protray.pipelines.tasks.quality.inputs import PAPER_NET
 from protray.pipelines.tasks.quality.sweep import COMMON, SWEEP, QualitySettings, Shared, score

@@ -18,7 +18,7 @@ from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
 from protray.data.decoys.table import read_decoys
 from protray.data.location import Location
-from protray.models.graphqa_config import GraphQaConfig
+from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings, make_decoys, targets_of
 from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
 from protray.pipelines.tasks.quality.results import CONSTANT, LINEAR, folder_of

@@ -18,8 +18,8 @@ from protray.data.location import Location
 from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import SiteProtein
 from protray.inference.find_sites import SiteFinder
-from protray.models.site_config import SiteNetConfig
-from protray.models.site_net import SiteNet
+from protray.models.tasks.site_config import SiteNetConfig
+from protray.models.tasks.site_net import SiteNet
 from protray.pipelines.tasks.sites.find_sites import JOB, FindSites
 from protray.training.tasks.sites_export import STRUCTURE_MODEL, save_site_net
 

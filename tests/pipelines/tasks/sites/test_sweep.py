@@ -15,7 +15,7 @@ from protray.data.location import Location
 from protray.data.sites.batch import FeatureSet
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.find_sites import SiteFinder
-from protray.models.site_config import SiteNetConfig
+from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites import sweep
 from protray.pipelines.tasks.sites.inputs import PAPER_NET
 from protray.pipelines.tasks.sites.sweep import COMMON, SWEEP, Shared, SiteSettings, score

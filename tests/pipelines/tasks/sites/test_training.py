@@ -17,7 +17,7 @@ from protray.cluster.train.measure import estimate
 from protray.data.location import Location
 from protray.data.sites.table import read_sites
 from protray.data.structure_rows import pack_backbone
-from protray.models.site_config import SiteNetConfig
+from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
 from protray.pipelines.tasks.sites.inputs import FOLDERS, PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, SitesRun
 from protray.pipelines.tasks.sites.results import ALL, LOGISTIC

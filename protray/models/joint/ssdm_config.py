@@ -1,0 +1,28 @@
+"""Settings of SSDM's joint encoder.  Light: `--help` reads them and needs no torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsdmConfig:
+    """A structure encoder, and how it is joined with a language model."""
+
+    net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
+    fusion: Literal["none", "serial", "parallel", "cross"] = "none"
+    """serial: the encoder reads the language model's vectors.  parallel: both read apart and stand side by side.
+    cross: the residues of both look at one another."""
+    fuse: FusionConfig = field(default_factory=FusionConfig)
+    lm: str | None = None
+    """Of the fusion: a Hugging Face name, a folder, or `shipped`."""
+    lm_lr_ratio: float = 0.1
+    """Learning rate of the language model over that of the rest; 0 leaves it as it is."""
+
+    def __post_init__(self) -> None:
+        if (self.fusion == "none") != (self.lm is None):
+            raise ValueError(f"--fusion and --lm go together, got fusion {self.fusion} and language model {self.lm}")
+        if not 0 <= self.lm_lr_ratio <= 1:
+            raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")
