@@ -135,7 +135,7 @@ def in_task(context: Context, name: str, function: Callable, *args: Any) -> Any:
     import ray
 
     stage = context.plan[name]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_with_threads)
+    task: Any = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_with_threads)
     device = "cuda" if stage.gpus_per_worker else "cpu"
     return ray.get(task.remote(context.plan.threads(name), function, *args, device))
 

@@ -220,21 +220,16 @@ def save_model(config: MaskedLmConfig, weights: dict, folder: Location) -> None:
 
 
 def score_maps(run: PretrainRun, inputs: Inputs, context: Context) -> dict[str, dict]:
-    """Name of a held-out set -> how well maps of one mask per position tell its residues; one Ray task for each."""
-    import ray
+    """Name of a held-out set -> how well maps of one mask per position tell its residues."""
+    from protray.cluster.train.driver import in_task
 
-    stage = context.plan[JOB.name]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(score)
-    device = "cuda" if stage.gpus_per_worker else "cpu"
     sets = {place.path.stem: place for place in run.held_out} or {"held-out": None}
-    results = [task.remote(run, inputs, place, context.plan.threads(JOB.name), device) for place in sets.values()]
-    return dict(zip(sets, ray.get(results), strict=True))
+    return {name: in_task(context, JOB.name, score, run, inputs, place) for name, place in sets.items()}
 
 
-def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, threads: int, device: str) -> dict:
+def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, device: str) -> dict:
     """Ray task: exact maps, in float32, of held-out proteins."""
     import numpy as np
-    import torch
 
     from protray.plm.corpus import open_corpus
     from protray.plm.masked import load
@@ -242,7 +237,6 @@ def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, threads: 
     from protray.plm.reading import Reading
     from protray.seq.alphabet import N_AA
 
-    torch.set_num_threads(threads)
     if held_out:
         corpus = read_held_out(held_out, run.min_length)
         proteins = [corpus.codes(m) for m in range(len(corpus))]
