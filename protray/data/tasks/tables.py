@@ -229,9 +229,7 @@ def _csv_lines(path: Location) -> tuple[list[str], Iterator[tuple[int, dict[str,
                 if len(cells) == len(names):
                     yield reader.line_num, {name: cell or None for name, cell in zip(names, cells, strict=True)}
                 elif cells:
-                    told = (
-                        f'{len(cells)} cells, but the first line names {len(names)} columns: a comma in a cell needs ""'
-                    )
+                    told = f"{len(cells)} cells, but the first line names {len(names)} columns; quote commas"
                     yield reader.line_num, InputError(path, reader.line_num, told, cells[0][:SHOWN])
         except csv.Error as error:
             raise ValueError(f"{path} cannot be read as CSV: line {reader.line_num}: {error}") from None
