@@ -96,7 +96,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
 
 
 def test_vectors_in_place_of_types_follow_from_the_settings_alone(lm) -> None:
-    """The width of the language model's vectors is filled in; without serial fusion nothing could take the types' place."""
+    """The width is filled in; without serial fusion there is nothing to take the place of types."""
     instead = replace(NET, lm_input="replace")
     made = Ssdm(SsdmConfig(net=instead, fusion="serial", fuse=FUSE, lm=lm.name), lm, LM_CHANNELS).eval()
     assert made.encoder.types is None and made(single(protein(9, seed=1))).isfinite().all()
