@@ -116,7 +116,7 @@ class SsdmFitConfig:
     """Times that every training chain is seen."""
     batch: int = 16
     """Crops in a step; of the contrast, proteins."""
-    micro_batch: int = 8
+    micro_batch: int = 4
     """Crops that pass through the network together; changes time and memory, not the result."""
     crop: int = 100
     """Neighbouring residues of a chain that one step sees; another part of it in every epoch."""
