@@ -2,12 +2,11 @@
 
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ray
 
-from protray.cluster.runtime.resources import Plan
 from protray.cluster.tuning.job import Outcome, Sweepable
 from protray.data.location import Location
 
@@ -45,12 +44,10 @@ def parabola(crash: float | None = None, not_finite: float | None = None, pause:
     return Sweepable(
         identity=lambda run: {"digest of the data": "parabola"},
         base=lambda run: Settings(),
-        params=lambda settings, shared: asdict(settings),
         prepare=lambda run, context: Shared(run.out, crash, not_finite, pause),
         train=train,
         save_model=save_model,
         guess_seconds=lambda run: 36.0,
-        plan=lambda run, cluster: Plan((), cluster.nodes),
     )
 
 

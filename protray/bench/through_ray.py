@@ -76,13 +76,14 @@ def now() -> Stamp:
 
 def ray_seconds(training: Training, workers: int) -> Seconds:
     """Of a step on so many Ray Train workers."""
-    from protray.cluster.train.fit import Workers, train
+    from protray.cluster.runtime.resources import Stage
+    from protray.cluster.train.fit import train
 
     reports: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
             timed_loop, {"training": training}, name="bench", storage=Location(folder),
-            workers=Workers(count=workers), on_report=reports.append,
+            stage=Stage(name="bench", kind="train", workers=workers), on_report=reports.append,
         )  # fmt: skip
     return reports[-1]["wall"], reports[-1]["processor"]
 

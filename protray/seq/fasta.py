@@ -1,18 +1,18 @@
 """FASTA files, plain or packed: the one reader of them.
 
-Three ways to read one: `fasta_records` as it stands; `stream_fasta` and `read_fasta` with an error in place of each
-record that cannot be used; `read_sequences` of files of which all has to be right.
+Three ways to read one: `fasta_records` as it stands; `stream_fasta`, `clean_fasta` and `read_fasta` with an error in
+place of each record that cannot be used; `read_sequences` of files of which all has to be right.
 """
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
-from protray.seq.alphabet import GAP, UNKNOWN, encode
+from protray.seq.alphabet import GAP, UNKNOWN, decode, encode
 from protray.seq.errors import InputError
 from protray.seq.files.folders import list_folder
 from protray.seq.files.foreign import looks_like
@@ -151,6 +151,21 @@ def stream_fasta(path: Path) -> Iterator[Source | InputError]:
                 yield Source(id, file, record.line, record.letters)
     except InputError as error:
         yield error
+
+
+def clean_fasta(path: Path) -> Iterator[Source | InputError]:
+    """The same in plain residues (`in_residues`)."""
+    return map(in_residues, stream_fasta(path))
+
+
+def in_residues(found: Source | InputError) -> Source | InputError:
+    """A protein in upper-case letters of residues; an error in place of one with another letter (`codes_of`)."""
+    if isinstance(found, InputError):
+        return found
+    try:
+        return replace(found, sequence=decode(codes_of(found.sequence or "")))
+    except ValueError as error:
+        return InputError(found.file, found.line, str(error), found.id)
 
 
 def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:

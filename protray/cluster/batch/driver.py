@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from protray.cluster.batch.folder import checked, finished, is_stale, pool
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Span
-from protray.cluster.batch.measure import measured_rate
+from protray.cluster.batch.measure import amount_of, measured_rate
 from protray.cluster.batch.results import (
     Part,
     groups_of,
@@ -101,10 +101,7 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
     if record.is_file():
         return record.read_json()
     (run.work / "parts").remove()
-    amount = job.amount(run) if job.amount else None
-    cost = (
-        amount.cost if amount else sum(job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError))
-    )
+    cost = amount_of(job, run).cost
     plan = pool(job, run, cluster, cost)
     each = cost / plan[job.name].workers
     rate = 1.0

@@ -5,17 +5,17 @@
 ``OUT/work/unusable.parquet``  what could be seen to be unusable while the input was read
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.job import BatchJob, Row, Span
-from protray.cluster.storage.rejects import rejected_table
+from protray.cluster.storage.rejects import rejected_row
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import AGAIN, WRITING, read_parquet
@@ -39,6 +39,11 @@ class Item:
         """That of its first span."""
         return self.spans[0].name
 
+    @property
+    def record(self) -> dict:
+        """As it is stored."""
+        return {"name": self.name, "cost": self.cost, "spans": [vars(span) for span in self.spans]}
+
 
 def item_schema(source: pa.StructType) -> pa.Schema:
     span = pa.struct([("number", pa.int64()), ("start", pa.int32()), ("stop", pa.int32()), ("row", source)])
@@ -46,10 +51,7 @@ def item_schema(source: pa.StructType) -> pa.Schema:
 
 
 def table_of(items: Iterable[Item], source: pa.StructType) -> pa.Table:
-    return pa.Table.from_pylist(
-        [{"name": item.name, "cost": item.cost, "spans": [vars(span) for span in item.spans]} for item in items],
-        schema=item_schema(source),
-    )
+    return pa.Table.from_pylist([item.record for item in items], schema=item_schema(source))
 
 
 def spans_in(table: pa.Table, at: int = 0) -> list[Span]:
@@ -80,62 +82,53 @@ def stage(job: BatchJob, run: Any, seconds: float) -> dict:
     folder = run.work / "items"
     folder.remove()
     counts = {"rows": 0, "items": 0, "cost": 0.0, "unusable": 0, "seconds": seconds}
-    with ExitStack() as stack:
-        rejects = _Writer(stack, run.work / "unusable.parquet", schemas.REJECTED)
-        unusable: list[InputError] = []
+    with _adding(run.work / "unusable.parquet", schemas.REJECTED, REJECTS_AT_ONCE) as reject:
 
         def usable() -> Iterator[tuple[int, Row]]:
             for found in job.rows(run):
                 if isinstance(found, InputError):
-                    unusable.append(found)
                     counts["unusable"] += 1
-                    if len(unusable) == REJECTS_AT_ONCE:
-                        rejects.write(rejected_table(unusable))
-                        unusable.clear()
+                    reject(rejected_row(found))
                 else:
                     counts["rows"] += 1
                     yield counts["rows"] - 1, found
 
-        held: list[Item] = []
-        file_stack, writer, in_file = ExitStack(), None, 0
-
-        def flush() -> None:
-            nonlocal writer, in_file, held
-            if held:
-                path = folder / f"items-{counts['items']:08d}.parquet"
-                writer = writer or _Writer(file_stack, path, item_schema(job.source))
-                writer.write(table_of(held, job.source))
-                in_file += sum(len(item.spans) for item in held)
-                counts["items"] += len(held)
-                counts["cost"] += sum(item.cost for item in held)
-            held = []
-            if in_file >= ROWS_IN_FILE:
-                file_stack.close()
-                writer, in_file = None, 0
-
-        with file_stack:
-            for item in cut(job, run, usable(), seconds):
-                held.append(item)
-                if len(held) == ITEMS_IN_GROUP:
-                    flush()
-            flush()
-        rejects.write(rejected_table(unusable))
+        items = cut(job, run, usable(), seconds)
+        for first in items:
+            path, in_file = folder / f"items-{counts['items']:08d}.parquet", 0
+            with _adding(path, item_schema(job.source), ITEMS_IN_GROUP) as add:
+                for item in itertools.chain([first], items):
+                    add(item.record)
+                    counts["items"] += 1
+                    counts["cost"] += item.cost
+                    in_file += len(item.spans)
+                    if in_file >= ROWS_IN_FILE:
+                        break
     (run.work / "input.json").write_json(counts)
     return counts
+
+
+@contextmanager
+def _adding(path: Location, schema: pa.Schema, at_once: int) -> Iterator[Callable[[dict], None]]:
+    """A Parquet file that records are added to, `at_once` of them in memory; it appears when it is whole."""
+    held: list[dict] = []
+    with path.writing() as partial, pq.ParquetWriter(partial, schema, **WRITING) as writer:
+
+        def flush() -> None:
+            writer.write_table(pa.Table.from_pylist(held, schema=schema))
+            held.clear()
+
+        def add(record: dict) -> None:
+            held.append(record)
+            if len(held) == at_once:
+                flush()
+
+        yield add
+        if held:
+            flush()
 
 
 def costs_of_items(work: Location) -> dict[str, float]:
     """What each item costs, by its name."""
     tables = [read_parquet(file, ["name", "cost"], AGAIN) for file in (work / "items").files("*.parquet")]
     return {name: cost for table in tables for name, cost in zip(*table.to_pydict().values(), strict=True)}
-
-
-class _Writer:
-    """A Parquet file that tables are added to, which appears when its stack is closed without an error."""
-
-    def __init__(self, stack: ExitStack, path: Location, schema: pa.Schema) -> None:
-        partial: Path = stack.enter_context(path.writing())
-        self.writer = stack.enter_context(pq.ParquetWriter(partial, schema, **WRITING))
-
-    def write(self, table: pa.Table) -> None:
-        self.writer.write_table(table)

@@ -100,6 +100,16 @@ class Done:
     counts: Counter[str] = field(default_factory=Counter)  # decisions to be added up
     left_out: list[InputError] = field(default_factory=list)  # by choice: listed, but not counted as unusable
 
+    @classmethod
+    def of(cls, rows: list[dict], schema: pa.Schema, rejected: list[InputError]) -> "Done":
+        """Rows of `schema`, each with `number` and `start`."""
+        return cls(pa.Table.from_pylist(rows, schema=placed(schema)), rejected)
+
+
+def placed(schema: pa.Schema) -> pa.Schema:
+    """The same behind the `number` and `start` that rows of a work item begin with."""
+    return pa.schema([("number", pa.int64()), ("start", pa.int32()), *schema])
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -132,7 +142,7 @@ class BatchJob:
     grows: tuple[str, ...] = ()  # names in it of inputs that may change: then the result is made anew, not refused
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
-    open: Callable[[Any, str], Any]  # (run, device): what `work` needs, made once in every actor
+    open: Callable[[Any, str], Any] = lambda run, device: run  # what `work` needs, made once in every actor
     work: Callable[[Any, list[Span]], Done]  # OSError: of a disk or network, never the fault of a row
     schema: Callable[[Any], pa.Schema]  # of the finished rows
     memory: Callable[[Any], int] = lambda run: 0  # bytes of an actor

@@ -43,7 +43,7 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
     identity = checked(job, run)
     if finished(job, run, identity):
         return Estimate()
-    amount = job.amount(run) if job.amount else amount_of(job, run)
+    amount = amount_of(job, run)
     if not amount.rows:
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
     with Trials(run.work) as trials:
@@ -63,7 +63,9 @@ def line_of(job: BatchJob, run: Any, amount: Amount, trials: Trials, done: float
 
 
 def amount_of(job: BatchJob, run: Any) -> Amount:
-    """Count all rows."""
+    """How many rows there are, and what they cost: as the job says, or all of them counted."""
+    if job.amount:
+        return job.amount(run)
     costs = [job.cost(run, row) for row in job.rows(run) if not isinstance(row, InputError)]
     return Amount(len(costs), sum(costs))
 

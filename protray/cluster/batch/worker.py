@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.items import spans_in
-from protray.cluster.batch.job import BatchJob, Done, Span
+from protray.cluster.batch.job import BatchJob, Done, Span, placed
 from protray.cluster.runtime.logs import setup_worker_logging
+from protray.cluster.storage.rejects import rejected_row
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.seq.errors import InputError
 
 log = logging.getLogger(__name__)
 
 FACTS = b"protray_facts"  # metadata of a part: rejects, spans to try again, counts
-NO_ROWS = pa.table({"number": pa.array([], pa.int64()), "start": pa.array([], pa.int32())})
+NO_ROWS = placed(pa.schema([])).empty_table()
 PAUSES_S = (1.0, 5.0)  # before an OSError is tried again: a disk or an object store may come back
 STATUS = pa.schema(
     [("name", pa.string()), ("cost", pa.float64()), ("failed", pa.string()), ("refused", pa.string()),
@@ -140,8 +140,8 @@ def _each(job: BatchJob, opened: Any, spans: Sequence[Span]) -> Done:
 def write_part(done: Done, path: Location) -> None:
     """Write rows, and in the metadata what became of the others."""
     facts = {
-        "rejected": [asdict_error(error) for error in done.rejected],
-        "left_out": [asdict_error(error) for error in done.left_out],
+        "rejected": [rejected_row(error) for error in done.rejected],
+        "left_out": [rejected_row(error) for error in done.left_out],
         "again": [[asdict(span), reason] for span, reason in done.again],
         "counts": done.counts,
     }
@@ -150,7 +150,3 @@ def write_part(done: Done, path: Location) -> None:
     with path.writing() as partial, pq.ParquetWriter(partial, schema, **writing(schema)) as writer:
         for batch in done.rows.to_batches():
             writer.write_batch(batch.cast(schema))
-
-
-def asdict_error(error: InputError) -> dict:
-    return {"file": error.file, "line": error.line, "reason": error.reason, "id": error.id}

@@ -56,7 +56,6 @@ class Line:
     unit: str  # what a row is, in the plural
     rows: float
     done: float = 0.0  # rows, in --out
-    parts: str = ""  # the same in units that are done or not, such as "3 of 41 shards"
     about: bool = False  # `rows` is an estimate, too
     seconds: float | None = 0.0  # of what is left; None if no piece was done within LIMIT_S
     stage: Stage | None = None  # its processes; None: the driver
@@ -77,7 +76,6 @@ class Estimate:
 
     lines: tuple[Line, ...] = ()
     cluster: Cluster | None = None
-    trial_seconds: float = 0.0
     notes: tuple[str, ...] = ()  # on the trials
     leaves_out: str = ""
 
@@ -174,8 +172,7 @@ class Trials:
             f"{self.load:.1f} on {os.cpu_count()} cores before"
         )
         return Estimate(
-            lines=tuple(lines), cluster=self.cluster, trial_seconds=self.seconds, notes=(based, *self.notes),
-            leaves_out=leaves_out,
+            lines=tuple(lines), cluster=self.cluster, notes=(based, *self.notes), leaves_out=leaves_out
         )  # fmt: skip
 
 

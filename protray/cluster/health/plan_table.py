@@ -40,9 +40,9 @@ def print_estimate(out: str, estimate: Estimate) -> None:
 
 def cells(line: Line) -> tuple[str, ...]:
     """A row of the table: stage, works on, done, processes, rows/s, hours."""
-    done = line.parts or (f"{100 * line.done / line.rows:.0f} %" if line.done and line.rows else "")
+    done = f"{100 * line.done / line.rows:.0f} %" if line.done and line.rows else ""
     if line.rows and not line.left:
-        done, processes, rate, hours = f"{line.parts or 'all'}", "", "", "0"
+        done, processes, rate, hours = "all", "", "", "0"
     else:
         processes = _processes(line.stage)
         rate = "" if line.per_second is None else _rate(line.per_second)

@@ -45,7 +45,7 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))
 
 
-def setup_logging(level: int = logging.INFO) -> None:
+def setup_logging() -> None:
     """Send the log to stderr: time, level, message; with colours in a terminal."""
     if sys.stderr.isatty():
         from rich.console import Console
@@ -58,14 +58,14 @@ def setup_logging(level: int = logging.INFO) -> None:
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(FORMAT, TIME))
-    _use(handler, level)
+    _use(handler)
 
 
-def setup_worker_logging(level: int = logging.INFO) -> None:
+def setup_worker_logging() -> None:
     """Inside a Ray worker: mark our lines, so that the driver tells them from Ray's and repeats them in its own log."""
     handler = logging.StreamHandler()
     handler.setFormatter(_MarkedLines())
-    _use(handler, level)
+    _use(handler)
 
 
 class _MarkedLines(logging.Formatter):
@@ -76,12 +76,12 @@ class _MarkedLines(logging.Formatter):
         return "\n".join(f"{MARK}|{record.levelno}|{record.name}|{line}" for line in text.splitlines() or [""])
 
 
-def _use(handler: logging.Handler, level: int) -> None:
+def _use(handler: logging.Handler) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     for name in ("protray", "jobs", "__main__"):
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     quieten()
 

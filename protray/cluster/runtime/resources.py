@@ -71,6 +71,11 @@ class Stage:
         return {POOL: self.pool} if self.pool else {}
 
     @property
+    def bundle(self) -> dict[str, float]:
+        """CPUs and GPUs of one of its processes, by Ray's names."""
+        return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpus_per_worker} if self.gpus_per_worker else {})
+
+    @property
     def options(self) -> dict[str, Any]:
         """What one of its processes asks of Ray."""
         memory = {"memory": self.memory_per_worker} if self.memory_per_worker else {}

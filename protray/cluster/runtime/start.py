@@ -54,31 +54,19 @@ class Cluster:
     ours: bool  # started by this very call, so ours to end
 
 
-def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
+def start_ray() -> Cluster:
     """Join the cluster at ``RAY_ADDRESS``, or start Ray on this machine; do neither if Ray runs in this process.
-
-    Parameters
-    ----------
-    cpus : int, optional
-        Logical CPUs of a local start; default all of them, at least 2.
-    dashboard : bool
-        Of a local start: needs about 2 s and 200 MB more.
 
     Raises
     ------
     ValueError
-        If `cpus` is below 2, or given together with ``RAY_ADDRESS``: a cluster has the CPUs that it has.
-        Or if there is no folder where Ray can keep its sockets.
+        If there is no folder where Ray can keep its sockets.
     ConnectionError
         If no cluster answers at ``RAY_ADDRESS``, or if this machine cannot talk to itself.
     TimeoutError
         If this machine is too busy to start Ray.
     """
     address = os.environ.get("RAY_ADDRESS")
-    if cpus is not None and cpus < NEEDED_CPUS:
-        raise ValueError(f"{cpus} CPUs are too few: Ray needs {NEEDED_CPUS} logical CPUs, however many the machine has")
-    if cpus is not None and address:
-        raise ValueError(f"{cpus} CPUs were asked for, but RAY_ADDRESS={address} is set; unset one of the two")
     prepare_environment()
     ours = not _ray_runs()
     import ray
@@ -87,7 +75,7 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     if ours:
         if address:
             _check_answers(address)
-        local = {} if address else _local_start(cpus, dashboard)
+        local = {} if address else _local_start()
         show_only_our_lines()  # Ray's first ones, too; it puts its printer back in
         try:
             with log_level_not_announced():
@@ -104,9 +92,10 @@ def start_ray(cpus: int | None = None, dashboard: bool = False) -> Cluster:
     return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
 
 
-def _local_start(cpus: int | None, dashboard: bool) -> dict[str, Any]:
+def _local_start() -> dict[str, Any]:
     """What `ray.init` is to start on this machine; ConnectionError or ValueError where it could not."""
     import ray
+    from ray._private.utils import get_num_cpus  # knows a container's CPU limit, unlike os.cpu_count()
 
     allow_open_files()
     check_reaches_itself()
@@ -114,8 +103,8 @@ def _local_start(cpus: int | None, dashboard: bool) -> dict[str, Any]:
     folder = session_folder()
     local = {
         "address": "local",  # and not "auto": a second job on this machine must not land in the first one's Ray
-        "num_cpus": cpus or _local_cpus(),
-        "include_dashboard": dashboard,
+        "num_cpus": max(NEEDED_CPUS, int(get_num_cpus())),
+        "include_dashboard": False,  # it needs about 2 s and 200 MB
         "_temp_dir": str(folder / "ray"),
     }
     wanted = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or str(folder)
@@ -177,9 +166,3 @@ def _set_own_token() -> None:
 
 def _ray_runs() -> bool:
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
-
-
-def _local_cpus() -> int:
-    from ray._private.utils import get_num_cpus  # knows a container's CPU limit, unlike os.cpu_count()
-
-    return max(NEEDED_CPUS, int(get_num_cpus()))

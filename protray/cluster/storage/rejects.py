@@ -1,5 +1,6 @@
 """What a job could not use: a table of reasons, and the same in a few lines."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,23 +8,25 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from protray.data import schemas
+from protray.data.location import Location
+from protray.data.parquet import read_parquet
 from protray.seq.errors import InputError
 
+log = logging.getLogger(__name__)
+
 LONGEST = 300  # characters of a reason
+MOST_REJECTED = 0.1  # share of a task's files or rows
 
 
 def rejected_table(errors: Iterable[InputError]) -> pa.Table:
     """One row of ``schemas.REJECTED`` for each protein that cannot be used."""
-    rows = [
-        {
-            "id": printable(error.id),
-            "file": printable(error.file),
-            "line": error.line,
-            "reason": _short(printable(error.reason)),
-        }
-        for error in errors
-    ]
-    return pa.Table.from_pylist(rows, schema=schemas.REJECTED)
+    return pa.Table.from_pylist([rejected_row(error) for error in errors], schema=schemas.REJECTED)
+
+
+def rejected_row(error: InputError) -> dict:
+    """The same of one; `InputError` takes it back."""
+    reason = _short(printable(error.reason))
+    return {"id": printable(error.id), "file": printable(error.file), "line": error.line, "reason": reason}
 
 
 def printable(name: str | None) -> str | None:
@@ -40,6 +43,20 @@ def group_reasons(reasons: Iterable[str]) -> Counter[str]:
 def reason_lines(reasons: Mapping[str, int]) -> str:
     """What `group_reasons` has counted, a line for each, to stand behind an error."""
     return "".join(f"\n  {count} x {reason}" for reason, count in reasons.items())
+
+
+def check_rejected(out: Location, what: str, used: int) -> None:
+    """Warn of what ``OUT/rejected.parquet`` names, if it is there; ValueError above a tenth of it and the `used`."""
+    file = out / "rejected.parquet"
+    table = read_parquet(file) if file.is_file() else schemas.REJECTED.empty_table()
+    if not (refused := table.num_rows):
+        return
+    told = f"{refused} of {used + refused} {what} cannot be used:"
+    told += reason_lines(group_reasons(table["reason"].to_pylist()))
+    if refused > MOST_REJECTED * (used + refused):
+        first = InputError(**table.slice(0, 1).to_pylist()[0])
+        raise ValueError(f"{told}\nfirst: {first}\nno more than a tenth may be so; all are in {file}")
+    log.warning("%s", told)
 
 
 def _short(reason: str | None) -> str:

@@ -84,11 +84,5 @@ class Checkpoints:
         return files, f"{folder.rstrip('/')}/{self.name}"
 
 
-def steps_done(cache: Location, name: str) -> int:
-    """Steps in the last checkpoint of the training `name`; 0 if it was not begun."""
-    _, state = Checkpoints(cache, name).newest()
-    return state["position"]["step"] if state else 0
-
-
 def folder_name(number: int) -> str:
     return f"checkpoint-{number:06d}"

@@ -6,7 +6,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -109,7 +109,7 @@ def train_stages(job: TrainingJob, run: Any, inputs: Any, context: Context) -> d
 
     Returns the last state; an empty one where nothing was left to train.
     """
-    from protray.cluster.train.fit import Workers, train
+    from protray.cluster.train.fit import train
 
     stages = job.stages(run, inputs)
     state: dict = {}
@@ -122,9 +122,36 @@ def train_stages(job: TrainingJob, run: Any, inputs: Any, context: Context) -> d
 
             state = train(
                 job.loop, job.settings(run, inputs), name=training_name(job, stages), storage=run.out / "cache",
-                workers=Workers.of(context.plan[job.name], context.plan.threads(job.name)), on_report=on_report,
+                stage=context.plan[job.name], threads=context.plan.threads(job.name), on_report=on_report,
             )  # fmt: skip
     return state
+
+
+def in_task(context: Context, name: str, function: Callable, *args: Any) -> Any:
+    """``function(*args, device)`` in a Ray task, on such a GPU and with as many threads as a worker of training `name`.
+
+    It is for the end of a job, such as predictions: the driver may be a machine without either.
+    """
+    import ray
+
+    stage = context.plan[name]
+    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(_with_threads)
+    device = "cuda" if stage.gpus_per_worker else "cpu"
+    return ray.get(task.remote(context.plan.threads(name), function, *args, device))
+
+
+def _with_threads(threads: int, function: Callable, *args: Any) -> Any:
+    """Ray task."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return function(*args)
+
+
+def track_history(context: Context, run_id: str, history: Sequence[dict]) -> None:
+    """Log what a dead driver may have missed of a training's curve."""
+    for point in history:
+        track_point(context.tracker, run_id, point)
 
 
 def track_point(tracker: Tracker, run_id: str, metrics: dict) -> None:

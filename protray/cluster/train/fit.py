@@ -10,7 +10,6 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from protray.training.world import World
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.3
+MOST_FAILURES = 3  # restarts from the last checkpoint before giving up
 NO_SPACE = errno.ENOSPC, errno.EDQUOT
 # A step frees and takes the same blocks of about 1 MB as the one before.  By default glibc gives them back and the
 # kernel clears them anew: 40,000 page faults and 0.08 of 0.67 s in a step of the score network on one core.
@@ -39,27 +39,6 @@ KEEP_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the largest that glibc takes
     "MALLOC_ARENA_MAX": "1",  # Ray trains in a thread, and only the main arena heeds the first
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workers:
-    """How many workers train together and what each may use."""
-
-    count: int = 1
-    least: int | None = None  # elastic: go on with so few if no more can be had, and with up to `count` when they come
-    cpus: float = 1.0
-    gpus: float = 0.0
-    threads: int = 1  # of torch, per worker
-    max_failures: int = 3  # restarts from the last checkpoint before giving up
-    labels: dict[str, str] = field(default_factory=dict)  # of the nodes that they may run on
-
-    @classmethod
-    def of(cls, stage: Stage, threads: int) -> "Workers":
-        """Those of a stage of the plan."""
-        return cls(
-            count=stage.workers, least=stage.least, cpus=stage.cpus_per_worker, gpus=stage.gpus_per_worker,
-            threads=threads, labels=stage.labels,
-        )  # fmt: skip
 
 
 @ray.remote(num_cpus=0)
@@ -83,10 +62,11 @@ def train(
     *,
     name: str,
     storage: Location,
-    workers: Workers,
+    stage: Stage,
+    threads: int = 1,
     on_report: Callable[[dict], None],
 ) -> dict:
-    """Run `loop(config, report, resume, world)` on Ray Train workers and return the last state it reported.
+    """Run `loop(config, report, resume, world)` on the workers of `stage` and return the last state it reported.
 
     Every `report(metrics, state)` goes to `on_report` on the driver; a state (all ranks pass one or none) becomes a
     checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
@@ -111,14 +91,14 @@ def train(
             "loop": loop,
             "config": config,
             "reports": reports,
-            "threads": workers.threads,
+            "threads": threads,
             "checkpoints": checkpoints,
         },
         scaling_config=ray.train.ScalingConfig(
-            num_workers=workers.count if workers.least is None else (workers.least, workers.count),
-            use_gpu=workers.gpus > 0,
-            resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
-            label_selector=workers.labels or None,
+            num_workers=stage.workers if stage.least is None else (stage.least, stage.workers),
+            use_gpu=stage.gpus_per_worker > 0,
+            resources_per_worker=stage.bundle,
+            label_selector=stage.labels or None,
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -131,7 +111,7 @@ def train(
     reader = threading.Thread(target=_pass_on, args=(reports, on_report, finished), daemon=True)
     reader.start()
     try:
-        _fit(trainer, workers.max_failures)
+        _fit(trainer)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -149,13 +129,13 @@ def train(
     return state
 
 
-def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer], max_failures: int) -> None:
+def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer]) -> None:
     """Train; go on from the last checkpoint after a failure that may not come again.
 
     A node that is lost, or a worker without memory, may not; an error of ours (ValueError, a loss that is not finite)
     or a full disk would, and is raised at once.
     """
-    for failures in range(max_failures + 1):
+    for failures in range(MOST_FAILURES + 1):
         try:
             trainer().fit()
             return
@@ -167,7 +147,7 @@ def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer], max_failures: int)
                 if isinstance(cause, OSError) and cause.errno in NO_SPACE:
                     raise cause from None
             what = (str(causes[0]).splitlines() or [type(causes[0]).__name__])[0][:300] if causes else "unknown"
-            if failures == max_failures:
+            if failures == MOST_FAILURES:
                 if any(isinstance(cause, ray.exceptions.OutOfMemoryError) for cause in causes):
                     raise ValueError(f"out of memory {failures + 1} times; the last: {what}") from None
                 raise

@@ -86,7 +86,7 @@ class TrainingJob:
     seed: Callable[[Any], int]
     identity: Callable[[Any], dict]  # the settings that a folder keeps; ValueError for unusable ones, or inputs
     digest: Callable[[Any], str]  # of the inputs
-    prepare: Callable[[Any, Context], Any]  # what is needed before the training, such as maps; gives `inputs`
+    prepare: Callable[[Any, Context], Any] = lambda run, context: None  # make what is trained on; gives `inputs`
     stages: Callable[[Any, Any], Sequence[Stage]]  # (run, inputs)
     settings: Callable[[Any, Any], dict]  # (run, inputs): what `loop` is given, on any node
     loop: Loop  # knows no Ray: reports metrics, and states that it can go on from

@@ -1,11 +1,14 @@
 """What a sweep needs of a job: functions that train one trial in one process.  Light: no torch, no Ray."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from protray.cluster.runtime.resources import Plan
+
 if TYPE_CHECKING:
+    from protray.cluster.runtime.start import Cluster
     from protray.cluster.train.job import Context
 
 TrialReport = Callable[[int | None, dict, dict | None], None]  # step (None: only progress), metrics, state
@@ -37,10 +40,10 @@ class Sweepable:
 
     identity: Callable[[Any], dict]  # of the dataset, the language model, ...: what trials have in common
     base: Callable[[Any], Any]  # a dataclass of dataclasses: the settings that a study starts from
-    params: Callable[[Any, Any], dict]  # (settings, shared): parameters of a trial's MLflow run
+    params: Callable[[Any, Any], dict] = lambda settings, shared: asdict(settings)  # of a trial's run in MLflow
     prepare: "Callable[[Any, Context], Shared]"  # compute what all trials share, where it is missing
     train: Callable[[Any, Any, Path, TrialReport, dict | None, str], Outcome]  # settings, shared, folder, ..., device
     save_model: Callable[[Any, Any, Any, Path, Path], None]  # run, settings, shared, folder of the trial, target
     guess_seconds: Callable[[Any], float]  # of one core, for a trial
-    plan: "Callable[[Any, Any], Any]"  # (run, cluster): resources of `prepare`
+    plan: "Callable[[Any, Cluster], Plan]" = lambda run, cluster: Plan((), cluster.nodes)  # resources of `prepare`
     scored: str = "validation proteins"  # what the report says that scores are of

@@ -26,7 +26,7 @@ from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.space import replaced
-from protray.cluster.tuning.trial import Record, Trial
+from protray.cluster.tuning.trial import Trial
 from protray.cluster.tuning.trials import (
     base_of,
     missing,
@@ -119,11 +119,9 @@ def run_all(
         folder=run.out / "trials", metric=run.study.metric, steps=shared.steps,
         threads=plan.threads("trials"), device="cuda" if stage.gpus_per_worker else "cpu",
     )  # fmt: skip
-    tuning = Tuning(
-        mode=run.study.mode, stage=stage, scheduler=run.scheduler, retries=run.retries, deadline=deadline
-    )  # fmt: skip
+    tuning = Tuning(mode=run.study.mode, stage=stage, scheduler=run.scheduler, retries=run.retries, deadline=deadline)
 
-    def params_of(trial: Trial | Record) -> dict:
+    def params_of(trial: Trial) -> dict:
         return job.params(settings_of(base, trial), shared)
 
     points = run.points()

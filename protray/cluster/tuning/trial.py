@@ -35,15 +35,10 @@ class Trial:
     role: Literal["paper", "trial", "repeat"]
 
 
-@dataclass(kw_only=True)
-class Record:
+@dataclass(frozen=True, kw_only=True)
+class Record(Trial):
     """What became of a trial; `values` is empty unless it is finished."""
 
-    key: str
-    point: Point
-    seed: int
-    name: str
-    role: str
     status: Literal["finished", "failed", "stopped"]
     score: float | None = None
     values: dict[str, float] = field(default_factory=dict)

@@ -20,7 +20,7 @@ class TrialRuns:
         self,
         tracker: Tracker,
         parent: str,
-        params_of: Callable[[Trial | Record], dict],
+        params_of: Callable[[Trial], dict],
         metric: str,
         steps: int,
         total: int,
@@ -32,7 +32,7 @@ class TrialRuns:
         self.at: dict[str, float] = {}  # share of each trial that is done
         self.progress = Progress("trials")
 
-    def begin(self, trial: Trial | Record) -> None:
+    def begin(self, trial: Trial) -> None:
         if trial.key not in self.runs:
             tags = {"trial": trial.key, "role": trial.role, "seed": str(trial.seed)}
             if trial.role == "paper":

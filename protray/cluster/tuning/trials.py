@@ -16,7 +16,7 @@ def base_of(job: Sweepable, run: SweepRun) -> Any:
     return replaced(job.base(run), run.study.fixed)
 
 
-def settings_of(base: Any, trial: Trial | Record) -> Any:
+def settings_of(base: Any, trial: Trial) -> Any:
     """The settings of a trial: the study's point and the trial's seed, all else as it is."""
     return replaced(base, trial.point | {"fit.seed": trial.seed})
 

@@ -105,9 +105,8 @@ def _fit(work: Work, tuning: Tuning, space: dict, searcher: Any, samples: int, r
     storage = work.folder.parent / "cache" / "tune"
     storage.remove()
     stage = tuning.stage
-    bundle = {"CPU": stage.cpus_per_worker} | ({"GPU": stage.gpus_per_worker} if stage.gpus_per_worker else {})
     where: dict[str, Any] = {"bundle_label_selector": [stage.labels]} if stage.pool else {}
-    need = ray.tune.PlacementGroupFactory([bundle], **where)
+    need = ray.tune.PlacementGroupFactory([stage.bundle], **where)
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(ray.tune.with_parameters(_trial, work=work), need),
         param_space=space,

@@ -27,7 +27,6 @@ from protray.seq.files.packed import SUFFIXES
 
 SOURCE = pa.struct([("file", pa.string()), ("bytes", pa.int64())])
 SCHEMA = pa.schema([("files", pa.list_(pa.string())), ("counts", pa.string())])  # counts: JSON
-OWN = pa.schema([("number", pa.int64()), ("start", pa.int32()), *SCHEMA])
 BYTE_S, PACKED = 7e-8, 2  # of a core for each byte of text, about; bytes of text for one of a packed file
 ACTOR_BYTES = 1 << 29  # Python, and a part while it is filled
 TABLES = ("excluded", "clusters")  # of ids, sorted, in OUT/work
@@ -129,37 +128,31 @@ def amount(run: CorpusSettings) -> Amount:
     return Amount(lengths.total, seconds, lengths.exact, lengths.note)
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What an actor holds: tables of ids are mapped into memory."""
-
-    run: CorpusSettings
-    sieve: Sieve
-
-
-def open_sieve(run: CorpusSettings, device: str) -> Opened:
+def open_sieve(run: CorpusSettings, device: str) -> tuple[CorpusSettings, Sieve]:
+    """Tables of ids are mapped into memory."""
     found = {}
     for name in TABLES:
         file = run.work / f"{name}.npy"
         found[name] = IdTable(np.load(file.fetch(), mmap_mode="r")) if file.is_file() else None
-    return Opened(run, Sieve(min_length=run.min_length, **found))
+    return run, Sieve(min_length=run.min_length, **found)
 
 
-def work(opened: Opened, spans: list[Span]) -> Done:
+def work(opened: tuple[CorpusSettings, Sieve], spans: list[Span]) -> Done:
     """Encode some files into parts of the corpus, which lie beside the finished table."""
+    run, sieve = opened
     files, first = [Location(span.row["file"]) for span in spans], spans[0]
 
     def save(part: Part, name: str) -> None:
         for file, array in part.files(name).items():
-            with (opened.run.out / file).writing() as partial, partial.open("wb") as opened_file:
+            with (run.out / file).writing() as partial, partial.open("wb") as opened_file:
                 np.save(opened_file, array)
 
     try:
-        counts = encode_files((file.path for file in files), save, f"{first.number:08d}", opened.sieve)
+        counts = encode_files((file.path for file in files), save, f"{first.number:08d}", sieve)
     except InputError as error:
-        return Done(OWN.empty_table(), [error])
+        return Done.of([], SCHEMA, [error])
     row = {"number": first.number, "start": 0, "files": files, "counts": json.dumps(counts)}
-    return Done(pa.Table.from_pylist([row], schema=OWN))
+    return Done.of([row], SCHEMA, [])
 
 
 def settle(run: CorpusSettings, names: pa.Table) -> Settled:

@@ -180,14 +180,13 @@ def note(metrics: dict) -> str:
 
 def finish(run: PretrainRun, inputs: Inputs, state: dict, context: Context) -> dict:
     """Write model, scores and curve."""
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import track_history
     from protray.plots.language_model.pretraining import pretraining_figure
 
     tracker, run_id, model = context.tracker, context.run_id, run.out / "model"
     save_model(run.lm, state["model"], model)
     history = state["position"]["history"]
-    for point in history:  # what a dead driver may have missed; steps that are there stay as they are
-        track_point(tracker, run_id, point)
+    track_history(context, run_id, history)
     scores = score_maps(run, inputs, context)
     for name, values in scores.items():
         log.info("maps of %s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in values.items()))

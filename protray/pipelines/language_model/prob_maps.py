@@ -21,6 +21,7 @@ from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading, forward_tokens, row_tokens
 from protray.plm.shipped import SHIPPED, absolute, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
+from protray.seq.fasta import Source, in_residues, stream_fasta
 
 if TYPE_CHECKING:
     from protray.plm.masked import LanguageModel
@@ -42,14 +43,6 @@ class ProbMaps(BatchSettings):
     """Store probabilities in half precision: half the size, three digits."""
     hidden: bool = False
     """Store the model's last hidden state, too (nothing masked, float16)."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What an actor holds."""
-
-    run: ProbMaps
-    lm: "LanguageModel"
 
 
 def identity(run: ProbMaps) -> dict:
@@ -91,33 +84,21 @@ def rows(run: ProbMaps) -> Iterator[Row | InputError]:
     """Proteins in our letters, each id once; the first of several with one id is kept."""
     from protray.cluster.batch.seen import first_of_each_id
 
-    yield from first_of_each_id(map(_cleaned, _read(run.data)))
+    yield from first_of_each_id(
+        found if isinstance(found, InputError) else vars(found) for found in map(in_residues, _read(run.data))
+    )
 
 
-def _read(data: Location | None) -> Iterator[Row | InputError]:
+def _read(data: Location | None) -> Iterator[Source | InputError]:
     from protray.data.parquet import read_batches
-    from protray.seq.fasta import stream_fasta
 
     for file in files_of(data):
         if file.suffix == ".parquet":
             for batch in read_batches(file, ["id", "sequence"], 4096):
                 for row in batch.to_pylist():
-                    yield row | {"file": str(file), "line": None}
+                    yield Source(row["id"], str(file), None, row["sequence"])
         else:
-            for found in stream_fasta(file.path):
-                yield found if isinstance(found, InputError) else asdict(found)
-
-
-def _cleaned(found: Row | InputError) -> Row | InputError:
-    from protray.seq.alphabet import decode
-    from protray.seq.fasta import codes_of
-
-    if isinstance(found, InputError):
-        return found
-    try:
-        return found | {"sequence": decode(codes_of(found["sequence"] or ""))}
-    except ValueError as error:
-        return InputError(found["file"], found["line"], str(error), found["id"])
+            yield from stream_fasta(file.path)
 
 
 def cost(run: ProbMaps, row: Row) -> float:
@@ -155,7 +136,7 @@ def memory(run: ProbMaps) -> int:
     return 2 * weight_bytes(run.lm) + BESIDE_WEIGHTS
 
 
-def open_lm(run: ProbMaps, device: str) -> Opened:
+def open_lm(run: ProbMaps, device: str) -> "tuple[ProbMaps, LanguageModel]":
     """Load the model; ValueError if there is none, or if it cannot be read in such windows."""
     from protray.plm import masked
     from protray.plm.reading import windows
@@ -164,10 +145,10 @@ def open_lm(run: ProbMaps, device: str) -> Opened:
     limit = run.reading.limit(lm.longest)
     if limit is not None:
         windows(limit + 1, limit, run.reading.overlap)
-    return Opened(run, lm)
+    return run, lm
 
 
-def work(opened: Opened, spans: list[Span]) -> Done:
+def work(opened: "tuple[ProbMaps, LanguageModel]", spans: list[Span]) -> Done:
     """Maps of spans.  A span that does not fit into the memory is tried again alone."""
     import numpy as np
 
@@ -175,14 +156,14 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     from protray.plm.masked import hidden_rows, map_rows, out_of_memory
     from protray.seq.alphabet import encode
 
-    run = opened.run
+    run, lm = opened
     made: list[tuple[Span, np.ndarray, np.ndarray | None]] = []
     rejected, again = [], []
     for span in spans:
         codes_L = encode(span.row["sequence"])
         try:
-            prob_LA = map_rows(opened.lm, codes_L, span.start, span.stop or len(codes_L), run.reading)
-            hidden_LC = hidden_rows(opened.lm, codes_L, run.reading) if run.hidden and not span.start else None
+            prob_LA = map_rows(lm, codes_L, span.start, span.stop or len(codes_L), run.reading)
+            hidden_LC = hidden_rows(lm, codes_L, run.reading) if run.hidden and not span.start else None
         except Exception as error:
             if not out_of_memory(error):
                 raise

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span, placed
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.arrow import spooled
@@ -164,10 +164,6 @@ def cut(run: PseudoMsa, row: Row, seconds: float) -> list[tuple[int, int]]:
     return list(zip(ends, ends[1:], strict=False))
 
 
-def open_run(run: PseudoMsa, device: str) -> PseudoMsa:
-    return run
-
-
 def work(run: PseudoMsa, spans: list[Span]) -> Done:
     rejected: list[InputError] = []
     return Done(spooled(_tables(run, spans, rejected)), rejected)
@@ -175,8 +171,7 @@ def work(run: PseudoMsa, spans: list[Span]) -> Done:
 
 def _tables(run: PseudoMsa, spans: list[Span], rejected: list[InputError]) -> Iterator[pa.Table]:
     """PSSMs of some maps at a time; what cannot be used is added to `rejected`."""
-    place = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
-    stored = pa.schema([*place, *schemas.PSEUDO_PSSMS])
+    stored = placed(schemas.PSEUDO_PSSMS)
     held: list[dict] = []
     for span in spans:
         repeated = set(span.row["repeated"])
@@ -235,5 +230,5 @@ def shown(run: PseudoMsa, summary: dict) -> dict[str, object]:
 
 JOB = BatchJob(
     name="pseudo-PSSMs", unit="proteins", table="pssms", source=SOURCE, identity=identity, grows=("maps",), rows=rows,
-    cost=cost, open=open_run, work=work, schema=schema, cut=cut, amount=amount, shown=shown,
+    cost=cost, work=work, schema=schema, cut=cut, amount=amount, shown=shown,
 )  # fmt: skip

@@ -55,10 +55,6 @@ def identity(run: DistilRun) -> dict:
     }
 
 
-def inputs_of(run: DistilRun, context: Context) -> Inputs:
-    return prepare_inputs(run)
-
-
 def stages_of(run: DistilRun) -> "list[Training]":
     """All trainings of a run, each after the one whose network it takes."""
     from protray.training.secondary.stages import plan_stages
@@ -163,13 +159,12 @@ def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, 
 
 
 def log_histories(folders: dict[str, Location], context: Context) -> None:
-    """Log what MLflow may have missed when a driver died; steps that are there stay as they are."""
-    from protray.cluster.train.driver import track_point
+    """Log what MLflow may have missed of each training."""
+    from protray.cluster.train.driver import track_history
     from protray.training.secondary.session import read_history
 
     for name, folder in folders.items():
-        for point in read_history(folder):
-            track_point(context.tracker, context.runs[name], point)
+        track_history(context, context.runs[name], read_history(folder))
 
 
 def finish(run: DistilRun, inputs: Inputs, state: dict, context: Context) -> dict:
@@ -226,6 +221,7 @@ def _alike(one: "Training") -> "Training":
 
 JOB = TrainingJob(
     name="distil", seed=lambda run: run.seed, digest=lambda run: dataset_digest(run.data), identity=identity,
-    prepare=inputs_of, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    prepare=lambda run, context: prepare_inputs(run), stages=stages, settings=settings, loop=loop, finish=finish,
+    show=show, note=note, trial=trial,
     step_of=lambda state: state["fit"]["history"][-1]["step"], before=before, reuses=True,
 )  # fmt: skip

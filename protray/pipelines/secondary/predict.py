@@ -92,13 +92,7 @@ class Predict(BatchSettings):
         return self.out.parent / f"{self.out.name.removesuffix(self.out.suffix)}.{ending}"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What an actor holds."""
-
-    run: Predict
-    predictor: "Predictor"
-    reader: "MapReader | None"
+Opened = tuple[Predict, "Predictor", "MapReader | None"]
 
 
 def identity(run: Predict) -> dict:
@@ -215,7 +209,7 @@ def open_model(run: Predict, device: str) -> Opened:
     from protray.pipelines.language_model.stored_maps import MapReader
 
     predictor = Predictor.open(run.model, device, with_lm=run.maps is None)
-    return Opened(run, predictor, MapReader() if run.maps else None)
+    return run, predictor, MapReader() if run.maps else None
 
 
 def work(opened: Opened, spans: list[Span]) -> Done:
@@ -224,15 +218,16 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     from protray.pipelines.language_model.stored_maps import Place
     from protray.seq.fasta import Source
 
+    run, predictor, reader = opened
     by_id = {span.row["id"]: span for span in spans}
 
     def stored(source: Source) -> StoredMap:
-        assert opened.reader
-        return opened.reader(Place(**by_id[source.id].row["map"]))
+        assert reader
+        return reader(Place(**by_id[source.id].row["map"]))
 
-    in_order = sorted(spans, key=_place) if opened.reader else spans
+    in_order = sorted(spans, key=_place) if reader else spans
     sources = [Source(*(span.row[name] for name in ("id", "file", "line", "sequence"))) for span in in_order]
-    found = predict_part(opened.predictor, sources, opened.run.max_length, stored if opened.reader else None)
+    found = predict_part(predictor, sources, run.max_length, stored if reader else None)
     numbers = [by_id[id].number for id in found.rows["id"].to_pylist()]
     columns = {"number": pa.array(numbers, pa.int64()), "start": pa.array([0] * len(numbers), pa.int32())}
     table = pa.table(columns | {name: found.rows[name] for name in PREDICTED.names}).sort_by("number")
@@ -241,10 +236,6 @@ def work(opened: Opened, spans: list[Span]) -> Done:
 
 def _place(span: Span) -> tuple:
     return tuple(span.row["map"].values())
-
-
-def schema(run: Predict) -> pa.Schema:
-    return PREDICTED
 
 
 def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
@@ -266,5 +257,5 @@ def shown(run: Predict, summary: dict) -> dict[str, object]:
 
 JOB = BatchJob(
     name="predict", unit="proteins", table="predictions", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_model, work=work, schema=schema, memory=memory, conclude=conclude, shown=shown,
+    open=open_model, work=work, schema=lambda run: PREDICTED, memory=memory, conclude=conclude, shown=shown,
 )  # fmt: skip

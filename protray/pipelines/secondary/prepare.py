@@ -67,14 +67,6 @@ class Prepare(BatchSettings):
         return self.out / "dataset.json"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What an actor holds."""
-
-    run: Prepare
-    dssp: "Program"
-
-
 def identity(run: Prepare) -> dict:
     labels = label_files(run)
     return {
@@ -126,7 +118,7 @@ def cost(run: Prepare, row: Row) -> float:
     return ROW_S + BYTE_S * size + DSSP_S * bool(row["structure"])
 
 
-def open_programs(run: Prepare, device: str) -> Opened:
+def open_programs(run: Prepare, device: str) -> "tuple[Prepare, Program]":
     """ValueError on a node without the program that the dataset is labelled with."""
     dssp = program_of(run)
     if dssp == "mkdssp" and not shutil.which(dssp):
@@ -134,24 +126,24 @@ def open_programs(run: Prepare, device: str) -> Opened:
             f"node {socket.gethostname()} has no mkdssp, which labels this dataset: install it on all nodes, or use "
             "--dssp pydssp"
         )
-    return Opened(run, dssp)
+    return run, dssp
 
 
-def work(opened: Opened, spans: list[Span]) -> Done:
+def work(opened: "tuple[Prepare, Program]", spans: list[Span]) -> Done:
     """A row for each alignment, or why it cannot be used."""
+    run, dssp = opened
     made, rejected = [], []
     for span in spans:
         row = span.row
         label = Labels(**row["label"]) if row["label"] else None
         item = Item(row["id"], row["file"], label, row["structure"], row["chain"])
         try:
-            found, labelled = make_row(item, opened.run.proteins, opened.dssp)
+            found, labelled = make_row(item, run.proteins, dssp)
         except InputError as error:
             rejected.append(InputError(error.file, error.line, error.reason, item.id))
             continue
         made.append(found | {"number": span.number, "start": 0, "labelled": labelled})
-    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), pa.field("labelled", pa.string())]
-    return Done(pa.Table.from_pylist(made, schema=pa.schema([*own, *schema(opened.run)])), rejected)
+    return Done.of(made, schema(run).append(pa.field("labelled", pa.string())), rejected)
 
 
 def settle(run: Prepare, names: pa.Table) -> Settled:

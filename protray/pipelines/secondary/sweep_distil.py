@@ -12,6 +12,7 @@ from protray.cluster.runtime.start import Cluster
 from protray.cluster.train.driver import resources
 from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.one_fit import n_weights
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.dataset import Proteins, parquet_files
 from protray.data.features import FeatureConfig
@@ -189,7 +190,7 @@ def guess_seconds(run: SweepRun) -> float:
     """Seconds of one CPU core that a trial will take, from weights, training residues and epochs."""
     ours = _named(distil.stages_of(run_of(run)), OURS)
     networks = EnhanceNet(ours.networks.enhance), SsClassifier(ours.networks.classifier)
-    weights = sum(weight.numel() for network in networks for weight in network.parameters())
+    weights = n_weights(*networks)
     source = run.data / "proteins" if run.data else SAMPLE
     residues = 0
     for file in parquet_files(source):

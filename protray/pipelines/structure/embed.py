@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import content_digest
@@ -22,7 +21,7 @@ from protray.data.location import Location
 from protray.data.structure_rows import StructureSettings
 from protray.data.structures import FOLDER as STRUCTURES
 from protray.models.joint.shipped import ENCODER
-from protray.pipelines.structure.input_files import amount_of, chains_of, file_rows, files_of
+from protray.pipelines.structure import inputs
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
@@ -32,25 +31,8 @@ if TYPE_CHECKING:
 
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
 WITH_SIDE_CHAINS = StructureSettings(min_residues=1, max_unknown=1.0, side_chains=True)
-SOURCE = pa.struct(
-    [
-        ("id", pa.string()),  # of a chain of a dataset: row `row` of row group `group` of the table `file`
-        ("file", pa.string()),
-        ("group", pa.int32()),
-        ("row", pa.int32()),
-        ("length", pa.int32()),
-        ("path", pa.string()),  # of a file, as `data.structure_files.Source`, whose name is `file`
-        ("offset", pa.int64()),
-        ("size", pa.int64()),
-        ("content", pa.binary()),
-        ("sequence", pa.string()),  # of a record of a FASTA file, at line `line`
-        ("line", pa.int64()),
-    ]
-)
-EMPTY = dict.fromkeys(field.name for field in SOURCE)
 PER_PAIR_S = 2e-6  # of a core with the default score network, about
 PER_RESIDUE_S = 1e-4  # of a core with the default joint encoder, about
-BYTES_PER_RESIDUE, PACKED = 650, 4  # of PDB and mmCIF files, which gzip makes smaller by that
 MEMORY = 1 << 30  # bytes of an actor: Python, PyTorch, the strips of a chain of some thousand residues
 
 
@@ -85,14 +67,6 @@ class Embed(BatchSettings):
         return self.model or (Location(ENCODER) if self.lm is None else None)
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What an actor holds."""
-
-    run: Embed
-    embedder: "ChainEmbedder"
-
-
 def identity(run: Embed) -> dict:
     if run.model is not None and run.lm is not None:
         raise ValueError("--model and --lm exclude each other: a model of structures, or a language model")
@@ -110,12 +84,8 @@ def identity(run: Embed) -> dict:
 
 def _digests(run: Embed) -> list[str]:
     """What identifies the content of each path of --structures, or of --fasta."""
-    if run.fasta:
-        if not run.fasta.is_file():
-            raise ValueError(f"{run.fasta}: no such file")
-        return [content_digest([run.fasta])]
     if (tables := _tables_of(run)) is None:
-        return [content_digest(files_of(run, path), path) for path in run.structures]
+        return inputs.digests(run, run.structures, run.fasta)
     if run.structures:
         facts = (run.structures[0] / "dataset.json").read_json()
         return [facts.get("digest") or content_digest(tables, run.structures[0])]
@@ -140,45 +110,15 @@ def _tables_of(run: Embed) -> list[Location] | None:
 def rows(run: Embed) -> Iterator[Row | InputError]:
     """Chains of a dataset, or files, with an error for each that is none; with --plan nothing is unpacked."""
     if run.fasta:
-        yield from _records(run.fasta)
-        return
-    tables = _tables_of(run)
-    for table in tables or ():
-        yield from _chains_of(table)
-    if tables is None:
-        for found in file_rows(run, run.structures):
-            yield found if isinstance(found, InputError) else EMPTY | found | {"file": found["name"]}
-
-
-def _records(fasta: Location) -> Iterator[Row | InputError]:
-    """Proteins of a FASTA file, of several with one id the first."""
-    from protray.cluster.batch.seen import first_of_each_id
-    from protray.seq.fasta import stream_fasta
-
-    found = (one if isinstance(one, InputError) else vars(one) for one in stream_fasta(fasta.path))
-    for one in first_of_each_id(found):
-        if isinstance(one, InputError):
-            yield one
-        else:
-            told = {name: one[name] for name in ("id", "file", "line", "sequence")}
-            yield EMPTY | told | {"length": len(one["sequence"])}
-
-
-def _chains_of(table: Location) -> Iterator[Row]:
-    """Where each chain of a table is, by the columns of ids and sequences alone."""
-    with table.open() as file:
-        opened = pq.ParquetFile(file)
-        for group in range(opened.num_row_groups):
-            found = opened.read_row_group(group, columns=["id", "sequence"])
-            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
-                yield EMPTY | {"id": id, "file": str(table), "group": group, "row": row, "length": len(sequence)}
+        return inputs.record_rows([run.fasta.path])
+    if (tables := _tables_of(run)) is not None:
+        return (row for table in tables for row in inputs.table_rows(table))
+    return inputs.file_rows(run, run.structures)
 
 
 def cost(run: Embed, row: Row) -> float:
     """By pairs of residues, or residues; of a file, as if it were one chain."""
-    packed = PACKED if str(row["file"]).endswith(".gz") else 1
-    known = row["length"]
-    length = max(packed * row["size"] / BYTES_PER_RESIDUE if known is None else known, 1)
+    length = max(inputs.length_of(row), 1)
     if run.lm is not None:
         return (length + SPECIAL_TOKENS) * seconds_per_token(run.lm)
     return PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length
@@ -186,11 +126,10 @@ def cost(run: Embed, row: Row) -> float:
 
 def amount(run: Embed) -> Amount:
     """All chains, or all files; of a packed archive, as its beginning tells."""
-    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
     if run.fasta or _tables_of(run) is not None:
-        return Amount(len(costs), sum(costs))
+        return inputs.amount_of(run, (), rows(run), cost)
     told = "files are counted, each as if it were one chain"
-    return amount_of(run, run.structures, costs, exact=False, note=told)
+    return inputs.amount_of(run, run.structures, rows(run), cost, exact=False, note=told)
 
 
 def memory(run: Embed) -> int:
@@ -201,7 +140,7 @@ def memory(run: Embed) -> int:
     return MEMORY + 2 * sum(run.network.sizes("*.safetensors").values())  # a fusion's language model included
 
 
-def open_net(run: Embed, device: str) -> Opened:
+def open_net(run: Embed, device: str) -> "tuple[Embed, ChainEmbedder]":
     import torch
 
     from protray.inference.embed import Embedder
@@ -209,15 +148,15 @@ def open_net(run: Embed, device: str) -> Opened:
     from protray.inference.structure_encoder import StructureEncoder
 
     if run.lm is not None:
-        return Opened(run, SequenceAlone.open(run.lm, device))
+        return run, SequenceAlone.open(run.lm, device)
     assert run.network
     if not run.is_score_net:
-        return Opened(run, StructureEncoder.open(run.network, device))
+        return run, StructureEncoder.open(run.network, device)
     torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU would have 10 bits
-    return Opened(run, Embedder.open(run.network, run.noise, device))
+    return run, Embedder.open(run.network, run.noise, device)
 
 
-def work(opened: Opened, spans: list[Span]) -> Done:
+def work(opened: "tuple[Embed, ChainEmbedder]", spans: list[Span]) -> Done:
     """Embeddings, one chain in memory at a time, and of its pairs some rows.
 
     Running out of memory is no fault of a chain: the spans are tried alone.
@@ -225,13 +164,14 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     from protray.data.arrow import spooled
     from protray.inference.embed_many import embeddings
 
+    run, embedder = opened
     rejected: list[InputError] = []
     found = (
         ({"number": span.number, "chain": number, "file": file}, chain)
         for span in spans
-        for number, (chain, file) in enumerate(_chains(opened.run, span.row, rejected))
+        for number, (chain, file) in enumerate(_chains(run, span.row, rejected))
     )
-    return Done(spooled(embeddings(opened.embedder, opened.run.level, found, rejected)), rejected)
+    return Done(spooled(embeddings(embedder, run.level, found, rejected)), rejected)
 
 
 def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple[Chain, str]]":
@@ -247,7 +187,7 @@ def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple
     if row["path"] is None:
         yield read(_group(row["file"], row["group"]).slice(row["row"], 1))[0], row["file"]
         return
-    for one in chains_of(row | {"name": row["file"]}, settings, rejected):
+    for one in inputs.chains_of(row, settings, rejected):
         yield read(pa.Table.from_pylist([one], schema=schemas.STRUCTURES))[0], one["source"]
 
 
@@ -283,11 +223,11 @@ def finish(table: pa.Table) -> pa.Table:
 
 
 def schema(run: Embed) -> pa.Schema:
-    return embedding_schema(run.level, open_net(run, "cpu").embedder.channels)
+    return embedding_schema(run.level, open_net(run, "cpu")[1].channels)
 
 
 JOB = BatchJob(
-    name="embed", unit="chains", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost, open=open_net,
-    work=work, schema=schema, memory=memory, finish=finish, names=("id", "file", "chain", "last"), settle=settle,
-    amount=amount,
+    name="embed", unit="chains", table=FOLDER, source=inputs.SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_net, work=work, schema=schema, memory=memory, finish=finish, names=("id", "file", "chain", "last"),
+    settle=settle, amount=amount,
 )  # fmt: skip

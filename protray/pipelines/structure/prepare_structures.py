@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import tyro
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span
+from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span, placed
 from protray.cluster.storage.identity import contents
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.splits import assign_splits, check_disjoint, read_clusters, split_sizes
-from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed, read_source
+from protray.data.structure_files import is_packed
 from protray.data.structure_rows import LeftOutError, StructureSettings, structure_rows
 from protray.data.structure_splits import (
     ChainName,
@@ -34,16 +34,12 @@ from protray.data.structure_splits import (
     repeated,
 )
 from protray.data.structures import FOLDER
+from protray.pipelines.structure.inputs import SOURCE, amount_of, bytes_of, content_of, file_rows, files_of
 from protray.seq.errors import InputError
 
 MAX_CLUSTERED = 10_000  # sequences; the time grows with their square, some minutes at this number
 FILE_S, BYTE_S = 1e-3, 8e-8  # of a core, about: any file, and each byte of it
-PACKED = 4  # bytes of text for one of gzip
 ACTOR_BYTES = 1 << 29  # Python, a large structure, and the rows of an item
-TEXT = pa.string()
-SOURCE = pa.struct(
-    [("file", TEXT), ("path", TEXT), ("offset", pa.int64()), ("bytes", pa.int64()), ("content", pa.binary())]
-)
 NAMES = ("id", "entry", "entity", "sequence", "resolution", "source", "chain_index")
 
 # Settings that older datasets were made without, and what they mean there
@@ -80,9 +76,8 @@ class PrepareStructures(BatchSettings):
 def identity(run: PrepareStructures) -> dict:
     for path in run.exclude:
         read_exclusion(path.path)  # an error now, and not after hours
-    files = map(Location, input_files(run.structures.path))
     return {
-        "structures": contents(files, run.structures),
+        "structures": contents(files_of(run, run.structures), run.structures),
         "split_by": contents([run.split_by]) if run.split_by else None,
         "identity of clusters": None if run.split_by else run.identity,
         "exclude": [contents([path]) for path in run.exclude],
@@ -94,31 +89,16 @@ def identity(run: PrepareStructures) -> dict:
 
 
 def rows(run: PrepareStructures) -> Iterator[Row | InputError]:
-    """Every file; for a plan, of a packed archive, those of its beginning."""
-    sources, errors = find_sources(run.structures.path, None if run.plan else run.work)
-    yield from errors
-    for source in sources:
-        size = os.stat(source.path).st_size if source.size is None else source.size
-        yield {
-            "file": source.name,
-            "path": source.path,
-            "offset": source.offset,
-            "bytes": size,
-            "content": source.content,
-        }
+    return file_rows(run, [run.structures])
 
 
 def cost(run: PrepareStructures, row: Row) -> float:
-    return FILE_S + BYTE_S * row["bytes"] * (PACKED if row["file"].endswith(".gz") else 1)
+    return FILE_S + BYTE_S * bytes_of(row)
 
 
 def amount(run: PrepareStructures) -> Amount:
-    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
-    packed = run.plan and is_packed(run.structures.path)
-    share = beginning(run.structures.path)[1] if packed else 1.0
-    return Amount(
-        len(costs) / share, sum(costs) / share, share == 1, "unpacking the archive is left out" if packed else ""
-    )
+    note = "unpacking the archive is left out" if is_packed(run.structures.path) else ""
+    return amount_of(run, [run.structures], rows(run), cost, note=note)
 
 
 def work(run: PrepareStructures, spans: list[Span]) -> Done:
@@ -129,7 +109,7 @@ def work(run: PrepareStructures, spans: list[Span]) -> Done:
         row = span.row
         done.counts["files"] += 1
         try:
-            found, refused, decisions = structure_rows(read_row(row), row["file"], run.chains)
+            found, refused, decisions = structure_rows(content_of(row), row["file"], run.chains)
         except InputError as error:
             done.rejected.append(error)
             continue
@@ -139,15 +119,8 @@ def work(run: PrepareStructures, spans: list[Span]) -> Done:
         done.rejected += unusable
         done.left_out += [error for error in refused if error not in unusable]
         done.counts += decisions
-    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
-    done.rows = pa.Table.from_pylist(made, schema=pa.schema([*own, *schemas.STRUCTURES]))
+    done.rows = pa.Table.from_pylist(made, schema=placed(schemas.STRUCTURES))
     return done
-
-
-def read_row(row: Row) -> bytes:
-    """The decompressed content of a file."""
-    size = None if row["offset"] is None else row["bytes"]
-    return read_source(Source(row["file"], row["path"], row["offset"], size, row["content"]))
 
 
 def settle(run: PrepareStructures, names: pa.Table) -> Settled:
@@ -233,6 +206,6 @@ def shown(run: PrepareStructures, summary: dict) -> dict[str, object]:
 
 JOB = BatchJob(
     name="structures", unit="files", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=lambda run, device: run, work=work, schema=lambda run: schemas.STRUCTURES, memory=lambda run: ACTOR_BYTES,
+    work=work, schema=lambda run: schemas.STRUCTURES, memory=lambda run: ACTOR_BYTES,
     names=NAMES, settle=settle, amount=amount, conclude=conclude, shown=shown,
 )  # fmt: skip

@@ -89,10 +89,6 @@ def held_out(data: Location | None) -> "tuple[Split, Structures]":
         return "validation", read_structures(data, "validation")
 
 
-def prepare(run: ScoreNetRun, context: Context) -> None:
-    """Nothing is needed but the dataset."""
-
-
 def stages(run: ScoreNetRun, inputs: None) -> list[Stage]:
     steps = run.fit.steps(len(trainable(read_split(run.data, "train").lengths)))
     key = digest({name: value for name, value in identity(run).items() if name != "denoising"})
@@ -140,21 +136,16 @@ def note(metrics: dict) -> str:
 
 def finish(run: ScoreNetRun, inputs: None, state: dict, context: Context) -> dict:
     """Write model, denoising gain and report."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_history
     from protray.plots.structure.score_report import write_score_report
     from protray.training.structure.score_export import save_score_net
 
     model, position = run.out / "model", state["position"]
     with model.writing() as folder:
         save_score_net(folder, run.net, state["best"])
-    for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
-        track_point(context.tracker, context.run_id, point)
-    stage = context.plan[JOB.name]
-    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(denoise)
+    track_history(context, context.run_id, position["history"])
     log.info("denoising whole chains")
-    split, results, counts = ray.get(measure.remote(run, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
+    split, results, counts = in_task(context, JOB.name, denoise, run)
     context.tracker.log(context.run_id, results.metrics(), step=position["step"])
     made_of = {"data": run.data or "the bundled sample"} | counts | identity(run)
     facts = {name: str(value) for name, value in made_of.items()}
@@ -168,7 +159,7 @@ def finish(run: ScoreNetRun, inputs: None, state: dict, context: Context) -> dic
     }  # fmt: skip
 
 
-def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[Split, DenoisingResults, dict[str, int]]":
+def denoise(run: ScoreNetRun, device: str) -> "tuple[Split, DenoisingResults, dict[str, int]]":
     """Ray task: how well the network denoises chains of which split, and how many chains there are."""
     import torch
 
@@ -177,9 +168,8 @@ def denoise(run: ScoreNetRun, threads: int, gpu: bool) -> "tuple[Split, Denoisin
     from protray.plm.masked import has_bf16
     from protray.training.structure.score_export import load_score_net
 
-    torch.set_num_threads(threads)
     net: Any = load_score_net((run.out / "model").fetch())
-    net = net.to(memory_format=torch.channels_last).to("cuda" if gpu else "cpu")
+    net = net.to(memory_format=torch.channels_last).to(device)
     train_chains, (split, others) = read_split(run.data, "train"), held_out(run.data)
     denoiser = NetworkDenoiser(net, run.fit.crop, run.fit.bf16 and has_bf16())
     results = evaluate_denoising(denoiser, net.config.noise.sigmas(), others, train_chains, run.denoising)
@@ -213,6 +203,6 @@ def _interval(row: dict, measure: str) -> str:
 
 JOB = TrainingJob(
     name="score net", seed=lambda run: run.fit.seed, digest=lambda run: dataset_digest(run.data), identity=identity,
-    prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
     step_of=lambda state: state["position"]["step"],
 )  # fmt: skip

@@ -105,10 +105,6 @@ def read_split(run: SsdmRun, split: str) -> "AtomStructures":
     return chains
 
 
-def prepare(run: SsdmRun, context: Context) -> None:
-    """Nothing is needed but the dataset."""
-
-
 def stages(run: SsdmRun, inputs: None) -> list[Stage]:
     key = digest({name: value for name, value in identity(run).items() if name != "labels"})
     return [Stage(JOB.name, key, total_steps(run), f"steps of {run.fit.batch} crops")]
@@ -151,9 +147,7 @@ def note(metrics: dict) -> str:
 
 def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     """Write the model, what it learnt, and the report."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_history
     from protray.plots.structure.ssdm_report import write_ssdm_report
     from protray.training.structure.ssdm import fresh
     from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
@@ -166,12 +160,9 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     for name, weights in (("untrained", before), ("model", state["best"])):
         with (run.out / name).writing() as folder:
             save_ssdm(folder, card, weights)
-    for point in position["history"]:  # what a dead driver may have missed; steps that are there stay as they are
-        track_point(context.tracker, context.run_id, point)
-    stage = context.plan[JOB.name]
-    measure = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(measured)
+    track_history(context, context.run_id, position["history"])
     log.info("what the encoder learnt, on held-out chains")
-    results: SsdmResults = ray.get(measure.remote(given, context.plan.threads(JOB.name), stage.gpus_per_worker > 0))
+    results: SsdmResults = in_task(context, JOB.name, measured, given)
     context.tracker.log(context.run_id, results.metrics(), step=position["step"])
     facts = {name: str(value) for name, value in ({"data": run.data or "the bundled sample"} | identity(run)).items()}
     with (run.out / "report.html").writing() as report:
@@ -184,15 +175,11 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     }  # fmt: skip
 
 
-def measured(run: SsdmRun, threads: int, gpu: bool) -> "SsdmResults":
+def measured(run: SsdmRun, device: str) -> "SsdmResults":
     """Ray task: what the encoder learnt, on the test split where there is one."""
-    import torch
-
     from protray.inference.ssdm_results import measure
 
-    torch.set_num_threads(threads)
-    return measure(run.out / "model", run.out / "untrained", run.data, run.labels, run.learn, run.fit,
-                   "cuda" if gpu else "cpu")  # fmt: skip
+    return measure(run.out / "model", run.out / "untrained", run.data, run.labels, run.learn, run.fit, device)
 
 
 def show(run: SsdmRun, facts: dict) -> None:
@@ -204,7 +191,7 @@ def show(run: SsdmRun, facts: dict) -> None:
 
 
 JOB = TrainingJob(
-    name="ssdm", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare, stages=stages,
+    name="ssdm", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, stages=stages,
     settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
     step_of=lambda state: state["position"]["step"],
 )  # fmt: skip

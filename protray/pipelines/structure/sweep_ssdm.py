@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from protray.cluster.runtime.resources import Plan
-from protray.cluster.runtime.start import Cluster
 from protray.cluster.storage.identity import content_digest
 from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.one_fit import BEST, n_weights
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
@@ -38,7 +37,6 @@ from protray.training.world import World
 
 COMMON = "retrieval/same_topology"
 POINTS = 5  # of a trial's curve: to embed all chains takes as long as many steps
-BEST = "best"  # folder of the weights to keep
 ALIKE = "residue", "distance", "angle", "dihedral"  # objectives whose loss is known for who knows nothing
 SECONDS_PER_WEIGHT_AND_RESIDUE = 7e-10  # forward and backward on one core, about; of a language model a fifth
 
@@ -107,11 +105,6 @@ def identity(run: SweepRun) -> dict:
         "labels": content_digest([run.labels]) if run.labels else None,
         "lm": fingerprint(run.lm) if reads_lm(run) else None,
     }
-
-
-def plan(run: SweepRun, cluster: Cluster) -> Plan:
-    """Nothing is trained before the trials."""
-    return Plan((), cluster.nodes)
 
 
 def params(settings: SsdmSettings, shared: Shared) -> dict:
@@ -227,7 +220,7 @@ def guess_seconds(run: SweepRun) -> float:
     """Seconds of one CPU core that a trial will take, from weights, residues and steps."""
     one = base(run)
     alone = fresh(replace(one, fusion="none").joint, one.objectives, 0)
-    weights = sum(weight.numel() for weight in alone.model.parameters())
+    weights = n_weights(alone.model)
     weights += weight_bytes(run.lm) / 4 / 5 if reads_lm(run) else 0
     residues = one.fit.crop * one.fit.batch * _total(run.data, one)
     return SECONDS_PER_WEIGHT_AND_RESIDUE * weights * residues
@@ -235,5 +228,5 @@ def guess_seconds(run: SweepRun) -> float:
 
 SWEEP = Sweepable(
     identity=identity, base=base, params=params, prepare=prepare, train=train, save_model=save_model,
-    guess_seconds=guess_seconds, plan=plan, scored="chains of the training and the validation split",
+    guess_seconds=guess_seconds, scored="chains of the training and the validation split",
 )  # fmt: skip

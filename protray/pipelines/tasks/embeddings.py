@@ -8,20 +8,19 @@ KEY is a hash of the content of the proteins, of the model and of what is asked 
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span, placed
 from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
@@ -38,10 +37,6 @@ COLUMNS = (
     "backbone_cA",
     "sidechains_cA",
 )  # of ``schemas.STRUCTURES``; the last three may lack
-SOURCE = pa.struct(
-    [("id", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("group", pa.int32()), ("row", pa.int32()),
-     ("length", pa.int32())]
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,13 +149,17 @@ def embed_proteins(
     ValueError
         If no protein can be embedded.
     """
+    return embed_once(JOB, EmbedProteins(out=out, proteins=tuple(proteins), by=by, level=level))
+
+
+def embed_once(job: BatchJob, run: BatchSettings) -> Location:
+    """Do what is missing in a folder in the cache of ``run.out``, which is named by all that it depends on."""
     from protray.cluster.batch.driver import run_batch
 
-    run = EmbedProteins(out=out, proteins=tuple(proteins), by=by, level=level)
-    folder = out / "cache" / "embeddings" / digest(identity(run))
-    summary = run_batch(JOB, EmbedProteins(out=folder, proteins=run.proteins, by=by, level=level))
+    folder = run.out / "cache" / job.name / digest(job.identity(run))
+    summary = run_batch(job, replace(run, out=folder))
     for reason, count in summary["reasons"].items():
-        log.warning("%d proteins have no embedding: %s; see %s", count, reason, folder / "rejected.parquet")
+        log.warning("%d %s have no embedding: %s; see %s", count, job.unit, reason, folder / "rejected.parquet")
     return folder
 
 
@@ -169,28 +168,13 @@ def identity(run: EmbedProteins) -> dict:
 
 
 def rows(run: EmbedProteins) -> Iterator[Row | InputError]:
-    yield from first_of_each_id(row for file in run.proteins for row in places(file))
-
-
-def places(table: Location) -> Iterator[Row]:
-    """Where each row of a table is, by the columns of ids and sequences alone."""
-    with table.open() as file:
-        opened = pq.ParquetFile(file)
-        for group in range(opened.num_row_groups):
-            found = opened.read_row_group(group, columns=["id", "sequence"])
-            for row, (id, sequence) in enumerate(zip(*found.to_pydict().values(), strict=True)):
-                place = {"file": str(table), "line": None, "group": group, "row": row}
-                yield {"id": id, "length": len(sequence)} | place
+    yield from first_of_each_id(row for file in run.proteins for row in table_rows(file))
 
 
 def cost(run: EmbedProteins, row: Row) -> float:
     if run.by.lm:
         return (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
     return PER_PAIR_S * max(row["length"], 1) ** 2
-
-
-def memory(run: EmbedProteins) -> int:
-    return run.by.memory
 
 
 def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, ResidueEmbedder]":
@@ -230,10 +214,8 @@ def embedded(spans: list[Span], read: Callable[[Row], tuple], vectors_of: Callab
             continue
         kept.append({"number": span.number, "start": 0, "id": span.row["id"], "sequence": sequence})
         arrays.append(vectors)
-    named = pa.schema(
-        [("number", pa.int64()), ("start", pa.int32()), ("id", pa.string()), ("sequence", pa.string())]
-    )  # fmt: skip
-    table = pa.Table.from_pylist(kept, schema=named)
+    named = pa.schema([("id", pa.string()), ("sequence", pa.string())])
+    table = pa.Table.from_pylist(kept, schema=placed(named))
     return Done(table.append_column("embedding", large_lists(arrays, pa.large_list(pa.float32()))), rejected)
 
 
@@ -241,24 +223,11 @@ def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None]:
     """Sequence, atoms and places in the chain of a protein."""
     from protray.data.structures import stored_atoms
 
-    table = _group(row["file"], row["group"])
-    found = {name: table[name][row["row"]].as_py() for name in table.column_names}
+    found = read_row(row, COLUMNS)
     index, backbone, side_chains = (found.get(name) for name in ("index", "backbone_cA", "sidechains_cA"))
     side_chains = None if side_chains is None else np.array(side_chains, np.int16)
     atoms_LA3 = None if backbone is None else stored_atoms(np.array(backbone, np.int16), side_chains)
     return found["sequence"], atoms_LA3, None if index is None else np.array(index, np.int32)
-
-
-@lru_cache(maxsize=1)
-def _group(file: str, group: int) -> pa.Table:
-    """A row group, for all proteins that follow in it."""
-    from protray.data.parquet import naming
-
-    location = Location(file)
-    with naming(file, "make it anew"), location.open() as opened:
-        parquet = pq.ParquetFile(opened)
-        names = [name for name in COLUMNS if name in parquet.schema_arrow.names]
-        return parquet.read_row_group(group, columns=names)
 
 
 def schema(run: EmbedProteins) -> pa.Schema:
@@ -267,5 +236,5 @@ def schema(run: EmbedProteins) -> pa.Schema:
 
 JOB = BatchJob(
     name="embeddings", unit="proteins", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_model, work=work, schema=schema, memory=memory,
+    open=open_model, work=work, schema=schema, memory=lambda run: run.by.memory,
 )  # fmt: skip

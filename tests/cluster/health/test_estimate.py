@@ -81,8 +81,8 @@ def test_spread() -> None:
             ("maps", "1,000 proteins", "", "2 x 0.5 CPU", "5.56", "0.05"),
         ),
         (
-            Line(name="maps", unit="proteins", rows=4e6, done=1e6, parts="10 of 41 shards", about=True, seconds=3.6e5),
-            ("maps", "about 4,000,000 proteins", "10 of 41 shards", "the driver", "8.33", "100"),
+            Line(name="maps", unit="proteins", rows=4e6, done=1e6, about=True, seconds=3.6e5),
+            ("maps", "about 4,000,000 proteins", "25 %", "the driver", "8.33", "100"),
         ),
         (Line(name="a", unit="rows", rows=8, done=8, stage=MAPS), ("a", "8 rows", "all", "", "", "0")),
         (
@@ -148,4 +148,4 @@ def test_pieces_run_with_the_resources_of_their_stage(ray_local, monkeypatch) ->
         assert trials.run(one, 1, sleep) == []
         assert "one: nothing was done within 1 s, so there is no estimate" in trials.notes
         made = trials.estimate([Line(name="nine", unit="rows", rows=1, seconds=1, stage=nine)], "nothing")
-    assert made.trial_seconds > 0 and len(made.notes) == 3
+    assert len(made.notes) == 3

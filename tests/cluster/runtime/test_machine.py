@@ -18,7 +18,7 @@ from protray.cluster.runtime.logs import open_closed_streams, setup_logging
 from protray.cluster.runtime.start import start_ray, stop_ray
 open_closed_streams()
 setup_logging()
-cluster = start_ray(cpus=2)
+cluster = start_ray()
 import ray
 session = ray._private.worker.global_worker.node.get_session_dir_path()
 print(ray.get(ray.remote(lambda: "works").remote()), session, flush=True)
@@ -151,7 +151,7 @@ def test_a_machine_without_loopback_is_told_at_once() -> None:
     alone = ["unshare", "--map-root-user", "--net"]
     if run([*alone, "true"]).returncode:
         pytest.skip("this machine lets no user make a network of its own")
-    code = "from protray.cluster.runtime.start import start_ray; start_ray(cpus=2)"
+    code = "from protray.cluster.runtime.start import start_ray; start_ray()"
     done = run([*alone, sys.executable, "-c", code])
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]

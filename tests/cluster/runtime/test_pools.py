@@ -29,13 +29,13 @@ def ours(nodes) -> str:
 
 
 def test_a_training(ours, tmp_path: Path) -> None:
-    from protray.cluster.train.fit import Workers, train
+    from protray.cluster.train.fit import train
 
     nodes = cluster_nodes(joined=True)
     assert sorted((node.cpus, node.pool) for node in nodes) == [(0, ""), (3, "cpu"), (6, "gpu")]
     stage = make_plan([trainer("train", 2, None, nodes)], nodes)["train"]
     loop = faulty(note_node(tmp_path))
-    train(loop, SETTINGS, name="run", storage=Location(tmp_path), workers=Workers.of(stage, 1), on_report=Letters())
+    train(loop, SETTINGS, name="run", storage=Location(tmp_path), stage=stage, on_report=Letters())
     assert {(tmp_path / f"rank-{rank}").read_text() for rank in range(2)} == {ours}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.runtime.start import _check_answers, start_ray
+from protray.cluster.runtime.start import _check_answers
 
 JOB = """
 import json, logging, os, sys, time
@@ -17,7 +17,7 @@ from protray.cluster.runtime.start import start_ray, stop_ray
 
 setup_logging()
 assert "ray" not in sys.modules
-cluster = start_ray(cpus=2)
+cluster = start_ray()
 import ray
 
 fails = sys.argv[1] == "fails"
@@ -81,7 +81,7 @@ def test_two_local_jobs_at_once_are_quiet_and_apart(tmp_path: Path) -> None:
     assert [job.returncode for job in jobs] == [0, 0], outputs
     works, fails = (json.loads(out) for out, _ in outputs)  # nothing else on stdout
     for facts in (works, fails):
-        assert facts["cpus"] == 2
+        assert facts["cpus"] >= 2
         assert len(facts["nodes"]) == 1
         assert facts["local"]
         assert facts["ours"] == [True, False]
@@ -104,8 +104,9 @@ def test_an_address_is_joined_and_not_ended(tmp_path: Path) -> None:
     owner = """
 import subprocess, sys, os
 from protray.cluster.runtime.start import start_ray, stop_ray
-cluster = start_ray(cpus=3)
+cluster = start_ray()
 import ray
+print(sum(node.cpus for node in cluster.nodes), flush=True)
 job = '''
 from protray.cluster.runtime.start import start_ray, stop_ray
 cluster = start_ray()
@@ -119,12 +120,5 @@ print(ray.get(ray.remote(lambda: "alive").remote()))
     process = start(owner, "", tmp_path)
     out, log = process.communicate(timeout=240)
     assert process.returncode == 0, log
-    assert out.splitlines() == ["3.0 False True", "alive"]
-
-
-def test_cpus_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="1 CPUs are too few: Ray needs 2"):
-        start_ray(cpus=1)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with pytest.raises(ValueError, match="8 CPUs were asked for, but RAY_ADDRESS=10.0.0.1:6379 is set"):
-        start_ray(cpus=8)
+    cpus, *lines = out.splitlines()
+    assert lines == [f"{cpus} False True", "alive"]

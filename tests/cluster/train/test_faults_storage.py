@@ -11,8 +11,8 @@ import pytest
 from faults import FIT, RUN, SETTINGS, Letters, faulty, kill, once, same_curve, unbroken
 from tracking_store import curve, forget
 
-from protray.cluster.train import driver
-from protray.cluster.train.fit import Workers, train
+from protray.cluster.runtime.resources import Stage
+from protray.cluster.train import driver, fit
 from protray.data.location import Location
 from protray.pipelines.structure.score_net import JOB
 
@@ -26,8 +26,11 @@ def expected() -> list[dict]:
 
 def run(out: Path, loop: Callable, letters: Letters, failures: int = 3) -> list[dict]:
     """Train and return the curve."""
-    workers, storage = Workers(max_failures=failures), Location(out)
-    return train(loop, SETTINGS, name="run", storage=storage, workers=workers, on_report=letters)["position"]["history"]
+    stage, storage = Stage(name="train", kind="train", workers=1), Location(out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "MOST_FAILURES", failures)
+        state = fit.train(loop, SETTINGS, name="run", storage=storage, stage=stage, on_report=letters)
+    return state["position"]["history"]
 
 
 def flip_a_bit(path: Path) -> None:

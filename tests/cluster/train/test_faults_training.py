@@ -14,8 +14,8 @@ from faults import FIT, SETTINGS, Letters, faulty, kill, note_node, once, same_c
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.cluster.runtime.capacity import cluster_nodes
-from protray.cluster.runtime.resources import make_plan, trainer
-from protray.cluster.train.fit import Workers, train
+from protray.cluster.runtime.resources import Stage, make_plan, trainer
+from protray.cluster.train.fit import train
 from protray.data.arrow import write_arrow
 from protray.data.location import Location
 from protray.pipelines.language_model import pretrain
@@ -35,10 +35,10 @@ def expected() -> list[dict]:
     return unbroken()
 
 
-def run(out: Path, loop, letters: Letters, **workers: object) -> list[dict]:  # noqa: ANN001
+def run(out: Path, loop, letters: Letters, count: int, least: int | None = None) -> list[dict]:  # noqa: ANN001
     """Train and return the curve."""
-    asked = Workers(**workers)  # type: ignore[arg-type]
-    state = train(loop, SETTINGS, name="run", storage=Location(out), workers=asked, on_report=letters)
+    stage = Stage(name="train", kind="train", workers=count, least=least)
+    state = train(loop, SETTINGS, name="run", storage=Location(out), stage=stage, on_report=letters)
     return state["position"]["history"]
 
 
@@ -129,7 +129,7 @@ def test_an_elastic_distillation(nodes, eager, tmp_path) -> None:
     shrink_and_grow(
         nodes, tmp_path, letters=letters, step=5,
         train=lambda: train(
-            loop, settings, name="run", storage=place, workers=Workers(count=2, least=1),
+            loop, settings, name="run", storage=place, stage=Stage(name="train", kind="train", workers=2, least=1),
             on_report=lambda metrics: letters(metrics | {"step": metrics["epoch"]}) if "epoch" in metrics else None,
         ),
     )  # fmt: skip
@@ -171,8 +171,8 @@ def test_an_elastic_pretraining(nodes, eager, tmp_path) -> None:
     state = shrink_and_grow(
         nodes, tmp_path, letters=letters, step=8,
         train=lambda: train(
-            loop, settings, name="run", storage=Location(tmp_path), workers=Workers(count=2, least=1),
-            on_report=letters,
+            loop, settings, name="run", storage=Location(tmp_path),
+            stage=Stage(name="train", kind="train", workers=2, least=1), on_report=letters,
         ),
     )  # fmt: skip
     found = state["position"]["history"]
@@ -192,9 +192,8 @@ def test_two_workers_on_two_nodes_of_one_cpu(nodes, tmp_path, expected) -> None:
     nodes.wait_for_nodes()
     there = cluster_nodes(joined=True)
     plan = make_plan([trainer("train", 2, None, there)], there)
-    asked = Workers.of(plan["train"], plan.threads("train"))
-    assert (asked.cpus, asked.threads) == (1, 1)
-    same_curve(run(tmp_path, faulty(note_node(tmp_path)), Letters(), **vars(asked)), expected)
+    assert (plan["train"].cpus_per_worker, plan.threads("train")) == (1, 1)
+    same_curve(run(tmp_path, faulty(note_node(tmp_path)), Letters(), count=2), expected)
     assert len({(tmp_path / f"rank-{rank}").read_text() for rank in range(2)}) == 2
 
 
@@ -204,13 +203,14 @@ def test_three_workers_share_four_micro_batches(nodes, tmp_path, expected) -> No
     same_curve(run(tmp_path, faulty(lambda *_: None), Letters(), count=3), expected)
 
 
-def test_a_node_that_is_to_be_taken_away(nodes, tmp_path, expected) -> None:
+def test_a_node_that_is_to_be_taken_away(nodes, tmp_path, expected, monkeypatch) -> None:
     """Notice of a preemption: training goes on until the deadline, elsewhere after it, and that is no failure."""
     from ray._raylet import GcsClient
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
     for _ in range(3):
         nodes.add_node(num_cpus=1)
+    monkeypatch.setattr("protray.cluster.train.fit.MOST_FAILURES", 0)
     letters = Letters()
     taken = []
 
@@ -224,7 +224,7 @@ def test_a_node_that_is_to_be_taken_away(nodes, tmp_path, expected) -> None:
         taken.append((node, letters.step))
 
     threading.Thread(target=notice, daemon=True).start()
-    curve = run(tmp_path, faulty(note_node(tmp_path), pause=0.7), letters, count=2, max_failures=0)
+    curve = run(tmp_path, faulty(note_node(tmp_path), pause=0.7), letters, count=2)
     same_curve(curve, expected)
     node, step = taken[0]
     letters.tell(f"preemption notice in step {step}, 6 s before")

@@ -22,7 +22,6 @@ from protray.data.dataset import read_table
 from protray.data.location import Location
 from protray.pipelines.language_model.prob_maps import (
     JOB,
-    Opened,
     ProbMaps,
     amount,
     cost,
@@ -236,14 +235,14 @@ def test_what_does_not_fit_is_tried_again_and_what_is_not_finite_is_rejected(run
         Span(number, {"id": letters, "sequence": letters, "file": "f", "line": number})
         for number, letters in enumerate(["AA", "CCC", "DDDD"])
     ]
-    done = work(Opened(run, None), spans)  # type: ignore[arg-type]
+    done = work((run, None), spans)  # type: ignore[arg-type]
     assert done.rows["id"].to_pylist() == ["AA"] and done.rows["prob_map"].to_pylist() == [pytest.approx([0.05] * 40)]
     assert done.again == [(spans[1], "out of memory: too big")]
     assert [(error.id, error.line, error.reason) for error in done.rejected] == [
         ("DDDD", 2, "the probabilities of the language model are not finite")
     ]
     with pytest.raises(KeyError):
-        work(Opened(run, None), [replace(spans[0], row=spans[0].row | {"sequence": "EEEEE"})])  # type: ignore[arg-type]
+        work((run, None), [replace(spans[0], row=spans[0].row | {"sequence": "EEEEE"})])  # type: ignore[arg-type]
 
 
 def test_windows_that_the_model_cannot_read(run: ProbMaps) -> None:

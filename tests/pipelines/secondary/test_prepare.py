@@ -271,13 +271,13 @@ def test_a_node_without_the_program_is_named(run, monkeypatch) -> None:
     assert status["refused"].startswith("node worker-7 has no mkdssp, which labels this dataset: install it")
     with pytest.raises(ValueError, match="worker-7"):
         JOB.open(run, "cpu")
-    assert JOB.open(replace(run, dssp="pydssp"), "cpu").dssp == "pydssp"
+    assert JOB.open(replace(run, dssp="pydssp"), "cpu")[1] == "pydssp"
 
 
 def test_labels_come_from_the_program_that_was_decided_on(run, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(module, "make_row", lambda *given: seen.append(given[1:]) or (_ for _ in ()).throw(STOP))
-    done = JOB.work(module.Opened(run, "pydssp"), list(item_of(run).spans))
+    done = JOB.work((run, "pydssp"), list(item_of(run).spans))
     assert seen == [(run.proteins, "pydssp")]
     assert [(error.id, error.reason) for error in done.rejected] == [("one", "stop")]
 

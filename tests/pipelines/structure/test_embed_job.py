@@ -163,8 +163,8 @@ def test_pairs_of_a_dataset_in_rows_of_any_size(asked, model, dataset, tmp_path,
 
 @pytest.mark.parametrize("level", ["protein", "residue"])
 def test_levels_of_the_bundled_sample(asked, model, tmp_path, monkeypatch, level) -> None:
-    ten = list(module._chains_of(Location(SAMPLE)))[:10]
-    monkeypatch.setattr(module, "_chains_of", lambda table: iter(ten))
+    ten = list(module.inputs.table_rows(Location(SAMPLE)))[:10]
+    monkeypatch.setattr(module.inputs, "table_rows", lambda table: iter(ten))
     run = Embed(model=Location(model), out=Location(tmp_path / "out"), level=level)
     assert run_batch(JOB, run)["n_rows"] == 10
     embedder, found = Embedder.open(model), found_in(run)
@@ -266,9 +266,9 @@ def test_files_without_a_usable_chain_are_named(asked, run, names) -> None:
 
 
 def test_cost_is_that_of_pairs(run) -> None:
-    chain = module.EMPTY | {"file": "part.parquet", "length": 100}
+    chain = module.inputs.EMPTY | {"file": "part.parquet", "length": 100}
     assert JOB.cost(run, chain) == pytest.approx(1e4 * module.PER_PAIR_S)
-    file = module.EMPTY | {"file": "a.pdb", "size": 65_000}
+    file = module.inputs.EMPTY | {"file": "a.pdb", "size": 65_000}
     assert JOB.cost(run, file) == pytest.approx(1e4 * module.PER_PAIR_S)
     assert JOB.cost(run, file | {"file": "a.pdb.gz"}) == pytest.approx(16e4 * module.PER_PAIR_S)
 

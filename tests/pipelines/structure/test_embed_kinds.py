@@ -125,8 +125,8 @@ def test_an_encoder_that_saw_no_side_chains_is_shown_none(files, tmp_path) -> No
 @pytest.mark.parametrize("kind", ["model", "lm"])
 def test_the_bundled_chains_are_all_there_is(tmp_path, monkeypatch, kind) -> None:
     """Three of those with a backbone and three of those with side chains, read row by row as all at once."""
-    rows = {file: list(module._chains_of(Location(file)))[:3] for file in (SAMPLE, FULL_ATOM)}
-    monkeypatch.setattr(module, "_chains_of", lambda table: iter(rows[Path(table)]))
+    rows = {file: list(module.inputs.table_rows(Location(file)))[:3] for file in (SAMPLE, FULL_ATOM)}
+    monkeypatch.setattr(module.inputs, "table_rows", lambda table: iter(rows[Path(table)]))
     lm = save_tiny_lm(tmp_path / "lm")
     model = save_encoder(tmp_path / "model")
     run = Embed(out=Location(tmp_path / "out"), level="residue", **{kind: model if kind == "model" else str(lm)})
@@ -186,7 +186,7 @@ def test_what_does_not_go_together_is_refused(files, tmp_path) -> None:
 
 def test_cost_and_memory_know_the_model(tmp_path) -> None:
     out = Location(tmp_path / "out")
-    row = module.EMPTY | {"file": "part.parquet", "length": 100}
+    row = module.inputs.EMPTY | {"file": "part.parquet", "length": 100}
     lm = save_tiny_lm(tmp_path / "lm")
     alone, fused = save_encoder(tmp_path / "alone"), save_encoder(tmp_path / "fused", lm)
     assert JOB.cost(Embed(out=out, model=alone), row) == pytest.approx(100 * module.PER_RESIDUE_S)

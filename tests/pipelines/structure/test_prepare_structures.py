@@ -281,6 +281,6 @@ def test_an_error_of_the_disk_is_no_reject(run, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(module, "read_source", broken)
+    monkeypatch.setattr(module, "content_of", broken)
     with pytest.raises(OSError, match="Input/output error"):
         parsed(run)

@@ -1,13 +1,13 @@
 """The rows of a task's table: what becomes of those that cannot be used, and a table of their structures."""
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
+from protray.cluster.storage import rejects
+from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import writing
@@ -16,25 +16,13 @@ from protray.seq.errors import InputError
 if TYPE_CHECKING:
     from protray.data.tasks.tables import TaskRow
 
-log = logging.getLogger(__name__)
-
-MOST_REJECTED = 0.1  # share of the rows
-
 
 def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> None:
     """List unusable rows in ``OUT/rejected.parquet``; then ValueError if they are more than a tenth."""
-    if not errors:
-        return
-    told = f"{len(errors)} of {used + len(errors)} rows cannot be used:" + reason_lines(
-        group_reasons(error.reason for error in errors)
-    )
-    with (out / "rejected.parquet").writing() as path:
-        pq.write_table(rejected_table(errors), path)
-    if len(errors) > MOST_REJECTED * (used + len(errors)):
-        raise ValueError(
-            f"{told}\nfirst: {errors[0]}\nno more than a tenth may be so; all are in {out / 'rejected.parquet'}"
-        )
-    log.warning("%s", told)
+    if errors:
+        with (out / "rejected.parquet").writing() as path:
+            pq.write_table(rejected_table(errors), path)
+        rejects.check_rejected(out, "rows", used)
 
 
 def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:

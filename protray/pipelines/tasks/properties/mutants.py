@@ -6,10 +6,8 @@
 KEY is a hash of the content of the mutants, and of the model.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
-from protray.cluster.storage.identity import content_digest, digest
+from protray.cluster.storage.identity import content_digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
-from protray.data.parquet import naming, writing
+from protray.data.parquet import writing
 from protray.pipelines.structure.embed import PER_PAIR_S
-from protray.pipelines.tasks.embeddings import SOURCE, Embedding, embedded, places
+from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
+from protray.pipelines.tasks.embeddings import Embedding, embed_once, embedded
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import seconds_per_token
 from protray.struct.atom14 import BACKBONE
@@ -30,8 +29,6 @@ from protray.struct.atom14 import BACKBONE
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
     from protray.inference.mutants import MutantEmbedder, MutantInput
-
-log = logging.getLogger(__name__)
 
 STORED = pa.schema(
     [
@@ -73,23 +70,11 @@ def embed_mutants(out: Location, mutants: Location, by: Embedding) -> Location:
 
     Raises ValueError if no mutant has such a vector.
     """
-    from protray.cluster.batch.driver import run_batch
-
-    run = EmbedMutants(out=out, mutants=mutants, by=by)
-    folder = out / "cache" / "mutants" / digest(identity(run))
-    summary = run_batch(JOB, EmbedMutants(out=folder, mutants=mutants, by=by))
-    for reason, count in summary["reasons"].items():
-        log.warning("%d mutants have no embedding: %s; see %s", count, reason, folder / "rejected.parquet")
-    return folder
+    return embed_once(JOB, EmbedMutants(out=out, mutants=mutants, by=by))
 
 
 def identity(run: EmbedMutants) -> dict:
     return {"mutants": content_digest([run.mutants]), "by": run.by.identity()}
-
-
-def rows(run: EmbedMutants) -> Iterator[Row]:
-    """Where each mutant is."""
-    yield from places(run.mutants)
 
 
 def cost(run: EmbedMutants, row: Row) -> float:
@@ -122,7 +107,7 @@ def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:
 def _read(row: Row) -> "MutantInput":
     from protray.inference.mutants import MutantInput
 
-    found = _group(row["file"], row["group"]).slice(row["row"], 1).to_pylist()[0]
+    found = read_row(row, tuple(STORED.names))
     flat = found["backbone_A"]
     atoms_O43 = None if flat is None else np.array(flat, np.float32).reshape(-1, len(BACKBONE), 3)
     index_O = None if found["index"] is None else np.array(found["index"], np.int32)
@@ -131,26 +116,13 @@ def _read(row: Row) -> "MutantInput":
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def _group(file: str, group: int) -> pa.Table:
-    with naming(file, "make it anew"), Location(file).open() as opened:
-        return pq.ParquetFile(opened).read_row_group(group)
-
-
 def width_of(by: Embedding) -> int:
     """Numbers of a vector; see `protray.inference.mutants`."""
     return 2 * by.width + (1 if by.lm else 0)
 
 
-def schema(run: EmbedMutants) -> pa.Schema:
-    return embedding_schema("protein", width_of(run.by))
-
-
-def memory(run: EmbedMutants) -> int:
-    return run.by.memory
-
-
 JOB = BatchJob(
-    name="mutants", unit="mutants", table=FOLDER, source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_model, work=work, schema=schema, memory=memory,
+    name="mutants", unit="mutants", table=FOLDER, source=SOURCE, identity=identity,
+    rows=lambda run: table_rows(run.mutants), cost=cost, open=open_model, work=work,
+    schema=lambda run: embedding_schema("protein", width_of(run.by)), memory=lambda run: run.by.memory,
 )  # fmt: skip

@@ -5,19 +5,18 @@ A trial is scored by the average precision of each protein's labels, the mean ov
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from protray.cluster.runtime.resources import Plan
-from protray.cluster.runtime.start import Cluster
 from protray.cluster.train.job import Context
+from protray.cluster.tuning import one_fit
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
+from protray.cluster.tuning.one_fit import BEST, NetSettings
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.location import Location
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
-from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.sites import average_precision
 from protray.models.tasks.head import Head
@@ -25,23 +24,14 @@ from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import function_inputs
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, proteins_of
 from protray.pipelines.tasks.properties.heads import WITH_LM, save_head_of
-from protray.training.checkpoint import load_state, save_state
+from protray.training.checkpoint import load_state
 from protray.training.tasks.head_steps import HeadFitConfig
 from protray.training.tasks.heads import Examples, fit, predict
 from protray.training.world import World
 
 COMMON = "validation/label_ranking"
-BEST = "best"  # folder of the weights to keep
 SECONDS_PER_WEIGHT_AND_ROW = 1e-9  # forward and backward on one core, about
 PAPER_NET, PAPER_FIT = HeadConfig(hidden=512, dropout=0.0), HeadFitConfig(learning_rate=1e-4, weight_decay=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadSettings:
-    """What may vary."""
-
-    net: HeadConfig
-    fit: HeadFitConfig
 
 
 @dataclass(frozen=True)
@@ -59,25 +49,15 @@ def function_run(run: SweepRun) -> FunctionRun:
     return FunctionRun(data=run.data, out=run.out, lm=run.lm)
 
 
-def base(run: SweepRun) -> HeadSettings:
+def base(run: SweepRun) -> NetSettings:
     """The settings that a study starts from; no trial is stopped early, so that all are as long."""
     net, config = (PAPER_NET, PAPER_FIT) if run.model == "paper" else (HeadConfig(), HeadFitConfig())
-    return HeadSettings(net=net, fit=replace(config, epochs=run.epochs, patience=run.epochs, seed=run.seed))
+    return NetSettings(net=net, fit=replace(config, epochs=run.epochs, patience=run.epochs, seed=run.seed))
 
 
 def identity(run: SweepRun) -> dict:
     embedding = function_run(run).embeddings[WITH_LM].identity()
     return {"data": data_digest(function_run(run)), "embedding": embedding}
-
-
-def plan(run: SweepRun, cluster: Cluster) -> Plan:
-    """Embedding proteins takes what the cluster has, when no trial runs."""
-    return Plan((), cluster.nodes)
-
-
-def params(settings: HeadSettings, shared: Shared) -> dict:
-    """Parameters of a trial's MLflow run."""
-    return asdict(settings)
 
 
 def prepare(run: SweepRun, context: Context) -> Shared:
@@ -87,33 +67,28 @@ def prepare(run: SweepRun, context: Context) -> Shared:
 
 
 def train(
-    settings: HeadSettings, shared: Shared, folder: Path, report: TrialReport, resume: dict | None, device: str
+    settings: NetSettings, shared: Shared, folder: Path, report: TrialReport, resume: dict | None, device: str
 ) -> Outcome:
-    """Train in this process, validate on the choosing half, and score both halves."""
-    (train_rows, training), (rows, validation) = (_examples(shared, split) for split in ("train", "validation"))
+    """Train, and score both halves."""
+    (_, training), (rows, validation) = (_examples(shared, split) for split in ("train", "validation"))
     clusters = dict(zip(rows.ids, rows.clusters, strict=True))
-    choosing = set(ids_of(HALVES[0], clusters))
-    mine = np.array([id in choosing for id in rows.ids])
-    chosen = Examples(validation.x_NC[mine], validation.y_NT[mine])
+    choosing, confirming = one_fit.rows_of_halves(rows.ids, clusters)
+    chosen = Examples(validation.x_NC[choosing], validation.y_NT[choosing])
 
-    def scored(weights: dict, some: Examples) -> np.ndarray:
-        return ranking(predict(built(settings.net, weights), some.x_NC, device), some.y_NT > 0.5)
+    def score(weights: dict, half_M: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+        found_MT = predict(built(settings.net, weights), validation.x_NC[half_M], device)
+        true_MT = validation.y_NT[half_M] > 0.5
+        values = dict(zip([rows.ids[m] for m in half_M], ranking(found_MT, true_MT).tolist(), strict=True))
+        return values, {
+            "label ranking": one_fit.mean(values), "AUPR": average_precision(found_MT.ravel(), true_MT.ravel())
+        }  # fmt: skip
 
-    def on_report(metrics: dict[str, float], state: dict | None) -> None:
-        if state is not None:
-            found = float(scored(state["best"], chosen).mean())
-            report(int(metrics["step"]), metrics | {COMMON: found}, state)
-
-    config = settings.fit
-    state = fit(settings.net, "labels", training, chosen, config, on_report, resume, World(device=device))
-    save_state(folder / BEST, state["best"])
-    values_N = scored(state["best"], validation)
-    found_NT = predict(built(settings.net, state["best"]), chosen.x_NC, device)
-    mean = float(values_N[mine].mean())
-    return Outcome(
-        values=dict(zip(rows.ids, values_N.tolist(), strict=True)), scores={COMMON: mean},
-        objectives={"label ranking": mean, "AUPR": average_precision(found_NT.ravel(), chosen.y_NT.ravel() > 0.5)},
-        history=state["position"]["history"], clusters=clusters,
+    return one_fit.fit_and_score(
+        COMMON,
+        lambda on_report: fit(
+            settings.net, "labels", training, chosen, settings.fit, on_report, resume, World(device=device)
+        ),
+        score, (choosing, confirming), clusters, folder, report,
     )  # fmt: skip
 
 
@@ -128,12 +103,10 @@ def ranking(score_NT: np.ndarray, true_NT: np.ndarray) -> np.ndarray:
 
 def built(config: HeadConfig, weights: dict) -> Head:
     """A head with these weights."""
-    net = Head(config, "labels", len(weights["mean_C"]), len(weights["mean_T"]))
-    net.load_state_dict(weights)
-    return net
+    return one_fit.with_weights(Head(config, "labels", len(weights["mean_C"]), len(weights["mean_T"])), weights)
 
 
-def save_model(run: SweepRun, settings: HeadSettings, shared: Shared, folder: Path, target: Path) -> None:
+def save_model(run: SweepRun, settings: NetSettings, shared: Shared, folder: Path, target: Path) -> None:
     """Write the model, for jobs/annotate.py, from a finished trial's folder; its threshold is that of validation."""
     weights = load_state(folder / BEST)
     _, validation = _examples(shared, "validation")
@@ -163,6 +136,5 @@ def guess_seconds(run: SweepRun) -> float:
 
 
 SWEEP = Sweepable(
-    identity=identity, base=base, params=params, prepare=prepare, train=train, save_model=save_model,
-    guess_seconds=guess_seconds, plan=plan,
+    identity=identity, base=base, prepare=prepare, train=train, save_model=save_model, guess_seconds=guess_seconds
 )  # fmt: skip

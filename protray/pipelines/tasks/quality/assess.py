@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
-from protray.cluster.storage.identity import content_digest
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.structure_rows import StructureSettings
 from protray.data.structures import stored_backbone
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
-from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
+from protray.pipelines.structure import inputs
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from protray.data.decoys.table import Decoy
     from protray.inference.assess import Assessor
 
-ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
 PER_BYTE_S = 2e-7  # of a core: 0.01 s for 60 kB, 90 residues with side chains
 MEMORY = 1 << 30  # bytes of an actor
 SHOWN = [name for name in GLOBAL if name != "cad"]
@@ -47,21 +43,15 @@ def identity(run: Assess) -> dict:
     from protray.inference.assess import Assessor
 
     Assessor.open(run.model)  # once here, where an error is short
-    files = [content_digest(files_of(run, path), path) for path in run.structures]
-    return {"model": fingerprint(str(run.model.fetch())), "structures": files}
+    return {"model": fingerprint(str(run.model.fetch())), "structures": inputs.digests(run, run.structures)}
 
 
 def rows(run: Assess) -> Iterator[Row | InputError]:
-    yield from file_rows(run, run.structures)
+    return inputs.file_rows(run, run.structures)
 
 
 def cost(run: Assess, row: Row) -> float:
-    return PER_BYTE_S * row["size"] * (4 if str(row["name"]).endswith(".gz") else 1)
-
-
-def amount(run: Assess) -> Amount:
-    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
-    return amount_of(run, run.structures, costs)
+    return PER_BYTE_S * inputs.bytes_of(row)
 
 
 def open_net(run: Assess, device: str) -> "Assessor":
@@ -76,22 +66,21 @@ def work(assessor: "Assessor", spans: list[Span]) -> Done:
     places, models = [], []
     for span in spans:
         for number, model in enumerate(_models(span.row, rejected)):
-            places.append({"number": span.number, "start": number, "id": model.id, "file": span.row["name"]})
+            places.append({"number": span.number, "start": number, "id": model.id, "file": span.row["file"]})
             models.append(model)
     found = []
     for place, model, (local_LS, global_S) in zip(places, models, assessor(models), strict=True):
         scores = {name: float(global_S[GLOBAL.index(name)]) for name in SHOWN}
         residues = local_LS[:, LOCAL.index("lddt")]
         found.append(place | scores | {"sequence": model.sequence, "residue_lddt": residues})
-    named = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), *schemas.ASSESSED]
-    return Done(pa.Table.from_pylist(found, schema=pa.schema(named)), rejected)
+    return Done.of(found, schemas.ASSESSED, rejected)
 
 
 def _models(row: Row, rejected: list[InputError]) -> "Iterator[Decoy]":
     """The chains of a file, whose true scores nobody knows."""
     from protray.data.decoys.table import Decoy
 
-    for one in chains_of(row, ANY_CHAIN, rejected):
+    for one in inputs.chains_of(row, inputs.ANY_CHAIN, rejected):
         length = len(one["sequence"])
         yield Decoy(
             one["id"], one["entry"], "file", one["sequence"], one["index"], stored_backbone(one["backbone_cA"]),
@@ -100,6 +89,7 @@ def _models(row: Row, rejected: list[InputError]) -> "Iterator[Decoy]":
 
 
 JOB = BatchJob(
-    name="assess", unit="files", table="scores", source=pa.struct(FILE), identity=identity, rows=rows, cost=cost,
-    open=open_net, work=work, schema=lambda run: schemas.ASSESSED, memory=lambda run: MEMORY, amount=amount,
+    name="assess", unit="files", table="scores", source=inputs.SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_net, work=work, schema=lambda run: schemas.ASSESSED, memory=lambda run: MEMORY,
+    amount=lambda run: inputs.amount_of(run, run.structures, rows(run), cost),
 )  # fmt: skip

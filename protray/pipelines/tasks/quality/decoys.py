@@ -1,10 +1,6 @@
 """The decoys of a quality run: derived from natives of the sample, or read from files; each scored against its native.
 
-A batch job inside of a training, whose rows are targets:
-
-``OUT/decoys/part-*.parquet``  ``schemas.DECOYS``
-``OUT/rejected.parquet``       files that could not be used, if there are any
-``OUT/cache/decoys``           the job's own records
+A batch job inside of a training, whose rows are targets, and whose finished rows are ``schemas.DECOYS``.
 """
 
 import logging
@@ -16,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.batch.job import BatchJob, Done, Row, Span
 from protray.cluster.storage.identity import content_digest, dataset_digest
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.splits import SPLITS
+from protray.pipelines.tasks.inside import InsideSettings, run_inside
 from protray.seq.errors import InputError
 from protray.seq.keyed import key
 from protray.struct.decoys import DecoyConfig
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_REJECTED = 0.1  # share of the files
 PER_DECOY_S = 0.03  # of a core, about, to make and to score one
 SOURCE = pa.struct([("target", pa.string()), ("split", pa.string())])
 Target = tuple[str, str]  # name and split
@@ -96,15 +92,11 @@ def digest_of(data: Location | None) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeDecoys(BatchSettings):
-    """Which decoys to make; the finished ones go to ``OUT/decoys`` of the training, whose cache `out` is in."""
+class MakeDecoys(InsideSettings):
+    """Which decoys to make."""
 
     data: Location | None
     decoys: DecoySettings
-    max_rejected: float = 1.0  # what `make_decoys` says of them names no option
-
-    def folder(self, table: str) -> Location:
-        return self.out.parent.parent / table
 
 
 def make_decoys(out: Location, data: Location | None, settings: DecoySettings) -> Location:
@@ -115,19 +107,8 @@ def make_decoys(out: Location, data: Location | None, settings: DecoySettings) -
     ValueError
         If more than a tenth of the files cannot be used.
     """
-    from protray.cluster.batch.driver import run_batch
-    from protray.cluster.storage.rejects import reason_lines
-
-    run = MakeDecoys(out=out / "cache" / "decoys", data=data, decoys=settings)
-    summary = run_batch(JOB, run)
-    refused, total = summary["n_rejected"], summary["n_rows"] + summary["n_rejected"]
-    if refused:
-        (out / "rejected.parquet").write_bytes(run.rejected.read_bytes())
-        told = f"{refused} of {total} files cannot be used:{reason_lines(summary['reasons'])}"
-        if refused > MOST_REJECTED * total:
-            run.start_over(JOB.table)
-            raise ValueError(told)
-        log.warning("%s", told)
+    run = MakeDecoys(out=out / "cache" / JOB.table, data=data, decoys=settings)
+    run_inside(JOB, run, "files")
     return run.folder(JOB.table)
 
 
@@ -141,10 +122,6 @@ def rows(run: MakeDecoys) -> Iterator[Row]:
 
 def cost(run: MakeDecoys, row: Row) -> float:
     return PER_DECOY_S * (len(_files_of(run.data)[row["target"]].decoys) if run.data else run.decoys.each)
-
-
-def open_settings(run: MakeDecoys, device: str) -> MakeDecoys:
-    return run
 
 
 def work(run: MakeDecoys, spans: list[Span]) -> Done:
@@ -166,8 +143,7 @@ def work(run: MakeDecoys, spans: list[Span]) -> Done:
         for span in spans
         for start, row in enumerate(by_target[span.row["target"]])
     ]
-    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
-    return Done(pa.Table.from_pylist(made, schema=pa.schema([*own, *schemas.DECOYS])), errors)
+    return Done.of(made, schemas.DECOYS, errors)
 
 
 def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict]:
@@ -189,5 +165,5 @@ def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict
 
 JOB = BatchJob(
     name="decoys", unit="targets", table="decoys", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_settings, work=work, schema=lambda run: schemas.DECOYS,
+    work=work, schema=lambda run: schemas.DECOYS,
 )  # fmt: skip

@@ -2,35 +2,32 @@
 
 ``OUT/proteins/part-*.parquet``  ``schemas.SITES``
 ``OUT/rejected.parquet``         what could not be used, if there is any
-``OUT/cache/proteins``           the job's own records
 
-Complexes are labelled by a batch job inside of the training, whose rows are files.
+Complexes are labelled by a batch job inside of the training (`inside.py`), whose rows are files.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
+from protray.cluster.batch.job import BatchJob, Done, Row, Settled, Span, placed
 from protray.cluster.storage.identity import content_digest
+from protray.cluster.storage.rejects import check_rejected, rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structure_files import input_files
-from protray.pipelines.structure.input_files import FILE, file_rows
+from protray.pipelines.structure.inputs import SOURCE, bytes_of, content_of, file_rows
+from protray.pipelines.tasks.inside import InsideSettings, run_inside
 from protray.seq.errors import InputError
 from protray.seq.keyed import key
-
-log = logging.getLogger(__name__)
 
 TABLE = "proteins"
 PARQUET = ".parquet"
 THREE_LINES = (".3line", ".txt", ".fasta", ".fa")
-MOST_REJECTED = 0.1
 MOST_VALIDATION = 0.25  # share of the training proteins
 PER_BYTE_S = 5e-6  # of a core: areas of the atoms in 80 kB take 0.4 s
 IDENTITY = 0.25  # of sequences in one cluster
@@ -64,16 +61,12 @@ def _files(data: Location) -> list[Location]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelComplexes(BatchSettings):
-    """Which complexes; the finished rows go to ``OUT/proteins`` of the training, whose cache `out` is in."""
+class LabelComplexes(InsideSettings):
+    """Which complexes."""
 
     data: Location
     seed: int
     validation: int
-    max_rejected: float = 1.0  # what `make_proteins` says of them names no option
-
-    def folder(self, table: str) -> Location:
-        return self.out.parent.parent / table
 
 
 def make_proteins(out: Location, data: Location | None, validation: int, seed: int) -> list[Location]:
@@ -86,23 +79,16 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
     """
     if data is None:
         return [bundled()]
-    tables = _of_complexes(out, data, validation, seed) if is_complexes(data) else _of_file(out, data, validation, seed)
+    if is_complexes(data):
+        run = LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)
+        tables = run_inside(JOB, run, f"proteins of {data}")
+    else:
+        tables = _of_file(out, data, validation, seed)
     splits = [split for file in tables for split in read_parquet(file, ["split"])["split"].to_pylist()]
     for split in SPLITS:
         if split not in splits:
             raise ValueError(f"no protein of {data} is of the {split} split; give more proteins, or another split")
     return tables
-
-
-def _of_complexes(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
-    from protray.cluster.batch.driver import run_batch
-
-    run = LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)
-    summary = run_batch(JOB, run)
-    if summary["n_rejected"]:
-        (out / "rejected.parquet").write_bytes(run.rejected.read_bytes())
-    _tell(summary["n_rejected"], summary["n_rows"] + summary["n_rejected"], summary["reasons"], data)
-    return run.folder(TABLE).files(f"*{PARQUET}")
 
 
 def _of_file(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
@@ -111,17 +97,12 @@ def _of_file(out: Location, data: Location, validation: int, seed: int) -> list[
     table = out / TABLE / "part-00000.parquet"
     if not table.is_file():  # one CPU: with many threads eigenvectors of small matrices take longer
         ray.get(ray.remote(num_cpus=1)(_write_file).remote(out, data, table, validation, seed))
-    refused = out / "rejected.parquet"
-    reasons = read_parquet(refused)["reason"].to_pylist() if refused.is_file() else []
-    from protray.cluster.storage.rejects import group_reasons
-
-    _tell(len(reasons), read_parquet(table, ["id"]).num_rows + len(reasons), dict(group_reasons(reasons)), data)
+    check_rejected(out, f"proteins of {data}", read_parquet(table, ["id"]).num_rows)
     return [table]
 
 
 def _write_file(out: Location, data: Location, table: Location, validation: int, seed: int) -> None:
     """Ray task: read the file, and write what can be used of it; the rejects first."""
-    from protray.cluster.storage.rejects import rejected_table
     from protray.data.sites.files import table_rows, three_line_rows
 
     if data.suffix == PARQUET:
@@ -138,17 +119,6 @@ def _write_file(out: Location, data: Location, table: Location, validation: int,
     with table.writing() as path:
         content = pa.Table.from_pylist(rows, schema=schemas.SITES)
         pq.write_table(content, path, row_group_size=ROWS_IN_GROUP, **WRITING)
-
-
-def _tell(refused: int, total: int, reasons: dict, data: Location) -> None:
-    from protray.cluster.storage.rejects import reason_lines
-
-    if not refused:
-        return
-    told = f"{refused} of {total} proteins of {data} cannot be used:{reason_lines(reasons)}"
-    if refused > MOST_REJECTED * total:
-        raise ValueError(told)
-    log.warning("%s", told)
 
 
 def splits_of(rows: list[dict], validation: int, seed: int) -> dict[str, tuple[str, str]]:
@@ -189,34 +159,27 @@ def identity(run: LabelComplexes) -> dict:
 
 
 def rows(run: LabelComplexes) -> Iterator[Row | InputError]:
-    yield from file_rows(run, [run.data])
+    return file_rows(run, [run.data])
 
 
 def cost(run: LabelComplexes, row: Row) -> float:
-    return PER_BYTE_S * row["size"] * (4 if str(row["name"]).endswith(".gz") else 1)
-
-
-def open_settings(run: LabelComplexes, device: str) -> LabelComplexes:
-    return run
+    return PER_BYTE_S * bytes_of(row)
 
 
 def work(run: LabelComplexes, spans: list[Span]) -> Done:
     """Labelled chains of some files."""
     from protray.data.sites.files import complex_rows
-    from protray.data.structure_files import Source, read_source
 
     found, rejected = [], []
     for span in spans:
-        source = Source(**{name: span.row[name] for name, _ in FILE})
         try:
-            made, errors = complex_rows(read_source(source), source.name)
+            made, errors = complex_rows(content_of(span.row), span.row["file"])
         except InputError as error:
             rejected.append(error)
             continue
         rejected += errors
         found += [row | {"number": span.number, "start": start} for start, row in enumerate(made)]
-    own = [pa.field("number", pa.int64()), pa.field("start", pa.int32())]
-    return Done(pa.Table.from_pylist(found, schema=pa.schema([*own, *schemas.SITES])), rejected)
+    return Done.of(found, schemas.SITES, rejected)
 
 
 def settle(run: LabelComplexes, found: pa.Table) -> Settled:
@@ -230,11 +193,11 @@ def settle(run: LabelComplexes, found: pa.Table) -> Settled:
     told = splits_of([row | {"cluster": "", "split": ""} for row in kept], run.validation, run.seed)
     columns = {name: [row[name] for row in kept] for name in ("number", "start")}
     columns |= {name: [told[row["id"]][place] for row in kept] for place, name in enumerate(("cluster", "split"))}
-    kinds = {"number": pa.int64(), "start": pa.int32(), "cluster": pa.string(), "split": pa.string()}
-    return Settled(pa.table(columns, schema=pa.schema(list(kinds.items()))), rejected, {})
+    kinds = placed(pa.schema([("cluster", pa.string()), ("split", pa.string())]))
+    return Settled(pa.table(columns, schema=kinds), rejected, {})
 
 
 JOB = BatchJob(
-    name="sites of complexes", unit="files", table=TABLE, source=pa.struct(FILE), identity=identity, rows=rows,
-    cost=cost, open=open_settings, work=work, schema=lambda run: schemas.SITES, names=("id", "sequence"), settle=settle,
+    name="sites of complexes", unit="files", table=TABLE, source=SOURCE, identity=identity, rows=rows, cost=cost,
+    work=work, schema=lambda run: schemas.SITES, names=("id", "sequence"), settle=settle,
 )  # fmt: skip

@@ -11,15 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Span
-from protray.cluster.storage.identity import content_digest
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.structure_rows import StructureSettings
-from protray.pipelines.structure.embed import BYTES_PER_RESIDUE, MEMORY, PACKED, PER_PAIR_S
-from protray.pipelines.structure.input_files import FILE, amount_of, chains_of, file_rows, files_of
+from protray.pipelines.structure import inputs
+from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
 from protray.plm.shipped import SHIPPED, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from protray.data.sites.table import SiteProtein
     from protray.inference.find_sites import SiteFinder
 
-ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
-SOURCE = pa.struct([*FILE, ("id", pa.string()), ("line", pa.int64()), ("sequence", pa.string())])
-EMPTY = dict.fromkeys(field.name for field in SOURCE)
 PER_RESIDUE_S = 1e-4  # of a core, about: reading and the network itself
 
 
@@ -55,43 +49,22 @@ def identity(run: FindSites) -> dict:
     if reads.pssm or reads.dssp:
         what = " and ".join(["PSSMs"] * reads.pssm + ["DSSP classes"] * reads.dssp)
         raise ValueError(f"{run.model} was trained with {what}, which these files do not have; train one without")
-    if run.fasta:
-        if "noise" in opened.model.embeddings:
-            raise ValueError(f"{run.model} reads structures; give --structures")
-        if not run.fasta.is_file():
-            raise ValueError(f"{run.fasta}: no such file")
-        files = [content_digest([run.fasta])]
-    else:
-        files = [content_digest(files_of(run, path), path) for path in run.structures]
+    if run.fasta and "noise" in opened.model.embeddings:
+        raise ValueError(f"{run.model} reads structures; give --structures")
     lm = opened.model.embeddings.get("lm")
     return {
-        "model": fingerprint(str(run.model.fetch())), "lm": fingerprint(lm) if lm else None, "proteins": files
+        "model": fingerprint(str(run.model.fetch())), "lm": fingerprint(lm) if lm else None,
+        "proteins": inputs.digests(run, run.structures, run.fasta),
     }  # fmt: skip
 
 
 def rows(run: FindSites) -> Iterator[Row | InputError]:
-    if run.structures:
-        for found in file_rows(run, run.structures):
-            yield found if isinstance(found, InputError) else EMPTY | found
-        return
-    from protray.cluster.batch.seen import first_of_each_id
-    from protray.seq.fasta import stream_fasta
-
-    assert run.fasta
-    for found in first_of_each_id(
-        one if isinstance(one, InputError) else vars(one) for one in stream_fasta(run.fasta.path)
-    ):
-        if isinstance(found, InputError):
-            yield found
-        else:
-            yield EMPTY | {"name": found["file"]} | {name: found[name] for name in ("id", "line", "sequence")}
+    return inputs.record_rows([run.fasta.path]) if run.fasta else inputs.file_rows(run, run.structures)
 
 
 def cost(run: FindSites, row: Row) -> float:
     """By residues, and for a score net by pairs; of a file, as if it were one chain."""
-    packed = PACKED if str(row["name"]).endswith(".gz") else 1
-    length = packed * row["size"] / BYTES_PER_RESIDUE if row["sequence"] is None else len(row["sequence"])
-    reads = _embeddings_of(run.model)
+    length, reads = inputs.length_of(row), _embeddings_of(run.model)
     of_pairs = PER_PAIR_S * length**2 if "noise" in reads else 0.0
     return length * (PER_RESIDUE_S + (seconds_per_token(reads["lm"]) if "lm" in reads else 0.0)) + of_pairs
 
@@ -108,11 +81,6 @@ def _embeddings_of(model: Location) -> dict:
     return load_site_net(model).embeddings
 
 
-def amount(run: FindSites) -> Amount:
-    costs = [cost(run, row) for row in rows(run) if not isinstance(row, InputError)]
-    return amount_of(run, run.structures, costs)
-
-
 def open_finder(run: FindSites, device: str) -> "SiteFinder":
     from protray.inference.find_sites import SiteFinder
 
@@ -125,40 +93,29 @@ def work(finder: "SiteFinder", spans: list[Span]) -> Done:
     places, proteins = [], []
     for span in spans:
         for start, protein in enumerate(_proteins(finder, span.row, rejected)):
-            places.append({"number": span.number, "start": start, "id": protein.id, "file": span.row["name"]})
+            places.append({"number": span.number, "start": start, "id": protein.id, "file": span.row["file"]})
             proteins.append(protein)
     found = []
     for place, protein, prob_L in zip(places, proteins, finder(proteins), strict=True):
         site = "".join("01"[int(prob >= finder.model.threshold)] for prob in prob_L)
         found.append(place | {"sequence": protein.sequence, "site": site, "prob": prob_L})
-    named = [pa.field("number", pa.int64()), pa.field("start", pa.int32()), *schemas.FOUND_SITES]
-    return Done(pa.Table.from_pylist(found, schema=pa.schema(named)), rejected)
+    return Done.of(found, schemas.FOUND_SITES, rejected)
 
 
 def _proteins(finder: "SiteFinder", row: Row, rejected: list[InputError]) -> "Iterator[SiteProtein]":
     """The chains of a file, or the record, with their embeddings."""
     from protray.data.sites.table import UNKNOWN, SiteProtein
-    from protray.data.structures import stored_atoms
-    from protray.seq.alphabet import decode
-    from protray.seq.fasta import codes_of
 
-    if row["sequence"] is None:
-        chains = [
-            (one["id"], one["sequence"], stored_atoms(one["backbone_cA"]), one["index"])
-            for one in chains_of(row, ANY_CHAIN, rejected)
-        ]
-    else:
-        chains = [(row["id"], row["sequence"], None, None)]
-    for id, sequence, atoms_LA3, index_L in chains:
+    for id, sequence, atoms_LA3, index_L in inputs.proteins_of(row, rejected):
         try:
-            plain = sequence if atoms_LA3 is not None else decode(codes_of(sequence))
-            protein = SiteProtein(id, plain, np.full(len(plain), UNKNOWN, np.int8), "")
+            protein = SiteProtein(id, sequence, np.full(len(sequence), UNKNOWN, np.int8), "")
             yield finder.embedded(protein, atoms_LA3, index_L)
         except ValueError as error:
-            rejected.append(InputError(row["name"], row["line"], str(error), id))
+            rejected.append(InputError(row["file"], row["line"], str(error), id))
 
 
 JOB = BatchJob(
-    name="find_sites", unit="proteins", table="sites", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_finder, work=work, schema=lambda run: schemas.FOUND_SITES, memory=memory, amount=amount,
+    name="find_sites", unit="proteins", table="sites", source=inputs.SOURCE, identity=identity, rows=rows, cost=cost,
+    open=open_finder, work=work, schema=lambda run: schemas.FOUND_SITES, memory=memory,
+    amount=lambda run: inputs.amount_of(run, run.structures, rows(run), cost),
 )  # fmt: skip

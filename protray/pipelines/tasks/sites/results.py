@@ -50,22 +50,16 @@ Named = Mapping[str, Mapping[str | None, Trained]]  # method -> training -> what
 
 def write_results(run: SitesRun, data: SiteData, state: dict, context: Context) -> dict:
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_history
 
     trained = finished(state)
     histories = {row: {} for row in run.embeddings}
     for name, (row, _) in run.trainings.items():
         histories[row][name] = trained[name]["position"]["history"]
-        for point in histories[row][name]:  # what a dead driver may have missed; steps that are there stay as they are
-            track_point(context.tracker, context.runs[name], point)
+        track_history(context, context.runs[name], histories[row][name])
     log.info("predicting the test proteins")
-    stage = context.plan["sites"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(predict_all)
     weights = {name: one["best"] for name, one in trained.items()}
-    threads, gpu = context.plan.threads("sites"), stage.gpus_per_worker > 0
-    found, wanted, chosen = ray.get(task.remote(run, data, weights, threads, gpu))
+    found, wanted, chosen = in_task(context, "sites", predict_all, run, data, weights)
     for row in run.embeddings:
         best = min(histories[row], key=lambda name: trained[name]["position"]["best_loss"])
         save_model(run, row, weights[best], wanted[row], found[row][best].threshold)
@@ -90,19 +84,16 @@ def write_results(run: SitesRun, data: SiteData, state: dict, context: Context) 
 
 
 def predict_all(
-    run: SitesRun, data: SiteData, weights: Mapping[str, dict], threads: int, gpu: bool
+    run: SitesRun, data: SiteData, weights: Mapping[str, dict], device: str
 ) -> tuple[dict[str, dict[str | None, Trained]], dict[str, FeatureSet], str]:
     """Ray task: what each method, the baselines first, gives for the test proteins.
 
     And what each row's networks read; and which logistic regression was chosen.
     """
-    import torch
-
     from protray.evaluation.tasks.sites_baselines import best_logistic
     from protray.models.tasks.site_net import SiteNet
     from protray.training.tasks.sites import predict
 
-    torch.set_num_threads(threads)
     sets = {split: read_split(data, PLAIN, split) for split in SPLITS}
     logistic = best_logistic(sets["train"], sets["validation"])
     found: dict[str, dict[str | None, Trained]] = {
@@ -116,7 +107,6 @@ def predict_all(
         for name in (name for name, (of, _) in run.trainings.items() if of == row):
             net = SiteNet(run.net, wanted[row].width, wanted[row].channels)
             net.load_state_dict(weights[name])
-            device = "cuda" if gpu else "cpu"
             validation, test = (predict(net, sets[split], wanted[row], device) for split in ("validation", "test"))
             found[row][name] = judged(validation, test, sets)
     return found, wanted, f"window {logistic.window}, penalty {logistic.penalty:g}"

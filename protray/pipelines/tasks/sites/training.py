@@ -105,15 +105,8 @@ def show(run: SitesRun, facts: dict) -> None:
     print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
 
 
-def data_digest(run: SitesRun) -> str:
-    return digest_of(run.data)
-
-
-def step_of(state: dict) -> int:
-    return state["fit"]["position"]["step"]
-
-
 JOB = TrainingJob(
-    name="sites", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare, stages=stages,
-    settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial, step_of=step_of,
+    name="sites", seed=lambda run: run.fit.seed, digest=lambda run: digest_of(run.data), identity=identity,
+    prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    step_of=lambda state: state["fit"]["position"]["step"],
 )  # fmt: skip

@@ -6,18 +6,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from protray.cluster.tuning.one_fit import NetSettings
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data.location import Location
 from protray.data.tasks.examples import write_examples
 from protray.evaluation.sweep_halves import ids_of
 from protray.models.tasks.head_config import HeadConfig
-from protray.pipelines.tasks.properties.sweep import COMMON, PAPER_NET, SWEEP, HeadSettings, Shared, ranking
+from protray.pipelines.tasks.properties.sweep import COMMON, PAPER_NET, SWEEP, Shared, ranking
 from protray.training.tasks.head_export import load_head
 from protray.training.tasks.head_steps import HeadFitConfig
 from protray.training.tasks.heads import predict
 
-SETTINGS = HeadSettings(
+SETTINGS = NetSettings(
     net=HeadConfig(hidden=8, dropout=0.0), fit=HeadFitConfig(epochs=3, patience=3, batch=8, micro_batch=8)
 )
 TRIAL = Trial(key="k", point={}, seed=0, name="one", role="trial")

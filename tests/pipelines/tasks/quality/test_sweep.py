@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from decoys_here import decoys, write_decoys
 
+from protray.cluster.tuning.one_fit import NetSettings, Shared
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data.decoys.table import derived_rows
@@ -15,12 +16,12 @@ from protray.inference.assess import Assessor
 from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality import sweep
 from protray.pipelines.tasks.quality.inputs import PAPER_NET
-from protray.pipelines.tasks.quality.sweep import COMMON, SWEEP, QualitySettings, Shared, score
+from protray.pipelines.tasks.quality.sweep import COMMON, SWEEP, score
 from protray.struct.decoys import DecoyConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
 NET = GraphQaConfig(layers=1, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
-SETTINGS = QualitySettings(net=NET, fit=QualityFitConfig(epochs=6, batch=4, micro_batch=4))
+SETTINGS = NetSettings(net=NET, fit=QualityFitConfig(epochs=6, batch=4, micro_batch=4))
 TRIAL = Trial(key="k", point={}, seed=0, name="one", role="trial")
 
 
@@ -80,9 +81,9 @@ def test_scores_of_targets_by_hand(monkeypatch) -> None:
         return [(one.local_LS, one.global_S + off[n] + true[n]) for n, one in enumerate(decoys)]
 
     monkeypatch.setattr(sweep, "predict", guess)
-    values, orders = score(None, some, "cpu")  # type: ignore[arg-type]
+    values, objectives = score(None, some, "cpu")  # type: ignore[arg-type]
     assert values["a"] == pytest.approx(0.8, abs=1e-6)
-    assert orders["a"] is None and orders["b"] == pytest.approx(-1)
+    assert objectives["Spearman within targets"] == pytest.approx(-1)  # of one decoy there is none
 
 
 def test_a_study_starts_from_the_defaults_or_from_the_paper() -> None:

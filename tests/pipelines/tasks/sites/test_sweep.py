@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from sites_here import proteins
 
+from protray.cluster.tuning.one_fit import NetSettings, Shared
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data import schemas
@@ -18,11 +19,11 @@ from protray.inference.find_sites import SiteFinder
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites import sweep
 from protray.pipelines.tasks.sites.inputs import PAPER_NET
-from protray.pipelines.tasks.sites.sweep import COMMON, SWEEP, Shared, SiteSettings, score
+from protray.pipelines.tasks.sites.sweep import COMMON, SWEEP, score
 from protray.training.tasks.sites_steps import SiteFitConfig
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)
-SETTINGS = SiteSettings(net=NET, fit=SiteFitConfig(epochs=3, batch=4, micro_batch=4))
+SETTINGS = NetSettings(net=NET, fit=SiteFitConfig(epochs=3, batch=4, micro_batch=4))
 TRIAL = Trial(key="k", point={}, seed=0, name="one", role="trial")
 
 
@@ -58,8 +59,8 @@ def test_likelihood_by_hand(monkeypatch) -> None:
     (one,) = proteins(1)
     one = replace(one, sequence="WAA", label_L=np.array([1, 0, -1], np.int8))
     monkeypatch.setattr(sweep, "predict", lambda *_: [np.array([0.8, 0.8, 0.1])])
-    values, auprc = score(None, [one], FeatureSet(), "cpu")  # type: ignore[arg-type]
-    assert values == {one.id: pytest.approx(0.4)} and auprc == pytest.approx(0.5)
+    values, objectives = score(None, [one], FeatureSet(), "cpu")  # type: ignore[arg-type]
+    assert values == {one.id: pytest.approx(0.4)} and objectives["AUPRC"] == pytest.approx(0.5)
 
 
 def test_a_study_starts_from_the_defaults_or_from_the_paper() -> None:
