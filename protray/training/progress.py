@@ -41,18 +41,9 @@ class Position:
 
 
 class Progress:
-    """The progress of a training.  With it, a loop is its batches, its step and its points::
+    """Counts the steps of a training, reports its curve with states to go on from, and keeps the best weights.
 
-        progress = Progress({"model": net, "optimizer": optimizer}, "model", total, report, resume)
-        batches = from_step(epoch_batches, per_epoch, progress.step)
-        while not progress.ended:
-            loss = take_step(net, optimizer, next(batches), ...)
-            progress.add({"loss": (loss, 1)})
-            if progress.due(per_epoch):
-                progress.point(progress.means(world) | validate(net, ...))
-            else:
-                progress.tell()
-        return progress.state
+    A loop with it is its batches, its step and its points: `protray.training.tasks.sites.fit` is a short one.
 
     Parameters
     ----------
