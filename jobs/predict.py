@@ -6,8 +6,9 @@
     ray job submit --working-dir . -- python jobs/predict.py --model /nfs/model --msas /nfs/msas --out /nfs/p.parquet
 
 The extension of --out decides the format: .parquet (id, sequence, ss3, prob as L x 3 in the order H, E, C, msa_count),
-.3line (>id, sequence, states), or PSIPRED's .ss2.  An .ss2 file holds one protein: one input makes the file --out,
-several make a folder of that name with one <id>.ss2 each (characters that are unsafe in file names become _).
+.3line (>id, sequence, states), or PSIPRED's .ss2 or .horiz.  A file of these two holds one protein: one input makes the
+file --out, several make a folder of that name with one <id>.ss2 each (characters that are unsafe in file names become
+_).  <name>.html beside it draws helices, strands and their probabilities along the first 300 sequences.
 
 The language model reads proteins as it read those of the training; the model's folder says how.  --maps DIR takes its
 maps from a run of jobs/prob_maps.py over the same proteins, in place of computing them.

@@ -25,6 +25,7 @@ from protray.losses.self_prediction import MIDDLE, SPREAD, bin_of
 from protray.models.structure.neighbours import find_neighbours
 from protray.models.weight_files import load_weights
 from protray.seq.alphabet import N_AA, decode
+from protray.seq.errors import InputError
 from protray.seq.keyed import generator
 from protray.struct.atom14 import BACKBONE
 from protray.struct.frames import frames
@@ -122,6 +123,8 @@ def folds(data: Location | None, labels: Location | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in [labels] if labels else map(Location, (LABELS, FULL_ATOM)):
         for _, line in table_lines(file, ("id", "cath")):
+            if isinstance(line, InputError):
+                raise line
             cell = line["cath"] if isinstance(line["cath"], list) else [line["cath"]]
             codes = [code for one in cell if one is not None for code in _BETWEEN.split(str(one).strip()) if code]
             if len(codes) == 1:

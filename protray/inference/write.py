@@ -3,8 +3,10 @@
 ``.parquet``  one row per protein: id, sequence, ss3, prob (L x 3, columns H, E, C), msa_count
 ``.3line``    ``>id``, the sequence and its states, a line each
 ``.ss2``      PSIPRED's vertical format; it holds one protein, so several become a folder of ``<id>.ss2``
+``.horiz``    PSIPRED's horizontal format, likewise
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 # without the enhanced PSSM, which would be 20 of 23 numbers per residue
 PREDICTED = PREDICTIONS.remove(PREDICTIONS.get_field_index("pssm_enhanced"))
 ROWS_PER_GROUP = 1024  # of Parquet: about 5 MB at 350 residues, all that is in memory at once
+PER_LINE = 60  # residues of PSIPRED's horizontal format
 LONGEST_NAME = 100  # letters of an id in a file name; file systems stop at 255 bytes
 
 
@@ -60,7 +63,8 @@ def write(tables: Iterable[pa.Table], out: Location, many: bool) -> None:
     out : Location
         See the extensions above.
     many : bool
-        Whether several proteins were asked for: then ``.ss2`` makes a folder, however many could be predicted.
+        Whether several proteins were asked for: then ``.ss2`` and ``.horiz`` make a folder, however many could be
+        predicted.
     """
     check_format(out)
     with out.writing() as partial:
@@ -80,6 +84,22 @@ def ss2(row: dict) -> str:
     prob_L3 = np.asarray(row["prob"]).reshape(-1, 3)  # H, E, C
     for number, (letter, state, (h, e, c)) in enumerate(zip(row["sequence"], row["ss3"], prob_L3, strict=True), 1):
         lines.append("%4d %c %c  %6.3f %6.3f %6.3f" % (number, letter, state, c, h, e))  # noqa: UP031  PSIPRED's own
+    return "\n".join(lines) + "\n"
+
+
+def horiz(row: dict) -> str:
+    """PSIPRED's horizontal format: lines of 60 residues, each below its state and the digit of its confidence.
+
+    Confidence is ten times how far the most likely state is ahead of the next, rounded down, 9 at most.
+    """
+    ahead_L = np.diff(np.sort(np.asarray(row["prob"]).reshape(-1, 3), axis=1)[:, 1:], axis=1)[:, 0]
+    digits = "".join(str(min(9, int(10 * ahead + 1e-5))) for ahead in ahead_L)
+    lines = [f"# PSIPRED HFORMAT (protray {__version__}) {_one_line(row['id'])}"]
+    for start in range(0, len(digits), PER_LINE):
+        places = slice(start, start + PER_LINE)
+        tens = range(start + 10, min(start + PER_LINE, len(digits)) + 1, 10)
+        lines += ["", f"Conf: {digits[places]}", f"Pred: {row['ss3'][places]}", f"  AA: {row['sequence'][places]}"]
+        lines += ["      " + "".join(f"{ten:10d}" for ten in tens), ""]
     return "\n".join(lines) + "\n"
 
 
@@ -114,14 +134,15 @@ def _write_three_line(tables: Iterable[pa.Table], partial: Path, many: bool) -> 
         file.writelines(three_line(row) for row in _rows(tables))
 
 
-def _write_ss2(tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
+def _write_each(form: Callable[[dict], str], tables: Iterable[pa.Table], partial: Path, many: bool) -> None:
+    """A file of one protein, or a folder of many."""
     if not many:
-        partial.write_text("".join(ss2(row) for row in _rows(tables)), encoding="utf-8")
+        partial.write_text("".join(form(row) for row in _rows(tables)), encoding="utf-8")
         return
     partial.mkdir()
     taken: set[str] = set()
     for row in _rows(tables):
-        (partial / f"{file_name(row['id'], taken)}.ss2").write_text(ss2(row), encoding="utf-8")
+        (partial / f"{file_name(row['id'], taken)}.{form.__name__}").write_text(form(row), encoding="utf-8")
 
 
 def _rows(tables: Iterable[pa.Table]) -> Iterator[dict]:
@@ -137,5 +158,6 @@ def _one_line(id: str) -> str:
 _WRITERS: dict[str, Callable[[Iterable[pa.Table], Path, bool], None]] = {
     ".parquet": _write_parquet,
     ".3line": _write_three_line,
-    ".ss2": _write_ss2,
+    ".ss2": functools.partial(_write_each, ss2),
+    ".horiz": functools.partial(_write_each, horiz),
 }

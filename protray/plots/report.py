@@ -109,18 +109,20 @@ def write_report(
         )
     if notes:
         parts.append(_section("How to read this", _paragraphs(notes)))
-    style = _STYLE
     if structures:
         parts.append(viewer.library())
-        style += "\n" + viewer.STYLE
-    page = (
+    path.write_text(page(title, parts, viewer.STYLE if structures else ""), encoding="utf-8")
+
+
+def page(title: str, parts: Sequence[str], style: str = "") -> str:
+    """A page of parts in HTML, in the style of all reports and `style`."""
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}\n{style}\n</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
-    path.write_text(page, encoding="utf-8")
 
 
 def _section(title: str, content: str, caption: str = "") -> str:

@@ -1,6 +1,6 @@
 """What a training loop knows of the other workers: its rank, their number, and how to add numbers up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,13 @@ class World:
         self.add([letters])
         texts = [bytes(row[: int(size)]).decode() for row, size in zip(letters.tolist(), sizes, strict=True)]
         return sorted({name for text in texts for name in text.split("\n") if name})
+
+    def means(self, sums: Mapping[str, Sequence[float]]) -> dict[str, float]:
+        """Of each name a sum over a count, both over all workers, where the count is not 0; some may lack a name."""
+        names = self.union(sums)
+        flat = self.sum([number for name in names for number in sums.get(name, (0.0, 0.0))])
+        pairs = zip(names, flat[::2], flat[1::2], strict=True)
+        return {name: total / count for name, total, count in pairs if count}
 
     def add(self, tensors: list[Tensor]) -> None:
         """Add each tensor up over all workers, in place."""

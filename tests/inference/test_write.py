@@ -1,4 +1,4 @@
-"""The three formats letter by letter, and names that stay inside their folder."""
+"""The four formats letter by letter, and names that stay inside their folder."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from protray import __version__
 from protray.data.location import Location
 from protray.inference import write as module
 from protray.inference.predict import Prediction
-from protray.inference.write import PREDICTED, check_format, file_name, ss2, to_table, write
+from protray.inference.write import PREDICTED, check_format, file_name, horiz, ss2, to_table, write
 
 # columns H, E, C
 ONE = Prediction("1abc_A", 7, np.array([[0.7, 0.2, 0.1], [0.0004, 0.9991, 0.0005]]), np.zeros((2, 20)))
@@ -73,6 +73,22 @@ def test_ss2_reads_as_its_users_read_it() -> None:
     assert all(sum(map(float, line[3:])) == pytest.approx(1) for line in fields)
 
 
+def test_horiz(tmp_path) -> None:
+    """Confidence by hand: 10 (0.7 - 0.2) = 5, and 10 (0.9991 - 0.0005) is above 9; tens end below their residue."""
+    write(TABLES[:1], Location(tmp_path / "p.horiz"), many=False)
+    assert (tmp_path / "p.horiz").read_text() == (
+        f"# PSIPRED HFORMAT (protray {__version__}) 1abc_A\n\nConf: 59\nPred: HE\n  AA: MX\n      \n\n"
+    )
+    row = {"id": "x", "sequence": "A" * 75, "ss3": "C" * 75, "prob": [0.0, 0.25, 0.75] * 75}
+    lines = horiz(row).splitlines()
+    assert [len(line) for line in lines if line.startswith(("Conf", "Pred", "  AA"))] == [66] * 3 + [21] * 3
+    assert lines[2] == "Conf: " + "5" * 60
+    assert lines[5] == "              10        20        30        40        50        60"
+    assert lines[11].split() == ["70"]
+    write(TABLES, Location(tmp_path / "all.horiz"), many=True)
+    assert sorted(path.name for path in (tmp_path / "all.horiz").iterdir()) == ["1abc_A.horiz", "2xyz_B.horiz"]
+
+
 def test_an_id_stays_on_one_line() -> None:
     row = {"id": "a\nb\rc", "sequence": "A", "ss3": "C", "prob": [0, 0, 1]}
     assert module.three_line(row).splitlines() == [">a b c", "A", "C"]
@@ -81,7 +97,7 @@ def test_an_id_stays_on_one_line() -> None:
 
 @pytest.mark.parametrize("name", ["p.csv", "p", "p.ss2.gz", "p.PARQUET"])
 def test_unknown_formats_name_the_known_ones(tmp_path, name) -> None:
-    with pytest.raises(ValueError, match=r"names no format; known are \.parquet, \.3line, \.ss2"):
+    with pytest.raises(ValueError, match=r"names no format; known are \.parquet, \.3line, \.ss2, \.horiz"):
         check_format(Location(tmp_path / name))
 
 

@@ -126,11 +126,12 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
     if not labels:
         raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
     column = column_of(task)
-    of: dict[str, Any] = {str(raw["id"]): raw[column] for _, raw in table_lines(labels, ("id", column))}
+    lines = [raw for _, raw in table_lines(labels, ("id", column))]
+    errors = [raw for raw in lines if isinstance(raw, InputError)]
+    of: dict[str, Any] = {str(raw["id"]): raw[column] for raw in lines if not isinstance(raw, InputError)}
     rows = [row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, column)]
-    if lost := sorted(of.keys() - {row.id for row in rows}):
-        return rows, [InputError(labels, None, f"{data} has no such chain", id) for id in lost]
-    return rows, []
+    lost = sorted(of.keys() - {row.id for row in rows})
+    return rows, [*errors, *(InputError(labels, None, f"{data} has no such chain", id) for id in lost)]
 
 
 def bundled_proteins(task: str) -> list[TaskRow]:

@@ -118,6 +118,9 @@ def _sites(text: Any, sequence: str) -> tuple[tuple[int, ...], str]:
 def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
     mutants, errors, seen = [], [], {}
     for line, raw in table_lines(path, ("id", "structure", "mutation", "value")):
+        if isinstance(raw, InputError):
+            errors.append(raw)
+            continue
         id = "" if raw["id"] is None else str(raw["id"])
         row = TaskRow(id, "", str(path), line, None, raw)
         if empty := [name for name in ("id", "structure") if raw[name] in (None, "")]:

@@ -5,7 +5,9 @@ Columns that every table has: ``id``, ``sequence``.  A structure is optional: ``
 Also optional: ``split`` (train, validation, test) and ``cluster``.  Which further columns count is the task's business.
 """
 
+import csv
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +16,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
@@ -62,7 +63,7 @@ def read_task_table(path: Location) -> tuple[list[TaskRow], list[InputError]]:
     """
     rows, errors, seen = [], [], {}
     for line, raw in table_lines(path, ("id", "sequence")):
-        found = _row(raw, path, line)
+        found = raw if isinstance(raw, InputError) else _row(raw, path, line)
         if not isinstance(found, InputError) and (before := seen.setdefault(found.id, line)) != line:
             found = found.error(f"id {found.id!r} is also that of line {before}, which is kept")
         if isinstance(found, InputError):
@@ -72,23 +73,20 @@ def read_task_table(path: Location) -> tuple[list[TaskRow], list[InputError]]:
     return rows, errors
 
 
-def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Lines of a CSV file, or rows of a Parquet file, from 1 on; a CSV's header is its first line."""
+def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
+    """Lines of a CSV file, or rows of a Parquet file, from 1 on; a CSV's header is its first line.
+
+    Cells of a CSV are text, or None where they are empty; a line with too many or too few is an error.
+    """
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give a table in CSV or Parquet with the columns {', '.join(needed)}")
-    table, first = (_read_csv(path), 2) if path.suffix != ".parquet" else (read_parquet(path), 1)
-    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+    read = _parquet_lines if path.suffix == ".parquet" else _csv_lines
+    names, lines = read(path)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path} has several columns {twice[0]!r}")
-    if missing := [name for name in needed if name not in table.column_names]:
-        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
-    arrays = [name for name in STRUCTURE if name in table.column_names]
-    plain = table.drop_columns(arrays)
-    for line, raw in enumerate(plain.to_pylist(), start=first):
-        found = {name: table[name][line - first] for name in arrays}
-        yield line, raw | {
-            name: value.values.to_numpy(zero_copy_only=False) if value.is_valid else None
-            for name, value in found.items()
-        }  # fmt: skip
+    if missing := [name for name in needed if name not in names]:
+        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+    yield from lines
 
 
 def rows_digest(rows: Iterable[TaskRow]) -> str:
@@ -200,14 +198,40 @@ def _given(value: Any) -> bool:
     return value is not None and value != ""
 
 
-def _read_csv(path: Location) -> pa.Table:
-    from pyarrow import csv
+def _parquet_lines(path: Location) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
+    """Names of the columns, and the rows with their numbers; arrays of structures as arrays."""
+    table = read_parquet(path)
+    arrays = [name for name in STRUCTURE if name in table.column_names]
 
-    with path.open() as file:
+    def lines() -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, raw in enumerate(table.drop_columns(arrays).to_pylist()):
+            found = {name: table[name][number] for name in arrays}
+            yield number + 1, raw | {
+                name: value.values.to_numpy(zero_copy_only=False) if value.is_valid else None
+                for name, value in found.items()
+            }  # fmt: skip
+
+    return table.column_names, lines()
+
+
+def _csv_lines(path: Location) -> tuple[list[str], Iterator[tuple[int, dict[str, Any] | InputError]]]:
+    """Names of the columns, and the lines with their numbers; empty ones do not count, but are counted."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read as CSV: it is no text in UTF-8 ({error.reason})") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    names = next(reader, [])
+
+    def lines() -> Iterator[tuple[int, dict[str, Any] | InputError]]:
         try:
-            names = csv.open_csv(file, read_options=csv.ReadOptions(block_size=1 << 24)).schema.names
-            file.seek(0)
-            text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-            return csv.read_csv(file, convert_options=text)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} cannot be read as CSV: {str(error).splitlines()[0]}") from None
+            for cells in reader:
+                if len(cells) == len(names):
+                    yield reader.line_num, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+                elif cells:
+                    told = f"{len(cells)} cells, but the first line names {len(names)} columns; quote commas"
+                    yield reader.line_num, InputError(path, reader.line_num, told, cells[0][:SHOWN])
+        except csv.Error as error:
+            raise ValueError(f"{path} cannot be read as CSV: line {reader.line_num}: {error}") from None
+
+    return names, lines()

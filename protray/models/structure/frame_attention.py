@@ -98,6 +98,8 @@ class FrameAttention(nn.Module):
         super().__init__()
         self.config = config
         width, replaced = config.channels, config.lm_input == "replace"
+        if replaced and not config.lm_channels:
+            raise ValueError("only vectors of a language model can take the place of the type: lm_channels is 0")
         self.types = None if replaced else nn.Embedding(TYPES, width)
         self.lm = nn.Linear(config.lm_channels, width, bias=replaced) if config.lm_channels else None
         if self.lm is not None and not replaced:

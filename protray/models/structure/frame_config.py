@@ -47,8 +47,6 @@ class FrameAttentionConfig:
             raise ValueError(f"points and lm_channels must be at least 0, got {self.points} and {self.lm_channels}")
         if self.pair_input == "distance" and self.points:
             raise ValueError('points are seen from frames, which tell mirror images apart: "distance" goes without')
-        if self.lm_input == "replace" and not self.lm_channels:
-            raise ValueError("only vectors of a language model can take the place of the type: lm_channels is 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
 

@@ -1,6 +1,7 @@
 """A finished model on one protein or 100,000: secondary structure of alignments, or of bare sequences.
 
 ``OUT``                        the predictions, a file or a folder of .ss2; see ``protray.inference.write``
+``OUT stem.html``              the predictions along the sequences, of 300 proteins at most
 ``OUT stem.rejected.parquet``  what could not be used: id, file, line, reason
 ``OUT stem.summary.json``      what `OUT` was made from, and counts; written last
 ``OUT.parts``                  what is done so far, removed at the end
@@ -56,7 +57,8 @@ class Predict(BatchSettings):
     fasta: Location | None = None
     """FASTA file, plain, .gz, .xz or .bz2: every record is a protein without homologs."""
     out: Location
-    """Where to write, a path or an s3:// or gs:// address; its extension, .parquet, .3line or .ss2, is the format."""
+    """Where to write, a path or an s3:// or gs:// address; its extension, .parquet, .3line, .ss2 or .horiz, is the
+    format."""
     maps: Location | None = None
     """Folder of jobs/prob_maps.py with the maps of these proteins, made as those of the model's training were.
     Default: they are computed."""
@@ -75,6 +77,10 @@ class Predict(BatchSettings):
     @property
     def rejected(self) -> Location:
         return self._beside("rejected.parquet")
+
+    @property
+    def page(self) -> Location:
+        return self._beside("html")
 
     def folder(self, table: str) -> Location:
         return self.work / table
@@ -233,14 +239,23 @@ def _place(span: Span) -> tuple:
 
 
 def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
-    """Write the one file, some predictions in memory at a time."""
+    """Write the one file, some predictions in memory at a time; and the page."""
+    from protray.plots.secondary.prediction_page import write_page
+
     batches = (batch for file in files for batch in read_batches(file, PREDICTED.names, 256))
     tables = (pa.Table.from_batches([batch]).cast(PREDICTED) for batch in batches)
     write(tables, run.out, many=summary["n_rows"] + summary["n_rejected"] > 1)
+    rows = (row for file in files for batch in read_batches(file, PREDICTED.names, 64) for row in batch.to_pylist())
+    with run.page.writing() as path:
+        write_page(path, rows, summary["n_rows"])
     return {}
+
+
+def shown(run: Predict, summary: dict) -> dict[str, object]:
+    return {"page": run.page}
 
 
 JOB = BatchJob(
     name="predict", unit="proteins", table="predictions", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_model, work=work, schema=lambda run: PREDICTED, memory=memory, conclude=conclude,
+    open=open_model, work=work, schema=lambda run: PREDICTED, memory=memory, conclude=conclude, shown=shown,
 )  # fmt: skip

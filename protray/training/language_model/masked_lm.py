@@ -21,6 +21,8 @@ from protray.plm.pretraining import MaskedLmConfig
 from protray.plm.steps import Step
 from protray.plm.tokens import CLS, EOS, MASK, PADDING
 from protray.training.errors import NonFiniteLossError
+from protray.training.progress import Report
+from protray.training.updates import half_cosine
 from protray.training.world import World
 
 MOST_NONFINITE = 10  # steps in a row without a usable gradient; then it is no accident any more
@@ -31,7 +33,7 @@ def learning_rate(step: int, config: MaskedLmConfig) -> float:
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     done = (step - config.warmup) / (config.steps - config.warmup)
-    return config.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))
+    return config.learning_rate * (0.001 + 0.999 * half_cosine(done))
 
 
 class MaskedLoss(nn.Module):
@@ -71,7 +73,7 @@ def fit(
     config: MaskedLmConfig,
     steps: Callable[[int, int], Iterator[Step]],
     validation: list[MaskedBatch],
-    report: Callable[[dict[str, float], dict | None], None],
+    report: Report,
     resume: dict | None = None,
     world: World = World(),  # noqa: B008  (frozen)
 ) -> Any:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from protray.data.collate import Batch, Totals
 from protray.training.errors import NonFiniteLossError
+from protray.training.micro_batches import check_positive
+from protray.training.progress import Report, copied
 from protray.training.secondary.steps import Count
 from protray.training.threads import Map, side_by_side
+from protray.training.updates import descend, half_cosine, summed
 from protray.training.world import World
-
-Report = Callable[[dict[str, float], dict | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,12 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "per_batch", "decay_every", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_positive(self, "epochs", "per_batch", "decay_every", "learning_rate", "clip")
 
     def learning_rate_at(self, epoch: float) -> float:
         """The learning rate at a fractional epoch, counted from 0."""
         if self.anneal:
-            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+            return self.learning_rate * half_cosine(epoch / self.epochs)
         return self.learning_rate * self.decay ** (epoch // self.decay_every)
 
 
@@ -83,7 +82,7 @@ def fit(
     """
     step = step.to(world.device)
     optimizer = torch.optim.Adam([w for w in step.parameters() if w.requires_grad], lr=config.learning_rate, fused=True)
-    first, best_score, best = 0, -math.inf, _copy(step)
+    first, best_score, best = 0, -math.inf, copied(step)
     history: list[dict[str, float]] = []
     if resume:
         step.load_state_dict(resume["weights"])
@@ -95,7 +94,7 @@ def fit(
             step.eval()
             metrics |= score(at_once)
             if metrics["validation/score"] > best_score:
-                best_score, best = metrics["validation/score"], _copy(step)
+                best_score, best = metrics["validation/score"], copied(step)
             places = {"step": (epoch + 1) * n_batches, "of": config.epochs * n_batches}
             history = [*history, metrics | {"epoch": epoch + 1} | places]
             state = {
@@ -146,30 +145,18 @@ def _update(
     """Take one step; returns this worker's share of the means over the batch, and the norm of the gradient."""
     weights = [weight for weight in step.parameters() if weight.requires_grad]
 
-    def gradient(part: Callable[[], Batch]) -> tuple[list[str], list[Tensor], dict[str, float]]:
+    def gradient(part: Callable[[], Batch]) -> tuple[tuple[Tensor, ...], tuple[list[str], dict[str, float]]]:
         batch = part().to(world.device)
         loss, parts = step(batch)
         found = {name: value.item() for name, value in ({"loss": loss.detach()} | parts).items()}
-        return batch.ids, list(torch.autograd.grad(loss, weights)), found
+        return torch.autograd.grad(loss, weights), (batch.ids, found)
 
-    total, ids = [torch.zeros_like(weight) for weight in weights], []
-    means = dict.fromkeys(step.per, 0.0)  # type: ignore[arg-type]
-    for own, gradients, found in at_once(gradient, share.parts):
-        if not math.isfinite(found["loss"]):
-            raise NonFiniteLossError(f"the loss is {found['loss']} with {own}")
-        ids += own
-        for sum_, gradient_ in zip(total, gradients, strict=True):
-            sum_.add_(gradient_)
-        means = {name: mean + found[name] for name, mean in means.items()}
-    world.add(total)
-    for weight, sum_ in zip(weights, total, strict=True):
-        weight.grad = sum_
-    norm = nn.utils.clip_grad_norm_(weights, config.clip).item()
-    if not math.isfinite(norm):  # on every worker
-        raise NonFiniteLossError(f"the gradient is not finite with {ids}")
-    optimizer.step()
-    return means, norm
-
-
-def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in module.state_dict().items()}
+    gradients, found = summed(weights, at_once(gradient, share.parts), world)
+    for ids, of_part in found:
+        if not math.isfinite(of_part["loss"]):
+            raise NonFiniteLossError(f"the loss is {of_part['loss']} with {ids}")
+    norm = descend(optimizer, weights, gradients, config.clip)
+    if not math.isfinite(norm):
+        world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
+        raise NonFiniteLossError(f"the gradient is not finite with {[id for ids, _ in found for id in ids]}")
+    return {name: sum(of_part[name] for _, of_part in found) for name in step.per}, norm  # type: ignore[union-attr]

@@ -7,9 +7,7 @@ import copy
 import functools
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -23,9 +21,10 @@ from protray.plm.masked import has_bf16
 from protray.seq.keyed import key
 from protray.struct.geometry import distances, without_rigid_motion
 from protray.training.errors import NonFiniteLossError
+from protray.training.progress import Progress, Report, Sums
 from protray.training.structure.score_steps import Crops, ScoreFitConfig, Share
 from protray.training.threads import Map, side_by_side
-from protray.training.updates import follow, learning_rate
+from protray.training.updates import descend, follow, learning_rate, summed
 from protray.training.world import World
 
 FARTHEST = 1e6  # Å from the middle of a chain: there, float32 has 0.06 Å left
@@ -55,18 +54,6 @@ class Denoising(nn.Module):
             )
 
 
-@dataclass
-class Position:
-    """Where a run is, beside its weights: plain numbers, as they go into a checkpoint."""
-
-    step: int = 0
-    structures: int = 0  # seen so far, on all workers
-    sums: list[float] = field(default_factory=lambda: [0.0] * 6)  # of this worker since the last report
-    history: list[dict[str, float]] = field(default_factory=list)  # the curve
-    best_step: int = 0
-    best_loss: float = math.inf  # on validation
-
-
 def fit(
     net_config: ScoreNetConfig,
     config: ScoreFitConfig,
@@ -74,7 +61,7 @@ def fit(
     steps: Callable[[int], Iterator[Share]],
     calibration: list[Crops],
     validation: list[Crops],
-    report: Callable[[dict[str, float], dict | None], None],
+    report: Report,
     resume: dict | None = None,
     world: World = World(),  # noqa: B008  (frozen)
 ) -> dict:
@@ -93,83 +80,54 @@ def fit(
     net = ScoreNet(net_config).to(memory_format=torch.channels_last).to(world.device)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, fused=True)
-    at, best = Position(), net.state_dict()
-    if resume:
-        net.load_state_dict(resume["model"])
-        average.load_state_dict(resume["average"])
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    clock, structures_then, last = time.monotonic(), at.structures, math.nan
-    state: dict = resume or {}
-    shares = steps(at.step)
+    parts = {"model": net, "average": average, "optimizer": optimizer}
+    progress, last = Progress(parts, "average", total, report, resume), math.nan
+    shares = steps(progress.step)
     try:
         with side_by_side(world.device) as at_once:
-            while at.step < total:
-                share = next(shares)
+            while not progress.ended:
+                rate = learning_rate(progress.step, total, config)
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(at.step, total, config)
-                found = _update(net, optimizer, share, config, world, at_once)
-                last = (found[0] + found[2]) / found[3]
-                at.sums = [old + new for old, new in zip(at.sums, found, strict=True)]
-                at.step, at.structures = at.step + 1, at.structures + config.batch
-                follow(average, net, min(config.ema, at.step / (10 + at.step)))
-                if at.step % config.validate_every and at.step < total:
-                    report({"step": at.step, "of": total}, None)
+                    group["lr"] = rate
+                found = _update(net, optimizer, next(shares), config, world, at_once)
+                last = found["loss"][0] / found["loss"][1]
+                progress.add(found)
+                follow(average, net, min(config.ema, progress.step / (10 + progress.step)))
+                if not progress.due(config.validate_every):
+                    progress.tell()
                     continue
-                metrics: dict[str, float] = {"step": at.step, "of": total} | _train_metrics(world.sum(at.sums))
-                metrics["train/world_size"] = world.size
-                metrics["train/learning_rate"] = learning_rate(at.step - 1, total, config)
-                metrics["train/structures_per_second"] = (at.structures - structures_then) / (time.monotonic() - clock)
+                metrics = progress.means(world) | {"train/world_size": world.size, "train/learning_rate": rate}
+                metrics["train/structures_per_second"] = progress.steps_per_second * config.batch
                 calibrate(average, calibration, config, world, at_once)
-                metrics |= validate(average, validation, config, world, at_once)
-                at.history.append(metrics)
-                if metrics["validation/loss"] < at.best_loss:
-                    at.best_step, at.best_loss = at.step, metrics["validation/loss"]
-                    best = {name: value.clone() for name, value in average.state_dict().items()}
-                at.sums, clock, structures_then = [0.0] * len(at.sums), time.monotonic(), at.structures
-                state = {
-                    "model": net.state_dict(), "average": average.state_dict(), "best": best,
-                    "optimizer": optimizer.state_dict(), "position": asdict(at),
-                }  # fmt: skip
-                report(metrics, state)
+                progress.point(metrics | validate(average, validation, config, world, at_once))
     except NonFiniteLossError as error:
-        raise NonFiniteLossError.at(f"after step {at.step} of {total}", str(error), last) from None
-    return state
+        raise NonFiniteLossError.at(f"after step {progress.step} of {total}", str(error), last) from None
+    return progress.state
 
 
 def _update(
     net: ScoreNet, optimizer: torch.optim.Optimizer, share: Share, config: ScoreFitConfig, world: World, at_once: Map
-) -> list[float]:
-    """Take one step on the mean loss per coordinate of all workers' crops; returns this worker's `Position.sums`."""
+) -> Sums:
+    """Take one step on the mean loss per coordinate of all workers' crops; returns this worker's sums and counts."""
     denoising, weights = Denoising(net.train()), list(net.parameters())
 
-    def gradient(crops: Crops) -> tuple[list[Tensor], Tensor]:
+    def gradient(crops: Crops) -> tuple[tuple[Tensor, ...], Tensor]:
         loss_B, zero_B, rigid_B = forward(denoising, crops, config, world)
         relative = loss_B.sum() / (1.5 * share.residues)  # to the loss of a zero score, 3 L / 2
-        found_4B = torch.stack([loss_B.detach(), zero_B, rigid_B, torch.ones_like(zero_B)])
-        return list(torch.autograd.grad(relative, weights)), found_4B
+        return torch.autograd.grad(relative, weights), torch.stack([loss_B.detach(), zero_B, rigid_B])
 
-    gradients, found = zip(*at_once(gradient, share.batches), strict=True)
-    sums = [
-        torch.zeros_like(weight) for weight in weights
-    ]  # in the order of its memory, as fused Adam takes for granted
-    for own in gradients:
-        for total, part in zip(sums, own, strict=True):
-            total.add_(part)
-    world.add(sums)
-    found_4S = torch.cat(found, dim=1)
+    gradients, found = summed(weights, at_once(gradient, share.batches), world)
+    found_3S = torch.cat(found, dim=1)
     ids = [id for crops in share.batches for id in crops.ids]
-    broken = [id for id, loss in zip(ids, found_4S[0].tolist(), strict=True) if not math.isfinite(loss)]
+    broken = [id for id, loss in zip(ids, found_3S[0].tolist(), strict=True) if not math.isfinite(loss)]
     if broken:
         raise NonFiniteLossError(_not_finite("loss", broken))
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    norm = nn.utils.clip_grad_norm_(weights, config.clip).item()
+    norm = descend(optimizer, weights, gradients, config.clip)
     if not math.isfinite(norm):
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", ids))
-    optimizer.step()
-    return [*found_4S.sum(dim=1).tolist(), norm, 1.0]
+    loss, zero, rigid = found_3S.sum(dim=1).tolist()
+    return {"loss": (loss + rigid, len(ids)), "explained": (zero - loss, zero), "gradient_norm": (norm, 1.0)}
 
 
 def _not_finite(what: str, ids: list[str]) -> str:
@@ -264,13 +222,4 @@ def _scores(loss: float, zero: float, rigid: float, structures: float, residues:
         "loss_over_zero": full / (1.5 * residues),
         "loss_over_floor": full / rigid,
         "explained": 1 - loss / zero,
-    }
-
-
-def _train_metrics(sums: list[float]) -> dict[str, float]:
-    loss, zero, rigid, structures, norms, steps = sums
-    return {
-        "train/loss": (loss + rigid) / structures,
-        "train/explained": 1 - loss / zero,
-        "train/gradient_norm": norms / steps,
     }

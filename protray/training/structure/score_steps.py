@@ -15,7 +15,7 @@ import numpy as np
 from protray.data.structures import Structures
 from protray.seq.keyed import generator, key
 from protray.struct.noise import NoiseConfig, draw_levels
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 MIN_RESIDUES = 8  # of a chain that trains: two of a shorter one's three dimensions are rigid motions
 CALIBRATION = 32  # micro-batches that the statistics of the norms are averaged over
@@ -55,24 +55,11 @@ class ScoreFitConfig:
     """Noise levels that each of them is seen with, more where there are few chains: together they see every level."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "batch",
-            "micro_batch",
-            "validate_every",
-            "validation_chains",
-            "validation_levels",
-            "learning_rate",
-            "clip",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_step(self, "epochs", "validate_every", "validation_chains", "validation_levels")
         if self.crop < MIN_RESIDUES:
             raise ValueError(f"crop must be at least {MIN_RESIDUES} residues, got {self.crop}")
         if not 0 <= self.split <= 1:
             raise ValueError(f"split is a share and must lie in [0, 1], got {self.split}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
         if not 0 <= self.ema < 1 or self.warmup < 0:
             raise ValueError(f"ema must lie in [0, 1) and warmup be at least 0, got {self.ema} and {self.warmup}")
 

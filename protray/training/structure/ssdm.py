@@ -7,10 +7,11 @@ Shape key:  B crops of a micro-batch   L residues
 """
 
 import copy
+import functools
 import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,33 +24,21 @@ from protray.plm.sequence_encoder import SequenceEncoder
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.groups import parameter_groups
+from protray.training.progress import Progress, Report, Sums, added
 from protray.training.structure.ssdm_batches import MicroBatch, micro_batch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import Visit, draw, micro_batches, steps, validation
 from protray.training.structure.ssdm_objectives import (
     Losses,
-    added,
     contrast_pulls,
     objective_losses,
     step_loss,
 )
 from protray.training.threads import Map, side_by_side
-from protray.training.updates import follow, learning_rate
+from protray.training.updates import descend, follow, learning_rate, summed
 from protray.training.world import World
 
-Report = Callable[[dict[str, float], dict | None], None]
 REMEDY = "lower the learning rate"  # coordinates are whole numbers of 0.01 Å, and all of them finite
-
-
-@dataclass
-class Position:
-    """Where a run is, beside its weights."""
-
-    step: int = 0
-    sums: dict[str, list[float]] = field(default_factory=dict)  # since the last report: of each loss, and its count
-    history: list[dict[str, float]] = field(default_factory=list)  # the curve
-    best_step: int = 0
-    best_loss: float = math.inf  # on validation
 
 
 class Pretrained(nn.Module):
@@ -71,6 +60,21 @@ class Pretrained(nn.Module):
         """All weights but those of a language model that stays as it is, which may be a hundred times as many."""
         fixed = "model.lm." if self.model.config.lm_lr_ratio == 0 else None
         return {name: weight for name, weight in self.state_dict().items() if not fixed or not name.startswith(fixed)}
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a checkpoint keeps of a network."""
+
+    net: Pretrained
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See `Pretrained.learnt`."""
+        return self.net.learnt()
+
+    def load_state_dict(self, weights: dict[str, Tensor], /) -> Any:
+        """A language model that stays as it is comes from its own folder."""
+        return self.net.load_state_dict(weights, strict=False)
 
 
 def fit(
@@ -95,50 +99,33 @@ def fit(
     groups = net.parameter_groups(settings.learning_rate)
     rates = [group["lr"] / settings.learning_rate for group in groups]
     optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-    at, best = Position(), net.learnt()
-    if resume:
-        net.load_state_dict(resume["net"], strict=False)
-        average.load_state_dict(resume["average"], strict=False)
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    clock, steps_then, last, state = time.monotonic(), at.step, math.nan, resume or {}
-    plan = steps(chains.lengths, settings, objectives, at.step)
+    parts = {"net": Learnt(net), "average": Learnt(average), "optimizer": optimizer}
+    progress, last = Progress(parts, "average", total, report, resume), math.nan
+    plan = steps(chains.lengths, settings, objectives, progress.step)
     try:
         with side_by_side(world.device) as at_once:
-            while at.step < total:
-                rate = learning_rate(at.step, total, settings)
+            while not progress.ended:
+                rate = learning_rate(progress.step, total, settings)
                 for group, ratio in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * ratio
                 visits = micro_batches(next(plan), settings)[world.rank :: world.size]
                 found = _update(net, optimizer, chains, visits, config, objectives, settings, world, at_once)
                 last = sum(found[term][0] / max(found[term][1], 1) for term in objectives.terms())
-                at.sums = _joined(at.sums, found)
-                at.step += 1
-                follow(average, net, min(settings.ema, at.step / (10 + at.step)))
-                if at.step % settings.validate_every and at.step < total:
-                    report({"step": at.step, "of": total}, None)
+                progress.add(found)
+                follow(average, net, min(settings.ema, progress.step / (10 + progress.step)))
+                if not progress.due(settings.validate_every):
+                    progress.tell()
                     continue
-                metrics: dict[str, float] = {"step": at.step, "of": total}
-                metrics |= {f"train/{name}": value for name, value in means(at.sums, objectives, world).items()}
-                metrics["train/learning_rate"], metrics["train/world_size"] = rate, world.size
-                metrics["train/steps_per_second"] = (at.step - steps_then) / (time.monotonic() - clock)
+                metrics = progress.means(world) | {"train/world_size": world.size, "train/learning_rate": rate}
+                metrics["train/loss"] = weighted(metrics, objectives, "train/")
+                metrics["train/steps_per_second"] = progress.steps_per_second
                 measured = evaluate(average, held_out, objectives, config.net.neighbours, world, at_once)
-                metrics |= {f"validation/{name}": value for name, value in measured.items()}
-                if not math.isfinite(metrics["validation/loss"]):
+                if not math.isfinite(measured["loss"]):
                     raise NonFiniteLossError(f"the validation loss is not finite: {REMEDY}")
-                at.history.append(metrics)
-                if metrics["validation/loss"] < at.best_loss:
-                    at.best_step, at.best_loss = at.step, metrics["validation/loss"]
-                    best = {name: value.clone() for name, value in average.learnt().items()}
-                at.sums, clock, steps_then = {}, time.monotonic(), at.step
-                state = {
-                    "net": net.learnt(), "average": average.learnt(), "best": best,
-                    "optimizer": optimizer.state_dict(), "position": asdict(at),
-                }  # fmt: skip
-                report(metrics, state)
+                progress.point(metrics | {f"validation/{name}": value for name, value in measured.items()})
     except NonFiniteLossError as error:
-        raise NonFiniteLossError.at(f"after step {at.step} of {total}", str(error), last) from None
-    return state
+        raise NonFiniteLossError.at(f"after step {progress.step} of {total}", str(error), last) from None
+    return progress.state
 
 
 def fresh(config: SsdmConfig, objectives: ObjectiveConfig, seed: int) -> Pretrained:
@@ -172,7 +159,7 @@ def validation_batches(
 def _update(
     net: Pretrained, optimizer: torch.optim.Optimizer, chains: AtomStructures, visits: list[list[Visit]],
     config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, world: World, at_once: Map,
-) -> dict[str, list[float]]:  # fmt: skip
+) -> Sums:  # fmt: skip
     """Take one step on the losses of all workers' crops; returns this worker's sums and counts."""
     neighbours = config.net.neighbours
 
@@ -181,41 +168,30 @@ def _update(
 
     batches = list(at_once(drawn, visits))
     terms = list(objectives.terms())
-    summed = world.sum([float(sum(batch.counts[term] for batch in batches)) for term in terms])
-    counts = dict(zip(terms, summed, strict=True))
+    asked = world.sum([float(sum(batch.counts[term] for batch in batches)) for term in terms])
+    counts = dict(zip(terms, asked, strict=True))
     net.train()
     pulls = contrast_pulls(net.model, net.heads, batches, objectives, neighbours, world)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
-    def gradient(pair: tuple) -> tuple[list[Tensor | None], Losses]:
+    def gradient(pair: tuple) -> tuple[Sequence[Tensor | None], Losses]:
         found = objective_losses(net.model, net.heads, pair[0], objectives, neighbours, world, pair[1])
         loss = step_loss(found, counts, objectives)
         parts = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else [None] * len(weights)
-        return list(parts), {term: (total.detach(), count) for term, (total, count) in found.items()}
+        return parts, {term: (total.detach(), count) for term, (total, count) in found.items()}
 
-    sums = [torch.zeros_like(weight) for weight in weights]
-    found: Losses = {}
-    broken: list[list[Visit]] = []
-    for group, (parts, losses) in zip(visits, at_once(gradient, zip(batches, pulls, strict=True)), strict=True):
-        for total, part in zip(sums, parts, strict=True):
-            if part is not None:
-                total.add_(part)
-        if not all(math.isfinite(total) for total, _ in losses.values()):
-            broken.append(group)
-        found = added(found, losses)
-    world.add(sums)
+    gradients, losses = summed(weights, at_once(gradient, zip(batches, pulls, strict=True)), world)
+    broken = [
+        group for group, found in zip(visits, losses, strict=True)
+        if not all(math.isfinite(total) for total, _ in found.values())
+    ]  # fmt: skip
     if broken:
         raise NonFiniteLossError(_not_finite("loss", chains, broken))
-    norm = nn.utils.get_total_norm(sums)
-    if not norm.isfinite():
+    norm = descend(optimizer, weights, gradients, settings.clip)
+    if not math.isfinite(norm):
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", chains, visits))
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    nn.utils.clip_grads_with_norm_(weights, settings.clip, norm)
-    optimizer.step()
-    measured = {name: [float(loss), float(count)] for name, (loss, count) in found.items()}
-    return measured | {"gradient_norm": [norm.item(), 1.0]}
+    return numbers(functools.reduce(added, losses, {})) | {"gradient_norm": (norm, 1.0)}
 
 
 def _not_finite(what: str, chains: AtomStructures, visits: list[list[Visit]]) -> str:
@@ -235,23 +211,16 @@ def evaluate(
     def measured(batch: MicroBatch) -> Losses:
         return objective_losses(net.model, net.heads, batch.to(world.device), objectives, neighbours, report=True)
 
-    found: Losses = {}
-    for losses in at_once(measured, batches[world.rank :: world.size]):
-        found = added(found, losses)
-    sums = {name: [float(loss), float(count)] for name, (loss, count) in found.items()}
-    return means(sums, objectives, world)
+    losses = at_once(measured, batches[world.rank :: world.size])
+    found = world.means(numbers(functools.reduce(added, losses, {})))
+    return {"loss": weighted(found, objectives)} | found
 
 
-def means(sums: dict[str, list[float]], objectives: ObjectiveConfig, world: World) -> dict[str, float]:
-    """Sums of all workers over their counts, and ``loss``, the weighted sum of the objectives' own."""
-    names = world.union(sums)  # a noise level may have come up on one worker alone
-    flat = world.sum([number for name in names for number in sums.get(name, [0.0, 0.0])])
-    found = {name: flat[2 * at] / flat[2 * at + 1] for at, name in enumerate(names) if flat[2 * at + 1]}
-    terms = objectives.terms()
-    return {"loss": sum(weight * found.get(term, 0.0) for term, weight in terms.items())} | found
+def numbers(losses: Losses) -> Sums:
+    """Sums and counts without tensors."""
+    return {name: (float(total), float(count)) for name, (total, count) in losses.items()}
 
 
-def _joined(one: dict[str, list[float]], other: dict[str, list[float]]) -> dict[str, list[float]]:
-    return one | {
-        name: [a + b for a, b in zip(pair, one.get(name, [0.0, 0.0]), strict=True)] for name, pair in other.items()
-    }
+def weighted(found: dict[str, float], objectives: ObjectiveConfig, prefix: str = "") -> float:
+    """The sum of the objectives' losses with their weights; what no batch asked for costs nothing."""
+    return sum(weight * found.get(f"{prefix}{term}", 0.0) for term, weight in objectives.terms().items())

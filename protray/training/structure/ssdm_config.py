@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 Objective = Literal["residue", "distance", "angle", "dihedral", "contrast", "denoise", "siamdiff"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -116,7 +116,7 @@ class SsdmFitConfig:
     """Times that every training chain is seen."""
     batch: int = 16
     """Crops in a step; of the contrast, proteins."""
-    micro_batch: int = 8
+    micro_batch: int = 4
     """Crops that pass through the network together; changes time and memory, not the result."""
     crop: int = 100
     """Neighbouring residues of a chain that one step sees; another part of it in every epoch."""
@@ -142,9 +142,7 @@ class SsdmFitConfig:
     """Validation chains that each point of the curve scores; fewer where there are no more."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "micro_batch", "learning_rate", "clip", "validate_every", "validation_chains"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_step(self, "epochs", "validate_every", "validation_chains")
         if min(self.side_chain_drop, self.backbone_drop) < 0 or self.side_chain_drop + self.backbone_drop > 1:
             raise ValueError(
                 "side_chain_drop and backbone_drop are chances of cases that exclude each other, and add up to 1 at "
@@ -152,8 +150,6 @@ class SsdmFitConfig:
             )
         if self.crop < MIN_RESIDUES:
             raise ValueError(f"crop must be at least {MIN_RESIDUES} residues, got {self.crop}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
         if not 0 <= self.ema < 1 or self.warmup < 0 or self.weight_decay < 0:
             raise ValueError(
                 f"ema must lie in [0, 1), warmup and weight_decay be at least 0, got {self.ema}, {self.warmup}, "

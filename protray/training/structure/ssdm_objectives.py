@@ -29,6 +29,7 @@ from protray.models.structure.structure_batch import StructureBatch, mean_of_rea
 from protray.struct.atom14 import CA
 from protray.struct.frames import frames
 from protray.struct.torsions import angle, dihedral
+from protray.training.progress import added
 from protray.training.structure.ssdm_batches import MicroBatch, hidden
 from protray.training.structure.ssdm_config import SELF_PREDICTION, ObjectiveConfig
 from protray.training.structure.ssdm_contrast import Pull, Views, contrast_term, pulled_term, pulls
@@ -212,14 +213,6 @@ def _siamdiff(
             of_view |= {f"{term}/view_{number + 1}": of_view[term] for term in terms if term in of_view}
         found = added(found, of_view)
     return found
-
-
-def added(one: Losses, other: Losses) -> Losses:
-    """Sums and counts of both; a term that only one has stays."""
-    return one | {
-        term: (loss + one[term][0], count + one[term][1]) if term in one else (loss, count)
-        for term, (loss, count) in other.items()
-    }
 
 
 def _of_levels(term: str, loss_B: Tensor, zero_B: Tensor, level_B: Tensor) -> Losses:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protray.seq.keyed import generator
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +31,7 @@ class HeadFitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "batch", "micro_batch", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+        check_step(self, "epochs", "patience")
 
     def steps(self, rows: int) -> int:
         """Steps of a training that is not stopped before its end."""

@@ -3,28 +3,25 @@
 Shape key:  N rows (proteins, or mutations)   C channels of their embedding   T labels, or 1   B rows of a step
 """
 
-import copy
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from protray.losses.heads import label_loss, value_loss
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
+from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
 from protray.training.tasks.turns import in_turn
 from protray.training.world import World
 
-Report = Callable[[dict[str, float], dict | None], None]
 AT_ONCE = 1024  # rows that are validated or predicted together
 
 
@@ -37,17 +34,6 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.x_NC)
-
-
-@dataclass
-class Position:
-    """Where a training is, beside its weights."""
-
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    ended: bool = False  # after all epochs, or since validation got no better
 
 
 def fit(
@@ -65,31 +51,17 @@ def fit(
     net.standardise(torch.from_numpy(train.x_NC), torch.from_numpy(train.y_NT))
     net.to(world.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    at, best, state = Position(), _copied(net), resume or {}
-    if resume:
-        net.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    per_epoch = config.per_epoch(len(train))
-    while not at.ended:
-        epoch, losses = at.step // per_epoch, []
-        for rows_B in islice(epoch_batches(len(train), config, epoch), at.step % per_epoch, None):
-            losses.append(_update(net, optimizer, train, rows_B, config, at.step, world))
-            at.step += 1
-        found = validate(net, validation, world)
-        if found < at.best_loss:
-            at.best_epoch, at.best_loss, best = epoch + 1, found, _copied(net)
-        at.ended = epoch + 1 == config.epochs or epoch + 1 - at.best_epoch >= config.patience
-        metrics: dict[str, float] = {
-            "step": at.step, "of": at.step if at.ended else config.steps(len(train)), "epoch": epoch + 1,
-            "train/loss": float(np.mean(losses)), "validation/loss": found,
-        }  # fmt: skip
-        at.history.append(metrics)
-        state = {
-            "model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)
-        }  # fmt: skip
-        report(metrics, state)
-    return state
+    total, per_epoch = config.steps(len(train)), config.per_epoch(len(train))
+    parts = {"model": net, "optimizer": optimizer}
+    progress = Progress(parts, "model", total, report, resume, patience=config.patience * per_epoch)
+    batches = from_step(partial(epoch_batches, len(train), config), per_epoch, progress.step)
+    while not progress.ended:
+        loss = _update(net, optimizer, train, next(batches), config, progress.step, world)
+        progress.add({"loss": (loss, 1)})
+        if progress.due(per_epoch):
+            found = progress.means(world) | {"validation/loss": validate(net, validation, world)}
+            progress.point({"epoch": progress.step // per_epoch} | found)
+    return progress.state
 
 
 def fit_rows(
@@ -102,10 +74,6 @@ def fit_rows(
         return fit(net, kind, *read(), config, report, resume, world)
 
     in_turn({name: partial(train, read) for name, read in rows.items()}, report, resume)
-
-
-def _copied(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
 
 def _loss(net: Head, examples: Examples, rows_B: np.ndarray, world: World) -> Tensor:

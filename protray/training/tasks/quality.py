@@ -3,13 +3,9 @@
 Shape key:  V residues of a batch   G decoys of a batch   S scores   L residues of a decoy
 """
 
-import copy
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import islice
 
 import numpy as np
 import torch
@@ -23,25 +19,15 @@ from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL, GraphQaConfig
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
+from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.quality_steps import QualityFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
 from protray.training.tasks.turns import in_turn
+from protray.training.updates import half_cosine
 from protray.training.world import World
 
-Report = Callable[[dict[str, float], dict | None], None]
 Opened = tuple[Widths, Extras]
 HALVED_EVERY = 250  # epochs
-
-
-@dataclass
-class Position:
-    """Where a training is, beside its weights."""
-
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # losses and steps since the last point
 
 
 def fit(
@@ -66,38 +52,20 @@ def fit(
     of_target: dict[str, list[Decoy]] = defaultdict(list)
     for decoy in train:
         of_target[decoy.target].append(decoy)
-    total = config.steps(len(of_target))
-    per_epoch = total // config.epochs
-    at, best, state = Position(), net.state_dict(), resume or {}
-    if resume:
-        net.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    while at.step < total:
-        epoch = at.step // per_epoch
-        for decoys in islice(epoch_batches(of_target, config, epoch), at.step % per_epoch, None):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(at.step, total, per_epoch, config)
-            loss = _update(net, optimizer, decoys, config, at.step, extras, world)
-            at.step += 1
-            at.sums = [at.sums[0] + loss, at.sums[1] + 1]
-            if at.step < total:
-                report({"step": at.step, "of": total}, None)
-        if (epoch + 1) % config.validate_every and at.step < total:
-            continue
-        metrics: dict[str, float] = {"step": at.step, "of": total, "epoch": epoch + 1}
-        metrics["train/loss"] = at.sums[0] / at.sums[1]
-        metrics |= validate(net, validation, config, extras, world)
-        at.history.append(metrics)
-        at.sums = [0.0, 0.0]
-        if metrics["validation/loss"] < at.best_loss:
-            at.best_epoch, at.best_loss = epoch + 1, metrics["validation/loss"]
-            best = {name: value.clone() for name, value in net.state_dict().items()}
-        state = {
-            "model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)
-        }  # fmt: skip
-        report(metrics, state)
-    return state
+    total, per_epoch = config.steps(len(of_target)), config.per_epoch(len(of_target))
+    progress = Progress({"model": net, "optimizer": optimizer}, "model", total, report, resume)
+    batches = from_step(partial(epoch_batches, of_target, config), per_epoch, progress.step)
+    while not progress.ended:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(progress.step, total, per_epoch, config)
+        loss = _update(net, optimizer, next(batches), config, progress.step, extras, world)
+        progress.add({"loss": (loss, 1)})
+        if progress.due(config.validate_every * per_epoch):
+            found = progress.means(world) | validate(net, validation, config, extras, world)
+            progress.point({"epoch": progress.step // per_epoch} | found)
+        else:
+            progress.tell()
+    return progress.state
 
 
 def fit_rows(
@@ -120,7 +88,7 @@ def learning_rate(step: int, total: int, per_epoch: int, config: QualityFitConfi
     """Half a cosine down to 0, or half as much every 250 epochs."""
     if config.constant:
         return config.learning_rate * 0.5 ** (step // per_epoch // HALVED_EVERY)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+    return config.learning_rate * half_cosine(step / total)
 
 
 def _update(

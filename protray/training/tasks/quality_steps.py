@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protray.seq.keyed import generator
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 if TYPE_CHECKING:
     from protray.data.decoys.table import Decoy
@@ -37,15 +37,15 @@ class QualityFitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "micro_batch", "learning_rate", "clip", "validate_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+        check_step(self, "epochs", "validate_every")
 
     def steps(self, targets: int) -> int:
-        """Steps of a training on so many targets; the last batch of an epoch may be smaller."""
-        return self.epochs * -(-targets // self.batch)
+        """Steps of a training on so many targets."""
+        return self.epochs * self.per_epoch(targets)
+
+    def per_epoch(self, targets: int) -> int:
+        """Steps of an epoch; the last batch may be smaller."""
+        return -(-targets // self.batch)
 
     def check_workers(self, workers: int) -> None:
         """Raise ValueError if `workers` cannot share a batch evenly."""

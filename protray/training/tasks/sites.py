@@ -3,11 +3,8 @@
 Shape key:  B proteins of a batch   L residues of a protein
 """
 
-import copy
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,23 +18,13 @@ from protray.models.tasks.site_config import SiteNetConfig
 from protray.models.tasks.site_net import SiteNet
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
+from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.sites_steps import SiteFitConfig
 from protray.training.tasks.steps import take_step
+from protray.training.updates import half_cosine
 from protray.training.world import World
 
-Report = Callable[[dict[str, float], dict | None], None]
 AT_ONCE = 8  # proteins that are predicted together
-
-
-@dataclass
-class Position:
-    """Where a training is, beside its weights."""
-
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # losses and steps since the last point
 
 
 def fit(
@@ -58,35 +45,22 @@ def fit(
     net.set_scales(*training_values(train, wanted))
     net.to(world.device)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    total = config.steps(len(train))
-    per_epoch = total // config.epochs
+    total, per_epoch = config.steps(len(train)), config.per_epoch(len(train))
     lengths = np.array([len(protein.sequence) for protein in train])
-    at, best, state = Position(), net.state_dict(), resume or {}
-    if resume:
-        net.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    while at.step < total:
-        epoch = at.step // per_epoch
-        for rows in islice(order(lengths, config.batch, config.seed, epoch), at.step % per_epoch, None):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * at.step / total))
-            loss = _update(net, optimizer, [train[row] for row in rows], wanted, config, at.step, world)
-            at.step += 1
-            at.sums = [at.sums[0] + loss, at.sums[1] + 1]
-            if at.step % per_epoch:
-                report({"step": at.step, "of": total}, None)
-        metrics: dict[str, float] = {"step": at.step, "of": total, "epoch": epoch + 1}
-        metrics["train/loss"] = at.sums[0] / at.sums[1]
-        metrics |= validate(net, validation, wanted, world)
-        at.history.append(metrics)
-        at.sums = [0.0, 0.0]
-        if metrics["validation/loss"] < at.best_loss:
-            at.best_epoch, at.best_loss = epoch + 1, metrics["validation/loss"]
-            best = {name: value.clone() for name, value in net.state_dict().items()}
-        state = {"model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)}
-        report(metrics, state)
-    return state
+    progress = Progress({"model": net, "optimizer": optimizer}, "model", total, report, resume)
+    batches = from_step(partial(order, lengths, config.batch, config.seed), per_epoch, progress.step)
+    while not progress.ended:
+        proteins = [train[row] for row in next(batches)]
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * half_cosine(progress.step / total)
+        loss = _update(net, optimizer, proteins, wanted, config, progress.step, world)
+        progress.add({"loss": (loss, 1)})
+        if progress.due(per_epoch):
+            found = progress.means(world) | validate(net, validation, wanted, world)
+            progress.point({"epoch": progress.step // per_epoch} | found)
+        else:
+            progress.tell()
+    return progress.state
 
 
 def _update(

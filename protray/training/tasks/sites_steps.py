@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,15 @@ class SiteFitConfig:
     """Of the first training of a row; the others have the seeds that follow."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "micro_batch", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+        check_step(self, "epochs")
 
     def steps(self, proteins: int) -> int:
-        """Steps of a training on so many proteins; the last batch of an epoch may be smaller."""
-        return self.epochs * -(-proteins // self.batch)
+        """Steps of a training on so many proteins."""
+        return self.epochs * self.per_epoch(proteins)
+
+    def per_epoch(self, proteins: int) -> int:
+        """Steps of an epoch; the last batch may be smaller."""
+        return -(-proteins // self.batch)
 
     def check_workers(self, workers: int) -> None:
         """Raise ValueError if `workers` cannot share a batch evenly."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
+from protray.training.updates import descend, summed
 from protray.training.world import World
 
 
@@ -31,23 +32,18 @@ def take_step(
     allow_unused : bool
         Whether weights may have no part in a loss.
     """
-    weights = list(net.parameters())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    loss = torch.zeros(1, device=world.device)
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
     groups = [rows[start : start + config.micro_batch] for start in range(0, len(rows), config.micro_batch)]
     net.train()
-    for number in range(world.rank, len(groups), world.size):
+
+    def gradient(number: int) -> tuple[list[Tensor | None], None]:
         torch.manual_seed(key(config.seed, "dropout", step, number))
-        found = loss_of(groups[number])
-        for total, part in zip(sums, torch.autograd.grad(found, weights, allow_unused=allow_unused), strict=True):
-            if part is not None:
-                total.add_(part)
-        loss += found.detach()
-    world.add([*sums, loss])
-    if not math.isfinite(loss.item()) or not all(total.isfinite().all() for total in sums):
+        loss = loss_of(groups[number])
+        return [*torch.autograd.grad(loss, weights, allow_unused=allow_unused), loss.detach()], None
+
+    # the loss is one more number to add up, in the same message to the other workers
+    added = [*weights, torch.zeros(1, device=world.device)]
+    (*gradients, loss), _ = summed(added, map(gradient, range(world.rank, len(groups), world.size)), world)
+    if not loss.isfinite() or not math.isfinite(descend(optimizer, weights, gradients, config.clip)):
         raise blame()
-    for weight, total in zip(weights, sums, strict=True):
-        weight.grad = total
-    nn.utils.clip_grad_norm_(weights, config.clip)
-    optimizer.step()
     return loss.item()

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-Report = Callable[[dict[str, float], dict | None], None]
+from protray.training.progress import Report
+
 Train = Callable[[Report, dict | None], dict]  # (report, state to go on from): its last state
 
 

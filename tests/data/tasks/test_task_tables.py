@@ -38,8 +38,19 @@ def test_what_is_no_table_is_refused(tmp_path) -> None:
         read_task_table(table(tmp_path, "id,labels\na,b\n"))
     with pytest.raises(ValueError, match="has several columns 'id'"):
         read_task_table(table(tmp_path, "id,sequence,id\na,MKV,b\n"))
-    with pytest.raises(ValueError, match=r"t\.csv cannot be read as CSV: .*line 2|row #2|columns"):
-        read_task_table(table(tmp_path, "id,sequence\na,MK,x\n"))
+    with pytest.raises(ValueError, match=r"t\.csv cannot be read as CSV: line 3: unexpected end of data"):
+        read_task_table(table(tmp_path, 'id,sequence\na,MKV\nb,"MK\n'))
+    (tmp_path / "t.csv").write_bytes(b"id,sequence\n\xff,MKV\n")
+    with pytest.raises(ValueError, match=r"t\.csv cannot be read as CSV: it is no text in UTF-8"):
+        read_task_table(Location(tmp_path / "t.csv"))
+
+
+def test_a_line_of_another_length_costs_no_other_line(tmp_path) -> None:
+    """Lines count as an editor counts them, those without text included; NA is asparagine and alanine."""
+    rows, errors = read_task_table(table(tmp_path, "id,sequence\n\na,MKV\nb,MK,x\n\nc\nNA,NA\n"))
+    assert [(row.id, row.sequence, row.line) for row in rows] == [("a", "MKV", 3), ("NA", "NA", 7)]
+    assert [(error.line, error.id) for error in errors] == [(4, "b"), (6, "c")]
+    assert errors[0].reason == "3 cells, but the first line names 2 columns; quote commas"
 
 
 def test_structures_of_files_and_of_columns(tmp_path) -> None:

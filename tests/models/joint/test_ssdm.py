@@ -93,3 +93,12 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
             SsdmConfig(**settings)
     with pytest.raises(ValueError, match=r"lm_lr_ratio must lie in \[0, 1\], got 2"):
         SsdmConfig(lm_lr_ratio=2)
+
+
+def test_vectors_in_place_of_types_follow_from_the_settings_alone(lm) -> None:
+    """The width is filled in; without serial fusion there is nothing to take the place of types."""
+    instead = replace(NET, lm_input="replace")
+    made = Ssdm(SsdmConfig(net=instead, fusion="serial", fuse=FUSE, lm=lm.name), lm, LM_CHANNELS).eval()
+    assert made.encoder.types is None and made(single(protein(9, seed=1))).isfinite().all()
+    with pytest.raises(ValueError, match="--net.lm-input replace needs --fusion serial, got none"):
+        SsdmConfig(net=instead)

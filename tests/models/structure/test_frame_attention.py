@@ -326,4 +326,4 @@ def test_presets_are_those_of_the_note() -> None:
 )
 def test_settings_out_of_range_are_refused(wrong, message) -> None:
     with pytest.raises(ValueError, match=message):
-        FrameAttentionConfig(**wrong)
+        FrameAttention(FrameAttentionConfig(**wrong))

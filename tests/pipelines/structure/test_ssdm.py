@@ -47,7 +47,7 @@ def test_a_preset_first_then_the_command_line() -> None:
 
 
 def test_workers_that_cannot_share_a_batch_are_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="3 workers cannot share 2 micro-batches of 8"):
+    with pytest.raises(ValueError, match="3 workers cannot share 4 micro-batches of 4"):
         SsdmRun(out=Location(tmp_path), workers=3).check()
 
 

@@ -134,7 +134,6 @@ def test_reports_and_states_come_when_they_should() -> None:
     assert record.steps == [1, 2, 3, 4, 5, 6, 7]
     assert sorted(record.states) == [3, 6, 7]
     assert [point["step"] for point in record.states[7]["position"]["history"]] == [3, 6, 7]
-    assert record.states[7]["position"]["structures"] == 7 * 8
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -261,7 +260,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_before_it_changes_a
     assert {id for id in data.ids if id in str(error.value)} == set(first.batches[1].ids)
     assert record.steps == []
     monkeypatch.setattr(Denoising, "forward", plain)
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda *_: torch.tensor(math.nan))
     with pytest.raises(NonFiniteLossError, match="the gradient is not finite .* lower the learning rate"):
         fit(NET, c, 3, stream(c, data), *few(c, data), record)
 

@@ -56,7 +56,7 @@ def test_objectives_that_make_no_sense_are_refused(wrong, message) -> None:
     [
         ({"epochs": 0}, "epochs"),
         ({"crop": 7}, "crop"),
-        ({"batch": 12}, "multiple of micro_batch"),
+        ({"batch": 14}, "multiple of micro_batch"),
         ({"ema": 1.0}, "ema"),
         ({"side_chain_drop": 0.6, "backbone_drop": 0.5}, "add up to 1"),
     ],
@@ -70,6 +70,7 @@ def test_steps_and_workers() -> None:
     """4 epochs of 7,000 chains, 16 a step: 1,750 steps."""
     assert SsdmFitConfig(epochs=4).steps(7000) == 1750
     assert SsdmFitConfig(epochs=0.01).steps(100) == 1
-    SsdmFitConfig().check_workers(2)
-    with pytest.raises(ValueError, match="4 workers cannot share 2 micro-batches"):
-        SsdmFitConfig().check_workers(4)
+    for workers in (1, 2, 4):
+        SsdmFitConfig().check_workers(workers)
+    with pytest.raises(ValueError, match="8 workers cannot share 4 micro-batches"):
+        SsdmFitConfig().check_workers(8)

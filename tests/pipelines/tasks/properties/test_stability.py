@@ -10,6 +10,7 @@ from batch_here import plan_here, use_no_ray
 from decoys_here import decoys
 from score_nets import save_random_net
 from structure_text import pdb_chain
+from train_here import train_here
 
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.train import driver
@@ -122,11 +123,13 @@ def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> 
         annotate.JOB.identity(replace(run, model=Location(tmp_path / "ddg")))
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
-def test_each_task_writes_what_it_promises(ray_local, tables, tmp_path, task, monkeypatch) -> None:
-    if task != "ddg":  # one of the three shows that its batch jobs run on Ray
-        use_no_ray(monkeypatch)
+@pytest.mark.parametrize("task", [pytest.param("ddg", marks=pytest.mark.ray), "thermostability", "msp"])
+def test_each_task_writes_what_it_promises(request, tables, tmp_path, task, monkeypatch) -> None:
+    """One of the three on Ray."""
+    if task == "ddg":
+        request.getfixturevalue("ray_local")
+    else:
+        train_here(monkeypatch)
     run = replace(TINY, task=task, data=tables[task], model=(tables["net"],), out=Location(tmp_path / "out"))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()

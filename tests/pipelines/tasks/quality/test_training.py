@@ -1,18 +1,16 @@
 """jobs/quality.py's pipeline on a few natives of the sample, and on files; it learns next to nothing in two epochs."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from decoys_here import decoys
-from reuse import begin_with
 from score_nets import save_random_net
 from structure_text import pdb_chain
+from train_here import curves, train_here
 
-from protray.cluster.storage.identity import claim
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
@@ -79,15 +77,16 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local, tmp_path_factory) -> Location:
+def finished(tmp_path_factory) -> Location:
     """The output folder of a run with all three networks, and one worker."""
     folder = tmp_path_factory.mktemp("runs")
     net = save_random_net(folder / "net")
-    driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=(Location(net),)))
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        driver.run_training(JOB, replace(TINY, out=Location(folder / "one"), model=(Location(net),)))
     return Location(folder / "one")
 
 
-@pytest.mark.ray
 def test_writes_what_it_promises(finished) -> None:
     metrics = (finished / "metrics.json").read_json()
     assert [row["method"] for row in metrics["table"]] == [CONSTANT, LINEAR, PLAIN, WITH_LM, WITH_NET]
@@ -106,7 +105,6 @@ def test_writes_what_it_promises(finished) -> None:
     assert not (finished / "rejected.parquet").exists()
 
 
-@pytest.mark.ray
 def test_each_network_has_its_run_in_mlflow(finished) -> None:
     from mlflow import MlflowClient
 
@@ -122,7 +120,6 @@ def test_each_network_has_its_run_in_mlflow(finished) -> None:
         assert "test/spearman" in runs[name].data.metrics
 
 
-@pytest.mark.ray
 def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) -> None:
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
     run = replace(TINY, out=finished, model=(finished.parent / "net",))
@@ -157,9 +154,9 @@ def files(tmp_path) -> Location:
     return Location(tmp_path / "targets")
 
 
-@pytest.mark.ray
-def test_own_files_with_one_that_is_broken(ray_local, files, tmp_path) -> None:
+def test_own_files_with_one_that_is_broken(files, tmp_path, monkeypatch) -> None:
     """The splits follow from the clusters of the natives."""
+    train_here(monkeypatch)
     run = replace(TINY, data=files, out=Location(tmp_path / "out"), lm="none")
     facts = driver.run_training(JOB, run)
     assert facts["decoys"] == {"train": 26, "validation": 6, "test": 8} and not facts["derived"]
@@ -185,32 +182,13 @@ def test_files_that_cannot_be_used_are_named_by_each_run(no_ray, files, tmp_path
         make_decoys(Location(tmp_path / "other"), worse, TINY.decoys)
 
 
-def dies_once(marker: Path) -> Callable:
-    """The training, whose first worker dies once, in the second network."""
-
-    def loop(settings, report, resume, world):  # noqa: ANN001, ANN202
-        def report_or_die(metrics, state):  # noqa: ANN001, ANN202
-            report(metrics, state)
-            if metrics["stage"] == WITH_LM and metrics["step"] == 8 and world.rank == 0 and not marker.exists():
-                marker.touch()
-                raise RuntimeError("killed by the test")
-
-        JOB.loop(settings, report_or_die, resume, world)
-
-    return loop
-
-
 @pytest.mark.ray
-def test_two_workers_and_a_crash_give_the_same_numbers(finished, tmp_path) -> None:
-    died, out = tmp_path / "died", Location(tmp_path) / "two"
-    run = replace(TINY, out=out, workers=2, cpus_per_worker=1)
-    claim(out, JOB.identity(run))
-    begin_with(finished, out, "decoys", "cache/decoys")
-    driver.run_training(replace(JOB, loop=dies_once(died)), run)
-    assert died.exists()
-    one, two = ((folder / "metrics.json").read_json() for folder in (finished, out))
-    for name in (PLAIN, WITH_LM):
-        curves = [[point["validation/loss"] for point in found["histories"][name]] for found in (one, two)]
-        assert curves[1] == pytest.approx(curves[0], rel=1e-3)
-    rows = [{row["method"]: row for row in found["table"]} for found in (one, two)]
-    assert rows[1][WITH_LM]["rmse"] == pytest.approx(rows[0][WITH_LM]["rmse"], rel=1e-3)
+def test_two_workers_on_ray_give_the_same_curves(finished, ray_local, tmp_path) -> None:
+    """Decoys, embeddings and trainings are made anew; what is made of them is in the tests above."""
+    run = replace(TINY, out=Location(tmp_path) / "two", workers=2, cpus_per_worker=1)
+    job = replace(JOB, finish=lambda run, decoys, state, context: {"curves": curves(state)})
+    two = driver.run_training(job, run)["curves"]
+    assert list(two) == [PLAIN, WITH_LM]
+    histories = (finished / "metrics.json").read_json()["histories"]
+    for name, losses in two.items():
+        assert losses == pytest.approx([point["validation/loss"] for point in histories[name]], rel=1e-3)

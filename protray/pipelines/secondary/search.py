@@ -1,0 +1,165 @@
+"""Queries and a FASTA database -> an alignment for each query, as `predict`, `prepare` and `distil` read them.
+
+``OUT/msas/<id>.a3m.gz``     the query, then its homologs, best first; also where there are none
+``OUT/homologs/*.parquet``   id, sequence, homologs (rows below the query)
+
+Each node indexes the database once, in its cache.  A work item is hundreds of queries.
+"""
+
+import gzip
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import tyro
+
+from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
+from protray.cluster.storage.identity import content_digest
+from protray.cluster.storage.locks import locked
+from protray.data.location import Location, cache
+from protray.data.parquet import read_parquet
+from protray.inference.write import file_name
+from protray.seq.errors import InputError
+from protray.seq.search import SearchSettings, check_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from protray.seq.search import Hit
+
+    Find = Callable[[Sequence[str]], list[list[Hit]]]
+
+log = logging.getLogger(__name__)
+
+TEXT = pa.string()
+SOURCE = pa.struct([("id", TEXT), ("sequence", TEXT), ("file", TEXT), ("line", pa.int64())])
+FOUND = pa.schema([("id", TEXT), ("sequence", TEXT), ("homologs", pa.int32())])
+# seconds of a core: of a query, and of each of its residues times each of a million of the database's
+QUERY_S, RESIDUE_S = {"mmseqs": 5e-3, "jackhmmer": 0.1}, {"mmseqs": 2e-6, "jackhmmer": 5e-4}
+MEMORY = 2 << 30  # bytes of an actor; the index is shared by those of a node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(BatchSettings):
+    """Which proteins are looked up in which database, and how."""
+
+    fasta: Location
+    """The queries: a FASTA file, plain, .gz, .xz or .bz2."""
+    database: Location
+    """FASTA file of proteins, such as Swiss-Prot or UniRef50, packed likewise."""
+    settings: tyro.conf.OmitArgPrefixes[SearchSettings] = SearchSettings()
+
+    @property
+    def msas(self) -> Location:
+        return self.out / "msas"
+
+    def start_over(self, table: str) -> None:
+        super().start_over(table)
+        self.msas.remove()
+
+
+def identity(run: Search) -> dict:
+    if not run.fasta.is_file():
+        raise ValueError(f"{run.fasta}: no such file; --fasta is a FASTA file of the queries")
+    check_database(run.database.fetch())
+    return {
+        "queries": content_digest([run.fasta]),
+        "database": content_digest([run.database]),
+        **asdict(run.settings),
+        "version": _version(run.settings.program),
+    }
+
+
+def _version(program: str) -> str:
+    if program == "mmseqs":
+        from protray.seq.search import mmseqs_version
+
+        return mmseqs_version()
+    from importlib.metadata import version
+
+    return f"pyhmmer {version('pyhmmer')}"
+
+
+def rows(run: Search) -> Iterator[Row | InputError]:
+    """Queries in our letters, each id once."""
+    from protray.cluster.batch.seen import first_of_each_id
+    from protray.seq.alphabet import decode
+    from protray.seq.fasta import Source, codes_of, stream_fasta
+
+    def cleaned(found: Source | InputError) -> Row | InputError:
+        if isinstance(found, InputError):
+            return found
+        try:
+            return asdict(found) | {"sequence": decode(codes_of(found.sequence or ""))}
+        except ValueError as error:
+            return InputError(found.file, found.line, str(error), found.id)
+
+    yield from first_of_each_id(map(cleaned, stream_fasta(run.fasta.fetch())))
+
+
+def cost(run: Search, row: Row) -> float:
+    """Grows with the database, whose bytes are about its residues."""
+    program = run.settings.program
+    return QUERY_S[program] + RESIDUE_S[program] * len(row["sequence"]) * run.database.size() / 1e6
+
+
+def open_database(run: Search, device: str) -> "tuple[Search, Find]":
+    """What finds the hits of queries, on this node."""
+    from protray.seq.search import make_database, read_database, search_jackhmmer, search_mmseqs
+
+    threads = max(1, int(run.cpus_per_actor or 1))
+    if run.settings.program == "jackhmmer":
+        database = read_database(run.database.fetch())
+        return run, partial(search_jackhmmer, database=database, settings=run.settings, threads=threads)
+    folder = cache() / "mmseqs" / content_digest([run.database])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            log.info("the database is indexed, once on this node; Swiss-Prot's takes a minute")
+            with Location(folder).writing() as made:
+                make_database(run.database.fetch(), made, threads)
+    return run, partial(search_mmseqs, folder=folder, settings=run.settings, threads=threads)
+
+
+def work(opened: "tuple[Search, Find]", spans: list[Span]) -> Done:
+    """Write the alignments of some queries."""
+    from protray.seq.search import a3m
+
+    run, find = opened
+    found = find([span.row["sequence"] for span in spans])
+    for span, hits in zip(spans, found, strict=True):
+        packed = gzip.compress(a3m(span.row["id"], span.row["sequence"], hits), compresslevel=6, mtime=0)
+        (run.msas / f"{file_name(span.row['id'], set())}.a3m.gz").write_bytes(packed)
+    columns = {
+        "number": pa.array([span.number for span in spans], pa.int64()),
+        "start": pa.array([0] * len(spans), pa.int32()),
+        "id": pa.array([span.row["id"] for span in spans], TEXT),
+        "sequence": pa.array([span.row["sequence"] for span in spans], TEXT),
+        "homologs": pa.array([len(hits) for hits in found], pa.int32()),
+    }
+    return Done(pa.table(columns))
+
+
+def schema(run: Search) -> pa.Schema:
+    return FOUND
+
+
+def conclude(run: Search, files: list[Location], summary: dict) -> dict:
+    """How deep the alignments are."""
+    counts = sorted(count for file in files for count in read_parquet(file, ["homologs"])["homologs"].to_pylist())
+    return {"median_homologs": counts[len(counts) // 2] if counts else None, "without_homologs": counts.count(0)}
+
+
+def shown(run: Search, summary: dict) -> dict[str, object]:
+    told = f"{summary['median_homologs']} in the median, {summary['without_homologs']} queries have none"
+    return {"alignments": run.msas, "homologs": told}
+
+
+JOB = BatchJob(
+    name="alignments", unit="queries", table="homologs", source=SOURCE, identity=identity, grows=("queries",),
+    rows=rows, cost=cost, open=open_database, work=work, schema=schema, memory=lambda run: MEMORY, conclude=conclude,
+    shown=shown,
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""jobs/search.py end to end, in this process: its alignments are read by what comes next, and bad input is told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from protray.cluster.batch.driver import run_batch
+from protray.data.inputs import find_items
+from protray.data.location import Location
+from protray.pipelines.secondary.search import JOB, Search, identity
+from protray.seq.alphabet import AMINO_ACIDS, decode
+from protray.seq.msa import read_msa
+
+RNG = np.random.default_rng(1)
+QUERY, OTHER = ("".join(RNG.choice(list(AMINO_ACIDS), 80)) for _ in range(2))
+CLOSE = QUERY[:20] + ("C" if QUERY[20] == "W" else "W") + QUERY[21:]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Search:
+    monkeypatch.setenv("PROTRAY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "queries.fasta").write_text(f">sp|P1|q\n{QUERY}\n>other\n{OTHER}\n>bad\nMK1\n>other\n{OTHER}\n")
+    (tmp_path / "db.fasta").write_text(f">hit\n{CLOSE}\n>query\n{QUERY}\n")
+    return Search(
+        fasta=Location(tmp_path / "queries.fasta"), database=Location(tmp_path / "db.fasta"),
+        out=Location(tmp_path / "out"), max_rejected=0.5,
+    )  # fmt: skip
+
+
+def test_alignments_that_are_read_by_what_comes_next(no_ray, run) -> None:
+    summary = run_batch(JOB, run)
+    assert (summary["n_rows"], summary["n_rejected"]) == (2, 2)
+    assert (summary["median_homologs"], summary["without_homologs"]) == (1, 1)
+    table = pq.read_table((run.out / "homologs").path).to_pylist()
+    assert [(row["id"], row["homologs"]) for row in table] == [("sp|P1|q", 1), ("other", 0)]
+    reasons = pq.read_table(run.rejected.path).to_pylist()
+    assert [(row["id"], row["line"]) for row in reasons] == [("bad", 5), ("other", 7)]
+    items, errors = find_items(run.msas.path, None)
+    assert errors == [] and len(items) == 2
+    rows = {item.id.partition("-")[0]: read_msa(item.msa_file) for item in items}
+    assert [decode(row) for row in rows["sp_P1_q"].codes_NL] == [QUERY, CLOSE]
+    assert [decode(row) for row in rows["other"].codes_NL] == [OTHER]
+
+
+def test_again_costs_nothing_and_another_database_is_refused(no_ray, run, tmp_path, monkeypatch) -> None:
+    run_batch(JOB, run)
+    monkeypatch.setattr("protray.seq.search.search_mmseqs", lambda *_, **__: pytest.fail("searched again"))
+    assert run_batch(JOB, run)["n_rows"] == 2
+    (tmp_path / "db.fasta").write_text(f">hit\n{CLOSE}\n")
+    with pytest.raises(ValueError, match="was made differently: database was"):
+        run_batch(JOB, run)
+
+
+def test_by_jackhmmer(no_ray, run) -> None:
+    run_batch(JOB, replace(run, settings=replace(run.settings, program="jackhmmer")))
+    assert pq.read_table((run.out / "homologs").path)["homologs"].to_pylist() == [1, 0]
+
+
+def test_what_is_missing_is_told_before_anything_starts(run, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"none\.fasta: no such file; --database is a FASTA file"):
+        identity(replace(run, database=Location(tmp_path / "none.fasta")))
+    with pytest.raises(ValueError, match=r"none\.fasta: no such file; --fasta is a FASTA file"):
+        identity(replace(run, fasta=Location(tmp_path / "none.fasta")))
+    Path(run.database).write_text("")
+    with pytest.raises(ValueError, match="holds no protein: it is empty"):
+        identity(run)
