@@ -22,6 +22,7 @@ from protray.cluster.storage.locks import locked
 from protray.data.location import Location, cache
 from protray.data.parquet import read_parquet
 from protray.inference.write import file_name
+from protray.pipelines.structure.inputs import SOURCE, record_rows
 from protray.seq.errors import InputError
 from protray.seq.search import SearchSettings, check_database
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEXT = pa.string()
-SOURCE = pa.struct([("id", TEXT), ("sequence", TEXT), ("file", TEXT), ("line", pa.int64())])
 FOUND = pa.schema([("id", TEXT), ("sequence", TEXT), ("homologs", pa.int32())])
 # seconds of a core: of a query, and of each of its residues times each of a million of the database's
 QUERY_S, RESIDUE_S = {"mmseqs": 5e-3, "jackhmmer": 0.1}, {"mmseqs": 2e-6, "jackhmmer": 5e-4}
@@ -84,20 +84,7 @@ def _version(program: str) -> str:
 
 
 def rows(run: Search) -> Iterator[Row | InputError]:
-    """Queries in our letters, each id once."""
-    from protray.cluster.batch.seen import first_of_each_id
-    from protray.seq.alphabet import decode
-    from protray.seq.fasta import Source, codes_of, stream_fasta
-
-    def cleaned(found: Source | InputError) -> Row | InputError:
-        if isinstance(found, InputError):
-            return found
-        try:
-            return asdict(found) | {"sequence": decode(codes_of(found.sequence or ""))}
-        except ValueError as error:
-            return InputError(found.file, found.line, str(error), found.id)
-
-    yield from first_of_each_id(map(cleaned, stream_fasta(run.fasta.fetch())))
+    return record_rows([run.fasta.fetch()])
 
 
 def cost(run: Search, row: Row) -> float:
@@ -130,21 +117,13 @@ def work(opened: "tuple[Search, Find]", spans: list[Span]) -> Done:
 
     run, find = opened
     found = find([span.row["sequence"] for span in spans])
+    rows = []
     for span, hits in zip(spans, found, strict=True):
-        packed = gzip.compress(a3m(span.row["id"], span.row["sequence"], hits), compresslevel=6, mtime=0)
-        (run.msas / f"{file_name(span.row['id'], set())}.a3m.gz").write_bytes(packed)
-    columns = {
-        "number": pa.array([span.number for span in spans], pa.int64()),
-        "start": pa.array([0] * len(spans), pa.int32()),
-        "id": pa.array([span.row["id"] for span in spans], TEXT),
-        "sequence": pa.array([span.row["sequence"] for span in spans], TEXT),
-        "homologs": pa.array([len(hits) for hits in found], pa.int32()),
-    }
-    return Done(pa.table(columns))
-
-
-def schema(run: Search) -> pa.Schema:
-    return FOUND
+        id, sequence = span.row["id"], span.row["sequence"]
+        packed = gzip.compress(a3m(id, sequence, hits), compresslevel=6, mtime=0)
+        (run.msas / f"{file_name(id, set())}.a3m.gz").write_bytes(packed)
+        rows.append({"number": span.number, "start": 0, "id": id, "sequence": sequence, "homologs": len(hits)})
+    return Done.of(rows, FOUND, [])
 
 
 def conclude(run: Search, files: list[Location], summary: dict) -> dict:
@@ -160,6 +139,6 @@ def shown(run: Search, summary: dict) -> dict[str, object]:
 
 JOB = BatchJob(
     name="alignments", unit="queries", table="homologs", source=SOURCE, identity=identity, grows=("queries",),
-    rows=rows, cost=cost, open=open_database, work=work, schema=schema, memory=lambda run: MEMORY, conclude=conclude,
-    shown=shown,
+    rows=rows, cost=cost, open=open_database, work=work, schema=lambda run: FOUND, memory=lambda run: MEMORY,
+    conclude=conclude, shown=shown,
 )  # fmt: skip
