@@ -11,6 +11,7 @@ import pytest
 from distil_here import run_of
 from reuse import begin_with
 from tiny import tiny_networks, tiny_proteins
+from train_here import train_here
 
 from protray.cluster.train import driver
 from protray.data.location import Location
@@ -25,10 +26,11 @@ pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local, inputs, tmp_path_factory) -> Location:
+def finished(inputs, tmp_path_factory) -> Location:
     """The output folder of a run with one worker."""
     out = Location(tmp_path_factory.mktemp("runs")) / "one"
     with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
         patch.setattr("protray.training.secondary.stages.SMALL", tiny_networks())
         driver.run_training(JOB, run_of(inputs, out))
     return out
@@ -122,6 +124,7 @@ def test_a_trial_ends_before_it_writes(finished, inputs, tmp_path) -> None:
 
 def test_other_weights_train_what_they_enter_and_no_more(finished, inputs, tmp_path, monkeypatch) -> None:
     """Maps, teacher and rivals stay as they are; tables, model and report are made anew, and so on the way back."""
+    train_here(monkeypatch)
     out = Location(shutil.copytree(finished, tmp_path / "out"))
     before = {path: path.stamp() for path in (out / "cache").files()}
     trained: list[str] = []
@@ -149,7 +152,8 @@ def rows(metrics: dict, method: str) -> list[dict]:
     return [row for row in metrics["table"] if row["method"] == method]
 
 
-def test_two_workers_and_a_crash_give_the_same_table(finished, inputs, tmp_path, monkeypatch) -> None:
+@pytest.mark.ray
+def test_two_workers_and_a_crash_give_the_same_table(finished, ray_local, inputs, tmp_path, monkeypatch) -> None:
     """The driver dies when the second stage begins; the same command then ends with the numbers of the other run."""
     from protray.cluster.train import fit
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tracking_store import curve
+from train_here import train_here
 
 from protray.cluster.runtime.command import parse
 from protray.cluster.train import driver
@@ -16,7 +18,9 @@ from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score.score_config import ScoreNetConfig
 from protray.pipelines.structure import score_net
 from protray.pipelines.structure.score_net import JOB, PAPER_FIT, PAPER_NET, ScoreNetRun
+from protray.training.errors import NonFiniteLossError
 from protray.training.structure.score_steps import ScoreFitConfig
+from protray.training.world import World
 
 TINY = ScoreNetRun(
     net=ScoreNetConfig(blocks=1, channels=16, bottleneck=16, positional=4, distances=4),
@@ -61,14 +65,15 @@ def test_held_out_chains_come_with_the_name_of_their_split(splits, used, monkeyp
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local, tmp_path_factory) -> Location:
+def finished(tmp_path_factory) -> Location:
     """The output folder of a run with one worker."""
     out = Location(tmp_path_factory.mktemp("runs")) / "one"
-    driver.run_training(JOB, replace(TINY, out=out))
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        driver.run_training(JOB, replace(TINY, out=out))
     return out
 
 
-@pytest.mark.ray
 def test_writes_what_it_promises(finished) -> None:
     from protray.training.structure.score_export import load_score_net
 
@@ -82,7 +87,6 @@ def test_writes_what_it_promises(finished) -> None:
     assert (finished / "cache").files() == []
 
 
-@pytest.mark.ray
 def test_every_noise_level_is_in_mlflow_once_per_point(finished) -> None:
     found = curve(finished.path, "protray-score-net")
     for name in ("train/loss", "validation/loss", "validation/level_01/explained", "validation/level_32/loss"):
@@ -90,7 +94,6 @@ def test_every_noise_level_is_in_mlflow_once_per_point(finished) -> None:
     assert any(name.startswith("denoising/") for name in found)
 
 
-@pytest.mark.ray
 def test_again_starts_no_ray_and_other_settings_are_refused(finished, monkeypatch, capsys) -> None:
     """What is shown then comes from metrics.json."""
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
@@ -119,7 +122,7 @@ def dies_once(marker: Path) -> Callable:
 
 
 @pytest.mark.ray
-def test_two_workers_and_a_crash_give_the_same_curve(finished, tmp_path) -> None:
+def test_two_workers_and_a_crash_give_the_same_curve(finished, ray_local, tmp_path) -> None:
     """Ray Train starts both again from the checkpoint of step 5."""
     died = tmp_path / "died"
     out = Location(tmp_path) / "two"
@@ -131,35 +134,19 @@ def test_two_workers_and_a_crash_give_the_same_curve(finished, tmp_path) -> None
         assert [value for _, value in two[name]] == pytest.approx([value for _, value in one[name]], rel=1e-4)
 
 
-@pytest.mark.ray
-def test_a_chain_with_broken_coordinates_is_named(ray_local, tmp_path, caplog) -> None:
-    """Its loss is not finite; the training, which would end so again, is not tried again."""
+def test_a_chain_with_broken_coordinates_is_named(monkeypatch) -> None:
     from protray.data.structures import read_structures
 
-    tried = tmp_path / "tried"
+    def read_broken(path: Location | None, split: str) -> Structures:
+        chains = read_structures(path, split)
+        ca_R3 = chains.ca_R3.copy()
+        ca_R3[chains.starts[7] : chains.starts[8]] = np.nan
+        return replace(chains, ca_R3=ca_R3)
 
-    def broken(settings, report, resume, world):  # noqa: ANN001, ANN202
-        import numpy as np
-
-        from protray.data import structures
-
-        read = structures.read_structures
-
-        def read_broken(path: Location | None, split: str) -> Structures:
-            chains = read(path, split)
-            ca_R3 = chains.ca_R3.copy()
-            ca_R3[chains.starts[7] : chains.starts[8]] = np.nan
-            return replace(chains, ca_R3=ca_R3)
-
-        with open(tried, "a") as file:
-            file.write("tried\n")
-        structures.read_structures = read_broken
-        JOB.loop(settings, report, resume, world)
-
+    monkeypatch.setattr("protray.data.structures.read_structures", read_broken)
     name = read_structures(None, "train").ids[7]
-    with pytest.raises(ValueError, match=rf"after step \d+ of 10: .*{name}.*; the last finite loss was|{name}"):
-        driver.run_training(replace(JOB, loop=broken), replace(TINY, out=Location(tmp_path) / "broken"))
-    assert tried.read_text() == "tried\n"
+    with pytest.raises(NonFiniteLossError, match=rf"after step \d+ of 10: .*{name}.*; the last finite loss was|{name}"):
+        JOB.loop(score_net.settings(TINY, None), lambda metrics, state: None, None, World())
 
 
 # ---- its plan

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from batch_here import plan_here
 from decoys_here import decoys
 from score_nets import save_random_net
 from structure_text import pdb_chain
@@ -131,8 +132,8 @@ def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) 
         driver.run_training(JOB, replace(run, noise=2.0))
 
 
-@pytest.mark.ray
-def test_a_plan_times_each_network_and_writes_nothing(ray_local, tmp_path) -> None:
+def test_a_plan_times_each_network_and_writes_nothing(tmp_path, monkeypatch) -> None:
+    plan_here(monkeypatch)
     found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
     assert [(line.name, line.rows, line.done) for line in found.lines] == [(PLAIN, 12, 0), (WITH_LM, 12, 0)]
     assert all(line.seconds and line.seconds > 0 for line in found.lines)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batch_here import plan_here
 from reuse import begin_with
 from score_nets import random_chain, save_random_net
 from structure_text import atom, helix, pdb, pdb_chain
@@ -171,8 +172,8 @@ def test_two_workers_on_ray_give_the_same_curves(finished, ray_local, tmp_path) 
         assert two[name] == pytest.approx(alone, rel=1e-3)
 
 
-@pytest.mark.ray
-def test_a_plan_times_each_row_and_writes_nothing(ray_local, tmp_path) -> None:
+def test_a_plan_times_each_row_and_writes_nothing(tmp_path, monkeypatch) -> None:
+    plan_here(monkeypatch)
     found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
     assert [(line.name, line.rows, line.done) for line in found.lines] == [
         (f"{row}, seed {seed}", 2 * 41, 0) for row in (PLAIN, WITH_LM) for seed in (0, 1)
