@@ -1,7 +1,10 @@
 """One Ray for all tests that carry the marker `ray`, and the environment that has to stand before Ray is imported."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 os.environ.update(
     RAY_AUTH_MODE="disabled",
@@ -30,6 +33,32 @@ def ray_local() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow databases that are not there yet begin as copies of an empty one: to make one takes MLflow a second."""
+    from protray.cluster.tracking import store
+
+    knock = store._knock
+
+    @cache
+    def empty() -> Path:
+        from mlflow import MlflowClient
+
+        file = tmp_path_factory.mktemp("mlflow") / "empty.db"
+        MlflowClient(f"sqlite:///{file}").search_experiments()
+        return file
+
+    def copy_first(uri: str) -> None:
+        file = Path(uri.removeprefix("sqlite:///"))
+        if uri.startswith("sqlite:///") and file.parent.is_dir() and not file.exists():
+            shutil.copyfile(empty(), file)
+        knock(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_knock", copy_first)
+        yield
 
 
 @pytest.fixture

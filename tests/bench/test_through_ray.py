@@ -7,6 +7,7 @@ from protray.bench.through_ray import Training
 from protray.bench.timing import Spread
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.training.world import World
 
 TINY = ScoreNetConfig(blocks=2, channels=16, bottleneck=16, dilations=(1, 2), positional=4, distances=3)
 
@@ -39,11 +40,20 @@ def test_ray_cases_compare_what_they_say(monkeypatch) -> None:
     assert [one.ratio_plain.median for one in found.values()] == pytest.approx([0.8, 0.8, 2, 1.5])
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("name", ["score", "ssdm"])
-def test_seconds_of_steps_with_ray_and_without(ray_local, monkeypatch, name) -> None:
+def alone(timed: Training) -> tuple[float, float]:
+    """Seconds of a step in this process."""
+    reports: list[dict] = []
+    through_ray.timed_loop({"training": timed}, lambda metrics, _: reports.append(metrics), None, World())
+    return reports[-1]["wall"], reports[-1]["processor"]
+
+
+@pytest.mark.parametrize("name", [pytest.param("score", marks=pytest.mark.ray), "ssdm"])
+def test_seconds_of_steps_plainly_and_as_the_job_does_them(request, monkeypatch, name) -> None:
+    """One of the two through Ray."""
     from protray.bench import score_ray, ssdm_ray
 
+    if name == "score":
+        request.getfixturevalue("ray_local")
     which = {"score": score_ray, "ssdm": ssdm_ray}[name]
     small = FrameAttentionConfig(channels=8, heads=1, pair=4, layers=1, neighbours=4)
     monkeypatch.setattr(which, "NET", {"score": TINY, "ssdm": small}[name])
@@ -52,6 +62,6 @@ def test_seconds_of_steps_with_ray_and_without(ray_local, monkeypatch, name) -> 
     timed = which.training()
     for wall, processor in (
         through_ray.per_step(timed.plain(timed.settings), timed.first),
-        through_ray.ray_seconds(timed, 1),
+        through_ray.ray_seconds(timed, 1) if name == "score" else alone(timed),
     ):
         assert 0 < wall < 60 and 0 < processor < 60

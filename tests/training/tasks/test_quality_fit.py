@@ -2,19 +2,21 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from decoys_here import decoys, random_extras
 
-from protray.data.decoys.graphs import Widths
+from protray.data.decoys.graphs import Widths, no_extras
 from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks import quality
-from protray.training.tasks.quality import fit, known, learning_rate, predict
+from protray.training.tasks.quality import fit, fit_rows, known, learning_rate, predict
 from protray.training.tasks.quality_steps import QualityFitConfig, drawn, epoch_batches
+from protray.training.tasks.turns import finished
 from protray.training.world import World
 
 NET = GraphQaConfig(layers=2, edges=(16, 8), nodes=(16, 16), whole=(16, 16), dropout=0.0)
@@ -58,6 +60,30 @@ def test_a_resumed_training_gives_the_same_curve() -> None:
         lambda metrics, state: again.append(metrics) if state else None, resume=states[0][1],
     )  # fmt: skip
     assert again == [states[1][0]]
+
+
+def test_rows_go_on_in_the_middle_of_the_second() -> None:
+    """What is finished is not opened again, and the curves are those of a training in one go."""
+    some, others, opened = decoys(6, 2), decoys(3, 1, start=10), []
+
+    def row(name: str):  # noqa: ANN202
+        opened.append(name)
+        return (Widths(3, 2), random_extras) if name == "b" else (Widths(), no_extras)
+
+    def states(resume: dict | None) -> list[dict]:
+        found: list[dict] = []
+        rows = {name: partial(row, name) for name in ("a", "b")}
+        config = replace(FIT, epochs=4)
+        fit_rows(rows, NET, some, others, config, lambda _, s: found.append(_copy(s)) if s else None, resume, World())
+        return found
+
+    whole = states(None)
+    assert opened == ["a", "b"] and [state["stage"] for state in whole] == ["a", "a", "b", "b"]
+    opened.clear()
+    [last] = states(whole[2])
+    assert opened == ["b"]
+    for name, one in finished(whole[3]).items():
+        assert finished(last)[name]["position"] == one["position"]
 
 
 def _copy(state: dict) -> dict:
