@@ -87,7 +87,8 @@ def losses_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Fi
     ax = figure.subplots()
     for rank, (name, history) in enumerate(histories.items()):
         colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in history]
-        ax.plot(epochs, [point["train/loss"] for point in history], color=colour, lw=1, ls="--")
+        losses = [point.get("train/loss", np.nan) for point in history]  # none before the first step
+        ax.plot(epochs, losses, color=colour, lw=1, ls="--")
         ax.plot(epochs, [point["validation/loss"] for point in history], color=colour, lw=1.4, label=name)
     ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)

@@ -31,7 +31,7 @@ def take_step(
     allow_unused : bool
         Whether weights may have no part in a loss.
     """
-    weights = list(net.parameters())
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
     sums = [torch.zeros_like(weight) for weight in weights]
     loss = torch.zeros(1, device=world.device)
     groups = [rows[start : start + config.micro_batch] for start in range(0, len(rows), config.micro_batch)]

@@ -1,4 +1,4 @@
-"""Functions of proteins, EC numbers or GO terms, or their folds, from frozen embeddings; against simple baselines.
+"""Functions of proteins, EC numbers or GO terms, or their folds, from embeddings; against simple baselines.
 
 ``OUT/model``                a folder for each head
 ``OUT/predictions.parquet``  ``schemas.FUNCTIONS``: labels of the test proteins
@@ -10,10 +10,10 @@
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
 from protray.pipelines.tasks.properties import function_inputs
+from protray.pipelines.tasks.properties.fine_tuned import loop, tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
-    head_loop,
     head_note,
     head_settings,
     head_show,
@@ -28,14 +28,17 @@ def prepare(run: FunctionRun, context: Context) -> HeadInputs:
 
 
 def stages(run: FunctionRun, inputs: HeadInputs | None) -> list[Stage]:
-    return head_stages(run, digest(identity(run)), proteins_of(run)[0].sizes()[0], "proteins")
+    of = digest(identity(run)), proteins_of(run)[0].sizes()[0], "proteins"
+    return head_stages(run, *of) + tuned_stages(run, *of)
 
 
 def settings(run: FunctionRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, "labels")
+    return head_settings(run, inputs, "labels") | {"tuned": tuned_settings(run, inputs, run.kind)}
 
 
 def trial(run: FunctionRun, stage: Stage) -> dict:
+    if stage.name in run.tuned:
+        return tuned_trial(run, run.kind, stage, len(proteins_of(run)[0].labels))
     width = sum(run.embeddings[name].width for name in run.rows[stage.name])
     return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels), width)
 
@@ -48,6 +51,6 @@ def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) 
 
 JOB = TrainingJob(
     name="function", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
+    stages=stages, settings=settings, loop=loop, finish=finish, show=head_show, note=head_note, trial=trial,
     step_of=head_step,
 )  # fmt: skip

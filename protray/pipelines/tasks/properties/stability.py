@@ -1,4 +1,4 @@
-"""Stability of proteins and of mutants, from frozen embeddings; against simple baselines.
+"""Stability of proteins and of mutants, from embeddings; against simple baselines.
 
 ``OUT/model``                a folder for each head
 ``OUT/predictions.parquet``  true and predicted values of the test split
@@ -10,9 +10,9 @@
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
 from protray.pipelines.tasks.properties import stability_inputs
+from protray.pipelines.tasks.properties.fine_tuned import loop, tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
-    head_loop,
     head_note,
     head_settings,
     head_show,
@@ -34,14 +34,17 @@ def prepare(run: StabilityRun, context: Context) -> HeadInputs:
 
 
 def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
-    return head_stages(run, digest(identity(run)), measurements_of(run)[0].sizes()[0], "measurements")
+    of = digest(identity(run)), measurements_of(run)[0].sizes()[0], "measurements"
+    return head_stages(run, *of) + tuned_stages(run, *of)
 
 
 def settings(run: StabilityRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, run.kind)
+    return head_settings(run, inputs, run.kind) | {"tuned": tuned_settings(run, inputs, run.kind)}
 
 
 def trial(run: StabilityRun, stage: Stage) -> dict:
+    if stage.name in run.tuned:
+        return tuned_trial(run, run.kind, stage, 1)
     return head_trial(run, run.kind, stage, 1, sum(width(run, name) for name in run.rows[stage.name]))
 
 
@@ -55,6 +58,6 @@ def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context)
 
 JOB = TrainingJob(
     name="stability", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
+    stages=stages, settings=settings, loop=loop, finish=finish, show=head_show, note=head_note, trial=trial,
     step_of=head_step,
 )  # fmt: skip
