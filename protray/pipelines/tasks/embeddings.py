@@ -8,7 +8,7 @@ KEY is a hash of the content of the proteins, of the model and of what is asked 
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -104,7 +104,7 @@ class Embedding:
         if self.random:
             from protray.training.structure.random_encoders import random_config
 
-            return {"random": self.random, "seed": self.seed, "net": asdict(random_config(self.random).net)}
+            return {"random": repr(random_config(self.random).net), "seed": self.seed}
         if self.model and self.is_joint:
             from protray.training.structure.ssdm_export import load_card
 
