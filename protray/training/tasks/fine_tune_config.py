@@ -10,7 +10,7 @@ from protray.training.micro_batches import check_shared
 class FineTuneConfig:
     """How to train encoder and head together; a step is global, whatever the number of workers."""
 
-    epochs: int = 6
+    epochs: int = 5
     """The one of the highest quality on validation is kept; the frozen encoder is one of them."""
     batch: int = 16
     """Proteins in a step."""
@@ -60,8 +60,3 @@ class FineTuneConfig:
     def check_workers(self, workers: int) -> None:
         """Raise ValueError if `workers` cannot share a batch evenly."""
         check_shared(self.batch, self.micro_batch, workers)
-
-
-PAPER = FineTuneConfig(
-    epochs=50, batch=8, micro_batch=2, crop=550, weight_decay=0.0, warmup=0, schedule="plateau"
-)  # ESM-GearNet: Adam, 2 proteins on each of 4 GPUs

@@ -34,7 +34,7 @@ from protray.plm.sequence_encoder import SequenceEncoder
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure.ssdm_export import SsdmCard
 from protray.training.tasks.fine_tune import StructureExamples, cropped, fit, groups_of, predict
-from protray.training.tasks.fine_tune_config import PAPER, FineTuneConfig
+from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.world import World
 
 NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6)
@@ -237,7 +237,7 @@ def test_unusable_settings_and_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"lm_lr_ratio must lie in \[0, 1\]"):
         FineTuneConfig(lm_lr_ratio=2)
     with pytest.raises(ValueError, match="3 workers cannot share 4 micro-batches"):
-        PAPER.check_workers(3)
+        FIT.check_workers(3)
     net, parts, _ = started("class")
     none = replace(parts[0], row_N=np.full(24, -1))
     with pytest.raises(ValueError, match="none of 24 training proteins has a structure to train on"):

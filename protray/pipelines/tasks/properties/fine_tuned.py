@@ -37,7 +37,7 @@ class TunedSettings:
 
     rows: dict[str, tuple[Embedding, list[Location]]]  # encoders, and folders of their frozen vectors
     kind: Kind
-    tune: FineTuneConfig
+    fine: FineTuneConfig
     examples: Location | None = None
     structures: Location | None = None
     tried: int = 0  # outputs of a plan's trial, on chains of the sample
@@ -45,21 +45,21 @@ class TunedSettings:
 
 def tuned_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:
     """A stage for each encoder; `count` rows train."""
-    unit = f"steps of {run.tune.batch} of {count} {unit}, {run.tune.epochs} epochs"
+    unit = f"steps of {run.fine.batch} of {count} {unit}, {run.fine.epochs} epochs"
     return [
-        Stage(name, digest([key, name]), run.tune.steps(count), unit, params={"row": name}) for name in run.tuned
+        Stage(name, digest([key, name]), run.fine.steps(count), unit, params={"row": name}) for name in run.tuned
     ]  # fmt: skip
 
 
 def tuned_settings(run: HeadRun, inputs: HeadInputs, kind: Kind) -> TunedSettings:
     rows = {name: (run.embeddings[net], inputs.vectors[net]) for name, net in run.tuned.items()}
-    return TunedSettings(rows, kind, run.tune, inputs.examples, inputs.structures)
+    return TunedSettings(rows, kind, run.fine, inputs.examples, inputs.structures)
 
 
 def tuned_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int) -> dict:
     """Chains of the sample in place of the task's, and a head that knows nothing."""
     rows: dict[str, tuple[Embedding, list[Location]]] = {stage.name: (run.embeddings[run.tuned[stage.name]], [])}
-    settings = TunedSettings(rows, kind, run.tune, tried=outputs)
+    settings = TunedSettings(rows, kind, run.fine, tried=outputs)
     return {"vectors": {}, "kind": kind, "net": run.net, "fit": run.fit, "tuned": settings}
 
 
@@ -91,7 +91,7 @@ def _train(
     kind = settings.kind
     if settings.tried:
         train, validation = _tried(settings)
-        net = network(embedding, kind, 2 * embedding.width + 1, settings.tried, settings.tune)
+        net = network(embedding, kind, 2 * embedding.width + 1, settings.tried, settings.fine)
     else:
         assert settings.examples and settings.structures
         parts = [read_rows(settings.examples, split) for split in ("train", "validation")]
@@ -99,21 +99,21 @@ def _train(
         train, validation = (
             structure_examples(settings.structures, rows, x_NF) for rows, x_NF in zip(parts, x, strict=True)
         )
-        net = network(embedding, kind, x[0].shape[1], train.y_NT.shape[1], settings.tune)
+        net = network(embedding, kind, x[0].shape[1], train.y_NT.shape[1], settings.fine)
         begin(net.head, closed_form(kind, x[0], train.y_NT, x[1], validation.y_NT), train.y_NT)
     return fit(
-        net, train, validation, settings.tune, lambda found_NT: quality(kind, found_NT, validation.y_NT), report,
+        net, train, validation, settings.fine, lambda found_NT: quality(kind, found_NT, validation.y_NT), report,
         resume, world,
     )  # fmt: skip
 
 
-def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, tune: FineTuneConfig) -> "Tuned":
+def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine: FineTuneConfig) -> "Tuned":
     """An encoder with a head that knows nothing yet."""
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
 
     card, encoder = embedding.joint()
-    ratio = 0.0 if encoder.lm is None else tune.lm_lr_ratio
+    ratio = 0.0 if encoder.lm is None else fine.lm_lr_ratio
     head = Head(LINEAR, kind, channels, outputs)
     return Tuned(encoder, head, side_chains=card.side_chains, lm_lr_ratio=ratio)
 
@@ -164,7 +164,7 @@ def _tried(settings: TunedSettings) -> "tuple[StructureExamples, StructureExampl
     from protray.data.atoms import read_atoms
     from protray.training.tasks.fine_tune import StructureExamples
 
-    count = TRIED_BATCHES * settings.tune.batch
+    count = TRIED_BATCHES * settings.fine.batch
     chains = read_atoms(split="train").select(range(count + max(1, count // 6)))
     y_NT = np.zeros((len(chains), settings.tried), np.float32)
     y_NT[np.arange(len(chains)), np.arange(len(chains)) % settings.tried] = 1
@@ -198,7 +198,7 @@ def tuned_predictions(
 def loaded(run: HeadRun, name: str, weights: dict, kind: Kind) -> "Tuned":
     """An encoder with its head as they were learnt."""
     sizes = len(weights["head.mean_C"]), len(weights["head.mean_T"])
-    net = network(run.embeddings[run.tuned[name]], kind, *sizes, run.tune)
+    net = network(run.embeddings[run.tuned[name]], kind, *sizes, run.fine)
     net.load_state_dict(weights, strict=False)  # a language model that did not learn is in no state
     return net
 

@@ -44,7 +44,7 @@ class HeadRun(TrainingSettings):
     """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
     fine_tune: bool = False
     """Train each joint encoder of --model and --random on, together with a linear head: a row more for each."""
-    tune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     net: HeadConfig = field(default_factory=HeadConfig)
     fit: HeadFitConfig = field(default_factory=HeadFitConfig)
 
@@ -57,7 +57,7 @@ class HeadRun(TrainingSettings):
             found = ", ".join(map(str, self.model))
             raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
         if self.fine_tune:
-            self.tune.check_workers(self.workers)
+            self.fine.check_workers(self.workers)
             if not self.tuned:
                 raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model, or --random")
 
@@ -70,7 +70,7 @@ class HeadRun(TrainingSettings):
         ['score net few', 'score net all']
         """
         found = [Embedding(model=model, noise=self.noise) for model in self.model]
-        others = [Embedding(random=name, seed=self.tune.seed) for name in self.random]
+        others = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
         random = {one.kind: one for one in others}
         if len(found) == 1:
             return {found[0].kind: found[0]} | random
@@ -123,7 +123,7 @@ def head_identity(run: HeadRun) -> dict:
     """What a result depends on beside its data."""
     embeddings = {name: embedding.identity() for name, embedding in run.embeddings.items()}
     found = {"net": asdict(run.net), "fit": asdict(run.fit), "embeddings": embeddings}
-    return found | {"tune": asdict(run.tune)} if run.fine_tune else found
+    return found | {"fine": asdict(run.fine)} if run.fine_tune else found
 
 
 def head_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:

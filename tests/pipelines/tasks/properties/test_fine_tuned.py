@@ -65,7 +65,7 @@ def run_of(tmp_path: Path, rows: list[dict]) -> FunctionRun:
         task="cath", data=data, lm="none", model=(save_joint(tmp_path / "model"),), random=("gvp",), fine_tune=True,
         out=Location(tmp_path / "out"), cath=CathSettings(level="class", least=3),
         net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4),
-        tune=FineTuneConfig(epochs=2, batch=16, micro_batch=4, crop=60, learning_rate=1e-3),
+        fine=FineTuneConfig(epochs=2, batch=16, micro_batch=4, crop=60, learning_rate=1e-3),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_rows_follow_from_what_is_given(tmp_path, rows) -> None:
         f"language model + {JOINT}"
     ]
     assert not replace(run, fine_tune=False).tuned
-    assert "tune" in JOB.identity(run) and "tune" not in JOB.identity(replace(run, fine_tune=False))
+    assert "fine" in JOB.identity(run) and "fine" not in JOB.identity(replace(run, fine_tune=False))
 
 
 def test_unusable_settings_are_refused(tmp_path, rows) -> None:
@@ -94,7 +94,7 @@ def test_a_plan_has_their_stages(tmp_path, rows, monkeypatch) -> None:
     plan_here(monkeypatch)
     run = replace(run_of(tmp_path, rows), random=())
     line = estimate(JOB, run).lines[-1]
-    assert line.name == TUNED[0] and line.rows == run.tune.steps(36) and line.seconds
+    assert line.name == TUNED[0] and line.rows == run.fine.steps(36) and line.seconds
     assert tuned_trial(run, "class", JOB.stages(run, None)[-1], 3)["tuned"].tried == 3
 
 
@@ -135,7 +135,7 @@ def test_melting_temperatures(ray_local, tmp_path, rows, monkeypatch) -> None:
     data = write(tmp_path / "tm.parquet", numbers, ("id", "sequence", "value", "split", "cluster", "backbone_cA"))
     run = StabilityRun(
         task="thermostability", data=data, lm="none", model=run.model, fine_tune=True, out=run.out, net=run.net,
-        fit=run.fit, tune=replace(run.tune, epochs=1),
+        fit=run.fit, fine=replace(run.fine, epochs=1),
     )  # fmt: skip
     driver.run_training(stability.JOB, run)
     metrics = (run.out / "metrics.json").read_json()
