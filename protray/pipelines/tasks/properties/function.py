@@ -9,11 +9,12 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import function_inputs
-from protray.pipelines.tasks.properties.fine_tuned import loop, tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
+    head_loop,
     head_note,
     head_settings,
     head_show,
@@ -33,12 +34,13 @@ def stages(run: FunctionRun, inputs: HeadInputs | None) -> list[Stage]:
 
 
 def settings(run: FunctionRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, "labels") | {"tuned": tuned_settings(run, inputs, run.kind)}
+    return head_settings(run, inputs, "labels") | {"tuned": tuned_settings(run, inputs.of_tuned, run.kind)}
 
 
 def trial(run: FunctionRun, stage: Stage) -> dict:
     if stage.name in run.tuned:
-        return tuned_trial(run, run.kind, stage, len(proteins_of(run)[0].labels))
+        tuned = tuned_trial(run, run.kind, stage, len(proteins_of(run)[0].labels))
+        return {"vectors": {}, "kind": "labels", "net": run.net, "fit": run.fit, "tuned": tuned}
     width = sum(run.embeddings[name].width for name in run.rows[stage.name])
     return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels), width)
 
@@ -51,6 +53,6 @@ def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) 
 
 JOB = TrainingJob(
     name="function", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=loop, finish=finish, show=head_show, note=head_note, trial=trial,
+    stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
     step_of=head_step,
 )  # fmt: skip

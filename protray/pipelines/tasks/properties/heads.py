@@ -6,15 +6,17 @@ Light: `--help` needs no torch.
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from protray.cluster.storage.identity import digest
-from protray.cluster.train.job import Stage, TrainingSettings
+from protray.cluster.train.job import Report, Stage, TrainingSettings
 from protray.data.location import Location
 from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.fine_tuned import TunedInputs, tuned_trainings
 from protray.plm.shipped import SHIPPED, absolute
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import HeadFitConfig
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from protray.training.tasks.heads import Examples
+    from protray.training.world import World
 
 NONE = "none"
 WITH_LM = Embedding(lm=SHIPPED).kind
@@ -118,6 +121,11 @@ class HeadInputs:
     vectors: dict[str, list[Location]]  # of each head: folders of embeddings, side by side
     structures: Location | None = None  # ``schemas.STRUCTURES``, of proteins as a whole
 
+    @property
+    def of_tuned(self) -> TunedInputs | None:
+        """What encoders are trained on with: proteins as a whole."""
+        return TunedInputs(self.examples, self.structures, self.vectors) if self.structures else None
+
 
 def head_identity(run: HeadRun) -> dict:
     """What a result depends on beside its data."""
@@ -146,7 +154,17 @@ def head_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int, width: int)
     return {"trial": (width, outputs), "vectors": {stage.name: []}, "kind": kind, "net": run.net, "fit": run.fit}
 
 
-def read_examples(settings: dict, folders: Sequence[Location]) -> "tuple[Examples, Examples]":
+def head_loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
+    """Train the heads on frozen embeddings one after another, then encoders with heads."""
+    from protray.training.tasks.heads import row_trainings
+    from protray.training.tasks.turns import in_turn
+
+    rows = {name: partial(_read, settings, folders) for name, folders in settings["vectors"].items()}
+    trainings = row_trainings(rows, settings["net"], settings["kind"], settings["fit"], world)
+    in_turn(trainings | tuned_trainings(settings.get("tuned"), world), report, resume)
+
+
+def _read(settings: dict, folders: Sequence[Location]) -> "tuple[Examples, Examples]":
     """Training and validation rows of a head."""
     import numpy as np
 
@@ -209,9 +227,9 @@ def folder_of(run: HeadRun, name: str) -> str:
     >>> [folder_of(run, name) for name in run.rows][::2]
     ['language-model', 'score-net-all', 'both-score-net-all']
     """
-    if len(run.rows.get(name, ())) == 2:
+    if len(run.rows[name]) == 2:
         return "both" if len(run.model) == 1 else f"both-{folder_of(run, run.rows[name][1])}"
-    return name.replace(",", "").replace(" ", "-")
+    return name.replace(" ", "-")
 
 
 def head_predictions(

@@ -9,10 +9,11 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import stability_inputs
-from protray.pipelines.tasks.properties.fine_tuned import loop, tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
+    head_loop,
     head_note,
     head_settings,
     head_show,
@@ -39,12 +40,13 @@ def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
 
 
 def settings(run: StabilityRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, run.kind) | {"tuned": tuned_settings(run, inputs, run.kind)}
+    return head_settings(run, inputs, run.kind) | {"tuned": tuned_settings(run, inputs.of_tuned, run.kind)}
 
 
 def trial(run: StabilityRun, stage: Stage) -> dict:
     if stage.name in run.tuned:
-        return tuned_trial(run, run.kind, stage, 1)
+        tuned = tuned_trial(run, run.kind, stage, 1)
+        return {"vectors": {}, "kind": run.kind, "net": run.net, "fit": run.fit, "tuned": tuned}
     return head_trial(run, run.kind, stage, 1, sum(width(run, name) for name in run.rows[stage.name]))
 
 
@@ -58,6 +60,6 @@ def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context)
 
 JOB = TrainingJob(
     name="stability", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=loop, finish=finish, show=head_show, note=head_note, trial=trial,
+    stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
     step_of=head_step,
 )  # fmt: skip

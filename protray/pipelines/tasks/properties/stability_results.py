@@ -14,7 +14,7 @@ from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.tasks.function_tables import markdown
 from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
-from protray.pipelines.tasks.properties.fine_tuned import save_tuned, tuned_predictions, tuned_table
+from protray.pipelines.tasks.fine_tuned import save_tuned, tuned_predictions, tuned_table
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun, identity, measurements_of
@@ -115,7 +115,7 @@ def all_predictions(
     )  # fmt: skip
     found |= {name: found_N.reshape(len(test)) for name, (_, found_N) in more.items()}
     of_heads = head_predictions(run, inputs, state, test.ids, run.kind, gpu)
-    tuned = tuned_predictions(run, inputs, state, [test], run.kind, gpu)
+    tuned = tuned_predictions(run, inputs.of_tuned, state, [test], run.kind, gpu)
     of_heads |= {name: found_N1 for name, (found_N1,) in tuned.items()}
     return chosen | also, found | {name: found_N1[:, 0].astype(float) for name, found_N1 in of_heads.items()}
 

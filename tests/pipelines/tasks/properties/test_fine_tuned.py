@@ -19,8 +19,8 @@ from protray.inference.heads import Annotator
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.tasks.head_config import HeadConfig
+from protray.pipelines.tasks.fine_tuned import tuned_trial
 from protray.pipelines.tasks.properties import stability
-from protray.pipelines.tasks.properties.fine_tuned import tuned_trial
 from protray.pipelines.tasks.properties.function import JOB
 from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
@@ -95,7 +95,7 @@ def test_a_plan_has_their_stages(tmp_path, rows, monkeypatch) -> None:
     run = replace(run_of(tmp_path, rows), random=())
     line = estimate(JOB, run).lines[-1]
     assert line.name == TUNED[0] and line.rows == run.fine.steps(36) and line.seconds
-    assert tuned_trial(run, "class", JOB.stages(run, None)[-1], 3)["tuned"].tried == 3
+    assert tuned_trial(run, "class", JOB.stages(run, None)[-1], 3).tried == 3
 
 
 @pytest.mark.ray

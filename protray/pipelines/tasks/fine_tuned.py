@@ -1,4 +1,4 @@
-"""Rows of a job on properties whose encoders are trained on, with a linear head that starts as the linear read-out.
+"""Rows of a task whose encoders are trained on, with a linear head that starts as the linear read-out.
 
 ``OUT/model/ROW``  the head, and the encoder that it goes with in ``structure_model``: jobs/annotate.py reads them
 """
@@ -6,14 +6,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage
 from protray.data.location import Location
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embeddings import Embedding
-from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, folder_of, read_examples
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 
 if TYPE_CHECKING:
@@ -31,6 +30,32 @@ LINEAR = HeadConfig(hidden=0, dropout=0.0)
 TRIED_BATCHES = 2  # of a plan's trial; and a sixth as many validation proteins
 
 
+class TunedRun(Protocol):
+    """The settings of a job that has such rows."""
+
+    @property
+    def out(self) -> Location: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def fine(self) -> FineTuneConfig: ...
+    @property
+    def embeddings(self) -> Mapping[str, Embedding]: ...
+    @property
+    def tuned(self) -> Mapping[str, str]:
+        """Rows, and which of the embeddings those were before."""
+        ...
+
+
+@dataclass(frozen=True)
+class TunedInputs:
+    """What encoders are trained on with."""
+
+    examples: Location  # ``schemas.EXAMPLES``
+    structures: Location  # with the columns id, sequence, index, backbone_cA of ``schemas.STRUCTURES``
+    vectors: Mapping[str, Sequence[Location]]  # of each embedding: its folder, with statistics
+
+
 @dataclass(frozen=True)
 class TunedSettings:
     """What the loop is given, on any node."""
@@ -43,7 +68,7 @@ class TunedSettings:
     tried: int = 0  # outputs of a plan's trial, on chains of the sample
 
 
-def tuned_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:
+def tuned_stages(run: TunedRun, key: str, count: int, unit: str) -> list[Stage]:
     """A stage for each encoder; `count` rows train."""
     unit = f"steps of {run.fine.batch} of {count} {unit}, {run.fine.epochs} epochs"
     return [
@@ -51,26 +76,17 @@ def tuned_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:
     ]  # fmt: skip
 
 
-def tuned_settings(run: HeadRun, inputs: HeadInputs, kind: Kind) -> TunedSettings:
+def tuned_settings(run: TunedRun, inputs: TunedInputs | None, kind: Kind) -> TunedSettings | None:
+    """None where nothing is trained on."""
+    if inputs is None:
+        return None
     rows = {name: (run.embeddings[net], inputs.vectors[net]) for name, net in run.tuned.items()}
-    return TunedSettings(rows, kind, run.fine, inputs.examples, inputs.structures)
+    return TunedSettings(rows, kind, run.fine, inputs)
 
 
-def tuned_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int) -> dict:
+def tuned_trial(run: TunedRun, kind: Kind, stage: Stage, outputs: int) -> TunedSettings:
     """Chains of the sample in place of the task's, and a head that knows nothing."""
-    rows: dict[str, tuple[Embedding, list[Location]]] = {stage.name: (run.embeddings[run.tuned[stage.name]], [])}
-    settings = TunedSettings(rows, kind, run.fine, tried=outputs)
-    return {"vectors": {}, "kind": kind, "net": run.net, "fit": run.fit, "tuned": settings}
-
-
-def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
-    """Train the heads on frozen embeddings one after another, then encoders with heads."""
-    from protray.training.tasks.heads import row_trainings
-    from protray.training.tasks.turns import in_turn
-
-    rows = {name: partial(read_examples, settings, folders) for name, folders in settings["vectors"].items()}
-    trainings = row_trainings(rows, settings["net"], settings["kind"], settings["fit"], world)
-    in_turn(trainings | tuned_trainings(settings.get("tuned"), world), report, resume)
+    return TunedSettings({stage.name: (run.embeddings[run.tuned[stage.name]], [])}, kind, run.fine, tried=outputs)
 
 
 def tuned_trainings(settings: TunedSettings | None, world: "World") -> "dict[str, Train]":
@@ -81,30 +97,37 @@ def tuned_trainings(settings: TunedSettings | None, world: "World") -> "dict[str
 
 
 def _train(
-    settings: TunedSettings, embedding: Embedding, folders: list[Location], world: "World", report: Report,
+    settings: TunedSettings, embedding: Embedding, folders: Sequence[Location], world: "World", report: Report,
     resume: dict | None,
 ) -> dict:  # fmt: skip
-    from protray.data.tasks.examples import read_rows, read_statistics
-    from protray.evaluation.tasks.closed_form import closed_form, quality
+    from protray.evaluation.tasks.closed_form import quality
     from protray.training.tasks.fine_tune import fit
 
     kind = settings.kind
-    if settings.tried:
+    if settings.inputs:
+        net, train, validation = started(embedding, folders, settings.inputs, kind, settings.fine)
+    else:
         train, validation = _tried(settings)
         net = network(embedding, kind, 2 * embedding.width + 1, settings.tried, settings.fine)
-    else:
-        assert settings.examples and settings.structures
-        parts = [read_rows(settings.examples, split) for split in ("train", "validation")]
-        x = [read_statistics(folders, rows.ids) for rows in parts]
-        train, validation = (
-            structure_examples(settings.structures, rows, x_NF) for rows, x_NF in zip(parts, x, strict=True)
-        )
-        net = network(embedding, kind, x[0].shape[1], train.y_NT.shape[1], settings.fine)
-        begin(net.head, closed_form(kind, x[0], train.y_NT, x[1], validation.y_NT), train.y_NT)
     return fit(
         net, train, validation, settings.fine, lambda found_NT: quality(kind, found_NT, validation.y_NT), report,
         resume, world,
     )  # fmt: skip
+
+
+def started(
+    embedding: Embedding, folders: Sequence[Location], inputs: TunedInputs, kind: Kind, fine: FineTuneConfig
+) -> "tuple[Tuned, StructureExamples, StructureExamples]":
+    """An encoder whose head is the linear read-out of its frozen vectors; and what both are trained on."""
+    from protray.data.tasks.examples import read_rows, read_statistics
+    from protray.evaluation.tasks.closed_form import closed_form
+
+    parts = [read_rows(inputs.examples, split) for split in ("train", "validation")]
+    x = [read_statistics(folders, rows.ids) for rows in parts]
+    train, validation = (structure_examples(inputs.structures, rows, x_NF) for rows, x_NF in zip(parts, x, strict=True))
+    net = network(embedding, kind, x[0].shape[1], train.y_NT.shape[1], fine)
+    begin(net.head, closed_form(kind, x[0], train.y_NT, x[1], validation.y_NT), train.y_NT)
+    return net, train, validation
 
 
 def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine: FineTuneConfig) -> "Tuned":
@@ -174,7 +197,7 @@ def _tried(settings: TunedSettings) -> "tuple[StructureExamples, StructureExampl
 
 
 def tuned_predictions(
-    run: HeadRun, inputs: HeadInputs, state: dict, rows: "Sequence[Rows]", kind: Kind, gpu: bool
+    run: TunedRun, inputs: TunedInputs | None, state: dict, rows: "Sequence[Rows]", kind: Kind, gpu: bool
 ) -> "dict[str, list[np.ndarray]]":
     """What each encoder with its head, of the best epoch, predicts for the rows of some splits."""
     from protray.data.tasks.examples import read_statistics
@@ -183,9 +206,8 @@ def tuned_predictions(
 
     found = {}
     for name, one in finished(state).items():
-        if name not in run.tuned:
+        if name not in run.tuned or inputs is None:
             continue
-        assert inputs.structures
         net, folders = loaded(run, name, one["best"], kind), inputs.vectors[run.tuned[name]]
         found[name] = [
             predict(net, structure_examples(inputs.structures, part, read_statistics(folders, part.ids)),
@@ -195,7 +217,7 @@ def tuned_predictions(
     return found
 
 
-def loaded(run: HeadRun, name: str, weights: dict, kind: Kind) -> "Tuned":
+def loaded(run: TunedRun, name: str, weights: dict, kind: Kind) -> "Tuned":
     """An encoder with its head as they were learnt."""
     sizes = len(weights["head.mean_C"]), len(weights["head.mean_T"])
     net = network(run.embeddings[run.tuned[name]], kind, *sizes, run.fine)
@@ -204,7 +226,7 @@ def loaded(run: HeadRun, name: str, weights: dict, kind: Kind) -> "Tuned":
 
 
 def save_tuned(
-    run: HeadRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
+    run: TunedRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
     threshold: float | None,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
@@ -223,13 +245,22 @@ def save_tuned(
         task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold, lm=None,
         noise=run.noise, reads="statistics",
     )  # fmt: skip
-    with (run.out / "model" / folder_of(run, name)).writing() as folder:
+    with (run.out / "model" / tuned_folder(name)).writing() as folder:
         save_head(folder, LINEAR, facts, head)
         save_ssdm(folder / STRUCTURE_MODEL, card, encoder)
 
 
+def tuned_folder(name: str) -> str:
+    """Where a row is kept, below ``OUT/model``.
+
+    >>> tuned_folder("joint encoder few, fine-tuned")
+    'joint-encoder-few-fine-tuned'
+    """
+    return name.replace(",", "").replace(" ", "-")
+
+
 def tuned_table(
-    run: HeadRun, trained: Mapping[str, Mapping[str, Any]]
+    run: TunedRun, trained: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, list[str], list[list[str]]]]]:
     """What training on cost and gave, as rows and as a table; none of either where nothing was trained on."""
     rows = []
