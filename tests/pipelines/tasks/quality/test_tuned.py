@@ -30,7 +30,8 @@ def run_of(folder: Path) -> QualityRun:
     save_ssdm(folder / "net", card, weights)
     return QualityRun(
         lm="none", model=(Location(folder / "net"),), fine_tune=True, out=Location(folder / "out"),
-        decoys=DecoySettings(targets=(6, 3, 4), each=3), net=GraphQaConfig(layers=1, edges=(8,), nodes=(8,), whole=(8,)),
+        decoys=DecoySettings(targets=(6, 3, 4), each=3),
+        net=GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8)),
         fit=QualityFitConfig(epochs=2, batch=4, micro_batch=2, validate_every=2),
         fine=FineTuneConfig(epochs=1, batch=8, micro_batch=4, crop=60, learning_rate=1e-3),
     )  # fmt: skip
