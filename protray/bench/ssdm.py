@@ -96,6 +96,7 @@ def operations(config: FrameAttentionConfig, residues: int) -> float:
 def embedding_case(repeats: int, limit: float) -> Case:
     """Vectors of the residues of a whole chain."""
     encoder, chain = fresh_encoder(), random_chain(COMPARED)
+    assert isinstance(encoder.net.encoder, FrameAttention)
     return compare(
         f"embedding, L = {COMPARED}",
         f"vectors of the residues of a chain of {COMPARED}, {SMALL.neighbours} neighbours, float32, on one core; "

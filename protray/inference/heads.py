@@ -13,6 +13,7 @@ from protray.inference.residue_embeddings import (
     ResidueEmbedder,
     mean_of,
     open_structure_model,
+    statistics_of,
 )
 from protray.models.tasks.head import Head
 from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, load_head
@@ -43,7 +44,8 @@ class Annotator:
 
         Raises ValueError for what an embedding cannot be made of; a model of structures asks for atoms.
         """
-        vectors = [mean_of(embed(sequence, atoms_LA3, index_L)) for embed in self.embedders]
+        read = statistics_of if self.facts.reads == "statistics" else mean_of
+        vectors = [read(embed(sequence, atoms_LA3, index_L)) for embed in self.embedders]
         return predict(self.head, np.concatenate(vectors)[None], self.device)[0]
 
     def labels(self, score_T: np.ndarray, least: float | None = None) -> list[tuple[str, float]]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HEAD, LINEAR, NEAREST = "3-layer head", "linear", "nearest neighbours"
-ENDS = (LINEAR, "logistic", NEAREST)  # of the names of methods, after a comma
+HEAD, LINEAR, NEAREST, TUNED = "3-layer head", "linear", "nearest neighbours", "fine-tuned"
+ENDS = (LINEAR, "logistic", NEAREST, TUNED)  # of the names of methods, after a comma
 NO_READ_OUT = "–"
 COUNTS = (1, 3, 10, 30)  # k
 AT_ONCE = 500  # queries whose cosines are in memory
@@ -53,13 +53,19 @@ def standardised(train_NF: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     >>> standardised(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[4.0, np.nan]]))[1].tolist()
     [[2.0, 0.0]]
     """
+    mean_F, scale_F = standard_of(train_NF)
+    return [np.where(np.isfinite(part), (part - mean_F) / scale_F, 0) for part in (train_NF, *others)]
+
+
+def standard_of(train_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each number over the rows that have it, float64; infinite where it is always the same."""
     train_NF = train_NF.astype(np.float64)
     known_NF = np.isfinite(train_NF)
     count_F = np.maximum(known_NF.sum(axis=0), 1)
     mean_F = np.where(known_NF, train_NF, 0).sum(axis=0) / count_F
     scale_F = np.sqrt(np.square(np.where(known_NF, train_NF - mean_F, 0)).sum(axis=0) / count_F)
-    scale_F[scale_F <= 1e-6 * np.abs(mean_F)] = np.inf  # always the same, up to rounding: it says nothing
-    return [np.where(np.isfinite(part), (part - mean_F) / scale_F, 0) for part in (train_NF, *others)]
+    scale_F[scale_F <= 1e-6 * np.abs(mean_F)] = np.inf  # up to rounding: it says nothing
+    return mean_F, scale_F
 
 
 @dataclass(frozen=True)

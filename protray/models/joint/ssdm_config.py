@@ -4,14 +4,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protray.models.joint.fusion_config import FusionConfig
+from protray.models.structure.cdconv_config import CdConvConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.models.structure.gvp_config import GvpConfig
+
+EncoderKind = Literal["ours", "gvp", "cdconv"]
+ENCODER_NAMES: dict[EncoderKind, str] = {"ours": "frame attention", "gvp": "GVP", "cdconv": "CDConv"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SsdmConfig:
-    """A structure encoder, and how it is joined with a language model."""
+class JointConfig:
+    """How a structure encoder is joined with a language model."""
 
-    net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
     fusion: Literal["none", "serial", "parallel", "cross"] = "none"
     """serial: the encoder reads the language model's vectors.  parallel: both read apart and stand side by side.
     cross: the residues of both look at one another."""
@@ -28,3 +32,17 @@ class SsdmConfig:
             raise ValueError(f"--net.lm-input replace needs --fusion serial, got {self.fusion}")
         if not 0 <= self.lm_lr_ratio <= 1:
             raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsdmConfig(JointConfig):
+    """SSDM's own encoder, by frame attention."""
+
+    net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalConfig(JointConfig):
+    """An encoder of others in its place."""
+
+    net: GvpConfig | CdConvConfig

@@ -1,7 +1,9 @@
-"""Three layers from an embedding of a protein, or of a mutation, to labels or a number.
+"""Three layers, or one, from an embedding of a protein, or of a mutation, to labels, a class or a number.
 
 Shape key:  B proteins of a batch   C channels of the embedding   T labels, or 1
 """
+
+from itertools import chain, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ SMALLEST = 1e-6  # standard deviation of a channel; one that never changes says 
 
 
 class Head(nn.Module):
-    """Standardise each channel, then linear, ReLU, dropout, twice, and linear.
+    """Standardise each channel, then linear, ReLU, dropout, twice, and linear; or linear alone.
 
     Channels that are NaN, because a protein has no such embedding, count as the training mean.  A number is predicted
     in its own unit: the network gives how many standard deviations it is from the training mean.
@@ -30,11 +32,9 @@ class Head(nn.Module):
             self.register_buffer(f"mean_{name}", torch.zeros(size))
             self.register_buffer(f"scale_{name}", torch.ones(size))
         hidden, dropout = config.hidden, config.dropout
-        self.layers = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(hidden, outputs),
-        )  # fmt: skip
+        widths = [channels, hidden, hidden] if hidden else [channels]
+        between = [(nn.Linear(*pair), nn.ReLU(), nn.Dropout(dropout)) for pair in pairwise(widths)]
+        self.layers = nn.Sequential(*chain.from_iterable(between), nn.Linear(widths[-1], outputs))
 
     @torch.no_grad()
     def standardise(self, x_NC: Tensor, y_NT: Tensor) -> None:
@@ -51,12 +51,17 @@ class Head(nn.Module):
         self.scale_T.copy_(y_NT.std(dim=0, correction=0).clamp(min=SMALLEST))
 
     def forward(self, x_BC: Tensor) -> Tensor:
-        """Logits of labels, or numbers in their unit; shape (B, T)."""
+        """Logits of labels or classes, or numbers in their unit; shape (B, T)."""
         found_BT = self.layers(((x_BC - self.mean_C) / self.scale_C).nan_to_num(0.0))
-        return found_BT if self.kind == "labels" else found_BT * self.scale_T + self.mean_T
+        return found_BT * self.scale_T + self.mean_T if self.kind == "value" else found_BT
 
     @torch.no_grad()
     def predict(self, x_BC: Tensor) -> Tensor:
-        """Probabilities of labels, or numbers; in evaluation mode only."""
-        found_BT = self(x_BC)
-        return found_BT.sigmoid() if self.kind == "labels" else found_BT
+        """Probabilities of labels or classes, or numbers; in evaluation mode only."""
+        return self.predicted(self(x_BC))
+
+    def predicted(self, found_BT: Tensor) -> Tensor:
+        """The same of what `forward` gives."""
+        if self.kind == "value":
+            return found_BT
+        return found_BT.sigmoid() if self.kind == "labels" else found_BT.softmax(dim=1)

@@ -19,6 +19,7 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
+from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind
 from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.plm.reading import SPECIAL_TOKENS
@@ -27,6 +28,8 @@ from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.inference.residue_embeddings import ResidueEmbedder
+    from protray.models.joint.ssdm import Ssdm
+    from protray.training.structure.ssdm_export import SsdmCard
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,8 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Embedding:
-    """What embeds: a language model, `lm`, or a model of structures, `model`, a score network or a joint encoder.
+    """What embeds: a language model, `lm`, or a model of structures: `model`, a score network or a joint encoder, or
+    an encoder with `random` weights that follow from the `seed`.
 
     A score network is told the `noise` (Å).
     """
@@ -49,29 +53,54 @@ class Embedding:
     lm: str | None = None
     model: Location | None = None
     noise: float = 1.0
+    random: EncoderKind | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if (self.lm is None) == (self.model is None):
+        if sum(one is not None for one in (self.lm, self.model, self.random)) != 1:
             raise ValueError(
-                f"give a language model or a model of structures, got lm={self.lm!r} and model={self.model!r}"
+                f"give a language model or a model of structures, got lm={self.lm!r}, model={self.model!r} and "
+                f"random={self.random!r}"
             )
+
+    @property
+    def of_structures(self) -> bool:
+        """Whether it reads structures."""
+        return self.lm is None
 
     @property
     def kind(self) -> str:
         """What it is called in tables."""
+        if self.random:
+            return f"random {ENCODER_NAMES[self.random]}"
         if not self.model:
             return "language model"
-        return "joint encoder" if self._is_joint else "score net"
+        return "joint encoder" if self.is_joint else "score net"
 
     @property
-    def _is_joint(self) -> bool:
+    def is_joint(self) -> bool:
+        """Whether it is a joint encoder, or of its kind."""
         from protray.training.structure.ssdm_export import is_ssdm
 
-        return self.model is not None and is_ssdm(self.model)
+        return self.random is not None or (self.model is not None and is_ssdm(self.model))
+
+    def joint(self) -> "tuple[SsdmCard, Ssdm]":
+        """The joint encoder itself, in evaluation mode."""
+        from protray.training.structure.random_encoders import random_encoder
+        from protray.training.structure.ssdm_export import load_ssdm
+
+        if self.random:
+            return random_encoder(self.random, self.seed)
+        assert self.model
+        return load_ssdm(self.model)
 
     def identity(self) -> dict:
         """All that its numbers depend on; ValueError if there is no such model."""
-        if self.model and self._is_joint:
+        if self.random:
+            from protray.training.structure.random_encoders import random_config
+
+            return {"random": repr(random_config(self.random).net), "seed": self.seed}
+        if self.model and self.is_joint:
             from protray.training.structure.ssdm_export import load_card
 
             load_card(self.model)
@@ -89,8 +118,11 @@ class Embedding:
 
     def open(self, device: str = "cpu") -> "ResidueEmbedder":
         """Load it."""
-        from protray.inference.residue_embeddings import LanguageModel, open_structure_model
+        from protray.inference.residue_embeddings import JointEncoder, LanguageModel, open_structure_model
+        from protray.inference.structure_encoder import StructureEncoder
 
+        if self.random:
+            return JointEncoder(StructureEncoder(*self.joint(), device))
         if self.model:
             return open_structure_model(self.model, self.noise, device)
         assert self.lm
@@ -99,10 +131,8 @@ class Embedding:
     @property
     def width(self) -> int:
         """Numbers of a vector, C."""
-        if self.model and self._is_joint:
-            from protray.training.structure.ssdm_export import load_ssdm
-
-            return load_ssdm(self.model)[1].channels
+        if self.is_joint:
+            return self.joint()[1].channels
         if self.model:
             from protray.training.structure.score_export import load_config
 

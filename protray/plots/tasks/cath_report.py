@@ -10,7 +10,7 @@ from protray.evaluation.tasks.read_outs import input_of
 from protray.plots import palette
 from protray.plots.axes import plain
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure
+from protray.plots.tasks.function import losses_figure, tuned_notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,9 @@ def write_cath_report(
         ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept."),
     ]
     told = [ReportTable(*table) for table in tables]
-    write_report(path, title, told, figures, facts, NOTES, [f"{text}accuracy {cell(best, 'accuracy')}."])
+    write_report(
+        path, title, told, figures, facts, NOTES + tuned_notes(rows), [f"{text}accuracy {cell(best, 'accuracy')}."]
+    )
 
 
 def accuracy_figure(rows: Sequence[Row]) -> "Figure":

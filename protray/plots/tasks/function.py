@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protray.evaluation.tasks.function import curve
-from protray.evaluation.tasks.read_outs import LINEAR, NEAREST, input_of, read_out_of
+from protray.evaluation.tasks.read_outs import LINEAR, NEAREST, TUNED, input_of, read_out_of
 from protray.plots import palette
 from protray.plots.axes import plain
 
@@ -17,13 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLES = {LINEAR: ":", NEAREST: "-."}
+_STYLES = {LINEAR: ":", NEAREST: "-.", TUNED: "--"}
 _POINTS = 500  # of a curve
+
+
+def tuned_notes(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What is to be said of encoders that were trained on, if there are any."""
+    if all(row["read_out"] != TUNED for row in rows):
+        return ()
+    return (
+        "Fine-tuned encoders begin with the linear read-out as their head (epoch 0 of their curves); then encoder and "
+        "head learn together. The epoch of the highest quality on the validation split is kept, epoch 0 among them.",
+    )
 
 
 def precision_recall_figure(predictions: Mapping[str, np.ndarray], true_BT: np.ndarray) -> "Figure":
     """Draw protein-centric precision over recall, a dot at each Fmax, lines of equal F; a colour for each input,
-    dotted for linear read-outs and dash-dotted for nearest neighbours.
+    dotted for linear read-outs, dash-dotted for nearest neighbours and dashed for encoders that were trained on.
     """
     from matplotlib.figure import Figure
 
@@ -87,7 +97,8 @@ def losses_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Fi
     ax = figure.subplots()
     for rank, (name, history) in enumerate(histories.items()):
         colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in history]
-        ax.plot(epochs, [point["train/loss"] for point in history], color=colour, lw=1, ls="--")
+        losses = [point.get("train/loss", np.nan) for point in history]  # none before the first step
+        ax.plot(epochs, losses, color=colour, lw=1, ls="--")
         ax.plot(epochs, [point["validation/loss"] for point in history], color=colour, lw=1.4, label=name)
     ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)

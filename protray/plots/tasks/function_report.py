@@ -11,7 +11,7 @@ import numpy as np
 from protray.evaluation.tasks.function_tables import WHOLE, Row, function_tables
 from protray.evaluation.tasks.quality_tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, precision_recall_figure, sets_figure
+from protray.plots.tasks.function import losses_figure, precision_recall_figure, sets_figure, tuned_notes
 
 NOTES = (
     "Fmax is CAFA's: precision is the mean over proteins with a prediction, recall over all; the best threshold is "
@@ -42,7 +42,7 @@ def write_function_report(
         ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept.")
     )
     tables = [ReportTable(*table) for table in function_tables(rows, reference, first)]
-    write_report(path, title, tables, figures, facts, NOTES, [headline(rows, reference)])
+    write_report(path, title, tables, figures, facts, NOTES + tuned_notes(rows), [headline(rows, reference)])
 
 
 def headline(rows: Sequence[Row], reference: str) -> str:

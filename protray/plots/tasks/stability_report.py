@@ -11,7 +11,7 @@ import numpy as np
 from protray.evaluation.tasks.quality_tables import cell
 from protray.evaluation.tasks.stability import Row, stability_tables
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure
+from protray.plots.tasks.function import losses_figure, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure
 
 NOTES = (
@@ -41,7 +41,7 @@ def write_stability_report(
     kept = "The epoch with the lowest validation loss is kept."
     figures = [first, ReportFigure("Training", losses_figure(histories), kept)]
     tables = [ReportTable(*table) for table in stability_tables(rows)]
-    write_report(path, title, tables, figures, facts, NOTES, [headline(rows)])
+    write_report(path, title, tables, figures, facts, NOTES + tuned_notes(rows), [headline(rows)])
 
 
 def headline(rows: Sequence[Row]) -> str:

@@ -16,19 +16,22 @@ from torch import Tensor
 from protray.data.location import Location
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm import Ssdm
-from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.joint.ssdm_config import RivalConfig, SsdmConfig
+from protray.models.structure.cdconv_config import CdConvConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.models.structure.gvp_config import GvpConfig
 from protray.models.weight_files import first_line, load_weights
 from protray.plm.sequence_encoder import SequenceEncoder
 
 WEIGHTS, HEADS, SETTINGS, LANGUAGE_MODEL = "model.safetensors", "heads.safetensors", "ssdm.json", "language_model"
+RIVALS = {"gvp": GvpConfig, "cdconv": CdConvConfig}  # by what stands in ssdm.json as the encoder
 
 
 @dataclass(frozen=True)
 class SsdmCard:
     """What a folder says of its encoder."""
 
-    config: SsdmConfig
+    config: SsdmConfig | RivalConfig
     side_chains: bool  # whether training saw any; an encoder that did not is not shown them
     objectives: tuple[str, ...]
     seed: int
@@ -51,7 +54,10 @@ def save_ssdm(folder: Path, card: SsdmCard, weights: dict[str, Tensor]) -> None:
         if parts["model.lm."]:
             lm.load_state_dict(parts["model.lm."])
         lm.save(folder / LANGUAGE_MODEL)
-    (folder / SETTINGS).write_text(json.dumps(asdict(card), indent=1) + "\n")
+    content = asdict(card)
+    if rival := next((name for name, kind in RIVALS.items() if isinstance(card.config.net, kind)), None):
+        content["encoder"] = rival
+    (folder / SETTINGS).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def load_ssdm(folder: Path | Location) -> tuple[SsdmCard, Ssdm]:
@@ -82,8 +88,12 @@ def load_card(folder: Path | Location) -> SsdmCard:
     content = path.read_json()
     try:
         joint = content["config"]
-        parts = {"net": FrameAttentionConfig(**joint["net"]), "fuse": FusionConfig(**joint["fuse"])}
-        config = SsdmConfig(**joint | parts)
+        parts, rival = {"fuse": FusionConfig(**joint["fuse"])}, content.get("encoder")
+        if rival:
+            net = {name: tuple(value) if isinstance(value, list) else value for name, value in joint["net"].items()}
+            config = RivalConfig(**joint | parts | {"net": RIVALS[rival](**net)})
+        else:
+            config = SsdmConfig(**joint | parts | {"net": FrameAttentionConfig(**joint["net"])})
         return SsdmCard(config, content["side_chains"], tuple(content["objectives"]), content["seed"])
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put it back") from None

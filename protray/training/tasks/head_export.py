@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,7 +28,8 @@ class HeadFacts:
     names: dict[str, str]  # of labels, where they have some
     threshold: float | None  # probability above which a label is predicted, from the validation split
     lm: str | None  # the language model whose embeddings it reads
-    noise: float | None  # Å, of the score network in the folder beside it
+    noise: float | None  # Å, of the score network in the folder beside it; a joint encoder is told none
+    reads: Literal["mean", "statistics"] = "mean"  # over residues
 
 
 def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[str, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protray.seq.keyed import generator
 from protray.training.micro_batches import check_shared, check_step
@@ -46,8 +46,8 @@ class HeadFitConfig:
         check_shared(self.batch, self.micro_batch, workers)
 
 
-def epoch_batches(rows: int, config: HeadFitConfig, epoch: int) -> "Iterator[np.ndarray]":
-    """Yield the row numbers of each step; they follow from (seed, epoch) alone."""
+def epoch_batches(rows: int, config: Any, epoch: int) -> "Iterator[np.ndarray]":
+    """Yield the row numbers of each step, ``config.batch`` or the rest; they follow from (seed, epoch) alone."""
     order_N = generator(config.seed, "order", epoch).permutation(rows)
     for start in range(0, rows, config.batch):
         yield order_N[start : start + config.batch]

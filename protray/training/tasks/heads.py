@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.losses.heads import label_loss, value_loss
+from protray.losses.heads import class_loss, label_loss, value_loss
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.seq.keyed import key
@@ -19,7 +19,7 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.head_steps import HeadFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
-from protray.training.tasks.turns import in_turn
+from protray.training.tasks.turns import Train, in_turn
 from protray.training.world import World
 
 AT_ONCE = 1024  # rows that are validated or predicted together
@@ -68,19 +68,33 @@ def fit_rows(
     rows: Mapping[str, Callable[[], tuple[Examples, Examples]]], net: HeadConfig, kind: Kind, config: HeadFitConfig,
     report: Report, resume: dict | None, world: World,
 ) -> None:  # fmt: skip
-    """Train a head on each embedding, one after another; `rows` read their examples when their turn comes."""
+    """Train a head on each embedding, one after another; see `row_trainings`."""
+    in_turn(row_trainings(rows, net, kind, config, world), report, resume)
+
+
+def row_trainings(
+    rows: Mapping[str, Callable[[], tuple[Examples, Examples]]], net: HeadConfig, kind: Kind, config: HeadFitConfig,
+    world: World,
+) -> dict[str, Train]:  # fmt: skip
+    """The training of a head on each embedding; `rows` read their examples when their turn comes."""
 
     def train(read: Callable[[], tuple[Examples, Examples]], report: Report, resume: dict | None) -> dict:
         return fit(net, kind, *read(), config, report, resume, world)
 
-    in_turn({name: partial(train, read) for name, read in rows.items()}, report, resume)
+    return {name: partial(train, read) for name, read in rows.items()}
 
 
 def _loss(net: Head, examples: Examples, rows_B: np.ndarray, world: World) -> Tensor:
     """Sum over some rows."""
     x_BC, y_BT = (torch.from_numpy(part[rows_B]).to(world.device) for part in (examples.x_NC, examples.y_NT))
-    found_BT = net(x_BC)
-    return label_loss(found_BT, y_BT) if net.kind == "labels" else value_loss(found_BT, y_BT, net.scale_T)
+    return loss_sum(net, net(x_BC), y_BT)
+
+
+def loss_sum(net: Head, found_BT: Tensor, y_BT: Tensor) -> Tensor:
+    """The sum of the losses of what a head of its kind gave."""
+    if net.kind == "value":
+        return value_loss(found_BT, y_BT, net.scale_T)
+    return (label_loss if net.kind == "labels" else class_loss)(found_BT, y_BT)
 
 
 def _update(

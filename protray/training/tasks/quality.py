@@ -22,7 +22,7 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.quality_steps import QualityFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
-from protray.training.tasks.turns import in_turn
+from protray.training.tasks.turns import Train, in_turn
 from protray.training.updates import half_cosine
 from protray.training.world import World
 
@@ -72,7 +72,15 @@ def fit_rows(
     rows: Mapping[str, Callable[[], Opened]], net: GraphQaConfig, train: Sequence[Decoy], validation: Sequence[Decoy],
     config: QualityFitConfig, report: Report, resume: dict | None, world: World,
 ) -> None:  # fmt: skip
-    """Train a network on each kind of embeddings, one after another; `rows` open them when their turn comes."""
+    """Train a network on each kind of embeddings, one after another; see `row_trainings`."""
+    in_turn(row_trainings(rows, net, train, validation, config, world), report, resume)
+
+
+def row_trainings(
+    rows: Mapping[str, Callable[[], Opened]], net: GraphQaConfig, train: Sequence[Decoy], validation: Sequence[Decoy],
+    config: QualityFitConfig, world: World,
+) -> dict[str, Train]:  # fmt: skip
+    """The training of a network on each kind of embeddings; `rows` open them when their turn comes."""
     total = config.steps(len({decoy.target for decoy in train}))
 
     def train_row(open_extras: Callable[[], Opened], report: Report, resume: dict | None) -> dict:
@@ -81,7 +89,7 @@ def fit_rows(
         widths, extras = open_extras()
         return fit(net, widths, train, validation, config, report, resume, world, extras)
 
-    in_turn({name: partial(train_row, open_extras) for name, open_extras in rows.items()}, report, resume)
+    return {name: partial(train_row, open_extras) for name, open_extras in rows.items()}
 
 
 def learning_rate(step: int, total: int, per_epoch: int, config: QualityFitConfig) -> float:

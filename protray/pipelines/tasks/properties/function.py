@@ -1,4 +1,4 @@
-"""Functions of proteins, EC numbers or GO terms, or their folds, from frozen embeddings; against simple baselines.
+"""Functions of proteins, EC numbers or GO terms, or their folds, from embeddings; against simple baselines.
 
 ``OUT/model``                a folder for each head
 ``OUT/predictions.parquet``  ``schemas.FUNCTIONS``: labels of the test proteins
@@ -9,6 +9,7 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import function_inputs
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
 from protray.pipelines.tasks.properties.heads import (
@@ -28,14 +29,18 @@ def prepare(run: FunctionRun, context: Context) -> HeadInputs:
 
 
 def stages(run: FunctionRun, inputs: HeadInputs | None) -> list[Stage]:
-    return head_stages(run, digest(identity(run)), proteins_of(run)[0].sizes()[0], "proteins")
+    of = digest(identity(run)), proteins_of(run)[0].sizes()[0], "proteins"
+    return head_stages(run, *of) + tuned_stages(run, *of)
 
 
 def settings(run: FunctionRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, "labels")
+    return head_settings(run, inputs, "labels") | {"tuned": tuned_settings(run, inputs.of_tuned, run.kind)}
 
 
 def trial(run: FunctionRun, stage: Stage) -> dict:
+    if stage.name in run.tuned:
+        tuned = tuned_trial(run, run.kind, stage, len(proteins_of(run)[0].labels))
+        return {"vectors": {}, "kind": "labels", "net": run.net, "fit": run.fit, "tuned": tuned}
     width = sum(run.embeddings[name].width for name in run.rows[stage.name])
     return head_trial(run, "labels", stage, len(proteins_of(run)[0].labels), width)
 

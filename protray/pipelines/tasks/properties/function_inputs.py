@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
+from protray.models.tasks.head_config import Kind
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
 from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
@@ -81,6 +82,11 @@ class FunctionRun(HeadRun):
                              "a table has its own column labels")  # fmt: skip
 
     @property
+    def kind(self) -> Kind:
+        """What a linear read-out, and an encoder that is trained on, are of: heads take folds as labels, too."""
+        return "class" if self.task == "cath" else "labels"
+
+    @property
     def of_terms(self) -> bool:
         """Whether labels are GO terms."""
         return self.task.startswith("go-")
@@ -139,10 +145,11 @@ def prepare(run: FunctionRun) -> HeadInputs:
     examples = folder / "examples.parquet"
     proteins.write(examples)
     structures = observed_table(folder, proteins.rows)
-    if run.model and not any(row.observed for row in proteins.rows):
-        raise ValueError(f"{run.data}: no row has a structure, which the score net of --model reads")
+    if run.nets and not any(row.observed for row in proteins.rows):
+        raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     found = {
-        name: embed_proteins(run.out, [structures if embedding.model else examples], embedding, "statistics")
+        name: embed_proteins(run.out, [structures if embedding.of_structures else examples], embedding, "statistics")
         for name, embedding in run.embeddings.items()
     }
-    return HeadInputs(examples, {name: [found[part] for part in parts] for name, parts in run.rows.items()})
+    vectors = {name: [found[part] for part in parts] for name, parts in run.rows.items()}
+    return HeadInputs(examples, vectors, structures)

@@ -19,6 +19,7 @@ from protray.evaluation.tasks.discriminant import choose_discriminant
 from protray.evaluation.tasks.function import fmax
 from protray.evaluation.tasks.function_baselines import choose_logistic, composition, state_composition
 from protray.evaluation.tasks.read_outs import LINEAR, standardised
+from protray.pipelines.tasks.fine_tuned import tuned_predictions
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, proteins_of
 from protray.pipelines.tasks.properties.heads import HeadInputs, head_predictions
 from protray.pipelines.tasks.properties.read_outs import Found, read_outs
@@ -49,6 +50,8 @@ def all_predictions(run: FunctionRun, inputs: HeadInputs, state: dict, threads: 
     ids = parts[1].ids + parts[2].ids
     for name, score_NT in head_predictions(run, inputs, state, ids, "labels", gpu).items():
         found.found[name] = (score_NT[: len(parts[1])], score_NT[len(parts[1]) :])
+    for name, (one, other) in tuned_predictions(run, inputs.of_tuned, state, parts[1:], run.kind, gpu).items():
+        found.found[name] = (one, other)
     return found
 
 

@@ -18,6 +18,7 @@ from protray.data.tasks.examples import Rows, read_rows
 from protray.evaluation.tasks.cath import cath_rows, cath_tables, retrieval_rows
 from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.function_tables import WHOLE, function_rows, function_tables, markdown
+from protray.pipelines.tasks.fine_tuned import save_tuned, tuned_table
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, identity, proteins_of
 from protray.pipelines.tasks.properties.function_predictions import TRANSFER, Predicted, all_predictions
 from protray.pipelines.tasks.properties.heads import HeadInputs, save_head_of
@@ -57,7 +58,10 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
     proteins = proteins_of(run)[0]
     for name, one in trained.items():
         labels = proteins.labels, proteins.names
-        save_head_of(run, name, one["best"], run.task, "labels", *labels, thresholds[name])
+        if name in run.tuned:
+            save_tuned(run, name, one["best"], run.task, run.kind, *labels, thresholds[name])
+        else:
+            save_head_of(run, name, one["best"], run.task, "labels", *labels, thresholds[name])
     facts = {name: str(value) for name, value in identity(run).items()} | predicted.chosen
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     tabulate = _of_folds if run.task == "cath" else _of_functions
@@ -70,14 +74,15 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
             context.tracker.log(context.runs[row["method"]], values, step=step)
     predictions = {name: score_BT for name, (_, score_BT) in predicted.found.items()}
     write_predictions(run.out / "predictions.parquet", parts["test"], predictions, proteins.labels)
-    (run.out / "tables.md").write_text(markdown(tables))
+    tuned, told = tuned_table(run, trained)
+    (run.out / "tables.md").write_text(markdown([*tables, *told]))
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
     sizes = dict(zip(SPLITS, proteins.sizes(), strict=True))
     return found | {
         "task": run.task, "histories": histories, "proteins": sizes, "labels": len(proteins.labels),
-        "chosen": predicted.chosen,
+        "chosen": predicted.chosen, "tuned": tuned,
     }  # fmt: skip
 
 

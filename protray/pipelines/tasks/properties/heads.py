@@ -1,4 +1,4 @@
-"""What jobs that train heads on frozen embeddings have in common: settings, stages, loop, models.
+"""What jobs that train heads on embeddings have in common: settings, stages, loop, models.
 
 Light: `--help` needs no torch.
 """
@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage, TrainingSettings
 from protray.data.location import Location
+from protray.evaluation.tasks.read_outs import TUNED
+from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.fine_tuned import TunedInputs, tuned_trainings
 from protray.plm.shipped import SHIPPED, absolute
+from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import HeadFitConfig
 
 if TYPE_CHECKING:
@@ -39,6 +43,11 @@ class HeadRun(TrainingSettings):
     """Å: the score net is told its noise level nearest to this."""
     lm: str = SHIPPED
     """Language model: a Hugging Face name, a folder, or `none`."""
+    random: tuple[EncoderKind, ...] = ()
+    """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
+    fine_tune: bool = False
+    """Train each joint encoder of --model and --random on, together with a linear head: a row more for each."""
+    fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     net: HeadConfig = field(default_factory=HeadConfig)
     fit: HeadFitConfig = field(default_factory=HeadFitConfig)
 
@@ -47,9 +56,13 @@ class HeadRun(TrainingSettings):
         self.fit.check_workers(self.workers)
         if not self.embeddings:
             raise ValueError("--lm none needs --model: without an embedding there is nothing to train")
-        if len(self.nets) < len(self.model):
+        if len(self.nets) < len(self.model) + len(self.random):
             found = ", ".join(map(str, self.model))
             raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
+        if self.fine_tune:
+            self.fine.check_workers(self.workers)
+            if not self.tuned:
+                raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model, or --random")
 
     @property
     def nets(self) -> dict[str, Embedding]:
@@ -60,9 +73,11 @@ class HeadRun(TrainingSettings):
         ['score net few', 'score net all']
         """
         found = [Embedding(model=model, noise=self.noise) for model in self.model]
+        others = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
+        random = {one.kind: one for one in others}
         if len(found) == 1:
-            return {found[0].kind: found[0]}
-        return {f"{one.kind} {run_name(model)}": one for one, model in zip(found, self.model, strict=True)}
+            return {found[0].kind: found[0]} | random
+        return {f"{one.kind} {run_name(model)}": one for one, model in zip(found, self.model, strict=True)} | random
 
     @property
     def embeddings(self) -> dict[str, Embedding]:
@@ -73,7 +88,13 @@ class HeadRun(TrainingSettings):
     def rows(self) -> dict[str, list[str]]:
         """What is read out, and which embeddings it is; a head is trained on each."""
         found = {name: [name] for name in self.embeddings}
-        return found | {f"{WITH_LM} + {net}": [WITH_LM, net] for net in (self.nets if self.lm != NONE else ())}
+        beside = [net for net, one in self.nets.items() if self.lm != NONE and one.model]
+        return found | {f"{WITH_LM} + {net}": [WITH_LM, net] for net in beside}
+
+    @property
+    def tuned(self) -> dict[str, str]:
+        """Rows of encoders that are trained on, and which embeddings those were before."""
+        return {f"{net}, {TUNED}": net for net, one in self.nets.items() if self.fine_tune and one.is_joint}
 
     @property
     def first(self) -> str | None:
@@ -98,12 +119,19 @@ class HeadInputs:
 
     examples: Location  # ``schemas.EXAMPLES``
     vectors: dict[str, list[Location]]  # of each head: folders of embeddings, side by side
+    structures: Location | None = None  # ``schemas.STRUCTURES``, of proteins as a whole
+
+    @property
+    def of_tuned(self) -> TunedInputs | None:
+        """What encoders are trained on with: proteins as a whole."""
+        return TunedInputs(self.examples, self.structures, self.vectors) if self.structures else None
 
 
 def head_identity(run: HeadRun) -> dict:
     """What a result depends on beside its data."""
     embeddings = {name: embedding.identity() for name, embedding in run.embeddings.items()}
-    return {"net": asdict(run.net), "fit": asdict(run.fit), "embeddings": embeddings}
+    found = {"net": asdict(run.net), "fit": asdict(run.fit), "embeddings": embeddings}
+    return found | {"fine": asdict(run.fine)} if run.fine_tune else found
 
 
 def head_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:
@@ -127,11 +155,13 @@ def head_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int, width: int)
 
 
 def head_loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
-    """Train the heads one after another."""
-    from protray.training.tasks.heads import fit_rows
+    """Train the heads on frozen embeddings one after another, then encoders with heads."""
+    from protray.training.tasks.heads import row_trainings
+    from protray.training.tasks.turns import in_turn
 
     rows = {name: partial(_read, settings, folders) for name, folders in settings["vectors"].items()}
-    fit_rows(rows, settings["net"], settings["kind"], settings["fit"], report, resume, world)
+    trainings = row_trainings(rows, settings["net"], settings["kind"], settings["fit"], world)
+    in_turn(trainings | tuned_trainings(settings.get("tuned"), world), report, resume)
 
 
 def _read(settings: dict, folders: Sequence[Location]) -> "tuple[Examples, Examples]":
@@ -171,18 +201,22 @@ def save_head_of(
     threshold: float | None, target: Location | None = None,
 ) -> None:  # fmt: skip
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
+    from protray.training.structure.ssdm_export import save_ssdm
     from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, save_head
 
     reads = [run.embeddings[part] for part in run.rows[name]]
-    net = next((one.model for one in reads if one.model), None)
+    net = next((one for one in reads if one.of_structures), None)
     facts = HeadFacts(
         task=task, kind=kind, channels=len(weights["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=next((absolute(one.lm) for one in reads if one.lm), None), noise=run.noise if net else None,
     )  # fmt: skip
     with (target or run.out / "model" / folder_of(run, name)).writing() as folder:
         save_head(folder, run.net, facts, weights)
-        if net:
-            shutil.copytree(net.fetch(), folder / STRUCTURE_MODEL)
+        if net and net.model:
+            shutil.copytree(net.model.fetch(), folder / STRUCTURE_MODEL)
+        elif net:
+            card, encoder = net.joint()
+            save_ssdm(folder / STRUCTURE_MODEL, card, {f"model.{n}": w for n, w in encoder.state_dict().items()})
 
 
 def folder_of(run: HeadRun, name: str) -> str:
@@ -209,6 +243,8 @@ def head_predictions(
 
     found = {}
     for name, one in finished(state).items():
+        if name not in run.rows:
+            continue
         weights = one["best"]
         net = Head(run.net, kind, len(weights["mean_C"]), len(weights["mean_T"]))
         net.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""Stability of proteins and of mutants, from frozen embeddings; against simple baselines.
+"""Stability of proteins and of mutants, from embeddings; against simple baselines.
 
 ``OUT/model``                a folder for each head
 ``OUT/predictions.parquet``  true and predicted values of the test split
@@ -9,6 +9,7 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import stability_inputs
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
@@ -34,14 +35,18 @@ def prepare(run: StabilityRun, context: Context) -> HeadInputs:
 
 
 def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
-    return head_stages(run, digest(identity(run)), measurements_of(run)[0].sizes()[0], "measurements")
+    of = digest(identity(run)), measurements_of(run)[0].sizes()[0], "measurements"
+    return head_stages(run, *of) + tuned_stages(run, *of)
 
 
 def settings(run: StabilityRun, inputs: HeadInputs) -> dict:
-    return head_settings(run, inputs, run.kind)
+    return head_settings(run, inputs, run.kind) | {"tuned": tuned_settings(run, inputs.of_tuned, run.kind)}
 
 
 def trial(run: StabilityRun, stage: Stage) -> dict:
+    if stage.name in run.tuned:
+        tuned = tuned_trial(run, run.kind, stage, 1)
+        return {"vectors": {}, "kind": run.kind, "net": run.net, "fit": run.fit, "tuned": tuned}
     return head_trial(run, run.kind, stage, 1, sum(width(run, name) for name in run.rows[stage.name]))
 
 

@@ -50,6 +50,8 @@ class StabilityRun(HeadRun):
 
     def check(self) -> None:
         super().check()
+        if self.tuned and self.task != "thermostability":
+            raise ValueError(f"--fine-tune takes vectors of whole proteins, but --task {self.task} is of mutations")
         if self.data is None:
             raise ValueError(
                 f"--task {self.task} needs --data, a table of {SAYS[self.task]}; such as\n{EXAMPLES[self.task]}"
@@ -99,18 +101,22 @@ def prepare(run: StabilityRun) -> HeadInputs:
     found, errors = measurements_of(run)
     check_rejected(run.out, errors, len(found.rows))
     log.info("%d measurements: %s (train, validation, test)", len(found.rows), found.sizes())
-    if run.model and not any(row.observed for row in found.rows):
-        raise ValueError(f"{run.data}: no row has a structure, which the score net of --model reads")
+    if run.nets and not any(row.observed for row in found.rows):
+        raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     folder = run.out / "cache" / "measurements"
     examples, mutants = folder / "examples.parquet", folder / "mutants.parquet"
     found.write(examples)
+    structures = None
     if run.task == "thermostability":
         structures = observed_table(folder, found.rows)
         vectors = {
-            name: embed_proteins(run.out, [structures if embedding.model else examples], embedding, "statistics")
+            name: embed_proteins(
+                run.out, [structures if embedding.of_structures else examples], embedding, "statistics"
+            )
             for name, embedding in run.embeddings.items()
         }
     else:
         write_mutants(mutants, found.mutants)
         vectors = {name: embed_mutants(run.out, mutants, embedding) for name, embedding in run.embeddings.items()}
-    return HeadInputs(examples, {name: [vectors[part] for part in parts] for name, parts in run.rows.items()})
+    of_rows = {name: [vectors[part] for part in parts] for name, parts in run.rows.items()}
+    return HeadInputs(examples, of_rows, structures)

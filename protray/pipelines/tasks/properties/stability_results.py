@@ -14,6 +14,7 @@ from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.tasks.function_tables import markdown
 from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
+from protray.pipelines.tasks.fine_tuned import save_tuned, tuned_predictions, tuned_table
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun, identity, measurements_of
@@ -48,7 +49,8 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     for name, one in trained.items():
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are
             track_point(context.tracker, context.runs[name], point)
-        save_head_of(run, name, one["best"], run.task, run.kind, [OUTPUT[run.task]], {}, None)
+        save = save_tuned if name in run.tuned else save_head_of
+        save(run, name, one["best"], run.task, run.kind, [OUTPUT[run.task]], {}, None)
     log.info("predicting the test measurements")
     stage = context.plan["stability"]
     task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(all_predictions)
@@ -67,7 +69,8 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
             step = histories[row["method"]][-1]["epoch"]
             context.tracker.log(context.runs[row["method"]], values, step=step)
     _write_predictions(run, test, found)
-    (run.out / "tables.md").write_text(markdown(stability_tables(rows)))
+    tuned, told = tuned_table(run, trained)
+    (run.out / "tables.md").write_text(markdown([*stability_tables(rows), *told]))
     facts = {name: str(value) for name, value in identity(run).items()} | chosen
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
@@ -77,7 +80,10 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
     sizes = dict(zip(("train", "validation", "test"), measurements_of(run)[0].sizes(), strict=True))
-    return {"task": run.task, "table": rows, "histories": histories, "measurements": sizes, "chosen": chosen}
+    return {
+        "task": run.task, "table": rows, "histories": histories, "measurements": sizes, "chosen": chosen,
+        "tuned": tuned,
+    }  # fmt: skip
 
 
 def all_predictions(
@@ -109,6 +115,8 @@ def all_predictions(
     )  # fmt: skip
     found |= {name: found_N.reshape(len(test)) for name, (_, found_N) in more.items()}
     of_heads = head_predictions(run, inputs, state, test.ids, run.kind, gpu)
+    tuned = tuned_predictions(run, inputs.of_tuned, state, [test], run.kind, gpu)
+    of_heads |= {name: found_N1 for name, (found_N1,) in tuned.items()}
     return chosen | also, found | {name: found_N1[:, 0].astype(float) for name, found_N1 in of_heads.items()}
 
 

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
+from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.embeddings import Embedding
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import SHIPPED, absolute, fingerprint
+from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ class QualityRun(TrainingSettings):
     """Å: a score net is told its noise level nearest to this."""
     lm: str = SHIPPED
     """Language model for a network with embeddings of sequences: a Hugging Face name, a folder, or `none`."""
+    fine_tune: bool = False
+    """Train each joint encoder of --model on, together with a linear head on a model's vector, for GDT_TS (PSR)."""
+    fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     decoys: DecoySettings = field(default_factory=DecoySettings)
     net: GraphQaConfig = field(default_factory=GraphQaConfig)
     fit: QualityFitConfig = field(default_factory=QualityFitConfig)
@@ -50,6 +55,10 @@ class QualityRun(TrainingSettings):
         if len(self.nets) < len(self.model):
             found = ", ".join(map(str, self.model))
             raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
+        if self.fine_tune:
+            self.fine.check_workers(self.workers)
+            if not self.tuned:
+                raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model")
 
     @property
     def nets(self) -> dict[str, Location]:
@@ -65,6 +74,18 @@ class QualityRun(TrainingSettings):
         }
 
     @property
+    def embeddings(self) -> dict[str, Embedding]:
+        """The same by their own names, without a network."""
+        return {
+            name.removeprefix(f"{PLAIN} + "): Embedding(model=net, noise=self.noise) for name, net in self.nets.items()
+        }
+
+    @property
+    def tuned(self) -> dict[str, str]:
+        """Rows of encoders that are trained on, and which embeddings those were before."""
+        return {f"{net}, {TUNED}": net for net, one in self.embeddings.items() if self.fine_tune and one.is_joint}
+
+    @property
     def rows(self) -> list[str]:
         """The networks that are trained."""
         return [PLAIN] + [WITH_LM] * (self.lm != NONE) + list(self.nets)
@@ -76,7 +97,8 @@ def identity(run: QualityRun) -> dict:
     for net in run.model:
         Embedding(model=net).identity()  # an error now, for what is no model of structures
     targets_of(run.data, run.decoys)
-    return {
+    more = {"fine": asdict(run.fine)} if run.fine_tune else {}
+    return more | {
         "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
         "lm": run.lm if run.lm == NONE else fingerprint(run.lm),
         "model": {name: fingerprint(str(net.fetch())) for name, net in run.nets.items()}, "noise": run.noise,

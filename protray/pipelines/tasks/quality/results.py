@@ -15,9 +15,12 @@ from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
+from protray.evaluation.tasks.function_tables import markdown as lines
 from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
+from protray.pipelines.tasks.fine_tuned import TunedInputs, save_tuned, tuned_table
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
+from protray.pipelines.tasks.quality.tuned import SCORE, tuned_lines, tuned_rows
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
 from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
@@ -33,7 +36,9 @@ FOLDERS = {PLAIN: "plain", WITH_LM: "language-model"}  # below OUT/model; of oth
 LOGGED = ("rmse", "r", "r_target", "spearman", "spearman_target", "z", "frl5", "lddt_rho", "lddt_rho_decoy")
 
 
-def write_results(run: QualityRun, decoys: Location, state: dict, context: Context) -> dict:
+def write_results(
+    run: QualityRun, decoys: Location, tuned: TunedInputs | None, state: dict, context: Context
+) -> dict:  # fmt: skip
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
     import ray
 
@@ -43,29 +48,40 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
     trained = finished(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, one in trained.items():
-        save_model(run, name, one["best"])
+        if name in run.tuned:
+            save_tuned(run, name, one["best"], "quality", "value", [SCORE], {}, None)
+        else:
+            save_model(run, name, one["best"])
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are
             track_point(context.tracker, context.runs[name], point)
     log.info("predicting the test decoys")
     stage = context.plan["quality"]
     task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(assess)
     predictions = ray.get(task.remote(run, decoys, context.plan.threads("quality"), stage.gpus_per_worker > 0))
+    of_vectors: list = []
+    if tuned:
+        task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(tuned_rows)
+        gpu = stage.gpus_per_worker > 0
+        of_vectors = ray.get(task.remote(run, tuned, ray.put(state), context.plan.threads("quality"), gpu))
     test = read_decoys(decoys.files("*.parquet"), "test")
     rows = quality_rows(test, predictions, seed=run.fit.seed)
     kinds, gains = (
         kind_rows(test, predictions, seed=run.fit.seed), gain_rows(test, predictions, PLAIN, seed=run.fit.seed)
     )  # fmt: skip
-    for row in rows:
+    for row in [*rows, *of_vectors]:
         own = context.runs.get(row["method"])
         if own:
             found = {f"test/{name}": row[name] for name in LOGGED if row.get(name) is not None}
             context.tracker.log(own, found, step=trained[row["method"]]["position"]["step"])
     write_predictions(run.out / "predictions.parquet", test, predictions)
-    (run.out / "tables.md").write_text(markdown(rows, kinds, gains))
+    cost, told = tuned_table(run, trained)
+    more = [tuned_lines(of_vectors), *told] if of_vectors else []
+    (run.out / "tables.md").write_text(markdown(rows, kinds, gains) + ("\n" + lines(more) if more else ""))
     facts = {name: str(value) for name, value in identity(run).items()}
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
-        write_quality_report(path, test, predictions, rows, kinds, histories, facts, derived=run.data is None)
+        of_rows = {name: histories[name] for name in run.rows}
+        write_quality_report(path, test, predictions, rows, kinds, of_rows, facts, derived=run.data is None)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
@@ -79,6 +95,8 @@ def write_results(run: QualityRun, decoys: Location, state: dict, context: Conte
         "histories": histories,
         "decoys": {split: splits.count(split) for split in SPLITS},
         "derived": run.data is None,
+        "of_vectors": of_vectors,
+        "tuned": cost,
     }
 
 

@@ -8,13 +8,20 @@
 ``OUT/metrics.json``   all numbers
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
 from protray.data.location import Location
+from protray.pipelines.tasks.fine_tuned import (
+    TunedInputs,
+    tuned_settings,
+    tuned_stages,
+    tuned_trainings,
+    tuned_trial,
+)
 from protray.pipelines.tasks.quality.decoys import make_decoys, sample_rows, targets_of
 from protray.pipelines.tasks.quality.inputs import QualityRun, data_digest, identity, opener, settings
 
@@ -24,33 +31,51 @@ if TYPE_CHECKING:
 TRIED_TARGETS = 16  # of a plan's trial
 
 
-def prepare(run: QualityRun, context: Context) -> Location:
-    """Make the decoys."""
-    return make_decoys(run.out, run.data, run.decoys)
+@dataclass(frozen=True)
+class QualityInputs:
+    """What is trained on."""
+
+    decoys: Location
+    tuned: TunedInputs | None
 
 
-def stages(run: QualityRun, inputs: Location | None) -> list[Stage]:
+def prepare(run: QualityRun, context: Context) -> QualityInputs:
+    """Make the decoys, and what encoders are trained on with."""
+    from protray.pipelines.tasks.quality.tuned import prepare_tuned
+
+    decoys = make_decoys(run.out, run.data, run.decoys)
+    return QualityInputs(decoys, prepare_tuned(run, decoys))
+
+
+def stages(run: QualityRun, inputs: QualityInputs | None) -> list[Stage]:
     count = sum(split == "train" for _, split in targets_of(run.data, run.decoys))
     unit = f"steps of {run.fit.batch} decoys, {run.fit.epochs} epochs of {count} targets"
     key = digest(identity(run))
     return [
         Stage(name, digest([key, name]), run.fit.steps(count), unit, params={"row": name, "net": asdict(run.net)})
         for name in run.rows
-    ]
+    ] + tuned_stages(run, key, count * run.decoys.each, "decoys, about")
+
+
+def settings_of(run: QualityRun, inputs: QualityInputs) -> dict:
+    return settings(run, inputs.decoys) | {"tuned": tuned_settings(run, inputs.tuned, "value")}
 
 
 def trial(run: QualityRun, stage: Stage) -> dict:
     """Steps of one batch an epoch, with a decoy of each of a few targets, and little validation."""
     few = replace(run.decoys, targets=(TRIED_TARGETS, 1, 1), each=2)
+    if stage.name in run.tuned:
+        return settings(run, Location("")) | {"decoys": [], "rows": [], "tuned": tuned_trial(run, "value", stage, 1)}
     return settings(run, Location("")) | {
         "decoys": [row | {"split": "train"} for row in sample_rows(targets_of(None, few), few)], "rows": [stage.name]
     }  # fmt: skip
 
 
 def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
-    """Train the networks one after another."""
+    """Train the networks one after another, then encoders with heads."""
     from protray.data.decoys.table import decoy_from_row, read_decoys
-    from protray.training.tasks.quality import fit_rows
+    from protray.training.tasks.quality import row_trainings
+    from protray.training.tasks.turns import in_turn
 
     where = settings["decoys"]
     if isinstance(where, list):
@@ -59,24 +84,25 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
     else:
         train, validation = (read_decoys(where.files("*.parquet"), split) for split in ("train", "validation"))
     rows = {name: partial(opener, name, settings, world.device) for name in settings["rows"]}
-    fit_rows(rows, settings["net"], train, validation, settings["fit"], report, resume, world)
+    trainings = row_trainings(rows, settings["net"], train, validation, settings["fit"], world)
+    in_turn(trainings | tuned_trainings(settings.get("tuned"), world), report, resume)
 
 
 def note(metrics: dict) -> str:
     error = metrics.get("validation/gdt_ts_rmse")
+    if error is None and "validation/quality" in metrics:  # minus the mean squared error
+        error = (-metrics["validation/quality"]) ** 0.5
     return "" if error is None else f"validation: GDT_TS off by {error:.3f}"
 
 
-def finish(run: QualityRun, inputs: Location, state: dict, context: Context) -> dict:
+def finish(run: QualityRun, inputs: QualityInputs, state: dict, context: Context) -> dict:
     from protray.pipelines.tasks.quality.results import write_results  # draws: matplotlib is slow to import
 
-    return write_results(run, inputs, state, context)
+    return write_results(run, inputs.decoys, inputs.tuned, state, context)
 
 
 def show(run: QualityRun, facts: dict) -> None:
-    from protray.evaluation.tasks.quality_tables import markdown
-
-    print(markdown(facts["table"], facts["kinds"], facts["gains"]))
+    print((run.out / "tables.md").read_bytes().decode())
     if run.data is None:
         print("The decoys are derived from natives, and no predictions of any program.")
     print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
@@ -84,6 +110,6 @@ def show(run: QualityRun, facts: dict) -> None:
 
 JOB = TrainingJob(
     name="quality", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
-    stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
+    stages=stages, settings=settings_of, loop=loop, finish=finish, show=show, note=note, trial=trial,
     step_of=lambda state: state["fit"]["position"]["step"],
 )  # fmt: skip

@@ -1,0 +1,25 @@
+"""Joint encoders with random weights: ours and two of others, with which what training has added is compared."""
+
+import torch
+
+from protray.models.joint.shipped import ENCODER
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import EncoderKind, RivalConfig, SsdmConfig
+from protray.models.structure.cdconv_config import CdConvConfig
+from protray.models.structure.gvp_config import GvpConfig
+from protray.seq.keyed import key
+from protray.training.structure.ssdm_export import SsdmCard, load_card
+
+
+def random_config(name: EncoderKind) -> SsdmConfig | RivalConfig:
+    """Its settings: ours is as large as the encoder in the package, the others are for two CPU cores."""
+    if name == "ours":
+        return SsdmConfig(net=load_card(ENCODER).config.net)  # type: ignore[arg-type]
+    return RivalConfig(net=GvpConfig() if name == "gvp" else CdConvConfig())
+
+
+def random_encoder(name: EncoderKind, seed: int) -> tuple[SsdmCard, Ssdm]:
+    """As `load_ssdm`, with weights that follow from the seed."""
+    config = random_config(name)
+    torch.manual_seed(key(seed, "random encoder", name))
+    return SsdmCard(config, side_chains=True, objectives=(), seed=seed), Ssdm(config).eval()

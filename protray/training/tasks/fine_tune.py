@@ -1,0 +1,241 @@
+"""Train an encoder of structures on for a task, from the linear read-out of its frozen vectors on.
+
+Before the first step the network says what the linear read-out says; then encoder, fusion and head learn together, and
+a language model at a rate of its own.  It knows no Ray: it reports, and goes on from that.
+
+Shape key:  N proteins   B of a step   T labels, classes, or 1
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from protray.data.atom_batches import collate, without_side_chains
+from protray.data.atoms import AtomChain, AtomStructures
+from protray.models.layers import Noise
+from protray.models.tasks.tuned import Tuned
+from protray.seq.errors import first_of
+from protray.seq.keyed import generator, key
+from protray.training.errors import NonFiniteLossError
+from protray.training.groups import parameter_groups
+from protray.training.tasks.fine_tune_config import FineTuneConfig
+from protray.training.tasks.head_steps import epoch_batches
+from protray.training.tasks.heads import loss_sum
+from protray.training.tasks.steps import take_step
+from protray.training.updates import learning_rate
+from protray.training.world import World
+
+Report = Callable[[dict[str, float], dict | None], None]
+AT_ONCE = 4096  # residues of a batch that is validated or predicted, padding among them; one protein at least
+PATIENCE, LOWER = 5, 0.6  # of plateaus: epochs, and what the rate is multiplied by
+
+
+@dataclass(frozen=True)
+class StructureExamples:
+    """Proteins with what is known of them; those without a structure are not trained on."""
+
+    chains: AtomStructures
+    row_N: np.ndarray  # of `chains`; -1 where there is none
+    y_NT: np.ndarray  # float32; 0 and 1 for labels and classes
+
+    def __len__(self) -> int:
+        return len(self.row_N)
+
+
+@dataclass
+class Position:
+    """Where a training is, beside its weights."""
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # of all epochs, from 0 on
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+def fit(
+    net: Tuned, train: StructureExamples, validation: StructureExamples, config: FineTuneConfig,
+    quality: Callable[[np.ndarray], float], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
+) -> dict:  # fmt: skip
+    """Train `net` and return the last state; its ``"best"`` are the weights of the best epoch (`Tuned.learnt`).
+
+    Epoch 0 is `net` as it is given: what is kept is never worse on validation.
+
+    Parameters
+    ----------
+    quality : callable
+        Of predictions for the validation proteins, shape (N, T); higher is better, and of equal ones the lower loss.
+    report : callable
+        All workers call it together: after each epoch with a state, before that with ``step`` and ``of`` alone.  A
+        state given back as `resume` continues exactly there.
+
+    Raises
+    ------
+    ValueError
+        If no training protein has a structure.
+    NonFiniteLossError
+        As soon as a loss or a gradient is not finite, with the ids of the proteins; nothing was changed by them.
+    """
+    known_M = np.flatnonzero(train.row_N >= 0)
+    if not len(known_M):
+        raise ValueError(f"none of {len(train)} training proteins has a structure to train on")
+    net.to(world.device)
+    groups = groups_of(net, config)
+    rates = [group["lr"] / config.learning_rate for group in groups]
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    at, best, state = Position(), copied(net), resume or {}
+    if resume:
+        net.load_state_dict(resume["net"], strict=False)
+        optimizer.load_state_dict(resume["optimizer"])
+        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
+    else:
+        _same_head(net, world)
+        best = copied(net)
+    total = config.steps(len(known_M))
+    while len(at.history) <= config.epochs:
+        epoch, clock, losses = len(at.history), time.monotonic(), []
+        lower = LOWER ** plateaus([point["validation/quality"] for point in at.history]) if config.constant else 1.0
+        for rows_B in epoch_batches(len(known_M), config, epoch) if epoch else ():
+            rate = learning_rate(at.step, total, config) * lower
+            for group, ratio in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * ratio
+            losses.append(_update(net, optimizer, train, known_M[rows_B], config, epoch, at.step, world))
+            at.step += 1
+            report({"step": at.step, "of": total}, None)
+        metrics: dict[str, float] = {"step": at.step, "of": total, "epoch": epoch}
+        if losses:
+            metrics["train/loss"] = float(np.mean(losses))
+        metrics |= _measured(net, validation, quality, world)
+        at.history.append(metrics)
+        if epoch and _better(metrics, at.history[at.best_epoch]):
+            at.best_epoch, best = epoch, copied(net)
+        at.seconds += time.monotonic() - clock
+        state = {"net": net.learnt(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)}
+        report(metrics, state)
+    return state
+
+
+def groups_of(net: Tuned, config: FineTuneConfig) -> list[dict]:
+    """For an optimiser: the language model of a fusion at its own rate, and everything else, the fusion included."""
+    encoder = net.encoder
+    rest = [encoder.encoder, net.head, *([] if encoder.fusion is None else [encoder.fusion])]
+    lm = torch.nn.Identity() if encoder.lm is None else encoder.lm
+    return parameter_groups(lm, rest, config.learning_rate, 0 if encoder.lm is None else config.lm_lr_ratio)
+
+
+def plateaus(qualities: Sequence[float]) -> int:
+    """How often more than `PATIENCE` epochs in a row were no better than the best before them.
+
+    >>> plateaus([0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2]), plateaus([0.3] + 12 * [0.2])
+    (0, 2)
+    """
+    best, bad, found = -math.inf, 0, 0
+    for quality in qualities:
+        best, bad = (quality, 0) if quality > best else (best, bad + 1)
+        if bad > PATIENCE:
+            found, bad = found + 1, 0
+    return found
+
+
+def copied(net: Tuned) -> dict[str, Tensor]:
+    """What was learnt so far."""
+    return {name: weight.detach().clone() for name, weight in net.learnt().items()}
+
+
+def _better(one: dict[str, float], other: dict[str, float]) -> bool:
+    return (one["validation/quality"], -one["validation/loss"]) > (
+        other["validation/quality"], -other["validation/loss"],
+    )  # fmt: skip
+
+
+def _same_head(net: Tuned, world: World) -> None:
+    """Give all workers the head of the first: fitted apart, heads may differ in their last digits."""
+    tensors = [tensor.data for tensor in (*net.head.parameters(), *net.head.buffers())]
+    if world.rank:
+        for tensor in tensors:
+            tensor.zero_()
+    world.add(tensors)
+
+
+def _update(
+    net: Tuned, optimizer: torch.optim.Optimizer, train: StructureExamples, rows_B: np.ndarray, config: FineTuneConfig,
+    epoch: int, step: int, world: World,
+) -> float:  # fmt: skip
+    """Take one step on the mean loss over all workers' proteins; returns it."""
+    rows_B = rows_B[np.argsort(train.chains.lengths[train.row_N[rows_B]], kind="stable")]  # less padding
+    size = len(rows_B) * (1 if net.head.kind == "class" else train.y_NT.shape[1])
+
+    def loss_of(group_M: np.ndarray) -> Tensor:
+        chains = [train.chains.chain(row) for row in train.row_N[group_M]]
+        crops = [cropped(chain, config, epoch) for chain in chains]
+        noise = Noise([key(config.seed, epoch, chain.id) for chain in chains], [len(crop) for crop in crops])
+        found_MT = _forward(net, crops, [len(chain) for chain in chains], world.device, noise)
+        return loss_sum(net.head, found_MT, torch.from_numpy(train.y_NT[group_M]).to(world.device)) / size
+
+    def blame() -> NonFiniteLossError:
+        named = first_of([train.chains.ids[row] for row in train.row_N[rows_B]])
+        what = f"the loss or its gradient is not finite with the chains {named}: lower the learning rate"
+        return NonFiniteLossError.at(f"step {step + 1}", what)
+
+    return take_step(
+        net, optimizer, rows_B, loss_of, config, step, world, blame, allow_unused=True  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def cropped(chain: AtomChain, config: FineTuneConfig, epoch: int) -> AtomChain:
+    """Neighbouring residues of a chain that is longer than a crop; which ones follows from (seed, epoch, id)."""
+    spare = len(chain) - config.crop
+    if spare <= 0:
+        return chain
+    start = int(generator(config.seed, "crop", epoch, chain.id).integers(spare + 1))
+    return chain.cut(slice(start, start + config.crop))
+
+
+def _forward(
+    net: Tuned, chains: Sequence[AtomChain], lengths: Sequence[int], device: str, noise: Noise | None = None
+) -> Tensor:
+    batch = collate(chains) if net.side_chains else without_side_chains(collate(chains))
+    return net(batch.to(device), torch.tensor(lengths, device=device), noise)
+
+
+@torch.no_grad()
+def outputs(net: Tuned, examples: StructureExamples, world: World = World()) -> Tensor:  # noqa: B008
+    """What the network gives for whole proteins, shape (N, T), on the CPU; as of training means without a structure."""
+    net.eval()
+    known_M = np.flatnonzero(examples.row_N >= 0)
+    lengths_M = examples.chains.lengths[examples.row_N[known_M]]
+    groups: list[list[int]] = []
+    for place in np.argsort(lengths_M, kind="stable"):  # each the longest of its group so far
+        if not groups or (len(groups[-1]) + 1) * lengths_M[place] > AT_ONCE:
+            groups.append([])
+        groups[-1].append(int(known_M[place]))
+    found_NT = torch.zeros(len(examples), examples.y_NT.shape[1], device=world.device)
+    for group in groups[world.rank :: world.size]:
+        chains = [examples.chains.chain(examples.row_N[n]) for n in group]
+        found_NT[group] = _forward(net, chains, [len(chain) for chain in chains], world.device)
+    world.add([found_NT])
+    unknown_1F = torch.full((1, len(net.head.mean_C)), math.nan, device=world.device)
+    found_NT[torch.from_numpy(examples.row_N < 0)] = net.head(unknown_1F)
+    return found_NT.cpu()
+
+
+def predict(net: Tuned, examples: StructureExamples, device: str = "cpu") -> np.ndarray:
+    """Probabilities of labels or classes, or numbers; float32, shape (N, T)."""
+    return net.head.predicted(outputs(net.to(device), examples, World(device=device))).numpy()
+
+
+def _measured(
+    net: Tuned, validation: StructureExamples, quality: Callable[[np.ndarray], float], world: World
+) -> dict[str, float]:
+    """Loss and quality of the validation proteins, the same on all workers."""
+    found_NT, y_NT = outputs(net, validation, world).to(world.device), torch.from_numpy(validation.y_NT)
+    size = len(validation) * (1 if net.head.kind == "class" else y_NT.shape[1])
+    loss = loss_sum(net.head, found_NT, y_NT.to(world.device)).item() / size
+    if not math.isfinite(loss):
+        raise NonFiniteLossError("the validation loss is not finite: lower the learning rate")
+    return {"validation/loss": loss, "validation/quality": quality(net.head.predicted(found_NT).cpu().numpy())}

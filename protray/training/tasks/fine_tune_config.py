@@ -1,0 +1,62 @@
+"""How an encoder is trained on for a task.  Light: `--help` reads the settings and needs no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from protray.training.micro_batches import check_shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneConfig:
+    """How to train encoder and head together; a step is global, whatever the number of workers."""
+
+    epochs: int = 5
+    """The one of the highest quality on validation is kept; the frozen encoder is one of them."""
+    batch: int = 16
+    """Proteins in a step."""
+    micro_batch: int = 4
+    """Proteins that go through the network together; the share of a worker is a whole number of these."""
+    crop: int = 200
+    """Neighbouring residues of a chain that a step sees at most, another part of it in every epoch."""
+    learning_rate: float = 1e-4
+    """Of AdamW, for encoder, fusion and head, at its peak."""
+    lm_lr_ratio: float = 0.1
+    """Learning rate of a fusion's language model over that of the rest; 0 leaves it as it is."""
+    weight_decay: float = 0.01
+    warmup: int = 10
+    """Steps."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """After the warm-up, half a cosine down to 0; or times 0.6 after more than 5 epochs without a better validation."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    """Of the order, of crops, and of encoders with random weights."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "micro_batch", "crop", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+        if not 0 <= self.lm_lr_ratio <= 1 or self.weight_decay < 0 or self.warmup < 0:
+            raise ValueError(
+                f"lm_lr_ratio must lie in [0, 1], weight_decay and warmup be at least 0, got {self.lm_lr_ratio}, "
+                f"{self.weight_decay}, {self.warmup}"
+            )
+
+    @property
+    def constant(self) -> bool:
+        """Whether the rate stays after the warm-up, but for plateaus."""
+        return self.schedule == "plateau"
+
+    def per_epoch(self, proteins: int) -> int:
+        """Steps of an epoch; the last may have fewer proteins."""
+        return -(-proteins // self.batch)
+
+    def steps(self, proteins: int) -> int:
+        """Steps of a training."""
+        return self.epochs * self.per_epoch(proteins)
+
+    def check_workers(self, workers: int) -> None:
+        """Raise ValueError if `workers` cannot share a batch evenly."""
+        check_shared(self.batch, self.micro_batch, workers)
