@@ -60,11 +60,10 @@ class TunedInputs:
 class TunedSettings:
     """What the loop is given, on any node."""
 
-    rows: dict[str, tuple[Embedding, list[Location]]]  # encoders, and folders of their frozen vectors
+    rows: Mapping[str, tuple[Embedding, Sequence[Location]]]  # encoders, and folders of their frozen vectors
     kind: Kind
     fine: FineTuneConfig
-    examples: Location | None = None
-    structures: Location | None = None
+    inputs: TunedInputs | None = None
     tried: int = 0  # outputs of a plan's trial, on chains of the sample
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from protray.data import schemas
@@ -39,7 +38,7 @@ def prepare_tuned(run: QualityRun, decoys: Location) -> TunedInputs | None:
         return None
     names = [*STORED, "target", "split", SCORE]
     table = pa.concat_tables(read_parquet(file, names) for file in decoys.files("*.parquet"))
-    table = table.filter(pc.is_valid(table[SCORE]))
+    table = table.filter(table[SCORE].is_valid())
     folder = run.out / "cache" / "tuned"
     columns = {name: table[name].to_pylist() for name in ("id", "sequence", "split")}
     columns |= {"cluster": table["target"].to_pylist(), "sets": [[] for _ in range(len(table))]}
