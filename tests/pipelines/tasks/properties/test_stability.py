@@ -90,6 +90,14 @@ def test_vectors_are_computed_once(tables, tmp_path, monkeypatch) -> None:
     assert summary["cached"]
 
 
+@pytest.mark.ray
+def test_vectors_of_mutants_on_ray(ray_local, tables, tmp_path) -> None:
+    file = Location(tmp_path / "m.parquet")
+    write_mutants(file, read_measurements(tables["ddg"], "ddg", 0)[0].mutants[:2])
+    folder = embed_mutants(Location(tmp_path), file, Embedding(model=tables["net"]))
+    assert len(list(read_embeddings(folder))) == 2
+
+
 def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
     run = replace(TINY, data=tables["ddg"], out=Location(tmp_path / "out"))
@@ -123,13 +131,10 @@ def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> 
         annotate.JOB.identity(replace(run, model=Location(tmp_path / "ddg")))
 
 
-@pytest.mark.parametrize("task", [pytest.param("ddg", marks=pytest.mark.ray), "thermostability", "msp"])
-def test_each_task_writes_what_it_promises(request, tables, tmp_path, task, monkeypatch) -> None:
-    """One of the three on Ray."""
-    if task == "ddg":
-        request.getfixturevalue("ray_local")
-    else:
-        train_here(monkeypatch)
+@pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
+def test_each_task_writes_what_it_promises(tables, tmp_path, task, monkeypatch) -> None:
+    """The same loop trains heads on Ray in the tests of jobs/function.py."""
+    train_here(monkeypatch)
     run = replace(TINY, task=task, data=tables[task], model=(tables["net"],), out=Location(tmp_path / "out"))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()
