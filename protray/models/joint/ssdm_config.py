@@ -28,8 +28,6 @@ class JointConfig:
     def __post_init__(self) -> None:
         if (self.fusion == "none") != (self.lm is None):
             raise ValueError(f"--fusion and --lm go together, got fusion {self.fusion} and language model {self.lm}")
-        if self.net.lm_input == "replace" and self.fusion != "serial":
-            raise ValueError(f"--net.lm-input replace needs --fusion serial, got {self.fusion}")
         if not 0 <= self.lm_lr_ratio <= 1:
             raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")
 
@@ -39,6 +37,11 @@ class SsdmConfig(JointConfig):
     """SSDM's own encoder, by frame attention."""
 
     net: FrameAttentionConfig = field(default_factory=FrameAttentionConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.net.lm_input == "replace" and self.fusion != "serial":
+            raise ValueError(f"--net.lm-input replace needs --fusion serial, got {self.fusion}")
 
 
 @dataclass(frozen=True, kw_only=True)
