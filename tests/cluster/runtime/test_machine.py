@@ -105,7 +105,7 @@ def test_another_folder_than_tmpdir_is_told(short, monkeypatch, caplog) -> None:
     long = of_length(short, 150)
     monkeypatch.setenv("TMPDIR", str(long))
     with caplog.at_level(logging.INFO):
-        found = _local_start(2, dashboard=False)
+        found = _local_start()
     assert (found["_temp_dir"], found["object_spilling_directory"]) == (f"{USUAL}/ray", str(long))
     told = f"Ray keeps its sockets in {USUAL}: TMPDIR cannot be written, or is longer than {LONGEST} bytes"
     assert caplog.messages == [told]
