@@ -49,6 +49,7 @@ def kill_node_of(nodes, folder: Path, rank: int, letters: Letters, step: int) ->
         while letters.step < step:
             time.sleep(0.05)
         doomed = (folder / f"rank-{rank}").read_text()
+        (folder / "doomed").write_text(doomed)
         nodes.remove_node(next(node for node in nodes.worker_nodes if node.node_id == doomed), allow_graceful=False)
 
     thread = threading.Thread(target=kill, daemon=True)
@@ -76,7 +77,9 @@ def test_a_killed_node_and_a_spare_one(nodes, tmp_path, expected) -> None:
     same_curve(curve, expected)
     assert {point["train/world_size"] for point in curve} == {2}
     letters.tell("node killed, 2 workers and a spare node")
-    assert 0 < letters.lost() <= FIT.validate_every + 2  # the step that was seen, and those until the kill took effect
+    assert (tmp_path / "doomed").read_text() not in {(tmp_path / f"rank-{rank}").read_text() for rank in range(2)}
+    # the step that was seen, and those until the kill took effect; none where it did just after a checkpoint
+    assert letters.lost() <= FIT.validate_every + 2
 
 
 @pytest.fixture
