@@ -72,7 +72,7 @@ def test_a_killed_node_and_a_spare_one(nodes, tmp_path, expected) -> None:
         nodes.add_node(num_cpus=1)
     letters = Letters()
     killer = kill_node_of(nodes, tmp_path, 1, letters, 12)
-    curve = run(tmp_path, faulty(note_node(tmp_path), pause=0.2), letters, count=2)
+    curve = run(tmp_path, faulty(note_node(tmp_path), pause=0.8), letters, count=2)
     killer.join(timeout=10)
     same_curve(curve, expected)
     assert {point["train/world_size"] for point in curve} == {2}
