@@ -9,6 +9,7 @@ from typing import Any
 from protray.seq.errors import InputError
 from protray.seq.files.packed import read_lines
 from protray.seq.keyed import key
+from protray.seq.search import digital
 
 logger = logging.getLogger(__name__)
 
@@ -242,17 +243,6 @@ def _related(
             if any(_close(domain, shorter, identity) for domain in hit.domains):
                 pairs.append((query_ids[query], target_ids[target]))
     return pairs
-
-
-def digital(sequences: Iterable[str]) -> Any:
-    """Sequences as pyhmmer searches them, named by their numbers: ids may hold blanks, HMMER's names may not."""
-    import pyhmmer
-
-    alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet
-    block: Any = pyhmmer.easel.DigitalSequenceBlock(alphabet)
-    for number, sequence in enumerate(sequences):
-        block.append(pyhmmer.easel.TextSequence(name=str(number).encode(), sequence=sequence).digitize(alphabet))
-    return block
 
 
 def _close(domain: Any, shorter: int, identity: float) -> bool:

@@ -8,12 +8,14 @@ import importlib.util
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from protray.seq.fasta import codes_of, stream_fasta
+from protray.seq.errors import InputError
+from protray.seq.fasta import in_residues, stream_fasta
 from protray.seq.files.packed import open_unpacked, opener_of
 
 FIRST = 1000  # records of a database that are looked at before a search
@@ -54,16 +56,10 @@ def check_database(path: Path) -> None:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; --database is a FASTA file of proteins, such as Swiss-Prot's")
     first = ""
-    for number, found in enumerate(stream_fasta(path)):
-        try:
-            if isinstance(found, ValueError):
-                raise found
-            codes_of(found.sequence or "")
+    for found in islice(map(in_residues, stream_fasta(path)), FIRST):
+        if not isinstance(found, InputError):
             return
-        except ValueError as error:
-            first = first or str(error)
-        if number == FIRST:
-            break
+        first = first or str(found)
     raise ValueError(f"{path} holds no protein: {first or 'it is empty'}; --database is a FASTA file of proteins")
 
 
@@ -141,18 +137,8 @@ def _rows(text: str) -> Iterator[Hit]:
 
 def read_database(fasta: Path) -> tuple[list[str], Any]:
     """Names, and sequences as pyhmmer searches them; records that are no proteins are passed over."""
-    from protray.seq.alphabet import decode
-
-    names, sequences = [], []
-    for found in stream_fasta(fasta):
-        if isinstance(found, ValueError):
-            continue
-        try:
-            sequences.append(decode(codes_of(found.sequence or "")))
-        except ValueError:
-            continue
-        names.append(found.id)
-    return names, _digital(sequences)
+    found = [one for one in map(in_residues, stream_fasta(fasta)) if not isinstance(one, InputError)]
+    return [one.id for one in found], digital(one.sequence or "" for one in found)
 
 
 def search_jackhmmer(
@@ -164,7 +150,7 @@ def search_jackhmmer(
     names, targets = database
     limits = dict.fromkeys(("E", "domE", "incE", "incdomE"), settings.evalue)
     search: Any = pyhmmer.hmmer.jackhmmer
-    results = search(_digital(queries, "q"), targets, max_iterations=settings.iterations, cpus=threads, **limits)
+    results = search(digital(queries, "q"), targets, max_iterations=settings.iterations, cpus=threads, **limits)
     found = []
     for query, result in zip(queries, results, strict=True):
         rank = {hit.name: place for place, hit in enumerate(result.hits)}
@@ -195,8 +181,8 @@ def to_a3m(query: str, row: str) -> str:
     return "".join(kept)
 
 
-def _digital(sequences: Sequence[str], prefix: str = "") -> Any:
-    """Sequences as pyhmmer searches them, named by their numbers."""
+def digital(sequences: Iterable[str], prefix: str = "") -> Any:
+    """Sequences as pyhmmer searches them, named by their numbers: ids may hold blanks, HMMER's names may not."""
     import pyhmmer
 
     alphabet: Any = pyhmmer.easel.Alphabet.amino()  # Any: pyhmmer's stubs tie every class to one alphabet

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[dict[str, float], dict | None], None]  # of metrics, and at points of the curve a state
 Sums = dict[str, tuple[float, float]]  # of a measure a sum, and the count that it is divided by
+Point = dict[str, float]  # of a curve: its metrics
 Batch = TypeVar("Batch")
 
 
@@ -26,6 +27,26 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+class Learner(Protocol):
+    """A network of which a part may stay as it is."""
+
+    def learnt(self) -> "dict[str, Tensor]": ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a checkpoint keeps of such a network; what stays as it is comes from its own folder."""
+
+    net: Learner
+
+    def state_dict(self) -> "dict[str, Tensor]":
+        return self.net.learnt()
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        return self.net.load_state_dict(state_dict, strict=False)
 
 
 @dataclass
@@ -54,14 +75,17 @@ class Progress:
     total : int
         Steps of the whole training.
     patience : float
-        Steps without a lower validation loss after which it ends before that.
+        Steps without a better point after which it ends before that.
+    better : callable, optional
+        Whether a point is better than the best before it; default: its validation loss is lower.
     """
 
     def __init__(
         self, parts: Mapping[str, Stateful], best: str, total: int, report: Report, resume: dict | None = None,
-        patience: float = math.inf,
+        patience: float = math.inf, better: Callable[[Point, Point], bool] | None = None,
     ) -> None:  # fmt: skip
         self.parts, self.best_of, self.total, self.report, self.patience = parts, parts[best], total, report, patience
+        self.better = better
         self.at, self.state = Position(), resume or {}
         if resume:
             for name, part in parts.items():
@@ -106,7 +130,7 @@ class Progress:
     def point(self, metrics: dict[str, float]) -> None:
         """Report a point of the curve with its ``validation/loss``, and a state to go on from; all workers do."""
         at, loss = self.at, metrics["validation/loss"]
-        if loss < at.best_loss:
+        if self._is_best(metrics):
             at.best_step, at.best_epoch, at.best_loss = at.step, int(metrics.get("epoch", 0)), loss
             self.best = copied(self.best_of)
         metrics = {"step": at.step, "of": at.step if self.ended else self.total} | metrics
@@ -115,6 +139,12 @@ class Progress:
         self.state = {name: part.state_dict() for name, part in self.parts.items()}
         self.state |= {"best": self.best, "position": asdict(at)}
         self.report(metrics, self.state)
+
+    def _is_best(self, metrics: Point) -> bool:
+        if self.better is None:
+            return metrics["validation/loss"] < self.at.best_loss
+        best = [point for point in self.at.history if point["step"] == self.at.best_step]
+        return not best or self.better(metrics, best[0])
 
 
 def from_step(batches: Callable[[int], Iterable[Batch]], per_epoch: int, step: int) -> Iterator[Batch]:

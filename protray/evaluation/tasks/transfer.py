@@ -58,7 +58,8 @@ def training_hits(queries: Sequence[str], training: Sequence[str], cpus: int = 1
     """Hits of each query, the best first."""
     import pyhmmer
 
-    from protray.data.splits import E_VALUE_SEQUENCES, digital
+    from protray.data.splits import E_VALUE_SEQUENCES
+    from protray.seq.search import digital
 
     if not queries or not training:
         return [[] for _ in queries]

@@ -269,7 +269,7 @@ def tuned_table(
         fixed = ("mean_C", "scale_C", "mean_T", "scale_T")
         rows.append({
             "method": name, "parameters": sum(w.numel() for n, w in weights.items() if not n.endswith(fixed)),
-            "minutes": position["seconds"] / 60, "best_epoch": position["best_epoch"],
+            "minutes": trained[name]["clock"]["seconds"] / 60, "best_epoch": position["best_epoch"],
             "before": first["validation/quality"], "after": best["validation/quality"],
         })  # fmt: skip
     header = ["fine-tuning", "weights", "minutes", "best epoch", "validation before", "validation after"]

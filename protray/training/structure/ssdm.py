@@ -10,8 +10,7 @@ import copy
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from protray.plm.sequence_encoder import SequenceEncoder
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.groups import parameter_groups
-from protray.training.progress import Progress, Report, Sums, added
+from protray.training.progress import Learnt, Progress, Report, Sums, added
 from protray.training.structure.ssdm_batches import MicroBatch, micro_batch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import Visit, draw, micro_batches, steps, validation
@@ -60,21 +59,6 @@ class Pretrained(nn.Module):
         """All weights but those of a language model that stays as it is, which may be a hundred times as many."""
         fixed = "model.lm." if self.model.config.lm_lr_ratio == 0 else None
         return {name: weight for name, weight in self.state_dict().items() if not fixed or not name.startswith(fixed)}
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What a checkpoint keeps of a network."""
-
-    net: Pretrained
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """See `Pretrained.learnt`."""
-        return self.net.learnt()
-
-    def load_state_dict(self, weights: dict[str, Tensor], /) -> Any:
-        """A language model that stays as it is comes from its own folder."""
-        return self.net.load_state_dict(weights, strict=False)
 
 
 def fit(

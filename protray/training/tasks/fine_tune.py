@@ -6,11 +6,10 @@ a language model at a rate of its own.  It knows no Ray: it reports, and goes on
 Shape key:  N proteins   B of a step   T labels, classes, or 1
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from protray.seq.errors import first_of
 from protray.seq.keyed import generator, key
 from protray.training.errors import NonFiniteLossError
 from protray.training.groups import parameter_groups
+from protray.training.progress import Learnt, Progress, Report, from_step
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import epoch_batches
 from protray.training.tasks.heads import loss_sum
@@ -31,7 +31,6 @@ from protray.training.tasks.steps import take_step
 from protray.training.updates import learning_rate
 from protray.training.world import World
 
-Report = Callable[[dict[str, float], dict | None], None]
 AT_ONCE = 4096  # residues of a batch that is validated or predicted, padding among them; one protein at least
 PATIENCE, LOWER = 5, 0.6  # of plateaus: epochs, and what the rate is multiplied by
 
@@ -49,13 +48,17 @@ class StructureExamples:
 
 
 @dataclass
-class Position:
-    """Where a training is, beside its weights."""
+class Clock:
+    """Seconds that a training took, those before a restart among them."""
 
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)  # of all epochs, from 0 on
-    best_epoch: int = 0
-    seconds: float = 0.0
+    before: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.before + time.monotonic() - self.since}
+
+    def load_state_dict(self, state: dict[str, float], /) -> None:
+        self.before = state["seconds"]
 
 
 def fit(
@@ -88,36 +91,32 @@ def fit(
     groups = groups_of(net, config)
     rates = [group["lr"] / config.learning_rate for group in groups]
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    at, best, state = Position(), copied(net), resume or {}
-    if resume:
-        net.load_state_dict(resume["net"], strict=False)
-        optimizer.load_state_dict(resume["optimizer"])
-        at, best = Position(**copy.deepcopy(resume["position"])), resume["best"]
-    else:
+    total, per_epoch = config.steps(len(known_M)), config.per_epoch(len(known_M))
+    if not resume:
         _same_head(net, world)
-        best = copied(net)
-    total = config.steps(len(known_M))
-    while len(at.history) <= config.epochs:
-        epoch, clock, losses = len(at.history), time.monotonic(), []
-        lower = LOWER ** plateaus([point["validation/quality"] for point in at.history]) if config.constant else 1.0
-        for rows_B in epoch_batches(len(known_M), config, epoch) if epoch else ():
-            rate = learning_rate(at.step, total, config) * lower
-            for group, ratio in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * ratio
-            losses.append(_update(net, optimizer, train, known_M[rows_B], config, epoch, at.step, world))
-            at.step += 1
-            report({"step": at.step, "of": total}, None)
-        metrics: dict[str, float] = {"step": at.step, "of": total, "epoch": epoch}
-        if losses:
-            metrics["train/loss"] = float(np.mean(losses))
-        metrics |= _measured(net, validation, quality, world)
-        at.history.append(metrics)
-        if epoch and _better(metrics, at.history[at.best_epoch]):
-            at.best_epoch, best = epoch, copied(net)
-        at.seconds += time.monotonic() - clock
-        state = {"net": net.learnt(), "best": best, "optimizer": optimizer.state_dict(), "position": asdict(at)}
-        report(metrics, state)
-    return state
+    parts = {"net": Learnt(net), "optimizer": optimizer, "clock": Clock()}
+    progress = Progress(parts, "net", total, report, resume, better=_better)
+    batches = from_step(lambda past: epoch_batches(len(known_M), config, past + 1), per_epoch, progress.step)
+    lower = 1.0
+
+    def point(epoch: int) -> None:
+        progress.point({"epoch": epoch} | progress.means(world) | _measured(net, validation, quality, world))
+
+    if not progress.at.history:
+        point(0)
+    while not progress.ended:
+        epoch = progress.step // per_epoch + 1
+        if config.constant and not progress.step % per_epoch:
+            lower = LOWER ** plateaus([one["validation/quality"] for one in progress.at.history])
+        rate = learning_rate(progress.step, total, config) * lower
+        for group, ratio in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * ratio
+        loss = _update(net, optimizer, train, known_M[next(batches)], config, epoch, progress.step, world)
+        progress.add({"loss": (loss, 1)})
+        progress.tell()
+        if progress.due(per_epoch):
+            point(epoch)
+    return progress.state
 
 
 def groups_of(net: Tuned, config: FineTuneConfig) -> list[dict]:
@@ -140,11 +139,6 @@ def plateaus(qualities: Sequence[float]) -> int:
         if bad > PATIENCE:
             found, bad = found + 1, 0
     return found
-
-
-def copied(net: Tuned) -> dict[str, Tensor]:
-    """What was learnt so far."""
-    return {name: weight.detach().clone() for name, weight in net.learnt().items()}
 
 
 def _better(one: dict[str, float], other: dict[str, float]) -> bool:

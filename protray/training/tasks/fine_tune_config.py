@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from protray.training.micro_batches import check_shared
+from protray.training.micro_batches import check_shared, check_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,7 @@ class FineTuneConfig:
     """Of the order, of crops, and of encoders with random weights."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "micro_batch", "crop", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch must be a multiple of micro_batch, got {self.batch} and {self.micro_batch}")
+        check_step(self, "epochs", "crop")
         if not 0 <= self.lm_lr_ratio <= 1 or self.weight_decay < 0 or self.warmup < 0:
             raise ValueError(
                 f"lm_lr_ratio must lie in [0, 1], weight_decay and warmup be at least 0, got {self.lm_lr_ratio}, "
