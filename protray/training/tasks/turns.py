@@ -11,7 +11,7 @@ def in_turn(trainings: Mapping[str, Train], report: Report, resume: dict | None)
     """Do every training that `resume` does not have yet.
 
     Each state has ``stage``, its name; ``fit``, its state; and ``rows``, the last states of all before it, of which
-    ``best`` and ``position`` are kept.  A training that is given its last state gives it back.
+    ``best``, ``position`` and ``clock`` are kept.  A training that is given its last state gives it back.
     """
     done: dict[str, dict] = dict(resume["rows"]) if resume else {}
     for name, train in trainings.items():
@@ -26,8 +26,8 @@ def in_turn(trainings: Mapping[str, Train], report: Report, resume: dict | None)
 
 
 def kept(state: dict) -> dict:
-    """What is needed of a finished training: its weights and its curve."""
-    return {"best": state["best"], "position": state["position"]}
+    """What is needed of a finished training: its weights, its curve, and the time it took if it tells."""
+    return {name: state[name] for name in ("best", "position", "clock") if name in state}
 
 
 def finished(state: dict) -> dict[str, dict]:
