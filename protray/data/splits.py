@@ -31,9 +31,9 @@ def read_clusters(path: str | Path) -> dict[str, str]:
     ids of its members, such as 4HHB_1 or 4HHB_A, with blanks between them.  Those clusters are named after their first
     members.
 
-    With a header ``id<TAB>cluster`` (in either order) the names decide.  Without one, the column whose entries never
-    repeat is the protein and the other the cluster: that reads both ``id<TAB>cluster`` and the
-    ``representative<TAB>member`` of ``mmseqs easy-cluster``.
+    With a header ``id<TAB>cluster`` (in either order) the names decide, and a third column ``split`` may follow, for
+    `read_splits`.  Without a header, the column whose entries never repeat is the protein and the other the cluster:
+    that reads both ``id<TAB>cluster`` and the ``representative<TAB>member`` of ``mmseqs easy-cluster``.
 
     Raises
     ------
@@ -43,23 +43,35 @@ def read_clusters(path: str | Path) -> dict[str, str]:
     lines = read_lines(path)
     if _is_rcsb(lines):
         return _read_rcsb(lines, path)
-    rows: list[tuple[int, list[str]]] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            fields = [entry.strip() for entry in line.split("\t")]
-            if len(fields) != 2 or not all(fields):
-                raise InputError(path, number, f"expected two tab-separated columns, found {line[:60]!r}")
-            rows.append((number, fields))
-    if rows and sorted(entry.lower() for entry in rows[0][1]) == ["cluster", "id"]:
-        column = [entry.lower() for entry in rows.pop(0)[1]].index("id")
-    else:
-        column = min((0, 1), key=lambda c: _first_repeat(rows, c) is not None)
-    if not rows:
-        raise InputError(path, None, "the cluster file is empty")
+    names, rows = _read_columns(lines, path)
+    column = names.index("id") if names else min((0, 1), key=lambda c: _first_repeat(rows, c) is not None)
+    other = names.index("cluster") if names else 1 - column
     repeat = _first_repeat(rows, column)
     if repeat:
         raise InputError(path, repeat[0], f"{repeat[1]!r} is on two lines; a protein belongs to one cluster")
-    return {fields[column]: fields[1 - column] for _, fields in rows}
+    return {fields[column]: fields[other] for _, fields in rows}
+
+
+def read_splits(path: str | Path) -> dict[str, str]:
+    """Cluster -> split, of a cluster file whose header is ``id<TAB>cluster<TAB>split``; {} of any other.
+
+    Raises
+    ------
+    InputError
+        For a split of another name, or a cluster in two of them, which would part relatives.
+    """
+    lines = read_lines(path)
+    names, rows = ([], []) if _is_rcsb(lines) else _read_columns(lines, path)
+    if "split" not in names:
+        return {}
+    found: dict[str, str] = {}
+    for number, fields in rows:
+        cluster, split = fields[names.index("cluster")], fields[names.index("split")]
+        if split not in SPLITS:
+            raise InputError(path, number, f"the split is {split!r}; it must be {', '.join(SPLITS[:2])} or {SPLITS[2]}")
+        if found.setdefault(cluster, split) != split:
+            raise InputError(path, number, f"cluster {cluster!r} is in {split} here and in {found[cluster]} before")
+    return found
 
 
 def cluster_by_identity(sequences: Mapping[str, str], identity: float = 0.25, cpus: int = 1) -> dict[str, str]:
@@ -113,21 +125,25 @@ def relatives(
 
 
 def assign_splits(
-    clusters: Mapping[str, str], fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0
-) -> dict[str, str]:
+    clusters: Mapping[str, str], fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0,
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:  # fmt: skip
     """Give every protein the split of its cluster; returns protein id -> train, validation or test.
 
-    The split follows from a hash of (seed, cluster name) alone, so that proteins added later move none that is there.
-    The fractions are therefore met on average, in clusters, and not exactly.
+    `given` has the splits of clusters that are settled.  That of any other follows from a hash of (seed, cluster name)
+    alone, so that proteins added later move none that is there.  The fractions are therefore met on average, in
+    clusters, and not exactly.
     """
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"fractions are those of {', '.join(SPLITS)} and must sum to 1, got {fractions}")
     bounds = (fractions[0], fractions[0] + fractions[1])
-    splits = {}
-    for id, cluster in clusters.items():
+
+    def drawn(cluster: str) -> str:
         draw = key(seed, cluster) / 2**63
-        splits[id] = SPLITS[sum(draw >= bound for bound in bounds)]
-    return splits
+        return SPLITS[sum(draw >= bound for bound in bounds)]
+
+    settled = given or {}
+    return {id: settled.get(cluster) or drawn(cluster) for id, cluster in clusters.items()}
 
 
 def share_clusters(clusters: Mapping[str, str], seed: int = 0, shares: tuple[float, float] = SHARES) -> dict[str, str]:
@@ -196,6 +212,26 @@ def split_sizes(splits: Iterable[str], n_clusters: int) -> dict[str, int]:
         if not sizes[split]:
             logger.warning("the %s split is empty: %d clusters are too few", split, n_clusters)
     return {split: sizes[split] for split in SPLITS}
+
+
+def _read_columns(lines: list[str], path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, none without a header, and the lines below with their numbers."""
+    names, rows, wanted = [], [], 2
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        fields = [entry.strip() for entry in line.split("\t")]
+        lower = [entry.lower() for entry in fields]
+        if not rows and not names and sorted(lower) in (["cluster", "id"], ["cluster", "id", "split"]):
+            names, wanted = lower, len(lower)
+            continue
+        if len(fields) != wanted or not all(fields):
+            how_many = {2: "two", 3: "three"}[wanted]
+            raise InputError(path, number, f"expected {how_many} tab-separated columns, found {line[:60]!r}")
+        rows.append((number, fields))
+    if not rows:
+        raise InputError(path, None, "the cluster file is empty")
+    return names, rows
 
 
 def _first_repeat(rows: list[tuple[int, list[str]]], column: int) -> tuple[int, str] | None:

@@ -8,6 +8,7 @@ from protray.data.splits import (
     check_disjoint,
     cluster_by_identity,
     read_clusters,
+    read_splits,
     relatives,
 )
 from protray.seq.alphabet import AMINO_ACIDS
@@ -33,6 +34,7 @@ def mutate(sequence: str, share: float, seed: int) -> str:
         ("a\ta\r\n\r\nb\tb\r\n", {"a": "a", "b": "b"}),
         ("4HHB_1 2DN1_1\n\n1ABC_2\n", {"4HHB_1": "4HHB_1", "2DN1_1": "4HHB_1", "1ABC_2": "1ABC_2"}),  # RCSB
         ("4HHB_A 4HHB_C \r\n", {"4HHB_A": "4HHB_A", "4HHB_C": "4HHB_A"}),
+        ("id\tcluster\tsplit\na\tx\ttrain\nb\tx\ttrain\n", {"a": "x", "b": "x"}),
     ],
 )
 def test_cluster_tables(tmp_path, text, expected) -> None:
@@ -53,6 +55,8 @@ def test_cluster_tables(tmp_path, text, expected) -> None:
         ("a\tx\nb\t\n", 2, "two tab-separated columns"),
         ("id\tcluster\na\tx\na\ty\n", 3, "'a' is on two lines"),
         ("a\tx\na\ty\nb\tx\n", 2, "'a' is on two lines"),
+        ("id\tcluster\tsplit\na\tx\n", 2, "three tab-separated columns"),
+        ("a\tx\ttrain\n", 1, "two tab-separated columns"),
     ],
 )
 def test_bad_cluster_tables(tmp_path, text, line, reason) -> None:
@@ -61,6 +65,30 @@ def test_bad_cluster_tables(tmp_path, text, line, reason) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         read_clusters(path)
     assert caught.value.line == line
+
+
+def test_a_cluster_table_may_settle_splits(tmp_path) -> None:
+    path = tmp_path / "cluster.tsv"
+    path.write_text("split\tid\tcluster\ntest\ta\tx\ntest\tb\tx\nvalidation\tc\ty\n")
+    assert read_clusters(path) == {"a": "x", "b": "x", "c": "y"}
+    assert read_splits(path) == {"x": "test", "y": "validation"}
+    drawn = assign_splits({"a": "x", "d": "z"})
+    assert assign_splits({"a": "x", "c": "y", "d": "z"}, given=read_splits(path)) == {
+        "a": "test", "c": "validation", "d": drawn["d"],
+    }  # fmt: skip
+    path.write_text("a\tx\nb\tx\n")
+    assert read_splits(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [("b\tx\tTest\n", "the split is 'Test'"), ("b\tx\ttest\nc\tx\ttrain\n", "'x' is in train here and in test")],
+)
+def test_splits_that_cannot_be(tmp_path, lines, reason) -> None:
+    path = tmp_path / "cluster.tsv"
+    path.write_text(f"id\tcluster\tsplit\na\ty\ttrain\n{lines}")
+    with pytest.raises(InputError, match=reason):
+        read_splits(path)
 
 
 def test_relatives_cluster_and_strangers_do_not() -> None:

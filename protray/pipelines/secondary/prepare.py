@@ -24,7 +24,14 @@ from protray.cluster.storage.identity import contents
 from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.location import Location
 from protray.data.proteins import ProteinSettings, protein_schema
-from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, read_clusters, split_sizes
+from protray.data.splits import (
+    assign_splits,
+    check_disjoint,
+    cluster_by_identity,
+    read_clusters,
+    read_splits,
+    split_sizes,
+)
 from protray.seq.errors import InputError
 from protray.seq.files.packed import SUFFIXES
 from protray.seq.secondary import Labels
@@ -55,7 +62,8 @@ class Prepare(BatchSettings):
     labels: Location | None = None
     """3-line file, structure file, or a folder of these; without: for prediction only"""
     split_by: Location | None = None
-    """Table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here"""
+    """Table of id<TAB>cluster or mmseqs representative<TAB>member; default: cluster here.  With a header
+    id<TAB>cluster<TAB>split the splits are yours, too: train, validation or test"""
     identity: float = 0.25
     """Of the clustering; not used with --split-by"""
     dssp: Literal["auto", "mkdssp", "pydssp"] = "auto"
@@ -156,7 +164,8 @@ def settle(run: Prepare, names: pa.Table) -> Settled:
         logger.info("clustering %d sequences at %.0f %% identity", len(ids), 100 * run.identity)
         sequences = dict(zip(ids, names["sequence"].to_pylist(), strict=True))
         clusters = cluster_by_identity(sequences, run.identity, cpus=os.cpu_count() or 1)
-    splits = assign_splits(clusters, seed=run.proteins.seed)
+    given_splits = read_splits(run.split_by.path) if run.split_by else {}
+    splits = assign_splits(clusters, seed=run.proteins.seed, given=given_splits)
     check_disjoint(clusters, splits)
     columns = names.select(["number", "start"])
     columns = columns.append_column("cluster", pa.array([clusters[id] for id in ids], pa.string()))

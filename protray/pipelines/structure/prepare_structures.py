@@ -20,7 +20,7 @@ from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row
 from protray.cluster.storage.identity import contents
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.splits import assign_splits, check_disjoint, read_clusters, split_sizes
+from protray.data.splits import assign_splits, check_disjoint, read_clusters, read_splits, split_sizes
 from protray.data.structure_files import is_packed
 from protray.data.structure_rows import LeftOutError, StructureSettings, structure_rows
 from protray.data.structure_splits import (
@@ -130,7 +130,8 @@ def settle(run: PrepareStructures, names: pa.Table) -> Settled:
     exclusions = [read_exclusion(path.path) for path in run.exclude]
     clusters, left_out, decisions = choose(run, chains, table, exclusions)
     by_id = {chains[n].id: cluster for n, cluster in clusters.items()}
-    split_of = assign_splits(by_id, seed=run.seed)
+    given = read_splits(run.split_by.path) if run.split_by else {}
+    split_of = assign_splits(by_id, seed=run.seed, given=given)
     check_disjoint(by_id, split_of)
     columns = names.select(["number", "start"]).take(pa.array(list(clusters), pa.int64()))
     columns = columns.append_column("cluster", pa.array(list(clusters.values()), pa.string()))
