@@ -1,7 +1,8 @@
-"""Predict secondary structure with a finished model, for one protein or 100,000.
+"""Predict secondary structure, for one protein or 100,000, with the model in the package or with your own.
 
-    python jobs/predict.py --model runs/distil/model --msas alignments/ --out predictions.parquet
-    python jobs/predict.py --model runs/distil/model --fasta proteins.fasta.gz --out predictions.3line
+    python jobs/predict.py --fasta proteins.fasta.gz --out predictions.3line
+    python jobs/predict.py --msas alignments/ --out predictions.parquet
+    python jobs/predict.py --model runs/mine/model --msas alignments/ --out predictions.parquet
     ray job submit --working-dir . -- python jobs/predict.py --model /nfs/model --msas /nfs/msas --out /nfs/p.parquet
 
 The extension of --out is the format: .parquet (id, sequence, ss3, prob as L x 3 of H, E, C, msa_count), .3line, or

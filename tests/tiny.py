@@ -31,18 +31,33 @@ WANTED = {
 
 def tiny_proteins() -> Proteins:
     """Fourteen real chains of 50 to 60 residues; the maps beside them are synthetic."""
-    columns = ["id", "sequence", "ss8", "msa", "msa_rows", "cluster", "split"]
-    sample = sorted(pq.read_table(SAMPLE, columns=columns).to_pylist(), key=lambda raw: (len(raw["ss8"]), raw["id"]))
-    settings, rows, left = ProteinSettings(), [], dict(WANTED)
-    for raw in sample:
+    rows, left = [], dict(WANTED)
+    for raw in _sample():
         place = raw["split"], raw["msa_rows"] - 1 > LOW_QUALITY
         if left[place]:
             left[place] -= 1
-            msa = Msa(raw["id"], np.frombuffer(raw["msa"], np.uint8).reshape(raw["msa_rows"], -1))
-            labels = {"ss3": to_three(raw["ss8"]), "ss8": raw["ss8"]}
-            rows.append(protein_row(msa, **labels, cluster=raw["cluster"], split=raw["split"], settings=settings))
-    table = pa.Table.from_pylist(rows, schema=protein_schema(settings)).sort_by("id").combine_chunks()
+            rows.append(_row(raw))
+    table = pa.Table.from_pylist(rows, schema=protein_schema(ProteinSettings())).sort_by("id").combine_chunks()
     return joined(table, synthetic_maps(table))
+
+
+def other_chains(count: int) -> pa.Table:
+    """So many deep chains that are not among those; the longest."""
+    deep = [raw for raw in _sample() if raw["msa_rows"] - 1 > LOW_QUALITY]
+    rows = [_row(raw) for raw in deep[-count:]]
+    return pa.Table.from_pylist(rows, schema=protein_schema(ProteinSettings()))
+
+
+def _sample() -> list[dict]:
+    """The chains of the sample, short ones first."""
+    columns = ["id", "sequence", "ss8", "msa", "msa_rows", "cluster", "split"]
+    return sorted(pq.read_table(SAMPLE, columns=columns).to_pylist(), key=lambda raw: (len(raw["ss8"]), raw["id"]))
+
+
+def _row(raw: dict) -> dict:
+    msa = Msa(raw["id"], np.frombuffer(raw["msa"], np.uint8).reshape(raw["msa_rows"], -1))
+    labels = {"ss3": to_three(raw["ss8"]), "ss8": raw["ss8"]}
+    return protein_row(msa, **labels, cluster=raw["cluster"], split=raw["split"], settings=ProteinSettings())
 
 
 def synthetic_maps(table: pa.Table) -> pa.Table:

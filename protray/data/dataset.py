@@ -3,6 +3,7 @@
 Shape key:  N aligned sequences   L residues   A amino-acid types (20)   C channels
 """
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from protray.data.parquet import read_parquet
 from protray.seq.alphabet import N_AA, encode
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.secondary import IGNORE, STATES, STATES8, encode_states
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,33 @@ def read_table(folder: str | Path, schema: pa.Schema) -> pa.Table:
     table = pa.concat_tables([read_parquet(file, schema.names) for file in files], promote_options="permissive")
     schemas.check(table, schema, str(folder))
     return table.sort_by("id").combine_chunks()
+
+
+def with_unlabelled(table: pa.Table, others: pa.Table) -> pa.Table:
+    """The proteins of `table`, and the deep ones of `others` as training proteins without labels; sorted by id.
+
+    Left out of `others`: shallow ones, which a teacher knows no better than a student, and those whose id or sequence
+    `table` has, in whichever split.
+
+    Raises ValueError if nothing is left of them.
+    """
+    known = set(table["id"].to_pylist()), set(table["sequence"].to_pylist())
+    rows = zip(*(others[name].to_pylist() for name in ("id", "sequence", "msa_count")), strict=True)
+    new = [id not in known[0] and sequence not in known[1] for id, sequence, _ in rows]
+    deep = others["msa_count"].to_numpy() > LOW_QUALITY
+    used = others.filter(pa.array(np.array(new, bool) & deep))
+    log.info("%d of %d unlabelled proteins are used: %d have more than %d homologs, and %d of all are in the dataset",
+             used.num_rows, len(new), deep.sum(), LOW_QUALITY, new.count(False))  # fmt: skip
+    if not used.num_rows:
+        raise ValueError(
+            f"none of the {len(new)} unlabelled proteins is of use: {deep.sum()} have more than {LOW_QUALITY} "
+            f"homologs, and {new.count(False)} of all are in the labelled dataset"
+        )
+    for name, value in {"split": "train", "ss3": None, "ss8": None}.items():
+        if name in used.column_names:
+            place = used.schema.get_field_index(name)
+            used = used.set_column(place, used.schema.field(place), pa.array([value] * used.num_rows, pa.string()))
+    return pa.concat_tables([table, used.select(table.column_names)]).sort_by("id").combine_chunks()
 
 
 def joined(table: pa.Table, maps: pa.Table | None) -> Proteins:

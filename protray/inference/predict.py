@@ -50,13 +50,13 @@ class Predictor:
 
     card: ModelCard
     step: Distil
-    lm: LanguageModel | None
+    lm: LanguageModel | None  # None as well where the networks read nothing of it
 
     @classmethod
     def open(cls, folder: Path | Location, device: str = "cpu", with_lm: bool = True) -> "Predictor":
         """Load a model folder, at a path or an address; without the language model, queries bring its outputs along."""
         card, step = load_model(folder)
-        return cls(card, step.to(device), load(card.lm, device=device) if with_lm else None)
+        return cls(card, step.to(device), load(card.lm, device=device) if with_lm and card.reads_lm else None)
 
     @torch.no_grad()
     def predict(self, queries: Sequence[Query]) -> list[Prediction]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from protray.models.weight_files import SAFETENSORS, weight_files
 
 SHIPPED = "shipped"  # what `--lm` is by default
+NO_LM = "none"  # in place of a language model: what it would tell is left out
 FLOPS = 1e11  # floating-point operations of a core in a second, about
 HASHED = ("*.json", "*.safetensors", "pytorch_model*.bin", "vocab.txt", "merges.txt", "*.model")
 

@@ -6,7 +6,7 @@ from tiny import HIDDEN, tiny_proteins
 
 from protray.data import schemas
 from protray.data.arrow import map_arrow, write_arrow
-from protray.data.dataset import Proteins, joined, read_table
+from protray.data.dataset import Proteins, joined, read_table, with_unlabelled
 from protray.seq.alphabet import decode
 from protray.seq.pssm import count_residues
 from protray.seq.secondary import IGNORE, to_three
@@ -59,6 +59,27 @@ def test_missing_labels() -> None:
     assert (proteins.ss3(0) == IGNORE).all() and (proteins.ss8(0) == IGNORE).all()
     assert proteins.ss3(1)[:2].tolist() == [IGNORE, IGNORE]
     assert proteins.labelled.tolist() == [0, proteins.lengths[1] - 2]
+
+
+def test_unlabelled_proteins_join_the_training_split_where_they_are_deep_and_new() -> None:
+    """Of four, one is shallow, one has the id and one the sequence of a labelled protein."""
+    table, lettered = PROTEINS.table.slice(0, 6), PROTEINS.table.slice(6, 4)
+    columns = {
+        "id": ["new", "shallow", table["id"][0].as_py(), "copy"], "msa_count": [61, 60, 200, 200],
+        "sequence": [*lettered["sequence"].to_pylist()[:3], table["sequence"][1].as_py()],
+    }  # fmt: skip
+    others = lettered
+    for name, values in columns.items():
+        place = others.schema.get_field_index(name)
+        others = others.set_column(place, others.schema.field(place), pa.array(values, others.schema.field(place).type))
+    found = Proteins(with_unlabelled(table, others))
+    assert found.ids == sorted([*table["id"].to_pylist(), "new"])
+    row = found.ids.index("new")
+    assert (found.labelled[row], found.deep[row]) == (0, True)
+    assert found.table["split"][row].as_py() == "train"
+    assert found.table.schema == PROTEINS.table.schema
+    with pytest.raises(ValueError, match="none of the 3 .* of use: 2 have more than 60 homologs, and 2 of all are in"):
+        with_unlabelled(table, others.slice(1))
 
 
 def test_parquet_round_trip_in_parts(tmp_path) -> None:

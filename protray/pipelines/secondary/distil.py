@@ -23,9 +23,10 @@ from protray.pipelines.secondary.distil_inputs import (
     folder_of,
     is_prepared,
     maps_of,
-    maps_run,
+    maps_runs,
     prepare_inputs,
     read_inputs,
+    unlabelled_digest,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def identity(run: DistilRun) -> dict:
     made = maps_of(run)
     return {
         "digest of the data": made.proteins,
+        "unlabelled": unlabelled_digest(run),
         "fingerprint of the language model": made.fingerprint,
         **asdict(made.reading),
         "float16": made.float16,
@@ -52,6 +54,7 @@ def identity(run: DistilRun) -> dict:
         "epochs": run.networks.fit.epochs,
         "seed": run.seed,
         "ablate": run.ablate,
+        "rivals": run.rivals,
     }
 
 
@@ -60,7 +63,7 @@ def stages_of(run: DistilRun) -> "list[Training]":
     from protray.training.secondary.stages import plan_stages
 
     channels = hidden_width(run) if run.hidden else 0
-    return plan_stages(run.networks, run.weights, run.train_on, channels, run.ablate)
+    return plan_stages(run.networks, run.weights, run.train_on, channels, run.ablate, run.rivals)
 
 
 def hidden_width(run: DistilRun) -> int:
@@ -81,7 +84,7 @@ def folders_of(run: DistilRun, trainings: "Sequence[Training]", made: MadeWith) 
     """Where each training is kept when it is finished."""
     from protray.training.secondary.session import stage_keys
 
-    keys = stage_keys(list(trainings), made.proteins, made.key, run.features)
+    keys = stage_keys(list(trainings), made.proteins, made.key, run.features, unlabelled_digest(run))
     return {one.name: run.out / "cache" / f"{slug(one.name)}-{keys[one.name]}" for one in trainings}
 
 
@@ -99,15 +102,15 @@ def planned(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | No
     from protray.data.collate import order
     from protray.pipelines.secondary.distil_few import counted
     from protray.training.secondary.session import is_finished
-    from protray.training.secondary.stages import check_splits, training_rows
+    from protray.training.secondary.stages import check_splits, rows_of, training_rows
 
-    proteins = inputs.proteins if inputs else counted(run.data)
+    proteins = inputs.proteins if inputs else counted(run.data, run.unlabelled)
     check_splits(proteins)
     folders = folders_of(run, trainings, inputs.made if inputs else maps_of(run))
     mean = proteins.lengths[training_rows(proteins, "all")].mean()
     found = []
     for one, folder in zip(trainings, folders.values(), strict=True):
-        lengths, fit = proteins.lengths[training_rows(proteins, one.train_on)], one.networks.fit
+        lengths, fit = proteins.lengths[rows_of(one, proteins)], one.networks.fit
         steps = fit.epochs * len(order(lengths, fit.per_batch, fit.seed, 0))
         unit = f"steps of {fit.per_batch} proteins, {fit.epochs} epochs of {len(lengths)}"
         found.append(
@@ -192,10 +195,10 @@ def before(run: DistilRun, trials: "Trials") -> "list[Line]":
     from protray.cluster.batch.measure import line_of, share_done
 
     made = maps_of(run)
-    if run.maps is not None or is_prepared(folder_of(run, made)):
-        return []
-    of_maps = maps_run(run, made)
-    return [line_of(prob_maps.JOB, of_maps, prob_maps.amount(of_maps), trials, share_done(of_maps))]
+    return [
+        line_of(prob_maps.JOB, of_maps, prob_maps.amount(of_maps), trials, share_done(of_maps))
+        for of_maps in ([] if is_prepared(folder_of(run, made)) else maps_runs(run, made))
+    ]
 
 
 def trial(run: DistilRun, stage: Stage) -> dict:

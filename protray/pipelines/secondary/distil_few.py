@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from protray.cluster.health.estimate import spread
 from protray.data import schemas
-from protray.data.dataset import Proteins, joined, parquet_files
+from protray.data.dataset import Proteins, joined, parquet_files, with_unlabelled
 from protray.data.location import Location
 from protray.data.parquet import naming, read_parquet
 from protray.data.sample import SAMPLE, sample_table
@@ -19,7 +19,7 @@ from protray.seq.secondary import to_three
 BATCHES = 4  # global batches of an epoch that is timed
 
 
-def counted(data: Location | None) -> Proteins:
+def counted(data: Location | None, unlabelled: Location | None = None) -> Proteins:
     """What tells how much work there is, of all proteins."""
     if data is None:
         table = pq.read_table(SAMPLE, columns=["id", "sequence", "split", "msa_rows", "ss8"])
@@ -27,9 +27,15 @@ def counted(data: Location | None) -> Proteins:
         homologs = pa.array(table["msa_rows"].to_numpy() - 1)
         table = table.append_column("msa_count", homologs).append_column("ss3", labels)
     else:
-        columns = ["id", "sequence", "split", "msa_count", "ss3"]
-        table = pa.concat_tables(read_parquet(file, columns) for file in parquet_files(data / "proteins"))
+        table = _read(data)
+    if unlabelled is not None:
+        table = with_unlabelled(table, _read(unlabelled))
     return Proteins(table.sort_by("id").combine_chunks())
+
+
+def _read(data: Location) -> pa.Table:
+    columns = ["id", "sequence", "split", "msa_count", "ss3"]
+    return pa.concat_tables(read_parquet(file, columns) for file in parquet_files(data / "proteins"))
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """What PSSM-Distil is trained on: the settings of a run, and the dataset beside its probability maps.
 
 ``OUT/cache/maps-KEY``     a finished folder of jobs/prob_maps.py, unless --maps gives one
-``OUT/cache/inputs-KEY``   proteins.arrow and maps.arrow, aligned row by row; the key holds all that they depend on
+``OUT/cache/inputs-KEY``   proteins.arrow and maps.arrow, aligned row by row; the key holds all that they depend on.
+                           Without a language model there are no maps
 ``OUT/rejected.parquet``   proteins that have no map, and are left out
 """
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
 
-from protray.cluster.storage.identity import dataset_digest
+from protray.cluster.storage.identity import dataset_digest, digest
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.losses.weights import TUNED, DistilWeights
@@ -21,7 +22,7 @@ from protray.pipelines.language_model import prob_maps
 from protray.pipelines.language_model.made_with import MadeWith, asked
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import Reading
-from protray.plm.shipped import SHIPPED
+from protray.plm.shipped import NO_LM, SHIPPED
 from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
 
@@ -39,17 +40,21 @@ class DistilRun(TrainingSettings):
 
     data: Location | None = None
     """Folder written by jobs/prepare.py.  Without it: the bundled sample of 1,000 PDB chains."""
+    unlabelled: Location | None = None
+    """Another such folder of alignments without labels; of their deep ones the student learns what the teacher says."""
     out: Location = Location("runs/distil")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
-    model: Literal["small", "paper"] = "small"
-    """small: for CPUs, with weights that we tuned.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs,
-    the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
+    model: Literal["small", "medium", "paper"] = "small"
+    """small: for CPUs, with weights that we tuned.  medium: twice as wide, in larger batches and fewer epochs, for
+    10,000 proteins.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs, the paper's weights, trained
+    on deep proteins, exact maps.  Chooses the defaults of the other options."""
     train_on: Literal["deep", "all"] = "all"
     """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels."""
     maps: Location | None = None
-    """Finished --out of jobs/prob_maps.py for the same proteins; without it the maps are computed."""
+    """Finished --out of jobs/prob_maps.py for the proteins of --data; without it the maps are computed."""
     lm: str = SHIPPED
-    """Masked protein language model: a Hugging Face name or folder, or the small one in the package."""
+    """Masked protein language model: a Hugging Face name or folder, or the small one in the package; `none`: no maps,
+    and F_e reads the PSSM alone."""
     reading: tyro.conf.OmitArgPrefixes[Reading] = Reading(passes=16)
     lm_features: Literal["hidden", "none"] = "none"
     """Whether its hidden state goes beside X_b, and both to the student; `none` is the paper's."""
@@ -63,13 +68,19 @@ class DistilRun(TrainingSettings):
     seed: int = 0
     ablate: tuple[Literal["bert", "cl", "mse"], ...] = ()
     """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
+    rivals: Literal["all", "plain"] = "all"
+    """What the model is compared with: all, or the plain classifier alone (Real), which takes half the time."""
 
     @classmethod
     def preset(cls, model: str = "small") -> "DistilRun":
         """The settings of a model, from which single ones may then depart."""
         if model == "paper":
             return cls(model="paper", train_on="deep", weights=DistilWeights(), reading=Reading())
-        return cls()
+        return cls(model=model)  # type: ignore[arg-type]
+
+    @property
+    def without_lm(self) -> bool:
+        return self.lm == NO_LM
 
     @property
     def hidden(self) -> bool:
@@ -79,15 +90,15 @@ class DistilRun(TrainingSettings):
     def networks(self) -> "Networks":
         from protray.training.secondary import stages
 
-        networks = stages.PAPER if self.model == "paper" else stages.SMALL
+        networks = {"small": stages.SMALL, "medium": stages.MEDIUM, "paper": stages.PAPER}[self.model]
         fit = replace(networks.fit, seed=self.seed, **({} if self.epochs is None else {"epochs": self.epochs}))
-        return replace(networks, fit=fit)
+        return replace(networks, fit=fit, enhance=replace(networks.enhance, bert=not self.without_lm))
 
     @property
     def features(self) -> "FeatureConfig":
         from protray.data.features import FeatureConfig
 
-        kept = {"small": FeatureConfig().kept_deep, "paper": 0.0}[self.model]
+        kept = 0.0 if self.model == "paper" else FeatureConfig().kept_deep
         return FeatureConfig(
             background=self.background, drawing=self.drawing, lm_hidden=self.hidden, kept_deep=kept, seed=self.seed
         )
@@ -109,9 +120,15 @@ def maps_of(run: DistilRun) -> MadeWith:
     Raises
     ------
     ValueError
-        If there is no such language model, or if --maps was made with other things than were asked for.
+        If there is no such language model, if --maps was made with other things than were asked for, or if something
+        is asked of no language model.
     """
     proteins = dataset_digest(run.data)
+    if run.without_lm:
+        needs = {"--maps": run.maps, "--lm-features hidden": run.hidden, "--ablate bert": "bert" in run.ablate}
+        if asked_for := [option for option, given in needs.items() if given]:
+            raise ValueError(f"{' and '.join(asked_for)} cannot be had with --lm {NO_LM}; leave one of them out")
+        return MadeWith(proteins=proteins, lm=NO_LM, fingerprint=NO_LM, reading=Reading())
     if run.maps is None:
         check_present(run.lm)
         return asked(proteins, run.lm, run.reading, run.hidden)
@@ -129,19 +146,32 @@ def maps_of(run: DistilRun) -> MadeWith:
 
 def folder_of(run: DistilRun, made: MadeWith) -> Location:
     """Where dataset and maps are kept."""
-    return run.out / "cache" / f"inputs-{made.key}"
+    key = digest([made.key, unlabelled_digest(run)]) if run.unlabelled else made.key
+    return run.out / "cache" / f"inputs-{key}"
+
+
+def unlabelled_digest(run: DistilRun) -> str | None:
+    return dataset_digest(run.unlabelled) if run.unlabelled else None
 
 
 def is_prepared(folder: Location) -> bool:
     return (folder / "inputs.json").is_file()
 
 
-def maps_run(run: DistilRun, made: MadeWith) -> prob_maps.ProbMaps:
-    """The settings of jobs/prob_maps.py for the maps of a run."""
-    return prob_maps.ProbMaps(
-        data=run.data, out=run.out / "cache" / f"maps-{made.key}", lm=run.lm, reading=run.reading, hidden=run.hidden,
-        max_rejected=1.0,  # proteins without a map are left out
-    )  # fmt: skip
+def maps_runs(run: DistilRun, made: MadeWith) -> list[prob_maps.ProbMaps]:
+    """The settings of jobs/prob_maps.py for the maps of a run that are not given."""
+    if run.without_lm:
+        return []
+    wanted = [] if run.maps else [(run.data, made.key)]
+    if run.unlabelled:  # read as the others were
+        wanted.append((run.unlabelled, replace(made, proteins=dataset_digest(run.unlabelled), float16=False).key))
+    return [
+        prob_maps.ProbMaps(
+            data=data, out=run.out / "cache" / f"maps-{key}", lm=run.lm, reading=made.reading, hidden=run.hidden,
+            max_rejected=1.0,  # proteins without a map are left out
+        )
+        for data, key in wanted
+    ]  # fmt: skip
 
 
 def prepare_inputs(run: DistilRun) -> Inputs:
@@ -153,11 +183,11 @@ def prepare_inputs(run: DistilRun) -> Inputs:
     made = maps_of(run)
     folder = folder_of(run, made)
     if not is_prepared(folder):
-        maps = run.maps
-        check_splits(counted(run.data))
-        if maps is None:
-            run_batch(prob_maps.JOB, settings := maps_run(run, made))
-            maps = settings.out
+        check_splits(counted(run.data, run.unlabelled))
+        maps = [run.maps] if run.maps else []
+        for settings in maps_runs(run, made):
+            run_batch(prob_maps.JOB, settings)
+            maps.append(settings.out)
         _align(run, maps, made, folder)
     facts = (folder / "inputs.json").read_json()
     rejected = run.out / "rejected.parquet"
@@ -176,31 +206,52 @@ def read_inputs(folder: Location) -> "Proteins":
     from protray.data.arrow import map_arrow
     from protray.data.dataset import joined
 
-    return joined(*(map_arrow((folder / name).fetch()) for name in ("proteins.arrow", "maps.arrow")))
+    maps = folder / "maps.arrow"
+    table = map_arrow((folder / "proteins.arrow").fetch())
+    return joined(table, map_arrow(maps.fetch()) if maps.is_file() else None)
 
 
-def _align(run: DistilRun, maps: Location, made: MadeWith, folder: Location) -> None:
+def _align(run: DistilRun, maps: list[Location], made: MadeWith, folder: Location) -> None:
     """Write the proteins that have a map, their maps, and the reasons of the others."""
     from protray.cluster.storage.rejects import group_reasons
-    from protray.data import schemas
     from protray.data.arrow import write_arrow
-    from protray.data.dataset import read_table
+    from protray.data.dataset import with_unlabelled
     from protray.data.parquet import read_parquet
 
     table = dataset(run.data)
-    found = read_table(maps / "maps", schemas.MAPS_FLOAT16 if made.float16 else schemas.MAPS).cast(schemas.MAPS)
-    if not made.hidden:
-        found = found.set_column(3, schemas.MAPS.field(3), pa.nulls(len(found), schemas.MAPS.field(3).type))
-    with_map = set(found["id"].to_pylist())
-    table = table.filter(pa.array([name in with_map for name in table["id"].to_pylist()], pa.bool_()))
-    rejected = read_parquet(maps / "rejected.parquet")
+    if run.unlabelled:
+        table = with_unlabelled(table, dataset(run.unlabelled))
+    rejected = [read_parquet(place / "rejected.parquet") for place in maps]
     with folder.writing() as partial:
         partial.mkdir()
+        if maps:
+            found = pa.concat_tables([read_maps(place, made) for place in maps]).sort_by("id")
+            table, found = only(table, found), only(found, table)
+            write_arrow(found, partial / "maps.arrow")
         write_arrow(table, partial / "proteins.arrow")
-        write_arrow(found, partial / "maps.arrow")
-        pq.write_table(rejected, partial / "rejected.parquet")
-        reasons = dict(group_reasons(rejected["reason"].to_pylist()).most_common())
-        Location(partial / "inputs.json").write_json({"n_rejected": rejected.num_rows, "reasons": reasons})
+        reasons = group_reasons([reason for one in rejected for reason in one["reason"].to_pylist()])
+        if rejected:
+            pq.write_table(pa.concat_tables(rejected), partial / "rejected.parquet")
+        facts = {"n_rejected": sum(reasons.values()), "reasons": dict(reasons.most_common())}
+        Location(partial / "inputs.json").write_json(facts)
+
+
+def read_maps(place: Location, made: MadeWith) -> pa.Table:
+    """Finished maps, by id; without the hidden state unless it is asked for."""
+    from protray.data import schemas
+    from protray.data.dataset import read_table
+
+    float16 = MadeWith.of(place).float16
+    found = read_table(place / "maps", schemas.MAPS_FLOAT16 if float16 else schemas.MAPS).cast(schemas.MAPS)
+    if made.hidden:
+        return found
+    return found.set_column(3, schemas.MAPS.field(3), pa.nulls(len(found), schemas.MAPS.field(3).type))
+
+
+def only(table: pa.Table, others: pa.Table) -> pa.Table:
+    """The rows whose id `others` has, too."""
+    known = set(others["id"].to_pylist())
+    return table.filter(pa.array([name in known for name in table["id"].to_pylist()], pa.bool_())).combine_chunks()
 
 
 def dataset(data: Location | None) -> pa.Table:

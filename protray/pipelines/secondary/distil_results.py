@@ -31,7 +31,7 @@ from protray.seq.pssm import background, count_residues, pssm
 from protray.seq.secondary import STATES
 from protray.training.secondary.export import ModelCard, save_model
 from protray.training.secondary.session import read_history, read_probabilities
-from protray.training.secondary.stages import Stage
+from protray.training.secondary.stages import Stage, training_rows, unlabelled_rows
 
 N_LOGOS = 2  # proteins shown in the report
 TABLE_WIDTH = 110
@@ -116,14 +116,16 @@ def facts(run: DistilRun, inputs: Inputs, histories: Mapping[str, list[dict]], c
     splits = {split: len(proteins.of_split(split)) for split in ("train", "validation", "test")}
     deep = {split: int(proteins.deep[proteins.of_split(split)].sum()) for split in splits}
     workers = sorted({int(point["train/world_size"]) for history in histories.values() for point in history})
+    learnt = f"{len(unlabelled_rows(proteins))} deep training proteins"
     settings = {"model": run.model, "train_on": run.train_on, "lm_features": run.lm_features, "seed": run.seed}
     settings |= {"background": run.background, "drawing": run.drawing, "epochs": run.networks.fit.epochs}
     return {
         "proteins": ", ".join(f"{n} {split} ({deep[split]} of them deep)" for split, n in splits.items())
         + f"; deep: more than {LOW_QUALITY} homologs",
+        "without labels": f"{learnt}, of {run.unlabelled}" if run.unlabelled else learnt,
         "left out": f"{inputs.left_out['n_rejected']} proteins without a map",
         "dataset": f"{run.data or 'bundled sample'}, digest {made.proteins}",
-        "probability maps": f"{made}{f'; from {run.maps}' if run.maps else ''}",
+        "probability maps": "none" if run.without_lm else f"{made}{f'; from {run.maps}' if run.maps else ''}",
         "settings": json.dumps(settings),
         "weights": json.dumps(asdict(run.weights)),
         "workers of the trainings": ", ".join(map(str, workers)),
@@ -146,13 +148,14 @@ def logos(run: DistilRun, proteins: Proteins) -> dict:
     predictor = Predictor.open((run.out / "model").fetch(), with_lm=False)
     shown = {}
     deep = [row for row in proteins.of_split("test") if proteins.deep[row]]
-    prior = Prior.of(proteins.msa_counts[proteins.of_split("train")])
+    prior = Prior.of(proteins.msa_counts[training_rows(proteins, "all")])
     for row in deep[:N_LOGOS]:
         name = proteins.ids[row]
         rng = generator(run.seed, "logo", name)
         lowered_NL = downsample(proteins.msa(row), min(prior.draw(rng), 10), rng)
         counts_LA = count_residues(lowered_NL)
-        query = Query(name, lowered_NL, proteins.prob_map(row), _hidden(run, proteins, row))
+        prob_LA = None if run.without_lm else proteins.prob_map(row)
+        query = Query(name, lowered_NL, prob_LA, proteins.lm_hidden(row) if run.hidden else None)
         [prediction] = predictor.predict([query])
         high_A = background(proteins.counts(row), run.background)
         rows = [
@@ -171,10 +174,6 @@ def logos(run: DistilRun, proteins: Proteins) -> dict:
             rows, [("DSSP", true), ("predicted", prediction.ss3)]
         )
     return shown
-
-
-def _hidden(run: DistilRun, proteins: Proteins, row: int) -> np.ndarray | None:
-    return proteins.lm_hidden(row) if run.hidden else None
 
 
 def track(run: DistilRun, test: Evaluation, context: Context) -> None:

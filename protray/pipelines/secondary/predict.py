@@ -21,6 +21,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import read_batches
 from protray.inference.write import PREDICTED, check_format, write
+from protray.models.secondary.shipped import PREDICTOR
 from protray.pipelines.language_model.made_with import MadeWith
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import forward_tokens
@@ -50,8 +51,8 @@ BESIDE_WEIGHTS = 1 << 30  # bytes of an actor: Python, PyTorch, alignments
 class Predict(BatchSettings):
     """What to predict with what; one of `msas` and `fasta`."""
 
-    model: Location
-    """The folder `model` of a finished jobs/distil.py run."""
+    model: Location | None = None
+    """The folder `model` of a finished jobs/distil.py run.  Default: the model in the package."""
     msas: Location | None = None
     """Folder of alignments, one file per protein: .a3m .a2m .sto .fasta .aln, plain, .gz, .xz or .bz2."""
     fasta: Location | None = None
@@ -65,6 +66,10 @@ class Predict(BatchSettings):
     max_length: int = 5000
     """Longer proteins are left out: a protein costs one pass of the language model per residue, or as many as the
     model was trained with."""
+
+    @property
+    def networks(self) -> Location:
+        return self.model or Location(PREDICTOR)
 
     @property
     def work(self) -> Location:
@@ -101,15 +106,17 @@ def identity(run: Predict) -> dict:
     if run.max_length < 1:
         raise ValueError(f"--max-length is {run.max_length}; it must be at least 1")
     check_format(run.out)
-    card = _loaded(run.model)
+    card = _loaded(run.networks)
+    if run.maps and not card.reads_lm:
+        raise ValueError(f"--maps {run.maps}: the model {run.networks} reads no maps; leave it out")
     if run.maps:
         if misfits := MadeWith.of(run.maps).misfits(card.lm, card.reading, bool(card.enhance.extra)):
             raise ValueError(f"--maps {run.maps} does not fit the model: {'; '.join(misfits)}")
-    else:
+    elif card.reads_lm:
         check_present(card.lm)
     return {
-        "model": fingerprint(str(run.model.fetch())),
-        "language model": fingerprint(card.lm),
+        "model": fingerprint(str(run.networks.fetch())),
+        "language model": fingerprint(card.lm) if card.reads_lm else None,
         "proteins": content_digest(_input_files(run), run.msas),
         "maps": (run.maps / "summary.json").read_json()["identity"] if run.maps else None,
         "max_length": run.max_length,
@@ -192,8 +199,8 @@ def _input_files(run: Predict) -> list[Location]:
 
 def cost(run: Predict, row: Row) -> float:
     """Of alignments the lengths are not known yet: they count alike."""
-    card, length = card_of(run.model), len(row["sequence"]) if row["sequence"] else USUAL_LENGTH
-    if run.maps:
+    card, length = card_of(run.networks), len(row["sequence"]) if row["sequence"] else USUAL_LENGTH
+    if run.maps or not card.reads_lm:
         return length * PER_RESIDUE_S
     from protray.plm.shipped import seconds_per_token
 
@@ -201,14 +208,15 @@ def cost(run: Predict, row: Row) -> float:
 
 
 def memory(run: Predict) -> int:
-    return 2 * weight_bytes(card_of(run.model).lm) + BESIDE_WEIGHTS
+    card = card_of(run.networks)
+    return BESIDE_WEIGHTS + (2 * weight_bytes(card.lm) if card.reads_lm else 0)
 
 
 def open_model(run: Predict, device: str) -> Opened:
     from protray.inference.predict import Predictor
     from protray.pipelines.language_model.stored_maps import MapReader
 
-    predictor = Predictor.open(run.model, device, with_lm=run.maps is None)
+    predictor = Predictor.open(run.networks, device, with_lm=run.maps is None)
     return run, predictor, MapReader() if run.maps else None
 
 

@@ -26,12 +26,17 @@ NETWORKS = ("enhancer", "student", "teacher")
 class ModelCard:
     """What is needed beside the weights to predict."""
 
-    lm: str  # Hugging Face name or folder of the language model; "shipped" is the one in the package
+    lm: str  # Hugging Face name or folder of the language model; "shipped" is the one in the package, "none" is none
     reading: Reading  # how `lm` read the proteins of the training, and reads those to predict
     features: FeatureConfig
     classifier: ClassifierConfig  # of F_s
     teacher: ClassifierConfig  # of F_t
     enhance: EnhanceConfig
+
+    @property
+    def reads_lm(self) -> bool:
+        """Whether the networks read anything of the language model."""
+        return self.enhance.bert or self.enhance.extra > 0
 
 
 def save_model(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> None:

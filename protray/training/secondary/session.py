@@ -27,7 +27,7 @@ from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
 from protray.training.secondary.fit import Report, Share, fit
-from protray.training.secondary.stages import Stage, build, training_rows
+from protray.training.secondary.stages import Stage, build, rows_of, training_rows
 from protray.training.secondary.steps import Distil, Reconstruct
 from protray.training.threads import Map, threads
 from protray.training.world import World
@@ -45,14 +45,17 @@ RAW = pa.schema(
 )
 
 
-def stage_keys(stages: list[Stage], data: str, lm: str, features: FeatureConfig) -> dict[str, str]:
+def stage_keys(
+    stages: list[Stage], data: str, lm: str, features: FeatureConfig, unlabelled: str | None = None
+) -> dict[str, str]:
     """Name -> hash of all that its result depends on, and of nothing else.
 
-    `data` and `lm` are digests of the dataset and of the language model with the settings of its maps.
+    `data` and `unlabelled` are digests of datasets, `lm` is that of the language model with the settings of its maps.
     """
     keys: dict[str, str] = {}
     for stage in stages:
         content = [depends_on(stage, lm, features), data, keys.get(stage.after or "")]
+        content += [unlabelled] if unlabelled and stage.kind == "distil" else []
         keys[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return keys
 
@@ -122,9 +125,9 @@ def train_stage(
     world: World,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:  # fmt: skip
     """Fit one stage; returns its best weights and the metrics of its epochs."""
-    rows = training_rows(proteins, stage.train_on)
+    rows = rows_of(stage, proteins)
     validation_rows(proteins)  # better an error now than after the first epoch
-    prior = Prior.of(proteins.msa_counts[proteins.of_split("train")]) if stage.lowering == "prior" else None
+    prior = Prior.of(proteins.msa_counts[training_rows(proteins, "all")]) if stage.lowering == "prior" else None
     features = stage_features(stage, proteins, config, prior)
     settings = stage.networks.fit
     lengths = proteins.lengths[rows]

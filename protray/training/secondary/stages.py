@@ -21,6 +21,7 @@ from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 Which = Literal["deep", "shallow", "all"]
 Ablation = Literal["bert", "cl", "mse"]
+Rivals = Literal["all", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,12 @@ class Networks:
 
 
 SMALL = Networks()
+# for ten times the sample's proteins: larger batches keep two cores busy, and so many proteins need fewer epochs
+MEDIUM = Networks(
+    classifier=ClassifierConfig(hidden=128),
+    enhance=EnhanceConfig(hidden=128, filters=128),
+    fit=FitConfig(epochs=8, per_batch=64),
+)
 PAPER = Networks(
     classifier=ClassifierConfig(hidden=400, dropout=0.75, states=3),
     enhance=EnhanceConfig(hidden=400, filters=300, dropout=0.75, residual=False),
@@ -59,18 +66,21 @@ class Stage:
 
 
 def plan_stages(
-    networks: Networks, weights: DistilWeights, train_on: Which, lm_channels: int, ablate: tuple[Ablation, ...]
-) -> list[Stage]:
+    networks: Networks, weights: DistilWeights, train_on: Which, lm_channels: int, ablate: tuple[Ablation, ...],
+    rivals: Rivals = "all",
+) -> list[Stage]:  # fmt: skip
     """List the stages of a run, each after the one it needs.
 
-    `lm_channels` is the width of the language model's hidden state, 0 to leave it out (as the paper does).
+    `lm_channels` is the width of the language model's hidden state, 0 to leave it out (as the paper does).  Where
+    F_e is to read no X_b (``networks.enhance.bert``), no network reads anything of a language model.  `rivals` are all,
+    or the plain classifier in its two strongest forms.
     """
     plain = replace(networks, enhance=replace(networks.enhance, bert=False))
     extra = N_AA + lm_channels if lm_channels else 0
     full = replace(
         networks,
         classifier=replace(networks.classifier, extra=extra),
-        enhance=replace(networks.enhance, bert=True, extra=lm_channels),
+        enhance=replace(networks.enhance, extra=lm_channels),
     )
     teacher = Stage(name="teacher", kind="classify", train_on="deep", lowering="none", networks=plain, weights=weights)
     ours = replace(
@@ -81,14 +91,18 @@ def plan_stages(
         "cl": replace(ours, name="w/o CL", weights=replace(weights, gamma=0.0)),
         "mse": replace(ours, name="w/o MSE", weights=replace(weights, beta=0.0)),
     }
-    return [
-        teacher,
-        ours,
-        replace(teacher, name="Real", train_on="all"),
+    others = [
         replace(teacher, name="Real (shallow only)", train_on="shallow"),
         *([replace(teacher, name="Real + LM", train_on="all", networks=full)] if lm_channels else []),
         replace(teacher, name="Bagging enhancer", kind="reconstruct", lowering="fixed-ratio"),
         replace(teacher, name="Bagging", train_on="all", lowering="fixed-ratio", after="Bagging enhancer"),
+    ]
+    return [
+        teacher,
+        ours,
+        replace(teacher, name="Real", train_on="all"),
+        replace(teacher, name="Real + down-sampling", train_on="all", lowering="prior"),
+        *(others if rivals == "all" else []),
         *(ablated[name] for name in ablate),
     ]
 
@@ -101,6 +115,18 @@ def training_rows(proteins: Proteins, which: Which) -> np.ndarray:
     if not keep.any():
         raise ValueError(f"the training split has no labelled {which} protein ({len(rows)} labelled ones in all)")
     return rows[keep]
+
+
+def unlabelled_rows(proteins: Proteins) -> np.ndarray:
+    """Deep proteins of the training split without labels: of them there is the teacher's answer to learn."""
+    rows = proteins.of_split("train")
+    return rows[(proteins.labelled[rows] == 0) & proteins.deep[rows]]
+
+
+def rows_of(stage: Stage, proteins: Proteins) -> np.ndarray:
+    """Rows of the training split that a stage learns from; those without labels only by distillation."""
+    rows = training_rows(proteins, stage.train_on)
+    return np.sort(np.concatenate([rows, unlabelled_rows(proteins)])) if stage.kind == "distil" else rows
 
 
 def check_splits(proteins: Proteins) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from distil_here import run_of
 from reuse import begin_with
-from tiny import tiny_networks, tiny_proteins
+from tiny import other_chains, tiny_networks, tiny_proteins
 from train_here import train_here
 
 from protray.cluster.train import driver
@@ -44,7 +44,8 @@ def test_writes_what_it_promises(finished) -> None:
     row = metrics["table"][0]
     assert {"by", "max", "n", "method", "q3", "ci95"} <= row.keys()
     methods = {row["method"] for row in metrics["table"]}
-    assert {"protray", "Real", "Real (shallow only)", "Real + LM", "Bagging", "teacher"} <= methods
+    real = {"Real", "Real + down-sampling", "Real (shallow only)", "Real + LM"}
+    assert {"protray", "Bagging", "teacher"} | real <= methods
     predictions = pq.read_table(finished / "predictions.parquet")
     assert predictions.num_rows == 3  # the test split
     for row in predictions.to_pylist():
@@ -102,8 +103,9 @@ def test_a_plan_takes_off_what_is_there(finished, inputs) -> None:
     run = replace(run_of(inputs, finished), ablate=("mse",))
     found = {stage.name: stage for stage in distil.stages(run, None)}
     assert {name: (stage.of, stage.of - stage.done) for name, stage in found.items()} == {
-        "teacher": (4, 0), "protray": (6, 0), "Real": (6, 0), "Real (shallow only)": (2, 0), "Real + LM": (6, 0),
-        "Bagging enhancer": (4, 0), "Bagging": (6, 0), "w/o MSE": (6, 6),
+        "teacher": (4, 0), "protray": (6, 0), "Real": (6, 0), "Real + down-sampling": (6, 0),
+        "Real (shallow only)": (2, 0), "Real + LM": (6, 0), "Bagging enhancer": (4, 0), "Bagging": (6, 0),
+        "w/o MSE": (6, 6),
     }  # fmt: skip
     assert found["Real"].alike == found["teacher"].alike == found["Real (shallow only)"].alike
     assert len({stage.alike for stage in found.values()}) == 6
@@ -182,6 +184,53 @@ def test_two_workers_and_a_crash_give_the_same_table(finished, ray_local, inputs
 
 
 # ---- maps that are there
+
+
+def test_unlabelled_families_and_no_language_model(finished, inputs, tmp_path, monkeypatch) -> None:
+    """Nothing is asked of a language model, here and in the predictions; four families are learnt from the teacher."""
+    from protray.inference.predict import Predictor, Query
+    from protray.plm import masked
+
+    train_here(monkeypatch)
+    monkeypatch.setattr("protray.cluster.batch.driver.run_batch", lambda *_: pytest.fail("maps were computed"))
+    monkeypatch.setattr(masked, "load", lambda *_: pytest.fail("a language model was loaded"))
+    families = Location(tmp_path) / "families"
+    table = other_chains(4)
+    with (families / "proteins" / "part-0.parquet").writing() as partial:
+        pq.write_table(table, partial)
+    (families / "dataset.json").write_json({"digest": "families"})
+    run = DistilRun(data=inputs[0], unlabelled=families, lm="none", rivals="plain", out=Location(tmp_path) / "out")
+    planned = {stage.name: stage.of for stage in distil.stages(run, None)}
+    assert planned == {"teacher": 4, "protray": 8, "Real": 6, "Real + down-sampling": 6}  # 11 proteins in batches of 3
+    metrics = driver.run_training(JOB, run)
+    assert metrics["facts"]["without labels"] == f"4 deep training proteins, of {families}"
+    assert metrics["facts"]["probability maps"] == "none"
+    proteins = distil.prepare_inputs(run).proteins
+    assert proteins.maps is None and len(proteins) == 14 + 4
+    row = proteins.of_split("test")[0]
+    [found] = Predictor.open((run.out / "model").path).predict([Query(proteins.ids[row], proteins.msa(row))])
+    written = {each["id"]: each for each in pq.read_table(run.out / "predictions.parquet").to_pylist()}[found.id]
+    np.testing.assert_allclose(found.prob_L3.ravel(), written["prob"], atol=1e-4)
+    assert len(pq.read_table(run.out / "predictions.parquet")) == 3
+    alone = {name: folder.name for name, folder in folders(replace(run, unlabelled=None)).items()}
+    together = {name: folder.name for name, folder in folders(run).items()}
+    assert {name for name in alone if alone[name] != together[name]} == {"protray"}
+
+
+def folders(run: DistilRun) -> dict[str, Location]:
+    return distil.folders_of(run, distil.stages_of(run), distil.maps_of(run))
+
+
+def test_maps_of_unlabelled_families_are_computed_beside_those_that_are_given(finished, inputs, tmp_path) -> None:
+    maps = next(Location(path.parent) for path in (finished / "cache").path.glob("maps-*/summary.json"))
+    (families := Location(tmp_path) / "families").path.mkdir()
+    (families / "dataset.json").write_json({"digest": "families"})
+    run = run_of(inputs, Location(tmp_path) / "out", unlabelled=families)
+    made = distil.maps_of(run)
+    assert [one.data for one in distil.maps_runs(run, made)] == [inputs[0], families]
+    given = replace(run, maps=maps, lm=DistilRun().lm)
+    [own] = distil.maps_runs(given, distil.maps_of(given))
+    assert (own.data, own.reading, own.hidden) == (families, Reading(passes=16), True)
 
 
 def test_maps_that_are_there_are_read(finished, inputs, tmp_path, monkeypatch) -> None:

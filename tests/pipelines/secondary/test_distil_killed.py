@@ -89,7 +89,8 @@ def same_results(out: Location, unbroken: Location) -> None:
 def test_a_driver_that_is_killed_in_every_stage(inputs, address, unbroken, tmp_path) -> None:
     out = Location(tmp_path) / "out"
     trained = [file.read_json()["stage"]["name"] for file in (unbroken / "cache").files("stage.json")]
-    order = ["teacher", "protray", "Real", "Real (shallow only)", "Real + LM", "Bagging enhancer", "Bagging"]
+    real = ["Real", "Real + down-sampling", "Real (shallow only)", "Real + LM"]
+    order = ["teacher", "protray", *real, "Bagging enhancer", "Bagging"]
     assert sorted(trained) == sorted(order)
     for place in ("maps", *order, "report", "end"):
         killed(inputs, out, place, address)

@@ -133,8 +133,10 @@ def test_a_killed_run_continues_to_the_same_numbers(outs, tmp_path) -> None:
         assert all(torch.equal(one[weight], two[weight]) for weight in one)
 
 
-def keys_of(plan: dict[str, Stage], data: str = "data", lm: str = "lm", **features: object) -> dict[str, str]:
-    return stage_keys(list(plan.values()), data, lm, replace(FEATURES, **features))  # type: ignore[arg-type]
+def keys_of(
+    plan: dict[str, Stage], data: str = "data", lm: str = "lm", unlabelled: str | None = None, **features: object
+) -> dict[str, str]:
+    return stage_keys(list(plan.values()), data, lm, replace(FEATURES, **features), unlabelled)  # type: ignore[arg-type]
 
 
 def changed(plan: dict[str, Stage] | None = None, **inputs: object) -> set[str]:
@@ -164,7 +166,8 @@ def test_keys_keep_what_the_result_does_not_depend_on() -> None:
     assert changed(tiny_stages(DistilWeights(alpha=0.5))) == OURS
     assert changed(tiny_stages(DistilWeights(l2=True))) == OURS | {"Bagging enhancer", "Bagging"}
     assert changed(fixed_ratio=0.2) == {"Bagging enhancer", "Bagging"}
-    assert changed(kept_deep=0.5) == OURS
+    assert changed(kept_deep=0.5) == OURS | {"Real + down-sampling"}
+    assert changed(unlabelled="families") == OURS
     assert changed(lm="another") == changed(drawing="expected") == (OURS - {"w/o BERT"}) | {"Real + LM"}
 
 

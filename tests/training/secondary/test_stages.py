@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from tiny import HIDDEN, tiny_networks, tiny_proteins, tiny_stages
 
 from protray.data.dataset import Proteins
 from protray.losses.weights import DistilWeights
 from protray.seq.alphabet import N_AA
-from protray.training.secondary.stages import PAPER, build, part, plan_stages, training_rows
+from protray.training.secondary.stages import PAPER, build, part, plan_stages, rows_of, training_rows
 from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 PROTEINS = tiny_proteins()
@@ -27,8 +30,8 @@ def test_every_stage_builds() -> None:
         assert isinstance(step, kind)
         assert stage.predicts == (name != "Bagging enhancer")
     assert set(stages) == {
-        "teacher", "protray", "Real", "Real (shallow only)", "Real + LM", "Bagging enhancer", "Bagging",
-        "w/o BERT", "w/o CL", "w/o MSE",
+        "teacher", "protray", "Real", "Real + down-sampling", "Real (shallow only)", "Real + LM", "Bagging enhancer",
+        "Bagging", "w/o BERT", "w/o CL", "w/o MSE",
     }  # fmt: skip
 
 
@@ -58,6 +61,29 @@ def test_without_hidden_states_x_b_is_all_that_is_read() -> None:
     networks = stages["protray"].networks
     assert (networks.enhance.bert, networks.enhance.extra, networks.classifier.extra) == (True, 0, 0)
     build(stages["protray"], {"teacher": build(stages["teacher"], {}).state_dict()})
+
+
+def test_without_a_language_model_nothing_of_one_is_read() -> None:
+    networks = replace(tiny_networks(), enhance=replace(tiny_networks().enhance, bert=False))
+    stages = plan_stages(networks, DistilWeights(), "all", 0, (), "plain")
+    assert [stage.name for stage in stages] == ["teacher", "protray", "Real", "Real + down-sampling"]
+    assert not any(stage.networks.enhance.bert or stage.networks.classifier.extra for stage in stages)
+
+
+def test_proteins_without_labels_are_learnt_by_distillation_alone() -> None:
+    """Of the seven training proteins the first deep and the first shallow one lose their labels."""
+    train = PROTEINS.of_split("train")
+    lost = {int(train[PROTEINS.deep[train]][0]), int(train[~PROTEINS.deep[train]][0])}
+    table = PROTEINS.table
+    for name in ("ss3", "ss8"):
+        values = [None if row in lost else value for row, value in enumerate(table[name].to_pylist())]
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
+    proteins, stages = Proteins(table), tiny_stages()
+    of_ours, of_real = (set(rows_of(stages[name], proteins).tolist()) for name in ("protray", "Real"))
+    assert of_real == set(train.tolist()) - lost
+    assert of_ours - of_real == {row for row in lost if PROTEINS.deep[row]} and of_real < of_ours
+    assert rows_of(stages["protray"], PROTEINS).tolist() == train.tolist()
 
 
 def test_training_rows() -> None:
