@@ -1,4 +1,4 @@
-"""The predictor of secondary structure in the package; how it was made, and how good it is, says README.md beside it."""
+"""The predictor of secondary structure in the package; the README.md in its folder says how good it is."""
 
 from pathlib import Path
 
