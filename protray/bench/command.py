@@ -12,12 +12,12 @@ from typing import Literal
 class BenchRun:
     """What to measure; each name is a module of protray.bench with a function `bench(repeats)`."""
 
-    name: Literal["msa", "pseudo", "maps", "score", "ssdm", "rows"]
+    name: Literal["msa", "pseudo", "maps", "score", "ssdm", "rows", "rivals"]
     repeats: int = 7
     """Turns that are counted, after one that is not."""
 
 
-PER_CORE = ("msa", "pseudo", "score", "ssdm")
+PER_CORE = ("msa", "pseudo", "score", "ssdm", "rivals")
 
 
 def bench_command(description: str | None, argv: list[str] | None = None) -> int:

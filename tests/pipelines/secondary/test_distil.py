@@ -108,7 +108,7 @@ def test_a_plan_takes_off_what_is_there(finished, inputs) -> None:
         "w/o MSE": (6, 6),
     }  # fmt: skip
     assert found["Real"].alike == found["teacher"].alike == found["Real (shallow only)"].alike
-    assert len({stage.alike for stage in found.values()}) == 6
+    assert len({stage.alike for stage in found.values()}) == 7
     assert distil.before(run, None) == []  # type: ignore[arg-type]
 
 

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("small")
     [
         ([], TUNED, Reading(passes=16), "all"),
         (["--model", "paper"], DistilWeights(), Reading(), "deep"),
+        (["--model", "medium"], replace(TUNED, gamma=0.0), Reading(passes=16), "all"),
         (["--model", "paper", "--weights.alpha", "0.88"], DistilWeights(alpha=0.88), Reading(), "deep"),
         (["--passes", "exact", "--model=paper", "--train-on", "all", "--weights.gamma", "0.1"],
          DistilWeights(gamma=0.1), Reading(), "all"),
@@ -38,6 +39,16 @@ def test_a_preset_first_then_the_command_line(words, weights, reading, train_on)
     run = parse(DistilRun, "", words)
     assert (run.weights, run.reading, run.train_on) == (weights, reading, train_on)
     assert run.features.kept_deep == (0.0 if run.model == "paper" else 0.3)
+
+
+def test_what_cannot_be_had_without_a_language_model(inputs, tmp_path) -> None:
+    run = DistilRun(data=inputs[0], lm="none", out=Location(tmp_path))
+    assert not any(stage.networks.enhance.bert for stage in distil.stages_of(run))
+    assert distil.maps_runs(run, distil.maps_of(run)) == []
+    with pytest.raises(ValueError, match="--maps and --ablate bert cannot be had with --lm none; leave"):
+        distil.identity(replace(run, maps=Location(tmp_path), ablate=("bert",)))
+    with pytest.raises(ValueError, match="--lm-features hidden cannot be had with --lm none"):
+        distil.identity(replace(run, lm_features="hidden"))
 
 
 def test_the_paper_s_networks() -> None:

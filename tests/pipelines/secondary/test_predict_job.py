@@ -317,6 +317,15 @@ def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:
         run_batch(JOB, replace(run, model=moved))
 
 
+def test_the_model_in_the_package_is_the_default_and_asks_no_language_model(asked, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("protray.inference.predict.load", lambda *_, **__: pytest.fail("a language model was loaded"))
+    run = Predict(fasta=fasta(tmp_path, PROTEINS), out=Location(tmp_path / "p.3line"))
+    run_batch(JOB, run)
+    assert len(run.out.path.read_text().splitlines()) == 3 * len(PROTEINS)
+    with pytest.raises(ValueError, match="--maps .*: the model .*predictor reads no maps; leave it out"):
+        run_batch(JOB, replace(run, maps=Location(tmp_path), out=Location(tmp_path / "m.3line")))
+
+
 def test_what_we_write_among_the_alignments_is_not_read(run) -> None:
     inside = replace(run, out=run.msas / "p.ss2")
     before = list(map(str, rows(inside)))
