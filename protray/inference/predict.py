@@ -76,12 +76,13 @@ class Predictor:
     def _example(self, query: Query) -> Example:
         codes_L, config = query.msa_NL[0], self.card.features
         natural_LA = pssm(count_residues(query.msa_NL), len(query.msa_NL), config.background, config.pseudocount)
-        hidden_LC = self._hidden(query) if self.card.enhance.extra else None
+        enhance = self.card.enhance
+        hidden_LC = self._hidden(query) if enhance.extra else None
         unlabelled_L = np.full(len(codes_L), IGNORE, dtype=np.int8)
         return Example(
             id=query.id, codes_L=codes_L, ss3_L=unlabelled_L, ss8_L=unlabelled_L,
             deep=len(query.msa_NL) - 1 > LOW_QUALITY, high_LA=natural_LA, low_LA=natural_LA,
-            bert_LA=self._bert(query) if self.card.enhance.bert else None, hidden_LC=hidden_LC,
+            bert_LA=self._bert(query) if enhance.reads_lm and enhance.bert else None, hidden_LC=hidden_LC,
         )  # fmt: skip
 
     def _bert(self, query: Query) -> np.ndarray:

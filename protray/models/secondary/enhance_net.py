@@ -20,7 +20,7 @@ class EnhanceConfig:
 
     embedding: int = 32
     hidden: int = 64
-    layers: int = 2
+    layers: int = 2  # of the BiLSTM; 0: there is no F_e, and X_e is X_l
     filters: int = 64  # of each convolution
     kernels: tuple[int, ...] = (3, 3, 5)
     branches: Literal["parallel", "sequential"] = "parallel"  # the convolutions beside or behind one another
@@ -34,6 +34,11 @@ class EnhanceConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
 
+    @property
+    def reads_lm(self) -> bool:
+        """Whether anything of a language model is an input."""
+        return self.layers > 0 and (self.bert or self.extra > 0)
+
 
 class EnhanceNet(nn.Module):
     """Embedding + X_l + X_b -> BiLSTM beside CNN -> two linear layers -> X_e, (B, L, 20) in nats."""
@@ -41,6 +46,8 @@ class EnhanceNet(nn.Module):
     def __init__(self, config: EnhanceConfig) -> None:
         super().__init__()
         self.config = config
+        if not config.layers:
+            return
         self.embed = nn.Embedding(PAD + 1, config.embedding, padding_idx=PAD)
         inputs = config.embedding + N_AA * (1 + config.bert) + config.extra
         self.lstm = BiLstm(inputs, config.hidden, config.layers, config.dropout)
@@ -63,6 +70,8 @@ class EnhanceNet(nn.Module):
         noise: Noise | None = None,
         name: str = "enhance",
     ) -> Tensor:
+        if not self.config.layers:
+            return low_BLA
         optional = [part for part in (bert_BLA if self.config.bert else None, extra_BLC) if part is not None]
         x_BLC = torch.cat([self.embed(codes_BL), low_BLA, *optional], dim=-1)
         local_BLC = self._convolve(x_BLC, real_residues(lengths_B, x_BLC.shape[1]))

@@ -47,6 +47,7 @@ def identity(run: DistilRun) -> dict:
         "float16": made.float16,
         "model": run.model,
         "train_on": run.train_on,
+        "teacher_on": run.teacher_on,
         "lm_features": run.lm_features,
         "background": run.background,
         "drawing": run.drawing,
@@ -55,6 +56,7 @@ def identity(run: DistilRun) -> dict:
         "seed": run.seed,
         "ablate": run.ablate,
         "rivals": run.rivals,
+        "enhance_net": run.enhance_net,
     }
 
 
@@ -63,7 +65,9 @@ def stages_of(run: DistilRun) -> "list[Training]":
     from protray.training.secondary.stages import plan_stages
 
     channels = hidden_width(run) if run.hidden else 0
-    return plan_stages(run.networks, run.weights, run.train_on, channels, run.ablate, run.rivals)
+    return plan_stages(
+        run.networks, run.weights, run.train_on, channels, run.ablate, run.rivals, run.enhance_net, run.teacher_on
+    )
 
 
 def hidden_width(run: DistilRun) -> int:

@@ -45,11 +45,13 @@ class DistilRun(TrainingSettings):
     out: Location = Location("runs/distil")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "medium", "paper"] = "small"
-    """small: for CPUs, with weights that we tuned.  medium: twice as wide, in larger batches, fewer epochs and without
-    the triplet loss, for 10,000 proteins.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs, the
-    paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
+    """small: for CPUs, with weights that we tuned.  medium: for 10,000 proteins; twice as wide, in larger batches and
+    fewer epochs, without F_e and language model.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs,
+    the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
     train_on: Literal["deep", "all"] = "all"
     """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels."""
+    teacher_on: Literal["deep", "all"] = "deep"
+    """Proteins that the teacher learns on: `deep` is the paper's; one of `all` is the plain classifier, Real."""
     maps: Location | None = None
     """Finished --out of jobs/prob_maps.py for the proteins of --data; without it the maps are computed."""
     lm: str = SHIPPED
@@ -66,8 +68,10 @@ class DistilRun(TrainingSettings):
     epochs: int | None = None
     """Of every training; by model if not given."""
     seed: int = 0
-    ablate: tuple[Literal["bert", "cl", "mse"], ...] = ()
-    """Trainings without X_b (bert), without the triplet loss (cl), without the PSSM loss (mse)."""
+    enhance_net: bool = True
+    """F_e, which enhances the PSSM before the student reads it.  Without it only Eq. 1 trains the student."""
+    ablate: tuple[Literal["bert", "cl", "mse", "enhance"], ...] = ()
+    """Trainings without X_b (bert), the triplet loss (cl), the PSSM loss (mse), EnhanceNet (enhance)."""
     rivals: Literal["all", "plain"] = "all"
     """What the model is compared with: all, or the plain classifier alone (Real), which takes half the time."""
 
@@ -76,8 +80,8 @@ class DistilRun(TrainingSettings):
         """The settings of a model, from which single ones may then depart."""
         if model == "paper":
             return cls(model="paper", train_on="deep", weights=DistilWeights(), reading=Reading())
-        if model == "medium":  # the triplet loss takes a third of a step, and "w/o CL" lost nothing on the sample
-            return cls(model="medium", weights=replace(TUNED, gamma=0.0))
+        if model == "medium":  # of 5,000 proteins F_e learns nothing that the student does not: README.md
+            return cls(model="medium", teacher_on="all", enhance_net=False, lm=NO_LM)
         return cls()
 
     @property
@@ -126,6 +130,10 @@ def maps_of(run: DistilRun) -> MadeWith:
         is asked of no language model.
     """
     proteins = dataset_digest(run.data)
+    if not run.enhance_net and (run.ablate or not run.without_lm):
+        what = "--ablate" if run.ablate else f"--lm {run.lm}"
+        remedy = "leave one of them out" if run.ablate else f"give --lm {NO_LM}, or --enhance-net"
+        raise ValueError(f"{what} has no meaning with --no-enhance-net, as F_e alone reads of it; {remedy}")
     if run.without_lm:
         needs = {"--maps": run.maps, "--lm-features hidden": run.hidden, "--ablate bert": "bert" in run.ablate}
         if asked_for := [option for option, given in needs.items() if given]:

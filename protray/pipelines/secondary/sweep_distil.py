@@ -102,10 +102,11 @@ def prepare(run: SweepRun, context: Context) -> Shared:
     """Compute dataset, maps and teacher, where they are missing."""
     one = run_of(run)
     inputs, trainings = prepare_inputs(one), distil.stages_of(one)
-    teacher = _named(trainings, "teacher")
+    ours = _named(trainings, OURS)
+    teacher = next(training for training in trainings if training.name == ours.after)
     distil.train_some(one, [teacher], inputs, context)
-    folder = distil.folders_of(one, [teacher], inputs.made)["teacher"]
-    return Shared(teacher, _named(trainings, OURS), folder, inputs.folder, inputs.made, one.features)
+    folder = distil.folders_of(one, [teacher], inputs.made)[teacher.name]
+    return Shared(teacher, ours, folder, inputs.folder, inputs.made, one.features)
 
 
 def train(
@@ -116,7 +117,7 @@ def train(
     stage = _stage(settings, shared)
     place = Location(folder)
     run_stages(
-        [shared.teacher, stage], {"teacher": shared.teacher_folder, OURS: place}, proteins, shared.features,
+        [shared.teacher, stage], {shared.teacher.name: shared.teacher_folder, OURS: place}, proteins, shared.features,
         lambda metrics, state: report(metrics.get("epoch"), metrics, state), resume, World(device=device),
     )  # fmt: skip
     halves = np.concatenate([validation_rows(proteins), proteins.of_split(CONFIRMING)])

@@ -36,7 +36,7 @@ class ModelCard:
     @property
     def reads_lm(self) -> bool:
         """Whether the networks read anything of the language model."""
-        return self.enhance.bert or self.enhance.extra > 0
+        return self.enhance.reads_lm
 
 
 def save_model(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> None:

@@ -185,10 +185,15 @@ def validation_rows(proteins: Proteins) -> np.ndarray:
 
 
 def validate(step: nn.Module, stage: Stage, features: Features, world: World, at_once: Map = map) -> dict[str, float]:
-    """Score on the validation split: mean per-protein Q3, or minus the reconstruction error of Eq. 8."""
+    """Score on the validation split: mean per-protein Q3, or minus the reconstruction error of Eq. 8.
+
+    The teacher's Q3 is that of deep proteins, where there are any: what it makes of shallow ones teaches nobody.
+    """
     rows = validation_rows(features.proteins)
+    deep = rows[features.proteins.deep[rows]]
+    if stage.kind == "classify" and stage.train_on == "deep" and len(deep):
+        rows = deep
     if isinstance(step, Reconstruct):
-        deep = rows[features.proteins.deep[rows]]
         if not len(deep):  # nothing to rebuild in a shallow validation split; what it learnt from has to do
             deep = training_rows(features.proteins, "deep")
 

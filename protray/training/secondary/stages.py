@@ -20,7 +20,7 @@ from protray.training.secondary.fit import FitConfig
 from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 Which = Literal["deep", "shallow", "all"]
-Ablation = Literal["bert", "cl", "mse"]
+Ablation = Literal["bert", "cl", "mse", "enhance"]
 Rivals = Literal["all", "plain"]
 
 
@@ -67,13 +67,14 @@ class Stage:
 
 def plan_stages(
     networks: Networks, weights: DistilWeights, train_on: Which, lm_channels: int, ablate: tuple[Ablation, ...],
-    rivals: Rivals = "all",
+    rivals: Rivals = "all", enhance_net: bool = True, teacher_on: Literal["deep", "all"] = "deep",
 ) -> list[Stage]:  # fmt: skip
     """List the stages of a run, each after the one it needs.
 
     `lm_channels` is the width of the language model's hidden state, 0 to leave it out (as the paper does).  Where
     F_e is to read no X_b (``networks.enhance.bert``), no network reads anything of a language model.  `rivals` are all,
-    or the plain classifier in its two strongest forms.
+    or the plain classifier in its two strongest forms.  Without `enhance_net` the student reads X_l itself.
+    A teacher that learns on all proteins is the plain classifier, ``Real``.
     """
     plain = replace(networks, enhance=replace(networks.enhance, bert=False))
     extra = N_AA + lm_channels if lm_channels else 0
@@ -82,26 +83,34 @@ def plan_stages(
         classifier=replace(networks.classifier, extra=extra),
         enhance=replace(networks.enhance, extra=lm_channels),
     )
-    teacher = Stage(name="teacher", kind="classify", train_on="deep", lowering="none", networks=plain, weights=weights)
+    deep = Stage(name="teacher", kind="classify", train_on="deep", lowering="none", networks=plain, weights=weights)
+    real = replace(deep, name="Real", train_on="all")
+    teacher = {"deep": deep, "all": real}[teacher_on]
     ours = replace(
-        teacher, name="protray", kind="distil", train_on=train_on, lowering="prior", networks=full, after="teacher"
+        deep, name="protray", kind="distil", train_on=train_on, lowering="prior", networks=full, after=teacher.name
     )
+    # where X_e is X_l there is nothing for Eq. 7 and 8 to train
+    alone = replace(
+        ours, networks=replace(plain, enhance=replace(plain.enhance, layers=0)),
+        weights=replace(weights, beta=0.0, gamma=0.0),
+    )  # fmt: skip
     ablated = {
+        "enhance": replace(alone, name="w/o EnhanceNet"),
         "bert": replace(ours, name="w/o BERT", networks=plain),
         "cl": replace(ours, name="w/o CL", weights=replace(weights, gamma=0.0)),
         "mse": replace(ours, name="w/o MSE", weights=replace(weights, beta=0.0)),
     }
     others = [
-        replace(teacher, name="Real (shallow only)", train_on="shallow"),
-        *([replace(teacher, name="Real + LM", train_on="all", networks=full)] if lm_channels else []),
-        replace(teacher, name="Bagging enhancer", kind="reconstruct", lowering="fixed-ratio"),
-        replace(teacher, name="Bagging", train_on="all", lowering="fixed-ratio", after="Bagging enhancer"),
+        replace(real, name="Real (shallow only)", train_on="shallow"),
+        *([replace(real, name="Real + LM", networks=full)] if lm_channels else []),
+        replace(deep, name="Bagging enhancer", kind="reconstruct", lowering="fixed-ratio"),
+        replace(real, name="Bagging", lowering="fixed-ratio", after="Bagging enhancer"),
     ]
     return [
         teacher,
-        ours,
-        replace(teacher, name="Real", train_on="all"),
-        replace(teacher, name="Real + down-sampling", train_on="all", lowering="prior"),
+        ours if enhance_net else alone,
+        *([real] if teacher != real else []),
+        replace(real, name="Real + down-sampling", lowering="prior"),
         *(others if rivals == "all" else []),
         *(ablated[name] for name in ablate),
     ]

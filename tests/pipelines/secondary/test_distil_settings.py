@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("small")
     [
         ([], TUNED, Reading(passes=16), "all"),
         (["--model", "paper"], DistilWeights(), Reading(), "deep"),
-        (["--model", "medium"], replace(TUNED, gamma=0.0), Reading(passes=16), "all"),
+        (["--model", "medium"], TUNED, Reading(passes=16), "all"),
         (["--model", "paper", "--weights.alpha", "0.88"], DistilWeights(alpha=0.88), Reading(), "deep"),
         (["--passes", "exact", "--model=paper", "--train-on", "all", "--weights.gamma", "0.1"],
          DistilWeights(gamma=0.1), Reading(), "all"),
@@ -47,6 +47,10 @@ def test_what_cannot_be_had_without_a_language_model(inputs, tmp_path) -> None:
     assert distil.maps_runs(run, distil.maps_of(run)) == []
     with pytest.raises(ValueError, match="--maps and --ablate bert cannot be had with --lm none; leave"):
         distil.identity(replace(run, maps=Location(tmp_path), ablate=("bert",)))
+    with pytest.raises(ValueError, match="--lm shipped has no meaning with --no-enhance-net.*give --lm none"):
+        distil.identity(DistilRun(data=inputs[0], enhance_net=False, out=Location(tmp_path)))
+    with pytest.raises(ValueError, match="--ablate has no meaning with --no-enhance-net"):
+        distil.identity(replace(DistilRun.preset("medium"), data=inputs[0], ablate=("cl",)))
     with pytest.raises(ValueError, match="--lm-features hidden cannot be had with --lm none"):
         distil.identity(replace(run, lm_features="hidden"))
 

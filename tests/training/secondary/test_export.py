@@ -5,13 +5,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
-from tiny import FEATURES, tiny_proteins, tiny_stages
+from tiny import FEATURES, tiny_networks, tiny_proteins, tiny_stages
 
 from protray.data.collate import Totals, collate
 from protray.data.features import Features
+from protray.losses.weights import DistilWeights
 from protray.plm.reading import Reading
 from protray.training.secondary.export import ModelCard, load_model, save_model
-from protray.training.secondary.stages import build
+from protray.training.secondary.stages import build, plan_stages
 
 STAGES = tiny_stages()
 
@@ -36,6 +37,22 @@ def test_model_comes_back_with_the_same_predictions(tmp_path) -> None:
     batch = collate([Features(tiny_proteins(), FEATURES).example(0)], Totals())
     assert torch.equal(found.logits(batch), step.logits(batch))
     assert not found.training
+
+
+def test_a_model_without_enhance_net_comes_back(tmp_path) -> None:
+    stages = {stage.name: stage for stage in plan_stages(tiny_networks(), DistilWeights(), "all", 0, ("enhance",))}
+    stage = stages["w/o EnhanceNet"]
+    step = build(stage, {"teacher": build(stages["teacher"], {}).state_dict()})
+    networks = stage.networks
+    card = ModelCard(
+        lm="none", reading=Reading(), features=FEATURES, classifier=networks.classifier, teacher=networks.classifier,
+        enhance=networks.enhance,
+    )  # fmt: skip
+    save_model(tmp_path, card, step.state_dict())
+    found_card, found = load_model(tmp_path)
+    assert found_card == card and not found_card.reads_lm
+    batch = collate([Features(tiny_proteins(), replace(FEATURES, bert=False, lm_hidden=False)).example(0)], Totals())
+    assert torch.equal(found.logits(batch), step.logits(batch))
 
 
 def test_a_model_of_before_had_exact_maps_of_one_precision(tmp_path) -> None:

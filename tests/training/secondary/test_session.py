@@ -13,9 +13,19 @@ from safetensors.torch import load_file
 from tiny import FEATURES, tiny_proteins, tiny_stages
 
 from protray.data.location import Location
+from protray.evaluation.distil import three_of
 from protray.losses.weights import DistilWeights
-from protray.training.secondary.session import is_finished, run_stages, stage_keys
-from protray.training.secondary.stages import Stage
+from protray.training.secondary.session import (
+    evaluation_batches,
+    is_finished,
+    predict_batches,
+    run_stages,
+    stage_features,
+    stage_keys,
+    validate,
+    validation_rows,
+)
+from protray.training.secondary.stages import Stage, build
 from protray.training.world import World
 
 # 7 training proteins in batches of 3, 3 and 1: the last is smaller than a world of two
@@ -131,6 +141,22 @@ def test_a_killed_run_continues_to_the_same_numbers(outs, tmp_path) -> None:
     for name in NAMES:
         one, two = (load_file(folders(out)[name] / "model.safetensors") for out in (outs[0], tmp_path / "out"))
         assert all(torch.equal(one[weight], two[weight]) for weight in one)
+
+
+def test_the_teacher_is_chosen_by_deep_proteins() -> None:
+    """Two of the four validation proteins are deep; the plain classifier is chosen by all."""
+    proteins, plan = tiny_proteins(), tiny_stages()
+    rows = validation_rows(proteins)
+    deep = rows[proteins.deep[rows]]
+    assert (len(rows), len(deep)) == (4, 2)
+    step = build(plan["teacher"], {}).eval()
+    for name, expected in (("teacher", deep), ("Real", rows)):
+        features = stage_features(plan[name], proteins, FEATURES)
+        found = validate(step, plan[name], features, World())["validation/q3"]
+        outputs = predict_batches(step, evaluation_batches(features, rows, World()))
+        predicted = {id: three_of(prob_LS).argmax(axis=1) for id, prob_LS, _ in outputs}
+        right = [np.mean(predicted[proteins.ids[row]] == proteins.ss3(row)) for row in expected]
+        assert found == pytest.approx(np.mean(right), abs=1e-6)
 
 
 def keys_of(

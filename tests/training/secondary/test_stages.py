@@ -3,12 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from tiny import HIDDEN, tiny_networks, tiny_proteins, tiny_stages
+import torch
+from tiny import FEATURES, HIDDEN, tiny_networks, tiny_proteins, tiny_stages
 
+from protray.data.collate import Totals, collate
 from protray.data.dataset import Proteins
+from protray.data.features import Features
 from protray.losses.weights import DistilWeights
 from protray.seq.alphabet import N_AA
-from protray.training.secondary.stages import PAPER, build, part, plan_stages, rows_of, training_rows
+from protray.seq.downsample import Prior
+from protray.training.secondary.stages import PAPER, Stage, build, part, plan_stages, rows_of, training_rows
 from protray.training.secondary.steps import Classify, Distil, Reconstruct
 
 PROTEINS = tiny_proteins()
@@ -68,6 +72,40 @@ def test_without_a_language_model_nothing_of_one_is_read() -> None:
     stages = plan_stages(networks, DistilWeights(), "all", 0, (), "plain")
     assert [stage.name for stage in stages] == ["teacher", "protray", "Real", "Real + down-sampling"]
     assert not any(stage.networks.enhance.bert or stage.networks.classifier.extra for stage in stages)
+
+
+def test_a_teacher_of_all_proteins_is_the_plain_classifier() -> None:
+    usual, one = plan_stages(tiny_networks(), DistilWeights(), "all", 0, ()), tiny_plan(teacher_on="all")
+    assert "teacher" not in one and list(one)[0] == "Real" and one["protray"].after == "Real"
+    assert one["Real"] == next(stage for stage in usual if stage.name == "Real")
+    assert [stage.name for stage in usual] == ["teacher", "protray", *(name for name in one if name != "protray")]
+    step = build(one["protray"], {"Real": build(one["Real"], {}).state_dict()})
+    assert isinstance(step, Distil)
+
+
+def test_without_enhance_net_the_student_reads_the_shallow_pssm() -> None:
+    """X_e is X_l, to the bit, and only Eq. 1 is left of Eq. 9."""
+    one = tiny_plan(enhance_net=False)["protray"]
+    assert (
+        one == replace(tiny_plan(ablate=("enhance",))["w/o EnhanceNet"], name="protray")
+        and not one.networks.enhance.reads_lm
+    )
+    torch.manual_seed(0)
+    step = build(one, {"teacher": build(tiny_plan()["teacher"], {}).state_dict()})
+    assert isinstance(step, Distil) and not list(step.enhancer.parameters())
+    features = Features(PROTEINS, replace(FEATURES, bert=False, lm_hidden=False), Prior.of(PROTEINS.msa_counts))
+    rows = PROTEINS.of_split("train")
+    batch = collate([features.example(int(row), "prior") for row in rows], Totals.of(PROTEINS, rows))
+    assert torch.equal(step.enhance(batch), batch.low_BLA) and not torch.equal(batch.low_BLA, batch.high_BLA)
+    loss, parts = step(batch)
+    assert loss == one.weights.alpha * parts["loss_d"] and parts["loss_m"] == parts["loss_t"] == 0
+    loss.backward()
+    assert all(weight.grad is not None for weight in step.student.parameters())
+
+
+def tiny_plan(ablate: tuple = (), **settings: object) -> dict[str, Stage]:
+    stages = plan_stages(tiny_networks(), DistilWeights(), "all", 0, ablate, **settings)  # type: ignore[arg-type]
+    return {stage.name: stage for stage in stages}
 
 
 def test_proteins_without_labels_are_learnt_by_distillation_alone() -> None:
