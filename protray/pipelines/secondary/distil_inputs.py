@@ -45,7 +45,7 @@ class DistilRun(TrainingSettings):
     out: Location = Location("runs/distil")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "medium", "paper"] = "small"
-    """small: for CPUs, with weights that we tuned.  medium: for 10,000 proteins; twice as wide, in larger batches and
+    """small: for CPUs, with weights that we tuned.  medium: for 10,000 proteins; three times as wide, in larger batches and
     fewer epochs, without F_e and language model.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs,
     the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
     train_on: Literal["deep", "all"] = "all"

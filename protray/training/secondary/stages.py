@@ -34,11 +34,11 @@ class Networks:
 
 
 SMALL = Networks()
-# for ten times the sample's proteins: larger batches keep two cores busy, and so many proteins need fewer epochs
+# for ten times the sample's proteins: larger batches keep the cores busy, and so many proteins need fewer epochs
 MEDIUM = Networks(
-    classifier=ClassifierConfig(hidden=128),
-    enhance=EnhanceConfig(hidden=128, filters=128),
-    fit=FitConfig(epochs=8, per_batch=64),
+    classifier=ClassifierConfig(hidden=192),
+    enhance=EnhanceConfig(hidden=192, filters=192),
+    fit=FitConfig(epochs=10, per_batch=64),
 )
 PAPER = Networks(
     classifier=ClassifierConfig(hidden=400, dropout=0.75, states=3),
