@@ -3,7 +3,6 @@
 Shape key:  N aligned sequences   L residues   A amino-acid types (20)   C channels
 """
 
-import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,6 @@ from protray.data.parquet import read_parquet
 from protray.seq.alphabet import N_AA, encode
 from protray.seq.downsample import LOW_QUALITY
 from protray.seq.secondary import IGNORE, STATES, STATES8, encode_states
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,8 +143,6 @@ def with_unlabelled(table: pa.Table, others: pa.Table) -> pa.Table:
     new = [id not in known[0] and sequence not in known[1] for id, sequence, _ in rows]
     deep = others["msa_count"].to_numpy() > LOW_QUALITY
     used = others.filter(pa.array(np.array(new, bool) & deep))
-    log.info("%d of %d unlabelled proteins are used: %d have more than %d homologs, and %d of all are in the dataset",
-             used.num_rows, len(new), deep.sum(), LOW_QUALITY, new.count(False))  # fmt: skip
     if not used.num_rows:
         raise ValueError(
             f"none of the {len(new)} unlabelled proteins is of use: {deep.sum()} have more than {LOW_QUALITY} "

@@ -45,9 +45,9 @@ class DistilRun(TrainingSettings):
     out: Location = Location("runs/distil")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: Literal["small", "medium", "paper"] = "small"
-    """small: for CPUs, with weights that we tuned.  medium: for 10,000 proteins; three times as wide, in larger batches and
-    fewer epochs, without F_e and language model.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300 epochs,
-    the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
+    """small: for CPUs, with weights that we tuned.  medium: for 10,000 proteins; three times as wide, in larger batches
+    and fewer epochs, without F_e and language model.  paper: 400 units, 300 filters, dropout 0.75, Adam 0.01, 300
+    epochs, the paper's weights, trained on deep proteins, exact maps.  Chooses the defaults of the other options."""
     train_on: Literal["deep", "all"] = "all"
     """Proteins to distil on: `deep` is the paper's, `all` adds shallow ones by their labels."""
     teacher_on: Literal["deep", "all"] = "deep"
@@ -230,7 +230,10 @@ def _align(run: DistilRun, maps: list[Location], made: MadeWith, folder: Locatio
 
     table = dataset(run.data)
     if run.unlabelled:
-        table = with_unlabelled(table, dataset(run.unlabelled))
+        both = with_unlabelled(table, others := dataset(run.unlabelled))
+        used = both.num_rows - table.num_rows
+        log.info("%d of %d unlabelled proteins are used: the deep ones that are not in --data", used, others.num_rows)
+        table = both
     rejected = [read_parquet(place / "rejected.parquet") for place in maps]
     with folder.writing() as partial:
         partial.mkdir()
