@@ -73,7 +73,7 @@ class DistilRun(TrainingSettings):
     ablate: tuple[Literal["bert", "cl", "mse", "enhance"], ...] = ()
     """Trainings without X_b (bert), the triplet loss (cl), the PSSM loss (mse), EnhanceNet (enhance)."""
     rivals: Literal["all", "plain"] = "all"
-    """What the model is compared with: all, or the plain classifier alone (Real), which takes half the time."""
+    """What the model is compared with: all, or the plain classifier alone (Real), which takes much less time."""
 
     @classmethod
     def preset(cls, model: str = "small") -> "DistilRun":

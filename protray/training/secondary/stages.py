@@ -73,7 +73,7 @@ def plan_stages(
 
     `lm_channels` is the width of the language model's hidden state, 0 to leave it out (as the paper does).  Where
     F_e is to read no X_b (``networks.enhance.bert``), no network reads anything of a language model.  `rivals` are all,
-    or the plain classifier in its two strongest forms.  Without `enhance_net` the student reads X_l itself.
+    or the plain classifier alone.  Without `enhance_net` the student reads X_l itself.
     A teacher that learns on all proteins is the plain classifier, ``Real``.
     """
     plain = replace(networks, enhance=replace(networks.enhance, bert=False))
@@ -101,6 +101,7 @@ def plan_stages(
         "mse": replace(ours, name="w/o MSE", weights=replace(weights, beta=0.0)),
     }
     others = [
+        replace(real, name="Real + down-sampling", lowering="prior"),
         replace(real, name="Real (shallow only)", train_on="shallow"),
         *([replace(real, name="Real + LM", networks=full)] if lm_channels else []),
         replace(deep, name="Bagging enhancer", kind="reconstruct", lowering="fixed-ratio"),
@@ -110,7 +111,6 @@ def plan_stages(
         teacher,
         ours if enhance_net else alone,
         *([real] if teacher != real else []),
-        replace(real, name="Real + down-sampling", lowering="prior"),
         *(others if rivals == "all" else []),
         *(ablated[name] for name in ablate),
     ]

@@ -201,7 +201,7 @@ def test_unlabelled_families_and_no_language_model(finished, inputs, tmp_path, m
     (families / "dataset.json").write_json({"digest": "families"})
     run = DistilRun(data=inputs[0], unlabelled=families, lm="none", rivals="plain", out=Location(tmp_path) / "out")
     planned = {stage.name: stage.of for stage in distil.stages(run, None)}
-    assert planned == {"teacher": 4, "protray": 8, "Real": 6, "Real + down-sampling": 6}  # 11 proteins in batches of 3
+    assert planned == {"teacher": 4, "protray": 8, "Real": 6}  # protray learns from 11 proteins in batches of 3
     metrics = driver.run_training(JOB, run)
     assert metrics["facts"]["without labels"] == f"4 deep training proteins, of {families}"
     assert metrics["facts"]["probability maps"] == "none"

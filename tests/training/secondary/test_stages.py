@@ -70,7 +70,7 @@ def test_without_hidden_states_x_b_is_all_that_is_read() -> None:
 def test_without_a_language_model_nothing_of_one_is_read() -> None:
     networks = replace(tiny_networks(), enhance=replace(tiny_networks().enhance, bert=False))
     stages = plan_stages(networks, DistilWeights(), "all", 0, (), "plain")
-    assert [stage.name for stage in stages] == ["teacher", "protray", "Real", "Real + down-sampling"]
+    assert [stage.name for stage in stages] == ["teacher", "protray", "Real"]
     assert not any(stage.networks.enhance.bert or stage.networks.classifier.extra for stage in stages)
 
 
