@@ -59,7 +59,7 @@ def predict_part(
     Raises
     ------
     OSError
-        Of a disk or a network: no protein is to blame.
+        Of a disk or a network, or of damaged maps: no protein is to blame.
     """
     queries: list[Query] = []
     predictions: dict[str, Prediction] = {}
@@ -82,6 +82,8 @@ def predict_part(
     for source in sources:
         try:
             query = read_query(source, max_length, stored)
+        except OSError:  # also of a damaged map, whose error is a ValueError, too
+            raise
         except ValueError as error:
             reasons[source.id] = _error(source, error)
             continue

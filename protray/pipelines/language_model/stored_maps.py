@@ -45,13 +45,15 @@ class MapReader:
         self.batches: Iterator[pa.RecordBatch] = iter(())
 
     def __call__(self, place: Place) -> StoredMap:
-        if self.group != place[:2] or place.row < self.first:
-            self.group, self.first = place[:2], 0
+        group, self.group = self.group, None  # after an error all is opened anew
+        if group != place[:2] or place.row < self.first:
+            self.first = 0
             self.batches = read_batches(place.file, COLUMNS, AT_ONCE, [place.group])
             self.batch = next(self.batches)
         while place.row >= self.first + self.batch.num_rows:
             self.first += self.batch.num_rows
             self.batch = next(self.batches)
+        self.group = place[:2]
         sequence, prob_map, hidden = (self.batch[name][place.row - self.first] for name in COLUMNS)
         length = len(sequence.as_py())
         return StoredMap(

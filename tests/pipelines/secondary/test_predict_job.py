@@ -1,16 +1,20 @@
 """jobs/predict.py end to end on a tiny untrained model: good and bad proteins, restarts, formats, maps, refusals."""
 
+import errno
 import gzip
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_here import plan_here, use_no_ray
+from batch_here import TWO, plan_here, use_no_ray
 from tiny_model import LM_CHANNELS, save_tiny_lm, save_tiny_model
 
-from protray.cluster.batch import driver, items
+from protray.cluster.batch import driver, items, worker
 from protray.cluster.batch import folder as batch_folder
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate
@@ -18,9 +22,9 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.inference.predict import Predictor, Query
 from protray.inference.write import PREDICTED
-from protray.pipelines.language_model import prob_maps
+from protray.pipelines.language_model import prob_maps, stored_maps
 from protray.pipelines.language_model.stored_maps import MapReader, Place, places
-from protray.pipelines.secondary.predict import JOB, Predict, rows
+from protray.pipelines.secondary.predict import BESIDE_WEIGHTS, JOB, Predict, rows
 from protray.plm.masked import hidden_rows, load, probability_map
 from protray.plm.reading import Reading
 from protray.seq.alphabet import encode
@@ -254,6 +258,35 @@ def test_maps_of_another_reading_are_refused(lm, maps, model, tmp_path) -> None:
         run_batch(JOB, replace(run, maps=Location(tmp_path)))
 
 
+def test_damaged_maps_end_the_job(asked, lm, maps, tmp_path, monkeypatch) -> None:
+    """No protein is to blame for a disk, also where a map is read a second time."""
+    monkeypatch.setattr(worker, "PAUSES_S", (0.0,))
+    copied = Location(shutil.copytree(maps, tmp_path / "maps"))
+    path = copied.path / "maps" / "part-00000.parquet"
+    content = bytearray(path.read_bytes())
+    content[pq.read_metadata(path).row_group(0).column(2).data_page_offset + 60] ^= 1
+    path.write_bytes(content)
+    model = Location(save_tiny_model(tmp_path / "model", lm, WINDOWS))
+    out = Location(tmp_path / "p.parquet")
+    run = Predict(model=model, fasta=fasta(tmp_path, PROTEINS), out=out, maps=copied, max_rejected=1.0)
+    with pytest.raises(OSError, match=r"part-00000\.parquet is damaged .*; copy it again.*what is done is kept"):
+        run_batch(JOB, run)
+    assert not run.summary.exists() and not run.rejected.exists()
+
+
+def test_a_map_is_read_anew_after_an_error(maps, monkeypatch) -> None:
+    def broken(*_: object) -> Iterator[pa.RecordBatch]:
+        raise OSError(errno.EIO, "Input/output error")
+        yield
+
+    place, reader = places(maps)["p0"], MapReader()
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_maps, "read_batches", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            reader(place)
+    assert reader(place).sequence == PROTEINS["p0"]
+
+
 def test_maps_are_read_in_any_order(maps) -> None:
     known = places(maps)
     reader = MapReader()
@@ -338,6 +371,13 @@ def test_what_we_write_among_the_alignments_is_not_read(run) -> None:
     found = list(rows(inside))
     (new,) = [row for row in found if str(row) not in before]
     assert isinstance(new, InputError) and new.reason == "the file name is not printable text"
+
+
+def test_an_actor_asks_for_the_memory_of_the_language_model(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("protray.pipelines.secondary.predict.weight_bytes", lambda lm: 3_000_000_000)
+    run = Predict(model=model, fasta=Location(tmp_path / "p"), out=Location(tmp_path / "p.3line"))
+    stage = batch_folder.pool(JOB, run, TWO, cost=1e6)[JOB.name]
+    assert (stage.workers, stage.options["memory"]) == (1, 6_000_000_000 + BESIDE_WEIGHTS)
 
 
 def test_lengths_of_records_are_what_they_cost(model, tmp_path) -> None:
