@@ -55,6 +55,8 @@ def find_sources(structures: Path, work: Location | None) -> tuple[list[Source],
     ------
     ValueError
         If it does not exist, or the archive is damaged.
+    OSError
+        Of a disk, where an archive is read or unpacked.
     """
     if structures.is_dir():
         listing = list_folder(structures)
@@ -122,6 +124,8 @@ def beginning(archive: Path) -> tuple[list[Source], float]:
                 if len(sources) == HELD or time.monotonic() > deadline:
                     return sources, packed.tell() / archive.stat().st_size
     except (tarfile.TarError, OSError, *BROKEN) as error:
+        if _is_of_disk(error):
+            raise
         raise InputError(archive, None, f"the archive cannot be read: {error}") from error
     return sources, 1.0
 
@@ -188,12 +192,20 @@ def _unpacked(archive: Path, work: Location) -> Location:
         return Location(archive)
     plain = work / "archive.tar"
     if not plain.exists():
-        try:
-            with opener(archive) as packed, plain.writing() as partial, partial.open("wb") as copy:
-                shutil.copyfileobj(packed, copy, _COPY_BYTES)
-        except (OSError, *BROKEN) as error:
-            raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
+        with plain.writing() as partial:
+            try:
+                with opener(archive) as packed, partial.open("wb") as copy:
+                    shutil.copyfileobj(packed, copy, _COPY_BYTES)
+            except (OSError, *BROKEN) as error:
+                if _is_of_disk(error):
+                    raise
+                raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
     return plain
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Whether an error has a number, which those of damaged content have not."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _opener(archive: Path) -> Callable[[Path], BinaryIO] | None:

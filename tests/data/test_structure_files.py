@@ -1,5 +1,6 @@
 """Folders, archives and lists of structure files; what leads out of an archive is not read."""
 
+import errno
 import gzip
 import io
 import tarfile
@@ -117,6 +118,23 @@ def test_a_truncated_archive_is_an_error(tmp_path, name, mode) -> None:
     with pytest.raises(InputError, match=f"{name}: the archive"):
         find_sources(archive, Location(tmp_path))
     assert not (tmp_path / "archive.tar").exists()
+
+
+@pytest.mark.parametrize("mode", ["gz", "xz", "bz2"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_is_not_the_archives_fault(tmp_path, monkeypatch, mode, number) -> None:
+    archive = make_tar(tmp_path / f"x.tar.{mode}", f"w:{mode}")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(number, "the disk")
+
+    monkeypatch.setattr("shutil.copyfileobj", broken)  # while it is unpacked
+    monkeypatch.setattr("tarfile.open", broken)  # while its beginning is read
+    for work in (Location(tmp_path / "work"), None):
+        with pytest.raises(OSError, match="the disk") as raised:
+            find_sources(archive, work)
+        assert raised.value.errno == number
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_a_list_names_files_by_line(tmp_path) -> None:

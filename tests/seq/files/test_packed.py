@@ -1,13 +1,16 @@
 """Packed files and plain text, told by their first bytes."""
 
 import bz2
+import errno
 import gzip
+import io
 import lzma
+import random
 
 import pytest
 
 from protray.seq.errors import InputError, first_of
-from protray.seq.files.packed import read_bytes, read_lines, without_packing
+from protray.seq.files.packed import read_bytes, read_lines, unpack, without_packing
 
 PACKERS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress}
 
@@ -26,6 +29,20 @@ def test_content_tells_what_packed_a_file(tmp_path, name) -> None:
     path.write_bytes(packed[:middle] + bytes([packed[middle] ^ 0xFF]) + packed[middle + 1 :])
     with pytest.raises(InputError, match=f"the {name} stream is damaged"):
         read_bytes(path)
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_a_disk_that_fails_is_not_the_files_fault(name) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() >= 4000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(min(1000, 4000 - self.tell()) if size is None or size < 0 else min(size, 1000))
+
+    packed = PACKERS[name](random.Random(0).randbytes(20_000))
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        unpack(Failing(packed), "x")
+    assert raised.value.errno == errno.EIO and not isinstance(raised.value, InputError)
 
 
 @pytest.mark.parametrize(
