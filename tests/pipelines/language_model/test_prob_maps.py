@@ -9,18 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batch_here import TWO
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
-from protray.cluster.batch import driver
+from protray.cluster.batch import driver, folder
 from protray.cluster.batch.command import batch_command
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.job import Span
 from protray.cluster.health import estimate
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.start import Cluster
 from protray.data import schemas
 from protray.data.columns import large_lists
 from protray.data.dataset import read_table
 from protray.data.location import Location
+from protray.pipelines.language_model import prob_maps
 from protray.pipelines.language_model.prob_maps import (
+    BESIDE_WEIGHTS,
     JOB,
     ProbMaps,
     amount,
@@ -60,15 +65,18 @@ def write_fasta(run: ProbMaps, proteins: dict[str, str], more: str = "") -> None
 
 @pytest.mark.ray
 def test_spans_and_windows_give_the_models_maps(ray_local, run: ProbMaps, lm: Path, monkeypatch) -> None:
-    """Items cut all but the shortest proteins; one protein is longer than the model reads."""
+    """Items cut all but the shortest proteins; one protein is longer than the model reads.  For one and two actors."""
     proteins = PROTEINS | {"long": "MKTAYIAKQRLEDWCHFGPNSV" * 4}
     write_fasta(run, proteins, ">b\n1\n")
-    monkeypatch.setattr(driver, "ITEMS_PER_ACTOR", 40)
     monkeypatch.setattr(masked, "TOKENS_AT_ONCE", 50)
-    run = replace(run, hidden=True)
-    summary = run_batch(JOB, run)
-    assert (summary["n_rows"], summary["n_rejected"], summary["n_again"]) == (13, 1, 0)
+    monkeypatch.setattr(folder, "WORTH_AN_ACTOR_S", 1e-9)
+    two, run = replace(run, hidden=True, actors=2, out=Location(f"{run.out}-two")), replace(run, hidden=True, actors=1)
+    for some in (two, run):
+        monkeypatch.setattr(driver, "ITEMS_PER_ACTOR", 40 // some.actors)  # the same items
+        summary = run_batch(JOB, some)
+        assert (summary["n_rows"], summary["n_rejected"], summary["n_again"]) == (13, 1, 0)
     table = read_table(run.out.path / "maps", schemas.MAPS)
+    assert table.equals(read_table(two.out.path / "maps", schemas.MAPS))
     assert table["id"].to_pylist() == sorted(proteins)  # `read_table` sorts
     assert pq.read_schema(run.out / "maps" / "part-00000.parquet").metadata[b"residue_order"] == b"ARNDCQEGHILKMFPSTWYV"
     model = masked.load(str(lm))
@@ -181,6 +189,22 @@ def test_what_a_protein_costs(run: ProbMaps) -> None:
     found = amount(run)
     assert found.exact and found.rows == 12
     assert found.cost == pytest.approx(sum(cost(run, {"sequence": letters}) for letters in PROTEINS.values()))
+
+
+def test_an_actor_asks_for_the_memory_of_its_model(run: ProbMaps, monkeypatch) -> None:
+    """6.7 GB: one in 8 GB; in 400 GB 59, whatever the number of cores, or as many as the user says."""
+    monkeypatch.setattr(prob_maps, "weight_bytes", lambda lm: 3_000_000_000)
+    memory = 6_000_000_000 + BESIDE_WEIGHTS
+    large = Cluster((Node({"CPU": 128.0, "memory": 400e9}),), local=False, ours=False)
+    for change, cluster, actors, cpus in (
+        ({}, TWO, 1, 0.5),
+        ({}, large, 59, 1),
+        ({"actors": 3}, large, 3, 1),
+        ({"cpus_per_actor": 4.0}, large, 31, 4),
+    ):
+        stage = folder.pool(JOB, replace(run, **change), cluster, cost=1e6)[JOB.name]
+        assert (stage.workers, stage.cpus_per_worker) == (actors, cpus)
+        assert stage.memory_per_worker == stage.options["memory"] == memory
 
 
 def test_long_proteins_are_cut_by_hand(run: ProbMaps, monkeypatch) -> None:

@@ -94,6 +94,27 @@ def test_shards_that_are_not_there_are_counted(tmp_path) -> None:
         check_present(str(lm))
 
 
+def test_the_size_of_a_model_on_the_hub_is_told_by_what_is_cached(tmp_path, monkeypatch) -> None:
+    """Nothing; a config.json of ESM-2 650M (guessed); an index; the file itself."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    folder, name = tmp_path / "models--me--lm", "me/lm"
+    assert weight_bytes(name) == 0
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0a1b")
+    (snapshot := folder / "snapshots" / "0a1b").mkdir(parents=True)
+    sizes = {"hidden_size": 1280, "num_hidden_layers": 33, "intermediate_size": 5120, "vocab_size": 33}
+    (snapshot / "config.json").write_text(json.dumps({"model_type": "esm"}))
+    assert weight_bytes(name) == 0
+    (snapshot / "config.json").write_text(json.dumps(sizes))
+    assert weight_bytes(name) == 4 * (33 * 1280 + 33 * (4 * 1280**2 + 2 * 1280 * 5120)) == 2_595_394_560
+    index = {"metadata": {"total_size": 5_000_000_000}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (snapshot / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
+    assert weight_bytes(name) == 5_000_000_000
+    (snapshot / WEIGHTS).write_bytes(b"x" * 700)
+    assert weight_bytes(name) == 700
+
+
 def test_the_shipped_model_is_whole() -> None:
     check_present(SHIPPED)
     assert weight_bytes(SHIPPED) == 3_655_500
