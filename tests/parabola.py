@@ -9,6 +9,7 @@ import ray
 
 from protray.cluster.tuning.job import Outcome, Sweepable
 from protray.data.location import Location
+from protray.data.parquet import DamagedError
 
 STEPS = 3
 STUDY = """
@@ -35,16 +36,19 @@ class Shared:
     out: Location
     crash: float | None = None  # value of x that takes its process down, once
     not_finite: float | None = None  # value of x whose loss is never finite
+    damaged: float | None = None  # value of x whose data cannot be read
     pause: float = 0.0  # seconds of an epoch
     steps: int = STEPS
 
 
-def parabola(crash: float | None = None, not_finite: float | None = None, pause: float = 0.0) -> Sweepable:
+def parabola(
+    crash: float | None = None, not_finite: float | None = None, damaged: float | None = None, pause: float = 0.0
+) -> Sweepable:
     """`protray.pipelines.secondary.sweep_distil.SWEEP` in small: best at x = 2."""
     return Sweepable(
         identity=lambda run: {"digest of the data": "parabola"},
         base=lambda run: Settings(),
-        prepare=lambda run, context: Shared(run.out, crash, not_finite, pause),
+        prepare=lambda run, context: Shared(run.out, crash, not_finite, damaged, pause),
         train=train,
         save_model=save_model,
         guess_seconds=lambda run: 36.0,
@@ -57,6 +61,8 @@ def train(settings, shared, folder: Path, report, resume, device) -> Outcome:  #
     (Path(shared.out) / f"node-{ray.get_runtime_context().get_node_id()}").touch()
     if settings.x == shared.not_finite:
         raise FloatingPointError("loss is nan in epoch 1 with ['1abcA']")
+    if settings.x == shared.damaged:
+        raise DamagedError("the maps are damaged")
     first = resume["epoch"] if resume else 0
     history = list(resume["history"]) if resume else []
     for epoch in range(first + 1, STEPS + 1):

@@ -49,7 +49,7 @@ class SweepRun:
     gpus_per_trial: float | None = None
     """Default: 1 where the cluster has GPUs."""
     retries: int = 1
-    """Times that a trial which failed is tried again, from its last epoch."""
+    """Times that a trial which failed is tried again, from its last epoch; a loss that is not finite never is."""
     budget_hours: float | None = None
     """Stop then; the same command continues."""
     plan: Annotated[bool, tyro.conf.arg(aliases=["--dry-run"])] = False

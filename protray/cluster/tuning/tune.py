@@ -4,6 +4,7 @@ What Tune writes is thrown away: the records of `protray.cluster.tuning.trial` s
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -167,8 +168,15 @@ def _trial(config: dict, work: Work) -> None:
             ray.tune.report(metrics | {"step": step})
 
     settings, folder = work.settings_of(trial), work.folder / trial.key
-    record = run_trial(work.job, trial, settings, work.shared, work.metric, folder, report, work.device)
-    ray.tune.report({work.metric: record.score, "step": work.steps + 1, FINAL: 1})
+    try:
+        record = run_trial(work.job, trial, settings, work.shared, work.metric, folder, report, work.device)
+    except OSError:  # of a disk, also where a damaged file makes it a ValueError, too: tried again by Tune
+        raise
+    except (ValueError, FloatingPointError) as error:  # a loss that is not finite: tried again, it would be so again
+        record = Record(**vars(trial), status="failed", error=f"{type(error).__name__}: {error}")
+        record.write(folder)
+    score = math.nan if record.score is None else record.score  # schedulers and searches leave that out
+    ray.tune.report({work.metric: score, "step": work.steps + 1, FINAL: 1})
 
 
 def _trial_of(config: dict, work: Work) -> Trial:
@@ -200,13 +208,17 @@ class _Listener(ray.tune.Callback):
                 return  # out of time: not judged, and continued by the next run
             record = Record(**vars(mine), status="stopped", score=trial.last_result.get(self.work.metric))
             record.write(self.work.folder / mine.key)
-        self.runs.end(record)
+        self._end(record)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: object) -> None:
         mine = _trial_of(trial.config, self.work)
         record = Record(**vars(mine), status="failed", error=_reason(trial))
-        log.error("%s failed for good: %s", mine.name, record.error)
         record.write(self.work.folder / mine.key)
+        self._end(record)
+
+    def _end(self, record: Record) -> None:
+        if record.status == "failed":
+            log.error("%s failed for good: %s", record.name, record.error)
         self.runs.end(record)
 
 

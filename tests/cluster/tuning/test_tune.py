@@ -52,6 +52,22 @@ def test_asha_ends_poor_trials_early_but_never_the_papers(ray_local, database, t
 
 
 @pytest.mark.ray
+def test_a_disk_is_tried_again_and_a_loss_that_is_not_finite_is_not(ray_local, database, tmp_path) -> None:
+    """Also under a scheduler, which such a trial leaves without a score."""
+    forget()
+    run = SweepRun(
+        space=study(tmp_path, POINTS), out=Location(tmp_path) / "out", repeats=0, max_concurrent=1, scheduler="asha",
+        retries=2, mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
+    )  # fmt: skip
+    metrics = run_sweep(parabola(not_finite=2.0, damaged=5.0), run)
+    assert sorted(begun(run)) == [0.0, 2.0, 5.0, 5.0, 5.0, 6.0]
+    assert {(row["name"], row["status"]): row["reason"].rpartition(".")[2] for row in metrics["not_finished"]} == {
+        ("x=2", "failed"): "FloatingPointError: loss is nan in epoch 1 with ['1abcA']",
+        ("x=5", "failed"): "DamagedError: the maps are damaged",
+    }
+
+
+@pytest.mark.ray
 def test_optuna_goes_on_with_more_samples(ray_local, database, tmp_path) -> None:
     forget()
     run = SweepRun(
