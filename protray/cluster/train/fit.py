@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.3
 MOST_FAILURES = 3  # restarts from the last checkpoint before giving up
 NO_SPACE = errno.ENOSPC, errno.EDQUOT
+OF_THE_CODE = TypeError, AttributeError, NameError, LookupError, ArithmeticError, AssertionError  # it would come again
 # A step frees and takes the same blocks of about 1 MB as the one before.  By default glibc gives them back and the
 # kernel clears them anew: 40,000 page faults and 0.08 of 0.67 s in a step of the score network on one core.
 KEEP_FREED_MEMORY = {
@@ -79,6 +80,8 @@ def train(
         Also when a worker was ended for lack of memory once too often.
     OSError
         When there is no space for a checkpoint.
+    ray.train.TrainingFailedError
+        For an error of the loop's code, and for any other that came once too often.
     """
     checkpoints = Checkpoints(storage, name)
     checkpoints.forget_broken_list()
@@ -133,7 +136,8 @@ def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer]) -> None:
     """Train; go on from the last checkpoint after a failure that may not come again.
 
     A node that is lost, or a worker without memory, may not; an error of ours (ValueError, a loss that is not finite)
-    or a full disk would, and is raised at once.
+    or a full disk would, and is raised at once.  So is what a worker raises `OF_THE_CODE`, with its traceback.  All
+    else is tried again: PyTorch raises RuntimeError for a wrong shape, but for a lost neighbour, too.
     """
     for failures in range(MOST_FAILURES + 1):
         try:
@@ -146,6 +150,8 @@ def _fit(trainer: Callable[[], ray.train.torch.TorchTrainer]) -> None:
                     raise ValueError(str(cause)) from None
                 if isinstance(cause, OSError) and cause.errno in NO_SPACE:
                     raise cause from None
+            if not isinstance(failed, ray.train.ControllerError) and any(isinstance(c, OF_THE_CODE) for c in causes):
+                raise
             what = (str(causes[0]).splitlines() or [type(causes[0]).__name__])[0][:300] if causes else "unknown"
             if failures == MOST_FAILURES:
                 if any(isinstance(cause, ray.exceptions.OutOfMemoryError) for cause in causes):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tracking_store import curve
 
+from protray.cluster.runtime.capacity import Node
+from protray.cluster.runtime.start import Cluster
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.job import Stage, TrainingJob, TrainingSettings
@@ -81,6 +83,25 @@ def test_what_would_come_again_is_not_tried_again(ray_local, tmp_path, capsys, k
     assert "Traceback" not in told and "goes on from the last checkpoint" not in told
     assert tries(tmp_path) == [0]
     assert not (out / "metrics.json").exists()
+
+
+def test_an_error_of_the_code_is_raised_at_once_with_its_traceback(ray_local, tmp_path) -> None:
+    from ray.train import TrainingFailedError
+
+    def fault(step: int) -> None:
+        if step == 3:
+            raise KeyError("no such head")
+
+    with pytest.raises(TrainingFailedError, match="raise KeyError(.|\n)*no such head"):
+        driver.run_training(counting(tmp_path, fault), Count(out=Location(tmp_path) / "out"))
+    assert tries(tmp_path) == [0]
+
+
+def test_a_worker_asks_for_the_cpus_that_it_is_given(tmp_path) -> None:
+    run = Count(out=Location(tmp_path), workers=2, cpus_per_worker=3)
+    cluster = Cluster((Node({"CPU": 8.0}),), local=True, ours=False)
+    plan = driver.resources(counting(tmp_path), run, cluster)
+    assert (plan["count"].workers, plan["count"].cpus_per_worker, plan.threads("count")) == (2, 3, 3)
 
 
 def test_a_worker_that_dies_once_is_started_again_from_the_last_checkpoint(ray_local, tmp_path, capsys) -> None:
