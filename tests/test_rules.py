@@ -72,6 +72,17 @@ def test_only_cluster_and_pipelines_import_ray_or_mlflow() -> None:
     assert wrong == []
 
 
+def test_mlflow_is_imported_in_its_room_alone_and_storage_knows_no_ray() -> None:
+    wrong = [
+        f"{relative(path)}: {name}"
+        for path in MODULES
+        for name in imports(path)
+        if (name.split(".")[0] == "mlflow" and room_of(module_of(path)) != "cluster.tracking")
+        or (name.split(".")[0] == "ray" and room_of(module_of(path)) == "cluster.storage")
+    ]
+    assert wrong == []
+
+
 def room_of(module: str) -> str | None:
     """The room of a module of ours; None for the package itself."""
     parts = module.split(".")

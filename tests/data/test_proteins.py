@@ -1,5 +1,6 @@
 import bz2
 import lzma
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def test_row_fits_the_schema() -> None:
     schemas.check(table, schemas.PROTEINS, "test")
     assert table.schema.metadata[b"max_rows"] == b"70"
     assert table.schema.metadata[b"residue_order"] == AMINO_ACIDS.encode()
+
+
+def test_no_pssm_is_stored_and_no_setting_of_one_is_there() -> None:
+    """PSSMs are computed from the counts where they are read."""
+    assert {field.name for field in fields(ProteinSettings)} == {"max_rows", "meff_identity", "seed"}
+    assert "pssm" not in schemas.PROTEINS.names
 
 
 def test_cap_keeps_the_query_and_draws_without_replacement() -> None:

@@ -1,19 +1,24 @@
 """Jobs whose inputs and results lie in an object store, against real servers of S3 and of Google's API here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_here import TWO, use_no_ray
-from bucket import KEYS, serve, serve_gs
+from batch_here import TWO, plan_here, use_no_ray
+from bucket import KEYS, keys, serve, serve_gs
+from faults import RUN, STEPS
 from score_nets import save_random_net
 from tiny import tiny_proteins
 from tiny_model import save_tiny_lm, save_tiny_model
 
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.health.estimate import Process
+from protray.cluster.train.driver import training_name
+from protray.cluster.train.measure import estimate
 from protray.cluster.tuning import sweep
 from protray.cluster.tuning.settings import SweepRun
 from protray.data import location, schemas
@@ -25,9 +30,10 @@ from protray.inference.embed import Embedder
 from protray.pipelines.language_model import prob_maps, pseudo_msa
 from protray.pipelines.secondary import predict
 from protray.pipelines.secondary.sweep_distil import SWEEP
-from protray.pipelines.structure import embed
+from protray.pipelines.structure import embed, score_net
 from protray.plm.reading import Reading
 from protray.seq.msa import read_msa
+from protray.training.checkpoint import save_state
 
 READING = Reading(passes=4)
 PROTEINS = {name: f"{'ACDEFGHIKLMNPQRSTVWY' * 2}{name.upper() * 3}" for name in "acdefg"}
@@ -96,7 +102,7 @@ def test_maps_what_is_drawn_from_them_and_predictions(bucket, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("level", ["residue", "pair"])
-def test_embeddings_of_a_dataset(bucket, tmp_path, level) -> None:
+def test_embeddings_of_a_dataset(bucket, tmp_path, monkeypatch, level) -> None:
     table = read_group(Location(SAMPLE), 0).slice(0, 3)
     empty = {"origin": [0.0] * 3, "breaks": [], "source": "s", "entry": "e", "cluster": "", "split": "train"}
     rows = [row | empty for row in table.to_pylist()]
@@ -108,9 +114,20 @@ def test_embeddings_of_a_dataset(bucket, tmp_path, level) -> None:
     run = embed.Embed(
         model=put(net, bucket / "net"), structures=(put(dataset, bucket / "data"),), out=bucket / level, level=level
     )
-    assert run_batch(embed.JOB, run)["n_rows"] == 3
-    assert names(run.out) == {"embeddings/part-00000.parquet", "rejected.parquet", "summary.json"}
-    assert run_batch(embed.JOB, run)["cached"]
+    fetch = Location.fetch
+
+    def fetch_model(self: Location) -> Path:
+        if self.startswith((*run.structures, run.out)):
+            pytest.fail(f"{self} was fetched")
+        return fetch(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "fetch", fetch_model)
+        found = embed.amount(run)
+        assert (found.rows, found.exact) == (3, True)
+        assert run_batch(embed.JOB, run)["n_rows"] == 3
+        assert names(run.out) == {"embeddings/part-00000.parquet", "rejected.parquet", "summary.json"}
+        assert run_batch(embed.JOB, run)["cached"]
     embedder, found = Embedder.open(net), {id: values for id, _, values in read_embeddings(run.out)}
     for chain in chains_in(table):
         expected = embedder.residue(chain) if level == "residue" else np.concatenate(list(embedder.pair(chain)))
@@ -131,3 +148,19 @@ def test_a_plan_of_a_sweep_counts_in_place(bucket, tmp_path, monkeypatch) -> Non
     found = sweep.plan_sweep(SWEEP, run)
     assert (found["count"], found["done"], found["repeats"]) == (4, 0, 8) and found["hours"] > 0
     assert names(bucket) == {"data/proteins/part-0.parquet", "data/dataset.json"}
+
+
+def test_a_plan_of_a_training_leaves_its_folder_as_it_is(bucket, tmp_path, monkeypatch) -> None:
+    """As beside a running job: the settings and a checkpoint of step 5 are there."""
+    run = replace(RUN, out=bucket / "net")
+    (run.out / "run.json").write_json(score_net.JOB.identity(run))
+    save_state(tmp_path / "state", {"position": {"step": 5}})
+    name = training_name(score_net.JOB, score_net.JOB.stages(run, None))
+    put(tmp_path / "state", run.out / "cache" / name / "checkpoint-000001")
+    before = keys(Path(bucket)), {file: file.stamp() for file in bucket.files()}
+    assert len(before[0]) == len(before[1]) == 2
+    plan_here(monkeypatch)
+    monkeypatch.setattr(Process, "use_torch", lambda self: None)  # its threads would stay for the tests that follow
+    (line,) = estimate(score_net.JOB, run).lines
+    assert (line.rows, line.done) == (STEPS, 5) and line.seconds
+    assert (keys(Path(bucket)), {file: file.stamp() for file in bucket.files()}) == before

@@ -98,6 +98,17 @@ def test_rows_that_are_trouble_cost_nobody_else_anything(ray_local, tmp_path) ->
     assert run_batch(JOB, run)["cached"]
 
 
+def test_a_process_that_dies_once_costs_its_item_alone(ray_local, tmp_path, monkeypatch) -> None:
+    """One word an item."""
+    monkeypatch.setattr(driver, "ITEMS_PER_ACTOR", 1000)
+    words = dict(list(PLAIN.items())[:10]) | {"o": "once"}
+    run = replace(write_words(tmp_path, words), actors=1)
+    summary = run_batch(JOB, run)
+    assert finished(run) == turned(words) and rejected(run) == {}
+    assert (summary["n_rows"], summary["n_again"]) == (11, 0)
+    assert worked_on(run) == Counter(words.values()) + Counter(["once"])
+
+
 def test_a_disk_that_stays_full_ends_the_job_and_rejects_nothing(ray_local, tmp_path) -> None:
     import ray
 

@@ -1,5 +1,8 @@
 """Items, parts and files by hand, without Ray."""
 
+import tracemalloc
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 import toy
@@ -78,6 +81,18 @@ def test_the_input_is_staged_a_few_items_at_a_time(tmp_path, monkeypatch) -> Non
     assert pq.read_table(run.work / "unusable.parquet")["id"].to_pylist() == ["bad0", "bad1", "bad2"]
 
 
+def test_ten_times_the_rows_are_staged_in_the_same_memory(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(items, "ITEMS_IN_GROUP", 16)
+    run, peaks = write_words(tmp_path, {}), []
+    for count in (2_000, 20_000):
+        job = replace(JOB, rows=lambda run, count=count: (row("word") for _ in range(count)))
+        tracemalloc.start()
+        assert stage(job, run, 1.0)["items"] == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
 def test_a_run_killed_while_it_read_has_no_record(tmp_path, monkeypatch) -> None:
     run = write_words(tmp_path, {"a": "word", "b": "word"})
 
@@ -85,8 +100,6 @@ def test_a_run_killed_while_it_read_has_no_record(tmp_path, monkeypatch) -> None
         yield row("a")
         yield InputError("f", 3, "bad")
         raise KeyboardInterrupt
-
-    from dataclasses import replace
 
     with pytest.raises(KeyboardInterrupt):
         stage(replace(JOB, rows=broken), run, 1.0)

@@ -64,6 +64,8 @@ def work(run: Toy, spans: list[Span]) -> Done:
             file.write(word + "\n")
         if word == "disk" and worked_on(run)["disk"] <= 2:
             raise OSError(5, "Input/output error", "/nfs/disk")
+        if word == "once" and worked_on(run)["once"] == 1:
+            os._exit(1)
         if not run.mended:
             misbehave(word)
         if run.first is not None and span.number >= run.first:

@@ -74,6 +74,19 @@ def test_an_address_where_nobody_listens_is_told_at_once() -> None:
     _check_answers("auto")
 
 
+def test_a_crash_while_ray_starts_is_not_silent() -> None:
+    job = """
+import os
+from protray.cluster.runtime.logs import log_level_not_announced
+with log_level_not_announced():
+    os.write(2, b"crash\\n")
+    os.write(2, b"Set ray log level from environment variable RAY_BACKEND_LOG_LEVEL to 3\\n")
+    os._exit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", job], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, b"crash\n")
+
+
 @pytest.mark.ray
 def test_two_local_jobs_at_once_are_quiet_and_apart(tmp_path: Path) -> None:
     jobs = [start(JOB, argument, tmp_path) for argument in ("works", "fails")]

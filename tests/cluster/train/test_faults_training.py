@@ -200,6 +200,22 @@ def test_two_workers_on_two_nodes_of_one_cpu(nodes, tmp_path, expected) -> None:
     assert len({(tmp_path / f"rank-{rank}").read_text() for rank in range(2)}) == 2
 
 
+def test_two_workers_on_two_nodes_of_two_cpus(nodes, tmp_path, expected) -> None:
+    """Each takes a node, though one node has room for two processes of one CPU."""
+    for _ in range(2):
+        nodes.add_node(num_cpus=2)
+    nodes.wait_for_nodes()
+    there = cluster_nodes(joined=True)
+    plan = make_plan([trainer("train", 2, None, there)], there)
+    assert (plan["train"].cpus_per_worker, plan.threads("train")) == (2, 2)
+    state = train(
+        faulty(note_node(tmp_path)), SETTINGS, name="run", storage=Location(tmp_path), stage=plan["train"],
+        threads=plan.threads("train"), on_report=Letters(),
+    )  # fmt: skip
+    same_curve(state["position"]["history"], expected)
+    assert len({(tmp_path / f"rank-{rank}").read_text() for rank in range(2)}) == 2
+
+
 def test_three_workers_share_four_micro_batches(nodes, tmp_path, expected) -> None:
     """What an elastic training of four has when one is lost."""
     nodes.add_node(num_cpus=3)

@@ -1,9 +1,11 @@
 """How many trials a cluster holds, by hand; what a plan says; what is refused first.  No Ray is started."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from distil_here import make_inputs
 from parabola import parabola
 
 from protray.cluster.runtime.capacity import Node
@@ -16,9 +18,12 @@ from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.sweep import checked, plan_sweep, trial_resources
 from protray.cluster.tuning.trial import Record
 from protray.data.location import Location
+from protray.pipelines.language_model import prob_maps
+from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import sweep_distil
 from protray.pipelines.structure import sweep_score
 from protray.pipelines.structure.score_net import PAPER_FIT, PAPER_NET
+from protray.plm.reading import Reading
 from protray.training.secondary.stages import PAPER
 
 STUDY = """
@@ -111,6 +116,19 @@ def test_the_paper_s_networks_are_those_of_a_single_run(study) -> None:
     assert sweep_distil.run_of(run).train_on == "deep"
     small = SweepRun(space=study)
     assert small.identity() != run.identity() and sweep_distil.base(small).enhance != PAPER.enhance
+
+
+def test_maps_that_are_there_are_taken(study, tmp_path) -> None:
+    data, lm = make_inputs(Location(tmp_path))
+    maps = Location(tmp_path) / "maps"
+    made = prob_maps.identity(prob_maps.ProbMaps(data=data, lm=lm, out=maps, reading=Reading(passes=8)))
+    (maps / "summary.json").write_json({"identity": made, "n_again": 0})
+    run = parse(SweepRun, "", ["--space", study, "--data", data, "--maps", maps])
+    assert sweep_distil.run_of(run).maps == maps
+    assert sweep_distil.identity(run)["maps"] == MadeWith.of(maps).key
+    assert sweep_distil.identity(run) != sweep_distil.identity(replace(run, maps=None))
+    with pytest.raises(ValueError, match="digest tiny, and the sample has [0-9a-f]{16}"):
+        sweep_distil.identity(replace(run, data=None))
 
 
 def test_a_setting_that_does_not_exist_is_found_before_anything_starts(tmp_path) -> None:

@@ -89,6 +89,14 @@ def test_the_key_of_the_inputs_holds_how_the_maps_are_read(inputs, tmp_path, cha
     assert differ == {"protray", "Real + LM"} & changed.keys()  # the others see nothing of the language model
 
 
+def test_the_processor_does_not_choose_the_precision(inputs, tmp_path, monkeypatch) -> None:
+    run, found = run_of(inputs, Location(tmp_path)), []
+    for has_bf16 in (True, False):
+        monkeypatch.setattr("protray.plm.masked.has_bf16", lambda has_bf16=has_bf16: has_bf16)
+        found.append((distil.identity(run), distil.maps_of(run).key, distil.maps_of(run).reading.precision))
+    assert found[0] == found[1] and found[0][2] == found[0][0]["precision"] == "float32"
+
+
 def test_a_language_model_is_known_by_its_content(inputs, tmp_path) -> None:
     import shutil
 
