@@ -56,9 +56,10 @@ def write_results(
         write_predictions(partial, proteins, *outputs[OURS])
     histories = {stage.name: read_history(folders[stage.name]) for stage in stages}
     found = facts(run, inputs, histories, context)
+    fig_4 = logos(run, proteins) if run.enhance_net else {}
     with (run.out / "report.html").writing() as partial:
         write_distil_report(
-            partial, test.table, test.bins, test.gains, test.bin_gains, logos=logos(run, proteins),
+            partial, test.table, test.bins, test.gains, test.bin_gains, logos=fig_4,
             curves=curves_figure({name: curve(history) for name, history in histories.items()}), facts=found,
             confusion_SS=test.confusion_SS,
         )  # fmt: skip
