@@ -80,7 +80,7 @@ class DistilRun(TrainingSettings):
         """The settings of a model, from which single ones may then depart."""
         if model == "paper":
             return cls(model="paper", train_on="deep", weights=DistilWeights(), reading=Reading())
-        if model == "medium":  # of 5,000 proteins F_e learns nothing that the student does not: README.md
+        if model == "medium":  # as the predictor in the package was trained; what F_e is worth with so many: README.md
             return cls(model="medium", teacher_on="all", enhance_net=False, lm=NO_LM)
         return cls()
 
