@@ -86,12 +86,18 @@ def _card(stored: dict[str, Any], known: int) -> ModelCard:
 
 
 def load_model(folder: Path | Location) -> tuple[ModelCard, Distil]:
-    """Read what `save_model` wrote, at a path or an address; ValueError naming the file that is damaged."""
+    """Read what `save_model` wrote, at a path or an address; ValueError naming the file that is damaged.
+
+    The teacher's file may be missing, as in the package: predictions do not need it.
+    """
     card, place = read_card(folder), Location(folder).fetch()
+    taught = (place / "teacher.safetensors").is_file()
     try:
-        networks = EnhanceNet(card.enhance), SsClassifier(card.classifier), SsClassifier(card.teacher)
+        enhancer, student = EnhanceNet(card.enhance), SsClassifier(card.classifier)
+        teacher = SsClassifier(card.teacher) if taught else None
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder}/config.json: no network can have these settings: {first_line(error)}") from None
-    for name, network in zip(NETWORKS, networks, strict=True):
-        load_weights(network, place / f"{name}.safetensors")
-    return card, Distil(*networks, DistilWeights()).eval()
+    for name, network in zip(NETWORKS, (enhancer, student, teacher), strict=True):
+        if network is not None:
+            load_weights(network, place / f"{name}.safetensors")
+    return card, Distil(enhancer, student, teacher, DistilWeights()).eval()

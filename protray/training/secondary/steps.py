@@ -110,12 +110,13 @@ class Distil(nn.Module):
     }
 
     def __init__(
-        self, enhancer: EnhanceNet, student: SsClassifier, teacher: SsClassifier, weights: DistilWeights
+        self, enhancer: EnhanceNet, student: SsClassifier, teacher: SsClassifier | None, weights: DistilWeights
     ) -> None:
         super().__init__()
         self.enhancer = enhancer
         self.student = student
-        self.teacher = teacher.requires_grad_(False)  # gradients pass through it to X_e, but it does not learn
+        # gradients pass through it to X_e, but it does not learn; None in a model that only predicts
+        self.teacher = teacher.requires_grad_(False) if teacher else None
         self.weights = weights
         self._known: dict[View, dict[str, Tensor]] = {"high": {}, "bert": {}}  # F_t(S, X_h) and F_t(S, X_b) by protein
 
@@ -150,7 +151,7 @@ class Distil(nn.Module):
         if weights.gamma:
             low_BLS = self._teach(batch, batch.low_BLA)
             bert_BLS = low_BLS if batch.bert_BLA is None else self._teach_once(batch, "bert")
-            enhanced_BLS = three_states(self.teacher(batch.codes_BL, enhanced_BLA, batch.lengths_B))
+            enhanced_BLS = self._teacher_of(batch, enhanced_BLA)
             hinge_BL = distil.triplet(
                 enhanced_BLS.log_softmax(-1), high_BLS.log_softmax(-1), distil.negative(low_BLS, bert_BLS), weights
             )
@@ -160,10 +161,15 @@ class Distil(nn.Module):
         parts = {"loss_d": loss_d, "loss_m": loss_m, "loss_t": loss_t, "active_hinges": active}
         return loss, {name: part.detach() for name, part in parts.items()}
 
+    def _teacher_of(self, batch: Batch, pssm_BLA: Tensor) -> Tensor:
+        """F_t(S, X); (B, L, 3)."""
+        assert self.teacher is not None
+        return three_states(self.teacher(batch.codes_BL, pssm_BLA, batch.lengths_B))
+
     @torch.no_grad()
     def _teach(self, batch: Batch, pssm_BLA: Tensor) -> Tensor:
-        """Logits of the teacher on a PSSM that is not trained; (B, L, 3)."""
-        return three_states(self.teacher(batch.codes_BL, pssm_BLA, batch.lengths_B))
+        """The same for a PSSM that is not trained."""
+        return self._teacher_of(batch, pssm_BLA)
 
     def _teach_once(self, batch: Batch, view: View) -> Tensor:
         """The same for X_h or X_b, which no epoch changes: each protein is computed once and remembered."""

@@ -55,6 +55,17 @@ def test_a_model_without_enhance_net_comes_back(tmp_path) -> None:
     assert torch.equal(found.logits(batch), step.logits(batch))
 
 
+def test_predictions_need_no_teacher(tmp_path) -> None:
+    _, step = saved(tmp_path)
+    (tmp_path / "teacher.safetensors").unlink()
+    found = load_model(tmp_path)[1]
+    batch = collate([Features(tiny_proteins(), FEATURES).example(0)], Totals())
+    assert found.teacher is None and torch.equal(found.logits(batch), step.logits(batch))
+    (tmp_path / "student.safetensors").unlink()
+    with pytest.raises(ValueError, match="student.safetensors is not there"):
+        load_model(tmp_path)
+
+
 def test_a_model_of_before_had_exact_maps_of_one_precision(tmp_path) -> None:
     saved(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

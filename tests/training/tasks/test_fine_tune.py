@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.world import World
 
 NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6)
+SEED = threading.Lock()  # the seed is one for all threads, and two workers build their networks at the same time
 ENCODERS = {
     "frame attention": SsdmConfig(net=NET),
     "GVP": RivalConfig(net=GvpConfig(node_scalars=8, node_vectors=2, edge_scalars=8, layers=1, neighbours=6)),
@@ -60,8 +62,9 @@ def examples(split: str, count: int, kind: Kind) -> StructureExamples:
 
 
 def encoder(config: SsdmConfig | RivalConfig, lm: SequenceEncoder | None = None) -> Ssdm:
-    torch.manual_seed(0)
-    return Ssdm(config, lm, LM_CHANNELS if lm else 0).eval()
+    with SEED:
+        torch.manual_seed(0)
+        return Ssdm(config, lm, LM_CHANNELS if lm else 0).eval()
 
 
 def frozen(net: Ssdm, some: StructureExamples) -> np.ndarray:
