@@ -5,7 +5,6 @@ The sample's test split, which no training of ours has seen; of ReProf's trainin
 """
 
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,12 +22,12 @@ from protray.evaluation.secondary import score_set
 from protray.inference.predict import Predictor, Query
 from protray.models.secondary.shipped import PREDICTOR
 from protray.seq.alphabet import decode
+from protray.seq.programs import run_program
 from protray.seq.secondary import STATES
 
 PROGRAMS = {"reprof": "reprof", "psiblast": "ncbi-blast+"}  # and the packages of Debian that have them
 BINS = {"<= 60 homologs": Bin("count", 60), "no homologs": Bin("count", 0), "> 60 homologs": Bin("count", None, 60)}
 TIMED = 10  # proteins
-MOST: int | None = None  # proteins that are scored; None for all
 ALONE, PROFILE, OURS = "ReProf, sequence alone", "ReProf, PSI-BLAST profile", "protray"
 
 
@@ -38,7 +37,7 @@ def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
         if not shutil.which(program):
             raise SystemExit(f"skipped: {program} is not here; `apt install {package}` brings it on Debian and Ubuntu")
     proteins = Proteins(sample_table())
-    rows = proteins.of_split("test")[:MOST]
+    rows = proteins.of_split("test")
     queries = [Query(proteins.ids[row], proteins.msa(row)) for row in rows]
     predictor = Predictor.open(PREDICTOR)
     some = queries[:: max(1, len(queries) // TIMED)]
@@ -92,8 +91,8 @@ def reprof(msa_NL: np.ndarray) -> np.ndarray:
         if len(msa_NL) > 1:
             aligned, given = here / "aligned.fasta", here / "q.blastPsiMat"
             aligned.write_text("".join(f">{number}\n{decode(row_L)}\n" for number, row_L in enumerate(msa_NL)))
-            _run("psiblast", "-in_msa", aligned, "-subject", query, "-out_ascii_pssm", given)
-        _run("reprof", "-i", given, "-o", here / "q.reprof")
+            run_program("psiblast", "-in_msa", aligned, "-subject", query, "-out_ascii_pssm", given)
+        run_program("reprof", "-i", given, "-o", here / "q.reprof")
         return read_reprof((here / "q.reprof").read_text())
 
 
@@ -102,9 +101,3 @@ def read_reprof(text: str) -> np.ndarray:
     lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
     column = lines[0].index("PHEL")
     return np.array([STATES.index(line[column].replace("L", "C")) for line in lines[1:]])
-
-
-def _run(*command: object) -> None:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}")

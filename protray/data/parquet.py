@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data.location import Location
+from protray.seq.errors import is_of_disk
 
 AGAIN = "remove it and run the same command again"  # the remedy for what jobs make on their way
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # options of each writer
@@ -57,7 +58,7 @@ def naming(path: str | Path, remedy: str) -> Iterator[None]:
     except (FileNotFoundError, DamagedError):
         raise
     except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_of_disk(error):
             raise  # the file cannot be opened
         reason = str(error).splitlines()[0]
         raise DamagedError(f"{path} is damaged ({reason}); copy it again, or {remedy}") from None

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from protray.data.inputs import files_in
 from protray.data.location import Location
-from protray.seq.errors import InputError
+from protray.seq.errors import InputError, is_of_disk
 from protray.seq.files.folders import list_folder
 from protray.seq.files.packed import read_bytes, unpack
 from protray.struct.io import FORMATS, is_structure
@@ -124,7 +124,7 @@ def beginning(archive: Path) -> tuple[list[Source], float]:
                 if len(sources) == HELD or time.monotonic() > deadline:
                     return sources, packed.tell() / archive.stat().st_size
     except (tarfile.TarError, OSError, *BROKEN) as error:
-        if _is_of_disk(error):
+        if is_of_disk(error):
             raise
         raise InputError(archive, None, f"the archive cannot be read: {error}") from error
     return sources, 1.0
@@ -197,15 +197,10 @@ def _unpacked(archive: Path, work: Location) -> Location:
                 with opener(archive) as packed, partial.open("wb") as copy:
                     shutil.copyfileobj(packed, copy, _COPY_BYTES)
             except (OSError, *BROKEN) as error:
-                if _is_of_disk(error):
+                if is_of_disk(error):
                     raise
                 raise InputError(archive, None, f"the archive cannot be unpacked into {work}: {error}") from error
     return plain
-
-
-def _is_of_disk(error: Exception) -> bool:
-    """Whether an error has a number, which those of damaged content have not."""
-    return isinstance(error, OSError) and error.errno is not None
 
 
 def _opener(archive: Path) -> Callable[[Path], BinaryIO] | None:

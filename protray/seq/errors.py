@@ -18,6 +18,15 @@ class InputError(ValueError):
         return f"{place}: {self.reason}"
 
 
+def is_of_disk(error: BaseException) -> bool:
+    """Whether an error is of a disk, and no fault of a file: it has a number, which those of damaged content have not.
+
+    >>> is_of_disk(OSError(28, "No space left on device")), is_of_disk(OSError("CRC check failed"))
+    (True, False)
+    """
+    return isinstance(error, OSError) and error.errno is not None
+
+
 def first_of(things: Sequence[object], most: int = 2) -> str:
     """The first few of many, and how many more there are, so that a reason stays short.
 

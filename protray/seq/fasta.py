@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from protray.seq.alphabet import GAP, UNKNOWN, decode, encode
-from protray.seq.errors import InputError
+from protray.seq.errors import InputError, is_of_disk
 from protray.seq.files.folders import list_folder
 from protray.seq.files.foreign import looks_like
 from protray.seq.files.kinds import not_protein, states_beside
@@ -123,7 +123,7 @@ def fasta_records(path: Path) -> Iterator[Record]:
                 else:
                     record.lines.append(line)
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # unpacking raises OSErrors without a number
+        if is_of_disk(error):
             raise
         where = "behind this record" if told else "in its first record"
         raise InputError(path, told, f"the file is damaged {where}, all that follows is lost: {error}") from None

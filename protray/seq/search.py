@@ -6,7 +6,6 @@ Both search with a profile of what they found before, `SearchSettings.iterations
 
 import importlib.util
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from protray.seq.errors import InputError
 from protray.seq.fasta import in_residues, stream_fasta
 from protray.seq.files.packed import open_unpacked, opener_of
+from protray.seq.programs import run_program
 
 FIRST = 1000  # records of a database that are looked at before a search
 INDEXED = 20_000_000  # bytes; of a smaller database each search makes its own index, 0.9 GB of zeros, within 3 s
@@ -117,12 +117,8 @@ def search_mmseqs(queries: Sequence[str], folder: Path, settings: SearchSettings
 
 
 def _run(*command: object) -> str:
-    """Run a command of MMseqs2; RuntimeError with its last words if it fails."""
-    done = subprocess.run([mmseqs(), *map(str, command)], capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise RuntimeError(f"mmseqs {command[0]} ended with {done.returncode}: {' / '.join(said[-2:])[:300]}")
-    return done.stdout
+    """Run a command of MMseqs2."""
+    return run_program(mmseqs(), *command)
 
 
 def _rows(text: str) -> Iterator[Hit]:

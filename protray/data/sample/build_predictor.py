@@ -14,7 +14,6 @@ each query (MMseqs2's ``--max-seqs``) and for the first 8,000 families; jobs/pre
 import argparse
 import lzma
 import random
-import subprocess
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from protray.data.sample import SAMPLE
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.fasta import Source, stream_fasta
+from protray.seq.programs import run_program
 from protray.seq.search import mmseqs
 
 SEED = 0
@@ -117,7 +117,9 @@ def write_families(out: Path) -> None:
     }
     fitting = {id: text for id, text in found.items() if len(text) in FAMILY_LENGTHS and set(text) <= letters}
     write_fasta(out / "short.fasta", fitting)
-    run("easy-linclust", out / "short.fasta", out / "lin", out / "tmp", "--min-seq-id", 0.3, "-c", 0.7)
+    run_program(
+        mmseqs(), "easy-linclust", out / "short.fasta", out / "lin", out / "tmp", "--min-seq-id", 0.3, "-c", 0.7
+    )
     members: dict[str, list[str]] = defaultdict(list)
     for line in (out / "lin_cluster.tsv").read_text().splitlines():
         representative, member = line.split("\t")
@@ -128,17 +130,15 @@ def write_families(out: Path) -> None:
     ]
     draw.shuffle(chosen)
     write_fasta(out / "candidates.fasta", {id: fitting[id] for id in chosen[:CANDIDATES]})
-    run("easy-search", out / "held.fasta", out / "candidates.fasta", out / "held.m8", out / "tmp", *RELATED)
+    run_program(
+        mmseqs(), "easy-search", out / "held.fasta", out / "candidates.fasta", out / "held.m8", out / "tmp", *RELATED
+    )
     related = {line.split("\t")[1] for line in (out / "held.m8").read_text().splitlines()}
     write_fasta(out / "families.fasta", {id: fitting[id] for id in chosen[:CANDIDATES] if id not in related})
 
 
 def write_fasta(path: Path, sequences: dict[str, str]) -> None:
     path.write_text("".join(f">{id}\n{sequence}\n" for id, sequence in sequences.items()))
-
-
-def run(*command: object) -> None:
-    subprocess.run([mmseqs(), *map(str, command)], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

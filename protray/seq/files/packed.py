@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from protray.seq.errors import InputError
+from protray.seq.errors import InputError, is_of_disk
 
 MAX_BYTES = 1 << 30
 SUFFIXES = (".gz", ".xz", ".bz2")
@@ -74,7 +74,7 @@ def unpack(file: BinaryIO, source: str | Path) -> bytes:
     except EOFError:
         raise InputError(source, None, f"the {name} stream ends early: the file is truncated") from None
     except DAMAGE as error:
-        if not name or (isinstance(error, OSError) and error.errno is not None):
+        if not name or is_of_disk(error):
             raise
         raise InputError(source, None, f"the {name} stream is damaged: {error}") from None
     if len(raw) > MAX_BYTES:

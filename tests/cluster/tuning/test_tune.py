@@ -29,6 +29,14 @@ def study(folder: Path, space: str) -> str:
     return str(folder / "study.py")
 
 
+def sweep_of(tmp_path: Path, database: Path, space: str, **more: object) -> SweepRun:
+    """One trial at a time."""
+    return SweepRun(
+        space=study(tmp_path, space), out=Location(tmp_path) / "out", repeats=0, max_concurrent=1,
+        mlflow=f"sqlite:///{database}", experiment=tmp_path.name, **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
 def begun(run: SweepRun) -> list[float]:
     return [float(line.split()[0]) for line in (run.out / "trained.txt").read_bytes().decode().splitlines()]
 
@@ -37,10 +45,7 @@ def begun(run: SweepRun) -> list[float]:
 def test_asha_ends_poor_trials_early_but_never_the_papers(ray_local, database, tmp_path) -> None:
     """One at a time: the best comes first, the others are worse after their first epoch; so is the paper's point."""
     forget()
-    run = SweepRun(
-        space=study(tmp_path, POINTS), out=Location(tmp_path) / "out", repeats=0, max_concurrent=1, scheduler="asha",
-        mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
-    )  # fmt: skip
+    run = sweep_of(tmp_path, database, POINTS, scheduler="asha")
     metrics = run_sweep(parabola(pause=0.2), run)
     assert begun(run) == [0.0, 2.0, 6.0, 5.0]
     found = {record.point["x"]: record for record in records(run)}
@@ -55,10 +60,7 @@ def test_asha_ends_poor_trials_early_but_never_the_papers(ray_local, database, t
 def test_a_disk_is_tried_again_and_a_loss_that_is_not_finite_is_not(ray_local, database, tmp_path) -> None:
     """Also under a scheduler, which such a trial leaves without a score."""
     forget()
-    run = SweepRun(
-        space=study(tmp_path, POINTS), out=Location(tmp_path) / "out", repeats=0, max_concurrent=1, scheduler="asha",
-        retries=2, mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
-    )  # fmt: skip
+    run = sweep_of(tmp_path, database, POINTS, scheduler="asha", retries=2)
     metrics = run_sweep(parabola(not_finite=2.0, damaged=5.0), run)
     assert sorted(begun(run)) == [0.0, 2.0, 5.0, 5.0, 5.0, 6.0]
     assert {(row["name"], row["status"]): row["reason"].rpartition(".")[2] for row in metrics["not_finished"]} == {
@@ -70,10 +72,7 @@ def test_a_disk_is_tried_again_and_a_loss_that_is_not_finite_is_not(ray_local, d
 @pytest.mark.ray
 def test_optuna_goes_on_with_more_samples(ray_local, database, tmp_path) -> None:
     forget()
-    run = SweepRun(
-        space=study(tmp_path, RANGE), out=Location(tmp_path) / "out", repeats=0, max_concurrent=1, search="optuna",
-        samples=2, mlflow=f"sqlite:///{database}", experiment=tmp_path.name,
-    )  # fmt: skip
+    run = sweep_of(tmp_path, database, RANGE, search="optuna", samples=2)
     first = run_sweep(parabola(), run)
     assert first["complete"] and len(first["table"]) == 2 and begun(run)[0] == 0.0
     more = run_sweep(parabola(), replace(run, samples=3))
