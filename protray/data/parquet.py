@@ -37,6 +37,12 @@ def read_parquet(path: str | Path, columns: list[str] | None = None, remedy: str
         return pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns)
 
 
+def column_names(path: str | Path) -> list[str]:
+    """Those of a file."""
+    with naming(path, "make it anew"), Location(path).open() as file:
+        return pq.ParquetFile(file).schema_arrow.names
+
+
 def read_batches(
     path: str | Path,
     columns: list[str],

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from protray.struct.from_distances import coordinates_from_distances
 from protray.struct.interface import areas, buried_areas, radius
 from protray.struct.io import HeavyAtoms, parse_structure
 
@@ -46,18 +45,3 @@ def test_heavy_atoms_are_read_when_they_are_asked_for() -> None:
     assert chain.heavy and chain.heavy.names == ["N", "CA", "C", "OG"] and chain.heavy.elements == ["N", "C", "C", "O"]
     assert chain.heavy.xyz_M3[3].tolist() == pytest.approx([12.9, -1, -1]) and chain.heavy.residue_names[0] == "SER"
     assert parse_structure(text.encode(), "x.pdb").chains[0].heavy is None
-
-
-def test_distances_give_the_structure_back() -> None:
-    rng = np.random.default_rng(0)
-    xyz_L3 = rng.standard_normal((30, 3)) * 10
-    dist_LL = np.linalg.norm(xyz_L3[:, None] - xyz_L3[None], axis=2)
-    found_L3 = coordinates_from_distances(dist_LL)
-    np.testing.assert_allclose(np.linalg.norm(found_L3[:, None] - found_L3[None], axis=2), dist_LL, atol=1e-6)
-
-
-def test_distances_of_no_structure_are_refused() -> None:
-    with pytest.raises(ValueError, match="no structure has these distances"):
-        coordinates_from_distances(np.array([[0.0, 1, 1], [1, 0, 50], [1, 50, 0]]))
-    with pytest.raises(ValueError, match="2 of 4 distances are not finite"):
-        coordinates_from_distances(np.array([[0.0, np.nan], [np.nan, 0]]))

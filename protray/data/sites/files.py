@@ -20,7 +20,7 @@ from protray.data.structures import CA, N_BACKBONE
 from protray.seq.alphabet import N_AA, UNKNOWN, decode, encode
 from protray.seq.errors import InputError
 from protray.seq.three_line import read_three_lines
-from protray.struct.from_distances import coordinates_from_distances
+from protray.struct.from_distances import coordinates_from_distances, right_handed
 from protray.struct.interface import LOST, buried_areas
 from protray.struct.io import parse_structure
 
@@ -50,7 +50,7 @@ def table_rows(file: Location) -> Iterator[dict | InputError]:
     ``label`` is text of 0, 1 and -, or a list of 0 and 1; ``pssm`` L x 20 numbers in the order of
     `protray.seq.alphabet`, in any unit; ``dssp`` (or ``dssp9``) classes from 0 to 8, and of another length than the
     sequence it is left out; ``ca_distance_dA`` the upper triangle of the distances between C-alpha atoms in 0.1 Å, row
-    by row, of which coordinates are made: their handedness means nothing.  A split is train, validation or test.
+    by row, of which coordinates are made, with right-handed helices.  A split is train, validation or test.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _from_distances(upper_dA: np.ndarray, length: int) -> np.ndarray | None:
     dist_LL = np.zeros((length, length))
     dist_LL[np.triu_indices(length, 1)] = upper_dA / 10
     backbone_L43 = np.full((length, N_BACKBONE, 3), np.nan)
-    backbone_L43[:, CA] = coordinates_from_distances(dist_LL + dist_LL.T)
+    backbone_L43[:, CA] = right_handed(coordinates_from_distances(dist_LL + dist_LL.T))
     return pack_backbone(backbone_L43)
 
 

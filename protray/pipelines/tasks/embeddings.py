@@ -19,17 +19,15 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
-from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind
-from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
+from protray.pipelines.tasks.embedding import Embedding
 from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
+from protray.plm.shipped import seconds_per_token
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.inference.residue_embeddings import ResidueEmbedder
-    from protray.models.joint.ssdm import Ssdm
-    from protray.training.structure.ssdm_export import SsdmCard
 
 log = logging.getLogger(__name__)
 
@@ -40,112 +38,6 @@ COLUMNS = (
     "backbone_cA",
     "sidechains_cA",
 )  # of ``schemas.STRUCTURES``; the last three may lack
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What embeds: a language model, `lm`, or a model of structures: `model`, a score network or a joint encoder, or
-    an encoder with `random` weights that follow from the `seed`.
-
-    A score network is told the `noise` (Å).
-    """
-
-    lm: str | None = None
-    model: Location | None = None
-    noise: float = 1.0
-    random: EncoderKind | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.lm, self.model, self.random)) != 1:
-            raise ValueError(
-                f"give a language model or a model of structures, got lm={self.lm!r}, model={self.model!r} and "
-                f"random={self.random!r}"
-            )
-
-    @property
-    def of_structures(self) -> bool:
-        """Whether it reads structures."""
-        return self.lm is None
-
-    @property
-    def kind(self) -> str:
-        """What it is called in tables."""
-        if self.random:
-            return f"random {ENCODER_NAMES[self.random]}"
-        if not self.model:
-            return "language model"
-        return "joint encoder" if self.is_joint else "score net"
-
-    @property
-    def is_joint(self) -> bool:
-        """Whether it is a joint encoder, or of its kind."""
-        from protray.training.structure.ssdm_export import is_ssdm
-
-        return self.random is not None or (self.model is not None and is_ssdm(self.model))
-
-    def joint(self) -> "tuple[SsdmCard, Ssdm]":
-        """The joint encoder itself, in evaluation mode."""
-        from protray.training.structure.random_encoders import random_encoder
-        from protray.training.structure.ssdm_export import load_ssdm
-
-        if self.random:
-            return random_encoder(self.random, self.seed)
-        assert self.model
-        return load_ssdm(self.model)
-
-    def identity(self) -> dict:
-        """All that its numbers depend on; ValueError if there is no such model."""
-        if self.random:
-            from protray.training.structure.random_encoders import random_config
-
-            return {"random": repr(random_config(self.random).net), "seed": self.seed}
-        if self.model and self.is_joint:
-            from protray.training.structure.ssdm_export import load_card
-
-            load_card(self.model)
-            return {"model": fingerprint(str(self.model.fetch()))}
-        if self.model:
-            from protray.training.structure.score_export import load_config
-
-            load_config(self.model)
-            return {"model": fingerprint(str(self.model.fetch())), "noise": self.noise}
-        from protray.plm.hub.folder import check_present
-
-        assert self.lm
-        check_present(self.lm)
-        return {"lm": fingerprint(self.lm)}
-
-    def open(self, device: str = "cpu") -> "ResidueEmbedder":
-        """Load it."""
-        from protray.inference.residue_embeddings import JointEncoder, LanguageModel, open_structure_model
-        from protray.inference.structure_encoder import StructureEncoder
-
-        if self.random:
-            return JointEncoder(StructureEncoder(*self.joint(), device))
-        if self.model:
-            return open_structure_model(self.model, self.noise, device)
-        assert self.lm
-        return LanguageModel.open(absolute(self.lm), device)
-
-    @property
-    def width(self) -> int:
-        """Numbers of a vector, C."""
-        if self.is_joint:
-            return self.joint()[1].channels
-        if self.model:
-            from protray.training.structure.score_export import load_config
-
-            return load_config(self.model).channels
-        from protray.plm.hub.loading import read_config
-
-        assert self.lm
-        return int(read_config(self.lm).hidden_size)
-
-    @property
-    def memory(self) -> int:
-        """Bytes of an actor."""
-        return MEMORY + (2 * weight_bytes(self.lm) if self.lm else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage
 from protray.data.location import Location
 from protray.models.tasks.head_config import HeadConfig, Kind
-from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.embedding import Embedding
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 
 if TYPE_CHECKING:

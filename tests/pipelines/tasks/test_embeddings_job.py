@@ -13,7 +13,8 @@ from protray.data.location import Location
 from protray.data.structure_rows import pack_backbone
 from protray.data.tasks.examples import read_statistics, read_vectors
 from protray.inference.residue_embeddings import mean_of, statistics_of
-from protray.pipelines.tasks.embeddings import Embedding, embed_proteins
+from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.plm.shipped import SHIPPED
 from protray.seq.alphabet import decode
 

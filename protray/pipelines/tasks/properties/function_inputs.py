@@ -74,17 +74,21 @@ class FunctionRun(HeadRun):
     cath: CathSettings = field(default_factory=CathSettings)
 
     def check(self) -> None:
-        super().check()
         if self.of_terms and not self.ontology:
             raise ValueError(f"{ONTOLOGY}, and give it to --ontology")
         if self.labels and not (self.data and (self.data / "dataset.json").is_file()):
             raise ValueError(f"--labels goes with a dataset of jobs/prepare_structures.py in --data, got {self.data}; "
                              "a table has its own column labels")  # fmt: skip
+        super().check()
 
     @property
     def kind(self) -> Kind:
         """What a linear read-out, and an encoder that is trained on, are of: heads take folds as labels, too."""
         return "class" if self.task == "cath" else "labels"
+
+    @property
+    def structured(self) -> bool:
+        return any(row.observed for row in proteins_of(self)[0].rows)
 
     @property
     def of_terms(self) -> bool:
@@ -145,7 +149,7 @@ def prepare(run: FunctionRun) -> HeadInputs:
     examples = folder / "examples.parquet"
     proteins.write(examples)
     structures = observed_table(folder, proteins.rows)
-    if run.nets and not any(row.observed for row in proteins.rows):
+    if run.nets and not run.structured:
         raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     found = {
         name: embed_proteins(run.out, [structures if embedding.of_structures else examples], embedding, "statistics")

@@ -15,9 +15,9 @@ from protray.data.location import Location
 from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
-from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
 from protray.pipelines.tasks.fine_tuned import TunedInputs, tuned_trainings
-from protray.plm.shipped import SHIPPED, absolute
+from protray.plm.shipped import NO_LM, SHIPPED, absolute
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import HeadFitConfig
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from protray.training.tasks.heads import Examples
     from protray.training.world import World
 
-NONE = "none"
 WITH_LM = Embedding(lm=SHIPPED).kind
 TRIED_ROWS = 512  # of a plan's trial
 
@@ -36,9 +35,10 @@ TRIED_ROWS = 512  # of a plan's trial
 class HeadRun(TrainingSettings):
     """Which frozen embeddings a head is trained on, and how."""
 
-    model: tuple[Location, ...] = ()
-    """Folders `model` of finished jobs/score_net.py runs: what each of them says of the structures is judged, too.
-    Several are told apart by the names of their runs' folders, and compared with the first."""
+    model: tuple[Location, ...] | None = None
+    """Folders `model` of finished jobs/score_net.py or jobs/ssdm.py runs: what each of them says of the structures is
+    judged, too.  Several are told apart by the names of their runs' folders, and compared with the first.  Default: the
+    joint encoder in the package, where rows have structures; `--model` with nothing behind it is none."""
     noise: float = 1.0
     """Å: the score net is told its noise level nearest to this."""
     lm: str = SHIPPED
@@ -56,39 +56,33 @@ class HeadRun(TrainingSettings):
         self.fit.check_workers(self.workers)
         if not self.embeddings:
             raise ValueError("--lm none needs --model: without an embedding there is nothing to train")
-        if len(self.nets) < len(self.model) + len(self.random):
-            found = ", ".join(map(str, self.model))
-            raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:
                 raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model, or --random")
 
     @property
-    def nets(self) -> dict[str, Embedding]:
-        """Of structures, by the names of their rows.
+    def structured(self) -> bool:
+        """Whether rows have structures."""
+        raise NotImplementedError
 
-        >>> models = (Location("runs/few/model"), Location("runs/all/model"))
-        >>> list(HeadRun(out=Location("runs/ec"), model=models).nets)
-        ['score net few', 'score net all']
-        """
-        found = [Embedding(model=model, noise=self.noise) for model in self.model]
-        others = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
-        random = {one.kind: one for one in others}
-        if len(found) == 1:
-            return {found[0].kind: found[0]} | random
-        return {f"{one.kind} {run_name(model)}": one for one, model in zip(found, self.model, strict=True)} | random
+    @property
+    def nets(self) -> dict[str, Embedding]:
+        """Of structures, by the names of their rows."""
+        random = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
+        models = models_of(self.model, self.model is None and self.structured)
+        return by_name(models, self.noise) | {one.kind: one for one in random}
 
     @property
     def embeddings(self) -> dict[str, Embedding]:
         """By their names."""
-        return ({} if self.lm == NONE else {WITH_LM: Embedding(lm=self.lm)}) | self.nets
+        return ({} if self.lm == NO_LM else {WITH_LM: Embedding(lm=self.lm)}) | self.nets
 
     @property
     def rows(self) -> dict[str, list[str]]:
         """What is read out, and which embeddings it is; a head is trained on each."""
         found = {name: [name] for name in self.embeddings}
-        beside = [net for net, one in self.nets.items() if self.lm != NONE and one.model]
+        beside = [net for net, one in self.nets.items() if self.lm != NO_LM and one.model]
         return found | {f"{WITH_LM} + {net}": [WITH_LM, net] for net in beside}
 
     @property
@@ -102,15 +96,6 @@ class HeadRun(TrainingSettings):
         if len(self.nets) > 1:
             return next(iter(self.nets))
         return WITH_LM if len(self.rows) > 1 else None
-
-
-def run_name(model: Location) -> str:
-    """The name of a run's folder, of which `model` is part.
-
-    >>> run_name(Location("runs/few/model")), run_name(Location("encoders/random"))
-    ('few', 'random')
-    """
-    return model.parent.name if model.name == "model" else model.name
 
 
 @dataclass(frozen=True)
@@ -228,7 +213,7 @@ def folder_of(run: HeadRun, name: str) -> str:
     ['language-model', 'score-net-all', 'both-score-net-all']
     """
     if len(run.rows[name]) == 2:
-        return "both" if len(run.model) == 1 else f"both-{folder_of(run, run.rows[name][1])}"
+        return "both" if len(run.model or [None]) == 1 else f"both-{folder_of(run, run.rows[name][1])}"
     return name.replace(" ", "-")
 
 

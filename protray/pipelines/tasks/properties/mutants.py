@@ -21,7 +21,8 @@ from protray.data.location import Location
 from protray.data.parquet import writing
 from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
-from protray.pipelines.tasks.embeddings import Embedding, embed_once, embedded
+from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.embeddings import embed_once, embedded
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import seconds_per_token
 from protray.struct.atom14 import BACKBONE

@@ -49,13 +49,17 @@ class StabilityRun(HeadRun):
     """Of the split, where the table has none."""
 
     def check(self) -> None:
-        super().check()
-        if self.tuned and self.task != "thermostability":
+        if self.fine_tune and self.task != "thermostability":
             raise ValueError(f"--fine-tune takes vectors of whole proteins, but --task {self.task} is of mutations")
         if self.data is None:
             raise ValueError(
                 f"--task {self.task} needs --data, a table of {SAYS[self.task]}; such as\n{EXAMPLES[self.task]}"
             )
+        super().check()
+
+    @property
+    def structured(self) -> bool:
+        return any(row.observed for row in measurements_of(self)[0].rows)
 
     @property
     def kind(self) -> Kind:
@@ -71,8 +75,7 @@ def _read(data: Location, task: Task, seed: int) -> "tuple[Measurements, list[In
 
 def measurements_of(run: StabilityRun) -> "tuple[Measurements, list[InputError]]":
     """Measurements that can be used, and an error for each row that cannot."""
-    run.check()
-    assert run.data is not None
+    assert run.data is not None, "`check` asks for it"
     return _read(run.data, run.task, run.split_seed)
 
 
@@ -101,7 +104,7 @@ def prepare(run: StabilityRun) -> HeadInputs:
     found, errors = measurements_of(run)
     check_rejected(run.out, errors, len(found.rows))
     log.info("%d measurements: %s (train, validation, test)", len(found.rows), found.sizes())
-    if run.nets and not any(row.observed for row in found.rows):
+    if run.nets and not run.structured:
         raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     folder = run.out / "cache" / "measurements"
     examples, mutants = folder / "examples.parquet", folder / "mutants.parquet"

@@ -46,7 +46,7 @@ class Shared:
 
 def function_run(run: SweepRun) -> FunctionRun:
     """The run whose proteins and embeddings are used."""
-    return FunctionRun(data=run.data, out=run.out, lm=run.lm)
+    return FunctionRun(data=run.data, out=run.out, lm=run.lm, model=())
 
 
 def base(run: SweepRun) -> NetSettings:

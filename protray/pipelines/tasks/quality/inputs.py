@@ -7,18 +7,17 @@ from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.tasks.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
-from protray.plm.shipped import SHIPPED, absolute, fingerprint
+from protray.plm.shipped import NO_LM, SHIPPED, absolute, fingerprint
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
 if TYPE_CHECKING:
     from protray.training.tasks.quality import Opened
 
-PLAIN, WITH_LM, WITH_NET = "GraphQA", "GraphQA + language model", "GraphQA + score net"
-NONE = "none"
+PLAIN, WITH_LM = "GraphQA", "GraphQA + language model"
 
 # Baldassarre et al., Bioinformatics 2021; the released code's widths, dropout, learning rate and epochs
 PAPER_NET = GraphQaConfig(edges=(144, 16), nodes=(256, 64), whole=(512, 32), dropout=0.2, norm=False, linear=False)
@@ -35,9 +34,10 @@ class QualityRun(TrainingSettings):
     sample; they are no predictions of any program."""
     out: Location = Location("runs/quality")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
-    model: tuple[Location, ...] = ()
+    model: tuple[Location, ...] | None = None
     """Folders `model` of finished jobs/score_net.py or jobs/ssdm.py runs: for each of them a network with its
-    embeddings is trained, too.  Several are told apart by the names of their runs' folders."""
+    embeddings is trained, too.  Several are told apart by the names of their runs' folders.  Default: the joint encoder
+    in the package; `--model` with nothing behind it is none."""
     noise: float = 1.0
     """Å: a score net is told its noise level nearest to this."""
     lm: str = SHIPPED
@@ -52,33 +52,25 @@ class QualityRun(TrainingSettings):
     def check(self) -> None:
         super().check()
         self.fit.check_workers(self.workers)
-        if len(self.nets) < len(self.model):
-            found = ", ".join(map(str, self.model))
-            raise ValueError(f"--model: runs need folders of different names, which name their rows; got {found}")
+        embeddings = self.embeddings
         if self.fine_tune:
             self.fine.check_workers(self.workers)
-            if not self.tuned:
+            if not any(one.is_joint for one in embeddings.values()):
                 raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model")
 
     @property
+    def embeddings(self) -> dict[str, Embedding]:
+        """The models of structures, by their names."""
+        return by_name(models_of(self.model, structured=True), self.noise)
+
+    @property
     def nets(self) -> dict[str, Location]:
-        """The models of structures, by the names of their rows.
+        """The same by the names of their networks' rows.
 
         >>> list(QualityRun(model=(Location("runs/few/model"), Location("runs/all/model"))).nets)
         ['GraphQA + score net few', 'GraphQA + score net all']
         """
-        several = len(self.model) > 1
-        return {
-            f"{PLAIN} + {Embedding(model=net).kind}" + (f" {net.parent.name}" if several else ""): net
-            for net in self.model
-        }
-
-    @property
-    def embeddings(self) -> dict[str, Embedding]:
-        """The same by their own names, without a network."""
-        return {
-            name.removeprefix(f"{PLAIN} + "): Embedding(model=net, noise=self.noise) for name, net in self.nets.items()
-        }
+        return {f"{PLAIN} + {name}": one.model for name, one in self.embeddings.items() if one.model}
 
     @property
     def tuned(self) -> dict[str, str]:
@@ -88,20 +80,18 @@ class QualityRun(TrainingSettings):
     @property
     def rows(self) -> list[str]:
         """The networks that are trained."""
-        return [PLAIN] + [WITH_LM] * (self.lm != NONE) + list(self.nets)
+        return [PLAIN] + [WITH_LM] * (self.lm != NO_LM) + list(self.nets)
 
 
 def identity(run: QualityRun) -> dict:
-    if run.lm != NONE:
+    if run.lm != NO_LM:
         check_present(run.lm)
-    for net in run.model:
-        Embedding(model=net).identity()  # an error now, for what is no model of structures
+    of_nets = {name: one.identity() for name, one in run.embeddings.items()}
     targets_of(run.data, run.decoys)
     more = {"fine": asdict(run.fine)} if run.fine_tune else {}
     return more | {
         "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
-        "lm": run.lm if run.lm == NONE else fingerprint(run.lm),
-        "model": {name: fingerprint(str(net.fetch())) for name, net in run.nets.items()}, "noise": run.noise,
+        "lm": run.lm if run.lm == NO_LM else fingerprint(run.lm), "model": of_nets,
     }  # fmt: skip
 
 

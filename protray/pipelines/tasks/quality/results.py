@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONSTANT, LINEAR = "constant: the training mean", "linear fit to simple features"
-FOLDERS = {PLAIN: "plain", WITH_LM: "language-model"}  # below OUT/model; of others by their names
 LOGGED = ("rmse", "r", "r_target", "spearman", "spearman_target", "z", "frl5", "lddt_rho", "lddt_rho_decoy")
 
 
@@ -102,7 +101,7 @@ def write_results(
 
 def folder_of(run: QualityRun, name: str) -> Location:
     """Where a network is kept."""
-    return run.out / "model" / (FOLDERS.get(name) or name.removeprefix(f"{PLAIN} + ").replace(" ", "-"))
+    return run.out / "model" / ("plain" if name == PLAIN else name.removeprefix(f"{PLAIN} + ").replace(" ", "-"))
 
 
 def save_model(run: QualityRun, name: str, weights: dict) -> None:

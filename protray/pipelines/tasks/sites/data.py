@@ -17,7 +17,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.cluster.storage.rejects import check_rejected, rejected_table
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.parquet import WRITING, read_parquet
+from protray.data.parquet import WRITING, column_names, read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structure_files import input_files
 from protray.pipelines.structure.inputs import SOURCE, bytes_of, content_of, file_rows
@@ -27,6 +27,7 @@ from protray.seq.keyed import key
 
 TABLE = "proteins"
 PARQUET = ".parquet"
+COORDINATES = {"backbone_cA", "ca_distance_dA"}  # columns of a table
 THREE_LINES = (".3line", ".txt", ".fasta", ".fa")
 MOST_VALIDATION = 0.25  # share of the training proteins
 PER_BYTE_S = 5e-6  # of a core: areas of the atoms in 80 kB take 0.4 s
@@ -37,6 +38,13 @@ ROWS_IN_GROUP = 64
 def is_complexes(data: Location | None) -> bool:
     """Whether `data` is structure files."""
     return data is not None and data.suffix not in (PARQUET, *THREE_LINES)
+
+
+def has_structures(data: Location | None) -> bool:
+    """Whether models of structures have something to read."""
+    if data is None or is_complexes(data):
+        return True
+    return data.suffix == PARQUET and data.is_file() and not COORDINATES.isdisjoint(column_names(data))
 
 
 def bundled() -> Location:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.models.tasks.site_config import SiteNetConfig
-from protray.pipelines.tasks.embeddings import Embedding
-from protray.pipelines.tasks.sites.data import digest_of
-from protray.plm.shipped import SHIPPED
+from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
+from protray.pipelines.tasks.sites.data import digest_of, has_structures
+from protray.plm.shipped import NO_LM, SHIPPED
 from protray.training.tasks.sites_steps import SiteFitConfig
 
 if TYPE_CHECKING:
     from protray.data.sites.table import SiteProtein
 
-PLAIN, WITH_LM, WITH_NET = "DeepPPISP", "DeepPPISP + language model", "DeepPPISP + score net"
-FOLDERS = {PLAIN: "plain", WITH_LM: "language-model", WITH_NET: "score-net"}  # below OUT/model
-NONE = "none"
+PLAIN, WITH_LM = "DeepPPISP", "DeepPPISP + language model"
 # Zeng et al., Bioinformatics 2020: widths of the released network, and its learning rate
 PAPER_NET = SiteNetConfig(hidden=(1024, 256), dropout=0.0, embedded=0, embedding_dropout=0.0, faithful=True)
 PAPER_FIT = SiteFitConfig(epochs=10, weight_decay=0.0)
@@ -34,8 +32,10 @@ class SitesRun(TrainingSettings):
     Default: 277 chains of PDB complexes in the package."""
     out: Location = Location("runs/sites")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
-    model: Location | None = None
-    """The folder `model` of a finished jobs/score_net.py run: networks with its embeddings are trained, too."""
+    model: tuple[Location, ...] | None = None
+    """Folders `model` of finished jobs/score_net.py or jobs/ssdm.py runs: for each of them networks with its embeddings
+    are trained, too.  Several are told apart by the names of their runs' folders.  Default: the joint encoder in the
+    package, where there are structures; `--model` with nothing behind it is none."""
     noise: float = 1.0
     """Å: the score net is told its noise level nearest to this."""
     lm: str = SHIPPED
@@ -57,11 +57,10 @@ class SitesRun(TrainingSettings):
     def embeddings(self) -> dict[str, Embedding | None]:
         """The rows of the table that are trained, and what embeds proteins for each."""
         found: dict[str, Embedding | None] = {PLAIN: None}
-        if self.lm != NONE:
+        if self.lm != NO_LM:
             found[WITH_LM] = Embedding(lm=self.lm)
-        if self.model:
-            found[WITH_NET] = Embedding(model=self.model, noise=self.noise)
-        return found
+        models = models_of(self.model, has_structures(self.data))
+        return found | {f"{PLAIN} + {name}": one for name, one in by_name(models, self.noise).items()}
 
     @property
     def trainings(self) -> dict[str, tuple[str, int]]:
@@ -82,7 +81,7 @@ def identity(run: SitesRun) -> dict:
     by = {row: one.identity() if one else None for row, one in run.embeddings.items()}
     return {
         "data": digest_of(run.data), "net": asdict(run.net), "fit": asdict(run.fit), "seeds": run.seeds,
-        "validation": run.validation, "lm": by.get(WITH_LM), "model": by.get(WITH_NET),
+        "validation": run.validation, "embeddings": by,
     }  # fmt: skip
 
 

@@ -17,10 +17,7 @@ from protray.data.sites.table import LABELS, SiteProtein, read_backbone, read_si
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.sites_tables import Trained, markdown, measures_of, site_tables
 from protray.pipelines.tasks.sites.inputs import (
-    FOLDERS,
     PLAIN,
-    WITH_LM,
-    WITH_NET,
     SiteData,
     SitesRun,
     identity,
@@ -125,12 +122,21 @@ def judged(
 
 def save_model(run: SitesRun, row: str, weights: dict, wanted: FeatureSet, threshold: float) -> None:
     """Write a network with all that it reads: the score net is copied, a language model named."""
-    reads = {PLAIN: {}, WITH_LM: {"lm": absolute(run.lm)}, WITH_NET: {"noise": run.noise}}[row]
-    with (run.out / "model" / FOLDERS[row]).writing() as folder:
+    by = run.embeddings[row]
+    reads = {} if by is None else {"lm": absolute(by.lm)} if by.lm else {"noise": by.noise}
+    with (run.out / "model" / folder_of(row)).writing() as folder:
         save_site_net(folder, run.net, weights, wanted, threshold, reads)
-        if row == WITH_NET:
-            assert run.model is not None
-            shutil.copytree(run.model.fetch(), folder / STRUCTURE_MODEL)
+        if by and by.model:
+            shutil.copytree(by.model.fetch(), folder / STRUCTURE_MODEL)
+
+
+def folder_of(row: str) -> str:
+    """Where a network is kept, below ``OUT/model``.
+
+    >>> folder_of(PLAIN), folder_of(f"{PLAIN} + language model")
+    ('plain', 'language-model')
+    """
+    return "plain" if row == PLAIN else row.removeprefix(f"{PLAIN} + ").replace(" ", "-")
 
 
 def _log_to_runs(

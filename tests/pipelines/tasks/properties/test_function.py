@@ -41,7 +41,10 @@ from protray.training.tasks.head_steps import HeadFitConfig
 WITH_NET, WITH_BOTH = "score net", "language model + score net"
 HEADS, NEAR_LM = [WITH_LM, WITH_NET, WITH_BOTH], f"{WITH_LM}, nearest neighbours"
 TINY = FunctionRun(
-    net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=3, batch=8, micro_batch=4), learn=LabelSettings(least=2)
+    model=(),
+    net=HeadConfig(hidden=8),
+    fit=HeadFitConfig(epochs=3, batch=8, micro_batch=4),
+    learn=LabelSettings(least=2),
 )
 
 
@@ -67,8 +70,9 @@ def data(tmp_path_factory) -> Location:
 
 
 def test_rows_follow_from_what_is_given() -> None:
-    assert list(FunctionRun().rows) == [WITH_LM]
-    assert FunctionRun().first is None
+    assert list(TINY.rows) == [WITH_LM] and TINY.first is None
+    joint = "joint encoder"  # the one in the package
+    assert list(FunctionRun().rows) == [WITH_LM, joint, f"{WITH_LM} + {joint}"]
     one = FunctionRun(model=(Location("m"),))
     assert list(one.rows) == [WITH_LM, WITH_NET, WITH_BOTH] and one.first == WITH_LM
     assert list(replace(one, lm="none").rows) == [WITH_NET]
@@ -80,7 +84,7 @@ def test_rows_follow_from_what_is_given() -> None:
 
 def test_unusable_settings_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="--lm none needs --model"):
-        FunctionRun(lm="none").check()
+        FunctionRun(lm="none", model=()).check()
     with pytest.raises(ValueError, match="download go-basic.obo from https://geneontology.org"):
         FunctionRun(task="go-mf").check()
     with pytest.raises(ValueError, match="goes with a dataset of jobs/prepare_structures.py in --data, got None"):

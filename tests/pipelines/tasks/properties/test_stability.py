@@ -22,7 +22,7 @@ from protray.data.tasks.stability import read_measurements
 from protray.inference.residue_embeddings import LanguageModel, mean_of
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig
-from protray.pipelines.tasks.embeddings import Embedding
+from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties import annotate, mutants
 from protray.pipelines.tasks.properties.annotate import Annotate
 from protray.pipelines.tasks.properties.heads import WITH_LM
@@ -35,7 +35,7 @@ from protray.training.tasks.head_steps import HeadFitConfig
 from protray.training.tasks.heads import predict
 
 TINY = StabilityRun(
-    task="ddg", net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4)
+    model=(), task="ddg", net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4)
 )  # fmt: skip
 SPLITS = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
 

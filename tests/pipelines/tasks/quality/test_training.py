@@ -19,13 +19,15 @@ from protray.data.decoys.table import read_decoys
 from protray.data.location import Location
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings, make_decoys, targets_of
-from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, QualityRun
+from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, QualityRun
 from protray.pipelines.tasks.quality.results import CONSTANT, LINEAR, folder_of
 from protray.pipelines.tasks.quality.training import JOB
 from protray.training.tasks.quality_export import load_graphqa
 from protray.training.tasks.quality_steps import QualityFitConfig
 
+WITH_NET = f"{PLAIN} + score net"
 TINY = QualityRun(
+    model=(),
     decoys=DecoySettings(targets=(9, 3, 4), each=3),
     net=GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8)),
     fit=QualityFitConfig(epochs=4, batch=4, micro_batch=2, validate_every=2),
@@ -33,7 +35,8 @@ TINY = QualityRun(
 
 
 def test_rows_follow_from_what_is_given() -> None:
-    assert QualityRun().rows == [PLAIN, WITH_LM]
+    assert QualityRun().rows == [PLAIN, WITH_LM, f"{PLAIN} + joint encoder"]  # the one in the package
+    assert TINY.rows == [PLAIN, WITH_LM]
     assert QualityRun(lm="none", model=(Location("m"),)).rows == [PLAIN, WITH_NET]
 
 
@@ -128,7 +131,7 @@ def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) 
     assert training_command(JOB, QualityRun, "") == 0
     shown = capsys.readouterr().out
     assert "derived from natives, and no predictions of any program" in shown and f"| {WITH_LM} |" in shown
-    with pytest.raises(ValueError, match="was made differently: .*noise was 1.0, is 2.0"):
+    with pytest.raises(ValueError, match="was made differently: .*'noise': 1.0.*, is .*'noise': 2.0"):
         driver.run_training(JOB, replace(run, noise=2.0))
 
 

@@ -21,14 +21,16 @@ from protray.data.sites.table import read_sites
 from protray.data.structure_rows import pack_backbone
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
-from protray.pipelines.tasks.sites.inputs import FOLDERS, PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, WITH_NET, SitesRun
-from protray.pipelines.tasks.sites.results import ALL, LOGISTIC
+from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, SitesRun
+from protray.pipelines.tasks.sites.results import ALL, LOGISTIC, folder_of
 from protray.pipelines.tasks.sites.training import JOB
 from protray.seq.alphabet import decode
 from protray.training.tasks.sites_export import load_site_net
 from protray.training.tasks.sites_steps import SiteFitConfig
 
+WITH_NET = f"{PLAIN} + score net"
 TINY = SitesRun(
+    model=(),
     seeds=2,
     net=SiteNetConfig(hidden=(8, 4), ratio=0.1, kernels=(3, 5, 7)),
     fit=SiteFitConfig(epochs=2, batch=4, micro_batch=2),
@@ -36,8 +38,9 @@ TINY = SitesRun(
 
 
 def test_rows_follow_from_what_is_given() -> None:
-    assert list(SitesRun().embeddings) == [PLAIN, WITH_LM]
-    assert list(SitesRun(lm="none", model=Location("m")).embeddings) == [PLAIN, WITH_NET]
+    assert list(SitesRun().embeddings) == [PLAIN, WITH_LM, f"{PLAIN} + joint encoder"]  # the one in the package
+    assert list(SitesRun(data=Location("sites.3line")).embeddings) == [PLAIN, WITH_LM]  # no structures
+    assert list(SitesRun(lm="none", model=(Location("m"),)).embeddings) == [PLAIN, WITH_NET]
     assert list(replace(TINY, lm="none").trainings) == ["DeepPPISP, seed 0", "DeepPPISP, seed 1"]
 
 
@@ -55,7 +58,7 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         JOB.identity(replace(run, data=Location(tmp_path / "none.parquet")))
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
-        JOB.identity(replace(run, model=Location(tmp_path)))
+        JOB.identity(replace(run, model=(Location(tmp_path),)))
 
 
 def test_whole_clusters_become_the_validation_split() -> None:
@@ -110,7 +113,7 @@ def finished(tmp_path_factory) -> tuple[SitesRun, dict]:
     """The settings and metrics of a run with all three rows."""
     folder = tmp_path_factory.mktemp("runs")
     table, net = write_table(folder / "table.parquet"), Location(save_random_net(folder / "net"))
-    run = replace(TINY, data=table, out=Location(folder / "one"), model=net)
+    run = replace(TINY, data=table, out=Location(folder / "one"), model=(net,))
     with pytest.MonkeyPatch.context() as patch:
         train_here(patch)
         return run, driver.run_training(JOB, run)
@@ -126,7 +129,7 @@ def test_writes_what_it_promises(finished) -> None:
     assert [rows[name]["trainings"] for name in rows] == [1, 1, 2, 2, 2] and rows[PLAIN]["f_sd"] is not None
     assert metrics["proteins"] == {"train": 12, "validation": 4, "test": 4}
     for row, channels in ((PLAIN, 0), (WITH_LM, 192), (WITH_NET, 8)):
-        model = load_site_net(run.out / "model" / FOLDERS[row])
+        model = load_site_net(run.out / "model" / folder_of(row))
         assert model.wanted.channels == channels and 0 < model.threshold < 1
     predictions = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
     assert len(predictions) == (2 + 3 * 2) * 4 and len(predictions[0]["prob"]) == len(predictions[0]["sequence"])

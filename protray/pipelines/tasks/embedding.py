@@ -1,0 +1,163 @@
+"""What embeds a task's proteins: a language model, or models of structures, and what they are called in tables.
+
+Light: `--help` needs no torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from protray.data.location import Location
+from protray.models.joint.shipped import ENCODER
+from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind
+from protray.pipelines.structure.embed import MEMORY
+from protray.plm.shipped import absolute, fingerprint, weight_bytes
+
+if TYPE_CHECKING:
+    from protray.inference.residue_embeddings import ResidueEmbedder
+    from protray.models.joint.ssdm import Ssdm
+    from protray.training.structure.ssdm_export import SsdmCard
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What embeds: a language model, `lm`, or a model of structures: `model`, a score network or a joint encoder, or
+    an encoder with `random` weights that follow from the `seed`.
+
+    A score network is told the `noise` (Å).
+    """
+
+    lm: str | None = None
+    model: Location | None = None
+    noise: float = 1.0
+    random: EncoderKind | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if sum(one is not None for one in (self.lm, self.model, self.random)) != 1:
+            raise ValueError(
+                f"give a language model or a model of structures, got lm={self.lm!r}, model={self.model!r} and "
+                f"random={self.random!r}"
+            )
+
+    @property
+    def of_structures(self) -> bool:
+        """Whether it reads structures."""
+        return self.lm is None
+
+    @property
+    def kind(self) -> str:
+        """What it is called in tables."""
+        if self.random:
+            return f"random {ENCODER_NAMES[self.random]}"
+        if not self.model:
+            return "language model"
+        return "joint encoder" if self.is_joint else "score net"
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether it is a joint encoder, or of its kind."""
+        from protray.training.structure.ssdm_export import is_ssdm
+
+        return self.random is not None or (self.model is not None and is_ssdm(self.model))
+
+    def joint(self) -> "tuple[SsdmCard, Ssdm]":
+        """The joint encoder itself, in evaluation mode."""
+        from protray.training.structure.random_encoders import random_encoder
+        from protray.training.structure.ssdm_export import load_ssdm
+
+        if self.random:
+            return random_encoder(self.random, self.seed)
+        assert self.model
+        return load_ssdm(self.model)
+
+    def identity(self) -> dict:
+        """All that its numbers depend on; ValueError if there is no such model."""
+        if self.random:
+            from protray.training.structure.random_encoders import random_config
+
+            return {"random": repr(random_config(self.random).net), "seed": self.seed}
+        if self.model and self.is_joint:
+            from protray.training.structure.ssdm_export import load_card
+
+            load_card(self.model)
+            return {"model": fingerprint(str(self.model.fetch()))}
+        if self.model:
+            from protray.training.structure.score_export import load_config
+
+            load_config(self.model)
+            return {"model": fingerprint(str(self.model.fetch())), "noise": self.noise}
+        from protray.plm.hub.folder import check_present
+
+        assert self.lm
+        check_present(self.lm)
+        return {"lm": fingerprint(self.lm)}
+
+    def open(self, device: str = "cpu") -> "ResidueEmbedder":
+        """Load it."""
+        from protray.inference.residue_embeddings import JointEncoder, LanguageModel, open_structure_model
+        from protray.inference.structure_encoder import StructureEncoder
+
+        if self.random:
+            return JointEncoder(StructureEncoder(*self.joint(), device))
+        if self.model:
+            return open_structure_model(self.model, self.noise, device)
+        assert self.lm
+        return LanguageModel.open(absolute(self.lm), device)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector, C."""
+        if self.is_joint:
+            return self.joint()[1].channels
+        if self.model:
+            from protray.training.structure.score_export import load_config
+
+            return load_config(self.model).channels
+        from protray.plm.hub.loading import read_config
+
+        assert self.lm
+        return int(read_config(self.lm).hidden_size)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of an actor."""
+        return MEMORY + (2 * weight_bytes(self.lm) if self.lm else 0)
+
+
+def models_of(models: tuple[Location, ...] | None, structured: bool) -> tuple[Location, ...]:
+    """Those of ``--model``; where it is not given, the encoder in the package if there are structures for it.
+
+    >>> models_of(None, structured=False), models_of((), structured=True), len(models_of(None, structured=True))
+    ((), (), 1)
+    """
+    if models is None:
+        return (Location(ENCODER),) if structured else ()
+    return models
+
+
+def by_name(models: Sequence[Location], noise: float) -> dict[str, Embedding]:
+    """Models of structures by the names of their rows: their kind, and of several the name of the run's folder.
+
+    >>> list(by_name((Location("runs/few/model"), Location("runs/all/model")), noise=1.0))
+    ['score net few', 'score net all']
+
+    Raises ValueError if two have one name.
+    """
+    found: dict[str, Embedding] = {}
+    for model in models:
+        one = Embedding(model=model, noise=noise)
+        found[f"{one.kind} {run_name(model)}" if len(models) > 1 else one.kind] = one
+    if len(found) < len(models):
+        told = ", ".join(map(str, models))
+        raise ValueError(f"--model: runs need folders of different names, which name their rows; got {told}")
+    return found
+
+
+def run_name(model: Location) -> str:
+    """The name of a run's folder, of which `model` is part.
+
+    >>> run_name(Location("runs/few/model")), run_name(Location("encoders/random"))
+    ('few', 'random')
+    """
+    return model.parent.name if model.name == "model" else model.name
