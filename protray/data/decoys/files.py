@@ -2,7 +2,7 @@
 
 ``DATA/T0967/native.pdb``   the native: PDB or mmCIF, plain or gzipped
 ``DATA/T0967/*``            every other structure file is a decoy of it, named after the file
-``DATA/scores.csv``         optional: target, decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad, in [0, 1]
+``DATA/scores.csv``         optional: target, decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad, in [0, 1], and split
 
 What the table has counts; the rest is computed where there is a native.  Residues are scored by the native alone.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from protray.data.decoys.table import decoy_row
 from protray.data.location import Location
+from protray.data.splits import SPLITS
 from protray.data.structure_rows import impossible
 from protray.data.structures import CA
 from protray.models.tasks.graphqa_config import GLOBAL
@@ -26,6 +27,7 @@ from protray.struct.io import Chain, is_structure, parse_structure, structure_st
 from protray.struct.model_scores import ModelScores, score_model
 
 NATIVE, TABLE = "native", "scores.csv"  # names of files, the first without what it ends with
+SPLIT = "split"  # a column of the table
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class TargetFiles:
     native: Location | None
     decoys: list[Location]
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # of the table, by decoy and name of the score
+    split: str | None = None  # of the table
 
 
 def find_targets(folder: Location) -> dict[str, TargetFiles]:
@@ -51,7 +54,7 @@ def find_targets(folder: Location) -> dict[str, TargetFiles]:
             files.setdefault(file.parent.name, []).append(file)
     if not files:
         raise ValueError(f"{folder} holds no folders of targets with {NATIVE}.pdb (or .cif, .gz) and decoys in them")
-    scores = read_scores(folder / TABLE) if (folder / TABLE).is_file() else {}
+    scores, splits = read_scores(folder / TABLE) if (folder / TABLE).is_file() else ({}, {})
     found = {}
     for target, mine in sorted(files.items()):
         natives = [file for file in mine if structure_stem(file) == NATIVE]
@@ -61,20 +64,23 @@ def find_targets(folder: Location) -> dict[str, TargetFiles]:
                 f"{folder / target} has {len(natives)} files of the name {NATIVE}, {len(decoys)} decoys, and "
                 f"{len(scores.get(target, {}))} rows in {TABLE}; a target has decoys, and one native or scores"
             )
-        found[target] = TargetFiles(natives[0] if natives else None, decoys, scores.get(target, {}))
+        told = scores.get(target, {}), splits.get(target)
+        found[target] = TargetFiles(natives[0] if natives else None, decoys, *told)
     return found
 
 
-def read_scores(file: Location) -> dict[str, dict[str, dict[str, float]]]:
-    """Read a table of scores: target -> decoy -> name -> score; empty cells are left out.
+def read_scores(file: Location) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, str]]:
+    """Read a table of scores: target -> decoy -> name -> score; and target -> split.  Empty cells are left out.
 
-    Raises InputError for columns that are unknown or missing, and scores that are no shares.
+    Raises InputError for columns that are unknown or missing, scores that are no shares, and targets of two splits.
     """
     lines = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig")))
     names = list(lines.fieldnames or [])
-    if not {"target", "decoy"} < set(names) or not set(names) <= {"target", "decoy", *GLOBAL}:
-        raise InputError(file, 1, f"the columns must be target, decoy, and any of {', '.join(GLOBAL)}; got {names}")
+    known = (*GLOBAL, SPLIT)
+    if not {"target", "decoy"} < set(names) or not set(names) <= {"target", "decoy", *known}:
+        raise InputError(file, 1, f"the columns must be target, decoy, and any of {', '.join(known)}; got {names}")
     found: dict[str, dict[str, dict[str, float]]] = {}
+    splits: dict[str, str] = {}
     for number, line in enumerate(lines, start=2):
         try:
             scores = {name: float(line[name]) for name in names if name in GLOBAL and line[name]}
@@ -83,7 +89,13 @@ def read_scores(file: Location) -> dict[str, dict[str, dict[str, float]]]:
         if any(not 0 <= score <= 1 for score in scores.values()):
             raise InputError(file, number, f"scores are shares in [0, 1], not percent; got {scores}")
         found.setdefault(line["target"], {})[line["decoy"]] = scores
-    return found
+        if split := line.get(SPLIT):
+            before = splits.setdefault(line["target"], split)
+            if split not in SPLITS or before != split:
+                reason = f"the split of a target is one of {', '.join(SPLITS)} in all its rows; got {split!r}"
+                reason += f" after {before!r}" if before != split else ""
+                raise InputError(file, number, reason, line["target"])
+    return found, splits
 
 
 def sequence_of(files: TargetFiles) -> str:

@@ -116,6 +116,8 @@ def test_a_target_without_native_has_what_the_table_says(folder, tmp_path) -> No
         ("target,decoy,gdt_ts\na,b,high\n", "a score is no number"),
         ("target,decoy,gdt_ts\na,b,55.1\n", "shares in .*, not percent"),
         ("", "columns must be target, decoy"),
+        ("target,decoy,split\na,b,casp\n", "the split of a target is one of train, .* got 'casp'"),
+        ("target,decoy,split\na,b,train\na,c,test\n", "got 'test' after 'train'"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, reason) -> None:

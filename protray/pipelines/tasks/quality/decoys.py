@@ -49,7 +49,7 @@ class DecoySettings:
 
 
 def targets_of(data: Location | None, settings: DecoySettings) -> list[Target]:
-    """All targets with their splits, sorted by name; of files, split by clusters of their natives' sequences."""
+    """All targets with their splits, sorted by name; of files, those of the table, or by clusters of the sequences."""
     return _targets_of_files(data, settings.seed) if data else _targets_of_sample(settings.targets)
 
 
@@ -68,15 +68,23 @@ def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
 def _targets_of_files(data: Location, seed: int) -> list[Target]:
     """Those that cannot be read are left out."""
     from protray.data.decoys.files import sequence_of
-    from protray.data.splits import cluster_by_identity, share_clusters
+    from protray.data.splits import cluster_by_identity, complete, share_clusters, warn_of_related
 
-    sequences = {}
-    for target, files in _files_of(data).items():
+    found, sequences = _files_of(data), {}
+    for target, files in found.items():
         try:
             sequences[target] = sequence_of(files)
         except InputError as error:
             log.warning("target %s is left out: %s", target, error)
-    return sorted(share_clusters(cluster_by_identity(sequences), seed).items())
+    clusters = cluster_by_identity(sequences)
+    splits = complete({target: found[target].split for target in sequences}, "split")
+    if not splits:
+        return sorted(share_clusters(clusters, seed).items())
+    for split in SPLITS:
+        if split not in splits.values():
+            raise ValueError(f"no target of {data} is of the {split} split, by the column split of its table")
+    warn_of_related(clusters, splits)
+    return sorted(splits.items())
 
 
 @cache

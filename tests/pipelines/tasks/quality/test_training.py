@@ -18,7 +18,7 @@ from protray.cluster.train.measure import estimate
 from protray.data.decoys.table import read_decoys
 from protray.data.location import Location
 from protray.models.tasks.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.quality.decoys import DecoySettings, make_decoys, targets_of
+from protray.pipelines.tasks.quality.decoys import DecoySettings, _files_of, _targets_of_files, make_decoys, targets_of
 from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, QualityRun
 from protray.pipelines.tasks.quality.results import CONSTANT, LINEAR, folder_of
 from protray.pipelines.tasks.quality.training import JOB
@@ -57,6 +57,26 @@ def test_paper_settings() -> None:
         1e-5,
         True,
     )
+
+
+def test_splits_of_the_table_count(tmp_path) -> None:
+    """All targets have one, or none; each split has a target."""
+    for name, one in zip("abc", decoys(3, 1), strict=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.pdb").write_text("\n".join(pdb_chain(one.sequence, "A", one.backbone_L43)))
+    lines = ["a,one,train,1", "b,one,test,1", "c,one,validation,1"]
+
+    def found(*lines: str) -> list[tuple[str, str]]:
+        (tmp_path / "scores.csv").write_text("\n".join(["target,decoy,split,tm", *lines]))
+        for cached in (_files_of, _targets_of_files):
+            cached.cache_clear()
+        return targets_of(Location(tmp_path), TINY.decoys)
+
+    assert found(*lines) == [("a", "train"), ("b", "test"), ("c", "validation")]
+    with pytest.raises(ValueError, match="1 of 3 rows have no split"):
+        found(*lines[:2], "c,one,,1")
+    with pytest.raises(ValueError, match="is of the validation split"):
+        found(*lines[:2], "c,one,test,1")
 
 
 def test_targets_of_the_sample_are_those_of_its_splits() -> None:
