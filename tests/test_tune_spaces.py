@@ -31,6 +31,7 @@ def test_there_are_studies() -> None:
         "graphqa",
         "learning_rates",
         "noise_schedule",
+        "score_width",
         "sites",
         "ssdm_fusion",
         "ssdm_lr_ratio",

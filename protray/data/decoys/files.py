@@ -3,31 +3,34 @@
 ``DATA/T0967/native.pdb``   the native: PDB or mmCIF, plain or gzipped
 ``DATA/T0967/*``            every other structure file is a decoy of it, named after the file
 ``DATA/scores.csv``         optional: target, decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad, in [0, 1], and split
+``DATA/residues.csv``       optional: target, decoy, residue (its number in the decoy's file), lddt, cad
 
-What the table has counts; the rest is computed where there is a native.  Residues are scored by the native alone.
+What the tables have counts; the rest is computed where there is a native.
 """
 
-import csv
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from protray.data.decoys.score_tables import RESIDUES, SCORES, OfResidues, read_residues, read_scores
 from protray.data.decoys.table import decoy_row
 from protray.data.location import Location
-from protray.data.splits import SPLITS
 from protray.data.structure_rows import impossible
 from protray.data.structures import CA
-from protray.models.tasks.graphqa_config import GLOBAL
+from protray.models.tasks.graphqa_config import LOCAL
 from protray.seq.errors import InputError
 from protray.seq.files.packed import unpack
 from protray.struct.breaks import count_on, find_breaks
 from protray.struct.io import Chain, is_structure, parse_structure, structure_stem
 from protray.struct.model_scores import ModelScores, score_model
 
-NATIVE, TABLE = "native", "scores.csv"  # names of files, the first without what it ends with
-SPLIT = "split"  # a column of the table
+log = logging.getLogger(__name__)
+
+NATIVE = "native"  # name of a file, without what it ends with
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class TargetFiles:
     decoys: list[Location]
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # of the table, by decoy and name of the score
     split: str | None = None  # of the table
+    residues: dict[str, OfResidues] = field(default_factory=dict)  # of the other table, by decoy
 
 
 def find_targets(folder: Location) -> dict[str, TargetFiles]:
@@ -54,48 +58,27 @@ def find_targets(folder: Location) -> dict[str, TargetFiles]:
             files.setdefault(file.parent.name, []).append(file)
     if not files:
         raise ValueError(f"{folder} holds no folders of targets with {NATIVE}.pdb (or .cif, .gz) and decoys in them")
-    scores, splits = read_scores(folder / TABLE) if (folder / TABLE).is_file() else ({}, {})
-    found = {}
+    scores, splits = read_scores(folder / SCORES) if (folder / SCORES).is_file() else ({}, {})
+    residues = read_residues(folder / RESIDUES) if (folder / RESIDUES).is_file() else {}
+    found, unknown = (
+        {},
+        {(target, decoy) for table in (scores, residues) for target in table for decoy in table[target]},
+    )
     for target, mine in sorted(files.items()):
         natives = [file for file in mine if structure_stem(file) == NATIVE]
         decoys = sorted(file for file in mine if file not in natives)
         if len(natives) > 1 or not decoys or not (natives or target in scores):
             raise ValueError(
                 f"{folder / target} has {len(natives)} files of the name {NATIVE}, {len(decoys)} decoys, and "
-                f"{len(scores.get(target, {}))} rows in {TABLE}; a target has decoys, and one native or scores"
+                f"{len(scores.get(target, {}))} rows in {SCORES}; a target has decoys, and one native or scores"
             )
-        told = scores.get(target, {}), splits.get(target)
+        unknown -= {(target, structure_stem(file)) for file in decoys}
+        told = scores.get(target, {}), splits.get(target), residues.get(target, {})
         found[target] = TargetFiles(natives[0] if natives else None, decoys, *told)
+    if unknown:
+        log.warning("%d decoys of the tables of %s have no file, the first is %s of %s", len(unknown), folder,
+                    *min(unknown)[::-1])  # fmt: skip
     return found
-
-
-def read_scores(file: Location) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, str]]:
-    """Read a table of scores: target -> decoy -> name -> score; and target -> split.  Empty cells are left out.
-
-    Raises InputError for columns that are unknown or missing, scores that are no shares, and targets of two splits.
-    """
-    lines = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig")))
-    names = list(lines.fieldnames or [])
-    known = (*GLOBAL, SPLIT)
-    if not {"target", "decoy"} < set(names) or not set(names) <= {"target", "decoy", *known}:
-        raise InputError(file, 1, f"the columns must be target, decoy, and any of {', '.join(known)}; got {names}")
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    splits: dict[str, str] = {}
-    for number, line in enumerate(lines, start=2):
-        try:
-            scores = {name: float(line[name]) for name in names if name in GLOBAL and line[name]}
-        except (TypeError, ValueError):
-            raise InputError(file, number, f"a score is no number: {list(line.values())}") from None
-        if any(not 0 <= score <= 1 for score in scores.values()):
-            raise InputError(file, number, f"scores are shares in [0, 1], not percent; got {scores}")
-        found.setdefault(line["target"], {})[line["decoy"]] = scores
-        if split := line.get(SPLIT):
-            before = splits.setdefault(line["target"], split)
-            if split not in SPLITS or before != split:
-                reason = f"the split of a target is one of {', '.join(SPLITS)} in all its rows; got {split!r}"
-                reason += f" after {before!r}" if before != split else ""
-                raise InputError(file, number, reason, line["target"])
-    return found, splits
 
 
 def sequence_of(files: TargetFiles) -> str:
@@ -114,13 +97,26 @@ def file_rows(target: str, split: str, files: TargetFiles) -> tuple[list[dict], 
         stem = structure_stem(file)
         try:
             chain, scores = _scored(file, native, files.scores.get(stem, {}))
+            told = _of_residues(chain, files.residues.get(stem, {}), file)
         except InputError as error:
             errors.append(error)
             continue
         index_L = count_on(chain.positions, find_breaks(chain.backbone_L43))
         named = {"id": f"{target}/{stem}", "target": target, "split": split, "kind": "file"}
-        rows.append(decoy_row(named, chain.sequence, index_L, chain.backbone_L43, scores) | files.scores.get(stem, {}))
+        row: dict[str, Any] = decoy_row(named, chain.sequence, index_L, chain.backbone_L43, scores)
+        row |= files.scores.get(stem, {})
+        for name, known in told.items():
+            values = zip(chain.numbers, row[f"residue_{name}"], strict=True)
+            row[f"residue_{name}"] = [known.get(number, value) for number, value in values]
+        rows.append(row)
     return rows, errors
+
+
+def _of_residues(chain: Chain, told: OfResidues, file: Location) -> dict[str, dict[str, float]]:
+    """Each score of residues that the table has, by number."""
+    if strange := sorted(told.keys() - set(chain.numbers)):
+        raise InputError(file, None, f"residue {strange[0]} of {RESIDUES} is not in its chain {chain.id}")
+    return {name: {number: one[name] for number, one in told.items() if name in one} for name in LOCAL}
 
 
 def _scored(file: Location, native: Chain | None, known: Mapping[str, float]) -> tuple[Chain, ModelScores]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from structure_text import HELIX, build_backbone, helix, pdb_chain
 
-from protray.data.decoys.files import file_rows, find_targets, read_scores, sequence_of
+from protray.data.decoys.files import file_rows, find_targets, sequence_of
+from protray.data.decoys.score_tables import read_residues, read_scores
 from protray.data.location import Location
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLI"
@@ -98,6 +99,24 @@ def test_scores_of_the_table_count_and_the_others_are_computed(folder, tmp_path)
     assert row["cad"] == 0.5 and row["gdt_ts"] == pytest.approx(1)
 
 
+def test_scores_of_residues_may_be_given(folder, tmp_path, caplog) -> None:
+    """By their numbers in the file; CAD, which nothing here computes, of some of them."""
+    (tmp_path / "residues.csv").write_text(
+        "target,decoy,residue,cad,lddt\na,good,2,0.25,\na,good,30,,0.5\na,gone,1,1,1\n"
+    )
+    targets = find_targets(folder)
+    assert "1 decoys of the tables" in caplog.text and "the first is gone of a" in caplog.text
+    (good, poor), errors = file_rows("a", "test", targets["a"])
+    assert not errors and good["residue_cad"] == [None, 0.25, *[None] * 28] and poor["residue_cad"] == [None] * 30
+    assert good["residue_lddt"][-1] == 0.5 and good["residue_lddt"][0] > 0.9
+    (tmp_path / "residues.csv").write_text("target,decoy,residue,cad\na,good,31,0.25\n")
+    (row,), (error,) = file_rows("a", "test", find_targets(folder)["a"])
+    assert row["id"] == "a/poor" and "residue 31 of residues.csv is not in its chain A" in error.reason
+    (tmp_path / "residues.csv").write_text("target,decoy,cad\na,good,0.25\n")
+    with pytest.raises(ValueError, match="columns must be target, decoy, residue, and any of lddt, cad"):
+        read_residues(Location(tmp_path / "residues.csv"))
+
+
 def test_a_target_without_native_has_what_the_table_says(folder, tmp_path) -> None:
     (tmp_path / "a" / "native.pdb.gz").unlink()
     (tmp_path / "scores.csv").write_text("target,decoy,gdt_ts\na,good,0.9\n")
@@ -115,6 +134,7 @@ def test_a_target_without_native_has_what_the_table_says(folder, tmp_path) -> No
         ("target,decoy,quality\na,b,0.5\n", "columns must be target, decoy"),
         ("target,decoy,gdt_ts\na,b,high\n", "a score is no number"),
         ("target,decoy,gdt_ts\na,b,55.1\n", "shares in .*, not percent"),
+        ("target,decoy,gdt_ts\na,,0.5\n", "its decoy is empty"),
         ("", "columns must be target, decoy"),
         ("target,decoy,split\na,b,casp\n", "the split of a target is one of train, .* got 'casp'"),
         ("target,decoy,split\na,b,train\na,c,test\n", "got 'test' after 'train'"),

@@ -30,8 +30,8 @@ class QualityRun(TrainingSettings):
 
     data: Location | None = None
     """A folder with one folder for each target: native.pdb (or .cif, .gz) and its decoys; and maybe scores.csv (target,
-    decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad, split).  Default: decoys that are derived from natives of the
-    bundled sample; they are no predictions of any program."""
+    decoy, and any of tm, gdt_ts, gdt_ha, lddt, cad, split) and residues.csv (target, decoy, residue, lddt, cad).
+    Default: decoys that are derived from natives of the bundled sample; they are no predictions of any program."""
     out: Location = Location("runs/quality")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     model: tuple[Location, ...] | None = None
