@@ -1,6 +1,7 @@
 """A masked language model inside of another network: vectors of the residues of a batch, through which gradient flows.
 
-Shape key:  B proteins   L residues, padded   T tokens   R rows, one for each chain of a protein   C channels
+Shape key:  B proteins   L residues, padded   T tokens   R windows, one for each chain of a protein or more
+            M residues that are real   C channels
 """
 
 import shutil
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
 from protray.plm.hub.folder import TOKENIZER
+from protray.plm.reading import windows
 from protray.plm.shipped import resolve
 from protray.seq.alphabet import UNKNOWN
 
@@ -62,39 +64,39 @@ class SequenceEncoder(nn.Module):
         return self
 
     def forward(self, batch: StructureBatch) -> Tensor:
-        """Shape (B, L, C), 0 at padding.
-
-        Raises
-        ------
-        ValueError
-            If a chain is longer than the language model reads.
-        """
+        """Shape (B, L, C), 0 at padding; a chain that is longer than the model reads is read in overlapping windows."""
         device = batch.type_BL.device
-        rows = [span for row in range(len(batch.type_BL)) for span in _chains(batch, row)]
-        longest = max(stop - start for _, start, stop in rows)
-        if self.longest is not None and longest > self.longest:
-            raise ValueError(f"a chain of {longest} residues is longer than the {self.longest} of the language model")
+        rows = [
+            (row, start, window)
+            for row in range(len(batch.type_BL))
+            for start, stop in _chains(batch, row)
+            for window in windows(stop - start, self.longest)
+        ]
+        longest = max(window.last - window.first for *_, window in rows)
         ahead, behind = len(self.before), len(self.after)
         tokens_RT = torch.full((len(rows), longest + ahead + behind), self.padding, device=device)
         seen_RT = torch.zeros_like(tokens_RT)
         before, after = (torch.tensor(part, device=device, dtype=torch.long) for part in (self.before, self.after))
-        for at, (row, start, stop) in enumerate(rows):
-            chain_L = self.token_of_type[batch.type_BL[row, start:stop]]
+        for at, (row, start, window) in enumerate(rows):
+            chain_L = self.token_of_type[batch.type_BL[row, start + window.first : start + window.last]]
             line = torch.cat([before, chain_L, after])
             tokens_RT[at, : len(line)] = line
             seen_RT[at, : len(line)] = 1
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
         width = batch.type_BL.shape[1]
-        place_M = torch.cat([torch.arange(start, stop) + row * width for row, start, stop in rows]).to(device)
-        parts = [hidden_RTC[at, ahead : ahead + stop - start] for at, (_, start, stop) in enumerate(rows)]
+        places, parts = [], []
+        for hidden_TC, (row, start, window) in zip(hidden_RTC, rows, strict=True):
+            places.append(torch.arange(window.start, window.stop) + start + row * width)
+            parts.append(hidden_TC[ahead - window.first + window.start : ahead - window.first + window.stop])
         flat_NC = hidden_RTC.new_zeros(batch.type_BL.numel(), self.channels)
-        return flat_NC.index_copy(0, place_M, torch.cat(parts)).view(*batch.type_BL.shape, self.channels)
+        found_NC = flat_NC.index_copy(0, torch.cat(places).to(device), torch.cat(parts))
+        return found_NC.view(*batch.type_BL.shape, self.channels)
 
 
-def _chains(batch: StructureBatch, row: int) -> list[tuple[int, int, int]]:
-    """Row, first residue and the one behind the last of each chain of a protein."""
+def _chains(batch: StructureBatch, row: int) -> list[tuple[int, int]]:
+    """First residue and the one behind the last of each chain of a protein."""
     length = int(batch.real_BL[row].sum())
     chain_L = batch.chain_BL[row, :length]
     cuts = (torch.nonzero(chain_L[1:] != chain_L[:-1]).flatten() + 1).tolist()
-    return [(row, start, stop) for start, stop in zip([0, *cuts], [*cuts, length], strict=True)]
+    return list(zip([0, *cuts], [*cuts, length], strict=True))

@@ -81,13 +81,15 @@ def test_gradient_reaches_the_first_layer_only_where_it_is_trained(lm, folder) -
     assert not frozen.train().model.training and not lm.train().model.training
 
 
-def test_a_chain_longer_than_the_model_reads_is_refused(tmp_path) -> None:
-    """36 residues fit; two chains of 30 are read one by one."""
+def test_a_chain_longer_than_the_model_reads_is_read_in_windows(tmp_path) -> None:
+    """36 residues fit; two chains of 30 are read one by one, and one of 80 as embeddings of sequences read it."""
     lm = SequenceEncoder(str(save_tiny_lm(tmp_path / "lm", "absolute")), trained=False)
     two = replace(batch(60), chain_BL=(torch.arange(60) >= 30).long()[None])
     assert lm(two).isfinite().all()
-    with pytest.raises(ValueError, match="a chain of 37 residues is longer than the 36 of the language model"):
-        lm(batch(37))
+    both, alone = batch(80, 20), masked.load(str(tmp_path / "lm"))
+    for row, length in enumerate((80, 20)):
+        expected_LC = masked.hidden_rows(alone, both.type_BL[row, :length].numpy())
+        torch.testing.assert_close(lm(both)[row, :length], torch.from_numpy(expected_LC), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

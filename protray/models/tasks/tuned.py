@@ -1,4 +1,4 @@
-"""An encoder of structures with a linear head, of which both learn.
+"""An encoder of structures, or a language model, with a linear head, of which both learn.
 
 Shape key:  B proteins   L residues, padded   C channels of the encoder   F = 2 C + 1   T labels, classes, or 1
 """
@@ -6,6 +6,7 @@ Shape key:  B proteins   L residues, padded   C channels of the encoder   F = 2 
 import torch
 from torch import Tensor, nn
 
+from protray.models.joint.alone import Alone
 from protray.models.joint.ssdm import Ssdm
 from protray.models.layers import Noise
 from protray.models.structure.structure_batch import StructureBatch, mean_of_real
@@ -21,7 +22,9 @@ class Tuned(nn.Module):
     (`protray.inference.residue_embeddings.statistics_of`).
     """
 
-    def __init__(self, encoder: Ssdm, head: Head, *, side_chains: bool = True, lm_lr_ratio: float = 0.0) -> None:
+    def __init__(
+        self, encoder: Ssdm | Alone, head: Head, *, side_chains: bool = True, lm_lr_ratio: float = 0.0
+    ) -> None:
         """`side_chains`: whether it is to be shown any; `lm_lr_ratio` above 0: the language model learns, too."""
         super().__init__()
         self.encoder, self.head, self.side_chains, self.lm_lr_ratio = encoder, head, side_chains, lm_lr_ratio

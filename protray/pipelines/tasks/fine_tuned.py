@@ -1,6 +1,7 @@
 """Rows of a task whose encoders are trained on, with a linear head that starts as the linear read-out.
 
-``OUT/model/ROW``  the head, and the encoder that it goes with in ``structure_model``: jobs/annotate.py reads them
+``OUT/model/ROW``  the head, and what it goes with, the encoder in ``structure_model`` or the language model in
+                   ``language_model``: jobs/annotate.py reads them
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage
+from protray.data import schemas
 from protray.data.location import Location
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding
+from protray.plm.shipped import absolute
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from protray.data.tasks.examples import Rows
@@ -60,7 +65,7 @@ class TunedInputs:
 class TunedSettings:
     """What the loop is given, on any node."""
 
-    rows: Mapping[str, tuple[Embedding, Sequence[Location]]]  # encoders, and folders of their frozen vectors
+    rows: Mapping[str, tuple[Embedding, Sequence[Location]]]  # what learns, and folders of its frozen vectors
     kind: Kind
     fine: FineTuneConfig
     inputs: TunedInputs | None = None
@@ -123,7 +128,7 @@ def started(
 
     parts = [read_rows(inputs.examples, split) for split in ("train", "validation")]
     x = [read_statistics(folders, rows.ids) for rows in parts]
-    train, validation = (structure_examples(inputs.structures, rows, x_NF) for rows, x_NF in zip(parts, x, strict=True))
+    train, validation = (examples_of(embedding, inputs, rows, x_NF) for rows, x_NF in zip(parts, x, strict=True))
     net = network(embedding, kind, x[0].shape[1], train.y_NT.shape[1], fine)
     begin(net.head, closed_form(kind, x[0], train.y_NT, x[1], validation.y_NT), train.y_NT)
     return net, train, validation
@@ -131,12 +136,17 @@ def started(
 
 def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine: FineTuneConfig) -> "Tuned":
     """An encoder with a head that knows nothing yet."""
+    from protray.models.joint.alone import Alone
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
+    from protray.plm.sequence_encoder import SequenceEncoder
 
+    head = Head(LINEAR, kind, channels, outputs)
+    if embedding.lm:
+        lm = SequenceEncoder(absolute(embedding.lm), trained=True)
+        return Tuned(Alone(lm, lm.channels), head, side_chains=False, lm_lr_ratio=fine.lm_lr_ratio)
     card, encoder = embedding.joint()
     ratio = 0.0 if encoder.lm is None else fine.lm_lr_ratio
-    head = Head(LINEAR, kind, channels, outputs)
     return Tuned(encoder, head, side_chains=card.side_chains, lm_lr_ratio=ratio)
 
 
@@ -160,6 +170,38 @@ def begin(head: "Head", linear: "Linear", y_NT: "np.ndarray") -> None:
         head.scale_C.copy_(tensor(linear.scale_F))
         last.weight.copy_(tensor(weight_FT.T))
         last.bias.copy_(tensor(bias_T))
+
+
+def examples_of(
+    embedding: Embedding, inputs: TunedInputs, rows: "Rows", vectors_NF: "np.ndarray"
+) -> "StructureExamples":
+    """Proteins of some rows, as what is trained on reads them."""
+    if embedding.lm:
+        return sequence_examples(rows, vectors_NF)
+    return structure_examples(inputs.structures, rows, vectors_NF)
+
+
+def sequence_examples(rows: "Rows", vectors_NF: "np.ndarray") -> "StructureExamples":
+    """Proteins of some rows, without coordinates; those that have no frozen vector could not be read."""
+    import numpy as np
+    import pyarrow as pa
+
+    from protray.data.atoms import gather
+    from protray.data.structures import MISSING
+    from protray.training.tasks.fine_tune import StructureExamples
+
+    read = np.flatnonzero(np.isfinite(vectors_NF).all(axis=1))
+    known = [(rows.ids[n], rows.sequences[n]) for n in read]
+    columns = {
+        "id": [id for id, _ in known], "sequence": [sequence for _, sequence in known],
+        "index": [np.arange(len(sequence), dtype=np.int32) for _, sequence in known],
+        "backbone_cA": [np.full(12 * len(sequence), MISSING) for _, sequence in known],
+        "cluster": [""] * len(known),
+    }  # fmt: skip
+    schema = pa.schema([schemas.STRUCTURES.field(name) for name in columns])
+    chains = gather([pa.table(columns, schema=schema)])
+    place = {id: row for row, id in enumerate(chains.ids)}
+    return StructureExamples(chains, np.array([place.get(id, -1) for id in rows.ids]), rows.target_NT)
 
 
 def structure_examples(structures: Location, rows: "Rows", vectors_NF: "np.ndarray") -> "StructureExamples":
@@ -208,9 +250,9 @@ def tuned_predictions(
         if name not in run.tuned or inputs is None:
             continue
         net, folders = loaded(run, name, one["best"], kind), inputs.vectors[run.tuned[name]]
+        by = run.embeddings[run.tuned[name]]
         found[name] = [
-            predict(net, structure_examples(inputs.structures, part, read_statistics(folders, part.ids)),
-                    "cuda" if gpu else "cpu")
+            predict(net, examples_of(by, inputs, part, read_statistics(folders, part.ids)), "cuda" if gpu else "cpu")
             for part in rows
         ]  # fmt: skip
     return found
@@ -229,24 +271,43 @@ def save_tuned(
     threshold: float | None,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
-    from protray.training.structure.ssdm_export import LANGUAGE_MODEL, save_ssdm
-    from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, save_head
+    from protray.training.tasks.head_export import LANGUAGE_MODEL, STRUCTURE_MODEL, HeadFacts, save_head
 
     embedding = run.embeddings[run.tuned[name]]
+    parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}
+    encoder = {part.removeprefix("encoder."): weights[part] for part in weights.keys() - parts.keys()}
+    head = {part.removeprefix("head."): weight for part, weight in parts.items()}
+    facts = HeadFacts(
+        task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold,
+        lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise, reads="statistics",
+    )  # fmt: skip
+    with (run.out / "model" / tuned_folder(name)).writing() as folder:
+        save_head(folder, LINEAR, facts, head)
+        if embedding.lm:
+            save_lm(folder / LANGUAGE_MODEL, embedding.lm, encoder)
+        else:
+            save_joint(folder / STRUCTURE_MODEL, embedding, encoder)
+
+
+def save_lm(folder: "Path", name: str, weights: dict) -> None:
+    """Write a language model with what it has learnt, which may be nothing."""
+    from protray.plm.sequence_encoder import SequenceEncoder
+
+    lm = SequenceEncoder(absolute(name), trained=False)
+    if weights:
+        lm.load_state_dict({part.removeprefix("lm."): weight for part, weight in weights.items()})
+    lm.save(folder)
+
+
+def save_joint(folder: "Path", embedding: Embedding, weights: dict) -> None:
+    """Write a joint encoder; a language model of its fusion that did not learn is as it was."""
+    from protray.training.structure.ssdm_export import LANGUAGE_MODEL, save_ssdm
+
     card, _ = embedding.joint()
     if card.config.lm is not None:
         assert embedding.model
         card = replace(card, config=replace(card.config, lm=str(embedding.model.fetch() / LANGUAGE_MODEL)))
-    parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}
-    encoder = {f"model.{part.removeprefix('encoder.')}": weights[part] for part in weights.keys() - parts.keys()}
-    head = {part.removeprefix("head."): weight for part, weight in parts.items()}
-    facts = HeadFacts(
-        task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold, lm=None,
-        noise=run.noise, reads="statistics",
-    )  # fmt: skip
-    with (run.out / "model" / tuned_folder(name)).writing() as folder:
-        save_head(folder, LINEAR, facts, head)
-        save_ssdm(folder / STRUCTURE_MODEL, card, encoder)
+    save_ssdm(folder, card, {f"model.{part}": weight for part, weight in weights.items()})
 
 
 def tuned_folder(name: str) -> str:

@@ -21,7 +21,7 @@ class FineTuneConfig:
     learning_rate: float = 1e-4
     """Of AdamW, for encoder, fusion and head, at its peak."""
     lm_lr_ratio: float = 0.1
-    """Learning rate of a fusion's language model over that of the rest; 0 leaves it as it is."""
+    """Learning rate of a language model, alone or in a fusion, over that of the rest; 0 leaves it as it is."""
     weight_decay: float = 0.01
     warmup: int = 10
     """Steps."""

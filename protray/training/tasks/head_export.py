@@ -1,7 +1,7 @@
 """A finished head as a folder: weights, settings and labels, read without running code from them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from protray.models.weight_files import load_weights
 
 WEIGHTS, SETTINGS = "model.safetensors", "head.json"
 STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
+LANGUAGE_MODEL = "language_model"  # folder of a language model that was trained with it, if one was
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class HeadFacts:
     labels: list[str]  # of the outputs; of a number, its name
     names: dict[str, str]  # of labels, where they have some
     threshold: float | None  # probability above which a label is predicted, from the validation split
-    lm: str | None  # the language model whose embeddings it reads
+    lm: str | None  # the language model whose embeddings it reads; LANGUAGE_MODEL is the one in its folder
     noise: float | None  # Å, of the score network in the folder beside it; a joint encoder is told none
     reads: Literal["mean", "statistics"] = "mean"  # over residues
 
@@ -51,7 +52,10 @@ def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
     content = path.read_json()
     facts = HeadFacts(**content["head"])
     net = Head(HeadConfig(**content["net"]), facts.kind, facts.channels, len(facts.labels))
-    weights = Location(folder).fetch() / WEIGHTS
+    local = Location(folder).fetch()
+    weights = local / WEIGHTS
+    if facts.lm == LANGUAGE_MODEL:
+        facts = replace(facts, lm=str(local / LANGUAGE_MODEL))
     try:
         load_weights(net, weights)
     except ValueError as error:

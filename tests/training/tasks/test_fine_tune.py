@@ -21,6 +21,7 @@ from protray.evaluation.tasks.read_outs import standardised
 from protray.evaluation.tasks.stability_baselines import choose_ridge
 from protray.inference.residue_embeddings import statistics_of
 from protray.inference.structure_encoder import StructureEncoder
+from protray.models.joint.alone import Alone
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import RivalConfig, SsdmConfig
@@ -184,6 +185,9 @@ def lm(tmp_path_factory) -> Path:
 
 
 def fused(lm: Path, fusion: str, ratio: float) -> Tuned:
+    if fusion == "alone":
+        whole = Alone(SequenceEncoder(str(lm), trained=True), LM_CHANNELS)
+        return Tuned(whole, Head(HeadConfig(hidden=0), "class", 2 * LM_CHANNELS + 1, 3), lm_lr_ratio=ratio)
     fuse = FusionConfig(channels=8, heads=2)
     config = SsdmConfig(net=NET, fusion=fusion, fuse=fuse, lm=str(lm), lm_lr_ratio=ratio)  # type: ignore[arg-type]
     net = encoder(config, SequenceEncoder(str(lm), trained=False))
@@ -192,7 +196,7 @@ def fused(lm: Path, fusion: str, ratio: float) -> Tuned:
     return Tuned(net, head, lm_lr_ratio=ratio)
 
 
-@pytest.mark.parametrize("fusion", ["serial", "parallel", "cross"])
+@pytest.mark.parametrize("fusion", ["serial", "parallel", "cross", "alone"])
 @pytest.mark.parametrize("ratio", [0.0, 0.1])
 def test_groups_have_every_parameter_that_learns_once(lm, fusion, ratio) -> None:
     net = fused(lm, fusion, ratio)
@@ -204,10 +208,11 @@ def test_groups_have_every_parameter_that_learns_once(lm, fusion, ratio) -> None
     assert [group["lr"] for group in groups] == [1e-2, 1e-3][: len(groups)] and len(groups) == (2 if ratio else 1)
 
 
+@pytest.mark.parametrize("fusion", ["parallel", "alone"])
 @pytest.mark.parametrize("ratio", [0.0, 0.1])
-def test_the_language_model_learns_at_its_own_rate_or_not_at_all(lm, ratio) -> None:
+def test_the_language_model_learns_at_its_own_rate_or_not_at_all(lm, fusion, ratio) -> None:
     """Adam's first step is the rate wherever there is a gradient: a tenth of it; of the ratio 0 nothing moves."""
-    net, some = fused(lm, "parallel", ratio), examples("train", 9, "class")
+    net, some = fused(lm, fusion, ratio), examples("train", 9, "class")
     before = {name: weight.clone() for name, weight in net.state_dict().items()}
     config = replace(FIT, epochs=1, crop=30, lm_lr_ratio=ratio, weight_decay=0.0, warmup=0, clip=1e9)
     state = fit(net, some, some, config, lambda found_NT: 0.0, lambda metrics, state: None)

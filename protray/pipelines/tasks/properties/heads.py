@@ -46,7 +46,8 @@ class HeadRun(TrainingSettings):
     random: tuple[EncoderKind, ...] = ()
     """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
     fine_tune: bool = False
-    """Train each joint encoder of --model and --random on, together with a linear head: a row more for each."""
+    """Train each joint encoder of --model and --random, and the language model, on together with a linear head: a row
+    more for each."""
     fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     net: HeadConfig = field(default_factory=HeadConfig)
     fit: HeadFitConfig = field(default_factory=HeadFitConfig)
@@ -59,7 +60,10 @@ class HeadRun(TrainingSettings):
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:
-                raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model, or --random")
+                raise ValueError(
+                    "--fine-tune trains joint encoders and language models: give one of jobs/ssdm.py to --model, "
+                    "--random, or --lm"
+                )
 
     @property
     def structured(self) -> bool:
@@ -88,7 +92,8 @@ class HeadRun(TrainingSettings):
     @property
     def tuned(self) -> dict[str, str]:
         """Rows of encoders that are trained on, and which embeddings those were before."""
-        return {f"{net}, {TUNED}": net for net, one in self.nets.items() if self.fine_tune and one.is_joint}
+        learns = [name for name, one in self.embeddings.items() if self.fine_tune and (one.lm or one.is_joint)]
+        return {f"{name}, {TUNED}": name for name in learns}
 
     @property
     def first(self) -> str | None:

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_here import plan_here, use_no_ray
+from safetensors.torch import load_file
 from score_nets import save_random_net
+from tiny_model import save_tiny_lm
 
 from protray.cluster.train import driver
 from protray.cluster.train.measure import estimate
@@ -23,6 +25,7 @@ from protray.pipelines.tasks.fine_tuned import tuned_trial
 from protray.pipelines.tasks.properties import stability
 from protray.pipelines.tasks.properties.function import JOB
 from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun
+from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
 from protray.training.structure.ssdm import fresh
 from protray.training.structure.ssdm_config import ObjectiveConfig
@@ -82,8 +85,8 @@ def test_rows_follow_from_what_is_given(tmp_path, rows) -> None:
 
 def test_unusable_settings_are_refused(tmp_path, rows) -> None:
     net = Location(save_random_net(tmp_path / "net"))
-    with pytest.raises(ValueError, match=r"--fine-tune trains joint encoders: give one of jobs/ssdm\.py"):
-        FunctionRun(model=(net,), fine_tune=True).check()
+    with pytest.raises(ValueError, match=r"--fine-tune trains joint encoders and language models: give one of jobs/ss"):
+        FunctionRun(lm="none", model=(net,), fine_tune=True).check()
     with pytest.raises(ValueError, match="3 workers cannot share"):
         replace(run_of(tmp_path, rows), workers=3, fit=HeadFitConfig(batch=48)).check()
     with pytest.raises(ValueError, match="--fine-tune takes vectors of whole proteins, but --task ddg is of mutations"):
@@ -134,13 +137,26 @@ def test_melting_temperatures(ray_local, tmp_path, rows, monkeypatch) -> None:
     run = run_of(tmp_path, rows)
     data = write(tmp_path / "tm.parquet", numbers, ("id", "sequence", "value", "split", "cluster", "backbone_cA"))
     run = StabilityRun(
-        task="thermostability", data=data, lm="none", model=run.model, fine_tune=True, out=run.out, net=run.net,
-        fit=run.fit, fine=replace(run.fine, epochs=1),
+        task="thermostability", data=data, lm=str(save_tiny_lm(tmp_path / "lm")), model=run.model, fine_tune=True,
+        out=run.out, net=run.net, fit=run.fit, fine=replace(run.fine, epochs=1),
     )  # fmt: skip
     driver.run_training(stability.JOB, run)
     metrics = (run.out / "metrics.json").read_json()
-    assert [row["method"] for row in metrics["table"]][-2:] == [JOINT, TUNED[0]]
+    lm = f"{WITH_LM}, fine-tuned"
+    assert [row["method"] for row in metrics["table"]][-2:] == [lm, TUNED[0]]
     assert metrics["table"][-1]["read_out"] == "fine-tuned" and 0 < metrics["table"][-1]["rmse"] < 30
-    assert metrics["tuned"][0]["after"] >= metrics["tuned"][0]["before"]
-    annotate = Annotator.open(run.out / "model" / "joint-encoder-fine-tuned")
-    assert annotate.facts.kind == "value" and annotate.facts.reads == "statistics"
+    assert [row["method"] for row in metrics["tuned"]] == [lm, TUNED[0]]
+    assert all(row["after"] >= row["before"] for row in metrics["tuned"])
+    kept = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
+    for name, folder in ((lm, "language-model-fine-tuned"), (TUNED[0], "joint-encoder-fine-tuned")):
+        annotate = Annotator.open(run.out / "model" / folder)
+        assert annotate.facts.kind == "value" and annotate.facts.reads == "statistics"
+        predicted = {row["id"]: row["predicted"] for row in kept if row["method"] == name}
+        for row in rows[-3:] if name == lm else rows[-3:-1]:  # a language model needs no structure, which one lacks
+            atoms = row["backbone_cA"] and stored_atoms(np.array(row["backbone_cA"], np.int16))
+            (score,) = annotate(row["sequence"], atoms, np.arange(len(row["sequence"])))
+            assert predicted[row["id"]] == pytest.approx(score, abs=1e-2)
+    tuned = (run.out / "model" / "language-model-fine-tuned" / "language_model").path
+    before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "lm", tuned))
+    moved = max((before[name] - after[name]).abs().max().item() for name in before.keys() & after.keys())
+    assert (moved > 1e-6) == (metrics["tuned"][0]["best_epoch"] > 0)
