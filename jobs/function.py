@@ -1,9 +1,9 @@
 """Judge embeddings by what they say of proteins: EC numbers, GO terms, or folds, read out by heads and without.
 
     python jobs/function.py                                                   # EC numbers of chains in the package
-    python jobs/function.py --model runs/score_net/model --out runs/ec        # and with a score network's embeddings
+    python jobs/function.py --model runs/score_net/model --out runs/ec        # a score network's embeddings
     python jobs/function.py --task cath --model runs/random/model runs/score_net/model --out runs/folds
-    python jobs/function.py --task cath --model runs/ssdm/model --fine-tune --out runs/tuned  # and train it on
+    python jobs/function.py --data proteins.csv --lm facebook/esm2_t12_35M_UR50D --fine-tune --out runs/tuned
     python jobs/function.py --task go-mf --ontology go-basic.obo --data proteins.csv --out runs/mf
 
 proteins.csv has the columns id, sequence, labels (GO:0005524 GO:0004672), and maybe structure, split, cluster.  The
