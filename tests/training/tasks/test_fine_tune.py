@@ -31,7 +31,7 @@ from protray.models.structure.gvp_config import GvpConfig
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.models.tasks.tuned import Tuned, statistics
-from protray.pipelines.tasks.fine_tuned import begin
+from protray.pipelines.tasks.tuned.training import begin
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure.ssdm_export import SsdmCard

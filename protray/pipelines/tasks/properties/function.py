@@ -9,7 +9,6 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
-from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import function_inputs
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
 from protray.pipelines.tasks.properties.heads import (
@@ -22,6 +21,7 @@ from protray.pipelines.tasks.properties.heads import (
     head_step,
     head_trial,
 )
+from protray.pipelines.tasks.tuned.settings import tuned_settings, tuned_stages, tuned_trial
 
 
 def prepare(run: FunctionRun, context: Context) -> HeadInputs:

@@ -19,10 +19,10 @@ from protray.evaluation.tasks.discriminant import choose_discriminant
 from protray.evaluation.tasks.function import fmax
 from protray.evaluation.tasks.function_baselines import choose_logistic, composition, state_composition
 from protray.evaluation.tasks.read_outs import LINEAR, standardised
-from protray.pipelines.tasks.fine_tuned import tuned_predictions
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, proteins_of
 from protray.pipelines.tasks.properties.heads import HeadInputs, head_predictions
 from protray.pipelines.tasks.properties.read_outs import Found, read_outs
+from protray.pipelines.tasks.tuned.models import tuned_predictions
 from protray.struct.io import Chain
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from protray.data.tasks.examples import Rows, read_rows
 from protray.evaluation.tasks.cath import cath_rows, cath_tables, retrieval_rows
 from protray.evaluation.tasks.function import curve
 from protray.evaluation.tasks.function_tables import WHOLE, function_rows, function_tables, markdown
-from protray.pipelines.tasks.fine_tuned import save_tuned, tuned_table
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, identity, proteins_of
 from protray.pipelines.tasks.properties.function_predictions import TRANSFER, Predicted, all_predictions
 from protray.pipelines.tasks.properties.heads import HeadInputs, save_head_of
+from protray.pipelines.tasks.tuned.models import save_tuned, tuned_table
 from protray.plots.tasks.cath_report import write_cath_report
 from protray.plots.tasks.function_report import write_function_report
 from protray.training.tasks.turns import finished

@@ -16,7 +16,8 @@ from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
-from protray.pipelines.tasks.fine_tuned import TunedInputs, tuned_trainings
+from protray.pipelines.tasks.tuned.settings import TunedInputs
+from protray.pipelines.tasks.tuned.training import tuned_trainings
 from protray.plm.shipped import NO_LM, SHIPPED, absolute
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import HeadFitConfig

@@ -9,7 +9,6 @@
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
-from protray.pipelines.tasks.fine_tuned import tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.properties import stability_inputs
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
@@ -28,6 +27,7 @@ from protray.pipelines.tasks.properties.stability_inputs import (
     measurements_of,
     width,
 )
+from protray.pipelines.tasks.tuned.settings import tuned_settings, tuned_stages, tuned_trial
 
 
 def prepare(run: StabilityRun, context: Context) -> HeadInputs:

@@ -14,10 +14,10 @@ from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.tasks.function_tables import markdown
 from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
-from protray.pipelines.tasks.fine_tuned import save_tuned, tuned_predictions, tuned_table
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun, identity, measurements_of
+from protray.pipelines.tasks.tuned.models import save_tuned, tuned_predictions, tuned_table
 from protray.plots.tasks.stability_report import write_stability_report
 from protray.training.tasks.turns import finished
 

@@ -18,9 +18,10 @@ from protray.data.splits import SPLITS
 from protray.evaluation.tasks.function_tables import markdown as lines
 from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
-from protray.pipelines.tasks.fine_tuned import TunedInputs, save_tuned, tuned_table
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
 from protray.pipelines.tasks.quality.tuned import SCORE, tuned_lines, tuned_rows
+from protray.pipelines.tasks.tuned.models import save_tuned, tuned_table
+from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
 from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa

@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
 from protray.data.location import Location
-from protray.pipelines.tasks.fine_tuned import (
-    TunedInputs,
-    tuned_settings,
-    tuned_stages,
-    tuned_trainings,
-    tuned_trial,
-)
 from protray.pipelines.tasks.quality.decoys import make_decoys, sample_rows, targets_of
 from protray.pipelines.tasks.quality.inputs import QualityRun, data_digest, identity, opener, settings
+from protray.pipelines.tasks.tuned.settings import TunedInputs, tuned_settings, tuned_stages, tuned_trial
+from protray.pipelines.tasks.tuned.training import tuned_trainings
 
 if TYPE_CHECKING:
     from protray.training.world import World

@@ -17,13 +17,11 @@ from protray.evaluation.tasks.quality import global_row
 from protray.evaluation.tasks.quality_tables import COLUMNS, cell
 from protray.evaluation.tasks.read_outs import LINEAR
 from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.fine_tuned import (
-    TunedInputs,
-    started,
-    structure_examples,
-    tuned_predictions,
-)
 from protray.pipelines.tasks.quality.inputs import QualityRun
+from protray.pipelines.tasks.tuned.examples import structure_examples
+from protray.pipelines.tasks.tuned.models import tuned_predictions
+from protray.pipelines.tasks.tuned.settings import TunedInputs
+from protray.pipelines.tasks.tuned.training import started
 
 if TYPE_CHECKING:
     from protray.data.tasks.examples import Rows

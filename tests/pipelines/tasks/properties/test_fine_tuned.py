@@ -21,12 +21,12 @@ from protray.inference.heads import Annotator
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.tasks.head_config import HeadConfig
-from protray.pipelines.tasks.fine_tuned import tuned_trial
 from protray.pipelines.tasks.properties import stability
 from protray.pipelines.tasks.properties.function import JOB
 from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun
 from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
+from protray.pipelines.tasks.tuned.settings import tuned_trial
 from protray.training.structure.ssdm import fresh
 from protray.training.structure.ssdm_config import ObjectiveConfig
 from protray.training.structure.ssdm_export import SsdmCard, save_ssdm

@@ -1,0 +1,47 @@
+"""Proteins of a task as an encoder of structures, or a language model, that is trained on reads them."""
+
+import numpy as np
+import pyarrow as pa
+
+from protray.data import schemas
+from protray.data.atoms import gather
+from protray.data.location import Location
+from protray.data.parquet import read_parquet
+from protray.data.structures import MISSING
+from protray.data.tasks.examples import Rows
+from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.tuned.settings import TunedInputs
+from protray.training.tasks.fine_tune import StructureExamples
+
+
+def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
+    """Proteins of some rows, as what is trained on reads them."""
+    if embedding.lm:
+        return sequence_examples(rows, vectors_NF)
+    return structure_examples(inputs.structures, rows, vectors_NF)
+
+
+def sequence_examples(rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
+    """Proteins of some rows, without coordinates; those that have no frozen vector could not be read."""
+    read = np.flatnonzero(np.isfinite(vectors_NF).all(axis=1))
+    known = [(rows.ids[n], rows.sequences[n]) for n in read]
+    columns = {
+        "id": [id for id, _ in known], "sequence": [sequence for _, sequence in known],
+        "index": [np.arange(len(sequence), dtype=np.int32) for _, sequence in known],
+        "backbone_cA": [np.full(12 * len(sequence), MISSING) for _, sequence in known],
+        "cluster": [""] * len(known),
+    }  # fmt: skip
+    schema = pa.schema([schemas.STRUCTURES.field(name) for name in columns])
+    chains = gather([pa.table(columns, schema=schema)])
+    place = {id: row for row, id in enumerate(chains.ids)}
+    return StructureExamples(chains, np.array([place.get(id, -1) for id in rows.ids]), rows.target_NT)
+
+
+def structure_examples(structures: Location, rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
+    """Proteins of some rows; those that have no frozen vector have no structure that could be read."""
+    known = {id for id, vector_F in zip(rows.ids, vectors_NF, strict=True) if np.isfinite(vector_F).all()}
+    table = read_parquet(structures)
+    table = table.filter(pa.array([id in known for id in table["id"].to_pylist()], pa.bool_()))
+    chains = gather([table.append_column("cluster", pa.array([""] * len(table), pa.string()))])
+    place = {id: row for row, id in enumerate(chains.ids)}
+    return StructureExamples(chains, np.array([place.get(id, -1) for id in rows.ids]), rows.target_NT)
