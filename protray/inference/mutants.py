@@ -25,7 +25,6 @@ from protray.seq.alphabet import encode
 from protray.struct.atom14 import BACKBONE, CA
 
 NEAREST = 128  # residues that a model sees around the sites: pairs grow with the square
-BETWEEN_CHAINS = 100  # added to places of a next chain, so that none of its residues seems bonded
 SMALLEST_P = 1e-6  # probability of a residue
 
 
@@ -37,8 +36,9 @@ class MutantInput:
     starts: tuple[int, ...]
     sites: tuple[int, ...]
     to: str
-    index_O: np.ndarray | None  # places of residues with coordinates
-    atoms_OA3: np.ndarray | None  # NaN where an atom is missing
+    places_O: np.ndarray | None = None  # in the sequence, of residues with coordinates
+    index_O: np.ndarray | None = None  # their places as a model of structures counts them: on over breaks and chains
+    atoms_OA3: np.ndarray | None = None  # Å; NaN where an atom is missing
 
     @property
     def mutant(self) -> str:
@@ -96,21 +96,20 @@ class OfStructure:
         self.width = 2 * embed.width
 
     def __call__(self, one: MutantInput) -> np.ndarray:
-        if one.atoms_OA3 is None or one.index_O is None:
+        if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
             raise ValueError("no coordinates, which the model reads; give a structure")
-        place = {int(at): row for row, at in enumerate(one.index_O)}
-        lost = [site for site in one.sites if site not in place]
+        row_of = {int(at): row for row, at in enumerate(one.places_O)}
+        lost = [site for site in one.sites if site not in row_of]
         if lost:
             raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
-        near_O = nearest(one.atoms_OA3[:, CA], [place[site] for site in one.sites])
-        index = one.index_O[near_O]
-        index = index + BETWEEN_CHAINS * (np.searchsorted(one.starts, index, side="right") - 1)
-        sites = [int(np.flatnonzero(one.index_O[near_O] == site)[0]) for site in one.sites]
+        rows = [row_of[site] for site in one.sites]
+        near_O = nearest(one.atoms_OA3[:, CA], rows)
+        index_O, sites = one.index_O[near_O], np.searchsorted(near_O, rows).tolist()
         wild_OA3 = one.atoms_OA3[near_O]
         mutant_OA3 = wild_OA3.copy()
         mutant_OA3[sites, len(BACKBONE) :] = np.nan
         found = [
-            self.embed("".join(text[int(at)] for at in one.index_O[near_O]), atoms_OA3, index)[sites]
+            self.embed("".join(text[int(at)] for at in one.places_O[near_O]), atoms_OA3, index_O)[sites]
             for text, atoms_OA3 in ((one.sequence, wild_OA3), (one.mutant, mutant_OA3))
         ]
         return _joined(*found)

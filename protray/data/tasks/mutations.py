@@ -44,6 +44,17 @@ class Mutant:
         """Residues of the wild type at the sites."""
         return "".join(self.row.sequence[site] for site in self.sites)
 
+    @property
+    def places_O(self) -> np.ndarray | None:  # noqa: N802
+        """Places in the sequence of the residues with coordinates; None without a structure.
+
+        ``observed.index_L`` has them only where residues lack coordinates; else it counts on over breaks and chains.
+        """
+        observed = self.row.observed
+        if observed is None or len(observed.sequence) < len(self.row.sequence):
+            return observed and observed.index_L
+        return np.arange(len(observed.sequence), dtype=np.int32)
+
 
 def read_mutants(path: Location, *, complexes: bool) -> tuple[list[Mutant], list[InputError]]:
     """Read the mutants, and an error for each row that cannot be used."""
