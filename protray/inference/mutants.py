@@ -11,7 +11,7 @@ The mutant is looked at in the wild type's structure, since nobody has measured 
 Shape key:  L residues of all chains   O residues with coordinates   C channels   A 20 amino acids   3 x, y, z in Å
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -21,7 +21,7 @@ import numpy as np
 from protray.data.tasks.mutations import sequences_by_chain
 from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder
 from protray.plm.masked import map_rows
-from protray.seq.alphabet import encode
+from protray.seq.alphabet import AMINO_ACIDS, encode
 from protray.struct.atom14 import BACKBONE, CA
 
 NEAREST = 128  # residues that a model sees around the sites: pairs grow with the square
@@ -41,6 +41,16 @@ class MutantInput:
     atoms_OA3: np.ndarray | None = None  # Å; NaN where an atom is missing
 
     @property
+    def name(self) -> str:
+        """As tables of single proteins spell it.
+
+        >>> MutantInput("MKV", (0,), (1, 2), "AW").name
+        'K2A,V3W'
+        """
+        found = zip(self.sites, self.to, strict=True)
+        return ",".join(f"{self.sequence[site]}{site + 1}{letter}" for site, letter in found)
+
+    @property
     def mutant(self) -> str:
         letters = list(self.sequence)
         for site, letter in zip(self.sites, self.to, strict=True):
@@ -54,6 +64,27 @@ class MutantEmbedder(Protocol):
     width: int
 
     def __call__(self, one: MutantInput) -> np.ndarray: ...
+
+
+def mutant_embedder(embed: ResidueEmbedder) -> MutantEmbedder:
+    """What makes vectors of mutations with the vectors of residues that a model gives."""
+    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)
+
+
+def single_mutants(
+    sequence: str, index_L: np.ndarray | None = None, atoms_LA3: np.ndarray | None = None, start: int = 0,
+    stop: int | None = None,
+) -> Iterator[MutantInput]:  # fmt: skip
+    """The 19 mutants at each residue from `start` to `stop` - 1; X has none.
+
+    >>> [one.name for one in single_mutants("MXV", start=1)][:2]
+    ['V3A', 'V3R']
+    """
+    places_L = None if index_L is None else np.arange(len(sequence), dtype=np.int32)
+    for site in range(len(sequence))[start:stop]:
+        for letter in AMINO_ACIDS if sequence[site] in AMINO_ACIDS else "":
+            if letter != sequence[site]:
+                yield MutantInput(sequence, (0,), (site,), letter, places_L, index_L, atoms_LA3)
 
 
 class OfSequence:
@@ -94,6 +125,7 @@ class OfStructure:
     def __init__(self, embed: ResidueEmbedder) -> None:
         self.embed = embed
         self.width = 2 * embed.width
+        self._wild: tuple[object, np.ndarray] | None = None  # the last one, and what it was made of
 
     def __call__(self, one: MutantInput) -> np.ndarray:
         if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
@@ -108,11 +140,11 @@ class OfStructure:
         wild_OA3 = one.atoms_OA3[near_O]
         mutant_OA3 = wild_OA3.copy()
         mutant_OA3[sites, len(BACKBONE) :] = np.nan
-        found = [
-            self.embed("".join(text[int(at)] for at in one.places_O[near_O]), atoms_OA3, index_O)[sites]
-            for text, atoms_OA3 in ((one.sequence, wild_OA3), (one.mutant, mutant_OA3))
-        ]
-        return _joined(*found)
+        wild, mutant = ("".join(text[int(at)] for at in one.places_O[near_O]) for text in (one.sequence, one.mutant))
+        made_of = wild, sites, index_O.tobytes(), wild_OA3.tobytes()
+        if self._wild is None or self._wild[0] != made_of:  # mutants of one site often come together
+            self._wild = made_of, self.embed(wild, wild_OA3, index_O)[sites]
+        return _joined(self._wild[1], self.embed(mutant, mutant_OA3, index_O)[sites])
 
 
 def nearest(ca_O3: np.ndarray, sites: Sequence[int], most: int = NEAREST) -> np.ndarray:

@@ -90,19 +90,20 @@ def identity(run: EmbedMutants) -> dict:
 
 def cost(run: EmbedMutants, row: Row) -> float:
     """The mutant and a masked site, or the surroundings of the sites twice; many mutants share a wild type."""
+    return 2 * seconds_of(run.by.lm, row["length"])
+
+
+def seconds_of(lm: str | None, length: float) -> float:
+    """Of a core, to look once at a protein, or, with a model of structures, at the surroundings of sites."""
     from protray.inference.mutants import NEAREST
 
-    if run.by.lm:
-        return 2 * (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
-    return 2 * PER_PAIR_S * min(row["length"], NEAREST) ** 2
+    return (length + SPECIAL_TOKENS) * seconds_per_token(lm) if lm else PER_PAIR_S * min(length, NEAREST) ** 2
 
 
 def open_model(run: EmbedMutants, device: str) -> "MutantEmbedder":
-    from protray.inference.mutants import OfSequence, OfStructure
-    from protray.inference.residue_embeddings import LanguageModel
+    from protray.inference.mutants import mutant_embedder
 
-    embed = run.by.open(device)
-    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)  # type: ignore[arg-type]
+    return mutant_embedder(run.by.open(device))
 
 
 def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:

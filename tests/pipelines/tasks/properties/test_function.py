@@ -25,7 +25,7 @@ from protray.data.sample import ENZYMES
 from protray.data.tasks.tables import TaskRow
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import annotate
-from protray.pipelines.tasks.properties.annotate import Annotate
+from protray.pipelines.tasks.properties.annotate_inputs import Annotate
 from protray.pipelines.tasks.properties.function import JOB
 from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun, LabelSettings, proteins_of
 from protray.pipelines.tasks.properties.function_predictions import (
@@ -299,9 +299,9 @@ def test_fasta_is_annotated_by_the_language_model(finished, data, tmp_path, monk
 def test_what_does_not_fit_is_refused(finished, structures, tmp_path, monkeypatch) -> None:
     (tmp_path / "a.fasta").write_text(">a\nMKV\n")
     fasta, out = (Location(tmp_path / "a.fasta"),), Location(tmp_path / "out")
-    with pytest.raises(ValueError, match="which needs --structures, not --fasta"):
+    with pytest.raises(ValueError, match="give --structures, not --fasta"):
         annotate.JOB.identity(Annotate(model=finished / "model" / "both", fasta=fasta, out=out))
-    with pytest.raises(ValueError, match="give --fasta or --structures, one of them"):
+    with pytest.raises(ValueError, match="give --fasta, --structures or --mutations, one of them"):
         Annotate(model=finished / "model" / "both", out=out).check()
     plan_here(monkeypatch)
     (line,) = batch_estimate(
