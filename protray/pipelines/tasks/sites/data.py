@@ -94,9 +94,12 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
 def _of_file(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
     import ray
 
-    table = out / TABLE / "part-00000.parquet"
-    if not table.is_file():  # one CPU: with many threads eigenvectors of small matrices take longer
+    table, record = out / TABLE / "part-00000.parquet", out / "cache" / f"{TABLE}.json"
+    made_of = {"data": digest_of(data), "validation": validation, "seed": seed}  # another one may have been refused
+    if not table.is_file() or not record.is_file() or record.read_json() != made_of:
+        # one CPU: with many threads eigenvectors of small matrices take longer
         ray.get(ray.remote(num_cpus=1)(_write_file).remote(out, data, table, validation, seed))
+        record.write_json(made_of)
     check_rejected(out, f"proteins of {data}", read_parquet(table, ["id"]).num_rows)
     return [table]
 
@@ -111,6 +114,7 @@ def _write_file(out: Location, data: Location, table: Location, validation: int,
             (errors if isinstance(found, InputError) else rows).append(found)
     else:
         rows, errors = three_line_rows(data.path)
+    (out / "rejected.parquet").remove()
     if errors:
         with (out / "rejected.parquet").writing() as path:
             pq.write_table(rejected_table(errors), path, **WRITING)

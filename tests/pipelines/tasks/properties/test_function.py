@@ -101,6 +101,8 @@ def test_a_tenth_of_the_rows_may_be_unusable(tmp_path) -> None:
     assert pq.read_table(tmp_path / "rejected.parquet")["reason"].to_pylist() == ["it is bad"] * 2
     with pytest.raises(ValueError, match="2 of 19 rows cannot be used:\n  2 x it is bad\nfirst: t.csv:0: it is bad"):
         check_rejected(Location(tmp_path), errors, 17)
+    check_rejected(Location(tmp_path), [], 19)
+    assert not (tmp_path / "rejected.parquet").exists()  # which was of other rows
 
 
 def test_go_terms_follow_from_an_ontology(tmp_path, data) -> None:

@@ -211,13 +211,27 @@ def test_complexes_become_proteins_with_splits(no_ray, tmp_path) -> None:
     for number in range(6):
         sequences = tuple(decode(random_chain(30, 2 * number + k).codes_L).replace("X", "A") for k in (0, 1))
         (folder / f"c{number}.pdb").write_text(dimer(sequences, 9.0))
-    (folder / "broken.pdb").write_text("no atoms")
+    for name in ("broken", "worse"):
+        (folder / f"{name}.pdb").write_text("no atoms")
+    with pytest.raises(ValueError, match="2 of 14 proteins"):
+        make_proteins(Location(tmp_path / "out"), Location(folder), 50, 0)
+    (folder / "worse.pdb").unlink()  # the corrected files go to the same folder
     tables = make_proteins(Location(tmp_path / "out"), Location(folder), 50, 0)
     splits = {split: read_sites(tables, split) for split in ("train", "validation", "test")}
     assert sum(map(len, splits.values())) == 12 and min(map(len, splits.values())) >= 1
     assert all(one.label_L.any() for found in splits.values() for one in found)
     (refused,) = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
     assert refused["file"].endswith("broken.pdb")
-    (folder / "worse.pdb").write_text("no atoms")
-    with pytest.raises(ValueError, match="2 of 14 proteins"):
-        make_proteins(Location(tmp_path / "other"), Location(folder), 50, 0)
+
+
+def test_a_corrected_table_goes_to_the_folder_of_the_refused_one(tmp_path, monkeypatch) -> None:
+    train_here(monkeypatch)
+    out, table = Location(tmp_path / "out"), write_table(tmp_path / "t.parquet")
+    rows = pq.read_table(table.path).to_pylist()
+    pq.write_table(pa.Table.from_pylist(rows + [rows[-1]] * 2), table.path)
+    with pytest.raises(ValueError, match="3 of 23 proteins"):
+        make_proteins(out, table, 50, 0)
+    pq.write_table(pa.Table.from_pylist(rows[:-2]), table.path)
+    tables = make_proteins(out, table, 50, 0)
+    assert sum(len(read_sites(tables, split)) for split in ("train", "validation", "test")) == 19
+    assert not (out / "rejected.parquet").exists()
