@@ -69,6 +69,13 @@ class LabelComplexes(InsideSettings):
     validation: int
 
 
+def complexes_of(out: Location, data: Location | None, validation: int, seed: int) -> list[LabelComplexes]:
+    """The batch job that labels complexes, if `data` are some."""
+    if data is None or not is_complexes(data):
+        return []
+    return [LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)]
+
+
 def make_proteins(out: Location, data: Location | None, validation: int, seed: int) -> list[Location]:
     """Make what is missing; returns the tables.
 
@@ -79,11 +86,8 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
     """
     if data is None:
         return [bundled()]
-    if is_complexes(data):
-        run = LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)
-        tables = run_inside(JOB, run, f"proteins of {data}")
-    else:
-        tables = _of_file(out, data, validation, seed)
+    found = [run_inside(JOB, run, f"proteins of {data}") for run in complexes_of(out, data, validation, seed)]
+    tables = found[0] if found else _of_file(out, data, validation, seed)
     splits = [split for file in tables for split in read_parquet(file, ["split"])["split"].to_pylist()]
     for split in SPLITS:
         if split not in splits:

@@ -104,8 +104,9 @@ def test_vectors_of_mutants_on_ray(ray_local, tables, tmp_path) -> None:
 def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
     run = replace(TINY, data=tables["ddg"], out=Location(tmp_path / "out"))
-    (line,) = estimate(JOB, run).lines
-    assert line.rows == run.fit.steps(16) and line.seconds and not (tmp_path / "out").exists()
+    vectors, head = estimate(JOB, run).lines
+    assert (vectors.name, vectors.rows, vectors.unit) == ("mutants, language model", 36, "mutants")
+    assert head.rows == run.fit.steps(16) and vectors.seconds and head.seconds and not (tmp_path / "out").exists()
 
 
 def untrained(folder: Path, task: str, channels: int) -> Head:
