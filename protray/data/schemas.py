@@ -177,6 +177,19 @@ ANNOTATED = pa.schema(
     metadata={"protray_schema": VERSION},
 )
 
+EFFECTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # of the mutant in a table; else of the protein or chain
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),  # of the wild type; chains of a complex one after the other
+        # as the table has it; else A42G, position 42 of `sequence` from 1
+        pa.field("mutation", pa.string(), nullable=False),
+        # in the sign and unit of the training's table; of msp the probability that the mutant binds better
+        pa.field("predicted", pa.float32(), nullable=False),
+    ],
+    metadata={"protray_schema": VERSION},
+)
+
 REJECTED = pa.schema(
     [
         pa.field("id", pa.string()),

@@ -1,4 +1,4 @@
-"""A finished head on new proteins, with the embeddings that it was trained with.
+"""A finished head on new proteins, or new mutations, with the embeddings that it was trained with.
 
 Shape key:  L residues   C channels   T labels, or 1   3 x, y, z in Å
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.location import Location
+from protray.inference.mutants import MutantEmbedder, MutantInput, mutant_embedder
 from protray.inference.residue_embeddings import (
     LanguageModel,
     ResidueEmbedder,
@@ -30,12 +31,7 @@ class Annotator:
     def open(cls, folder: Path | Location, device: str = "cpu") -> "Annotator":
         """Read a folder in ``model`` of jobs/function.py, at a path or an address; ValueError if it is none."""
         head, facts = load_head(folder)
-        embedders: list[ResidueEmbedder] = []
-        if facts.lm is not None:
-            embedders.append(LanguageModel.open(facts.lm, device))
-        if facts.noise is not None:
-            embedders.append(open_structure_model(Location(folder) / STRUCTURE_MODEL, facts.noise, device))
-        return cls(head, facts, embedders, device)
+        return cls(head, facts, _embedders(folder, facts, device), device)
 
     def __call__(
         self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
@@ -55,3 +51,33 @@ class Annotator:
         least = self.facts.threshold if least is None else least
         order = [int(t) for t in np.argsort(-score_T, kind="stable") if least is None or score_T[t] >= least]
         return [(self.facts.labels[t], float(score_T[t])) for t in order]
+
+
+class MutationEffects:
+    """Gives what a mutation changes: a number, or the probability that a mutant of a complex is the more stable one."""
+
+    def __init__(self, head: Head, embedders: list[MutantEmbedder], device: str = "cpu") -> None:
+        self.head, self.embedders, self.device = head, embedders, device
+
+    @classmethod
+    def open(cls, folder: Path | Location, device: str = "cpu") -> "MutationEffects":
+        """Read a folder in ``model`` of jobs/stability.py, at a path or an address; ValueError if it is none."""
+        head, facts = load_head(folder)
+        return cls(head, [mutant_embedder(embed) for embed in _embedders(folder, facts, device)], device)
+
+    def __call__(self, one: MutantInput) -> float:
+        """Raises ValueError for what a vector cannot be made of; a model of structures asks for coordinates."""
+        vector_C = np.concatenate([embed(one) for embed in self.embedders])
+        if not np.isfinite(vector_C).all():
+            raise ValueError("its embedding is not finite")
+        return float(predict(self.head, vector_C[None], self.device)[0, 0])
+
+
+def _embedders(folder: Path | Location, facts: HeadFacts, device: str) -> list[ResidueEmbedder]:
+    """What a head reads, in its order."""
+    found: list[ResidueEmbedder] = []
+    if facts.lm is not None:
+        found.append(LanguageModel.open(facts.lm, device))
+    if facts.noise is not None:
+        found.append(open_structure_model(Location(folder) / STRUCTURE_MODEL, facts.noise, device))
+    return found

@@ -11,7 +11,7 @@ The mutant is looked at in the wild type's structure, since nobody has measured 
 Shape key:  L residues of all chains   O residues with coordinates   C channels   A 20 amino acids   3 x, y, z in Å
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -21,11 +21,10 @@ import numpy as np
 from protray.data.tasks.mutations import sequences_by_chain
 from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder
 from protray.plm.masked import map_rows
-from protray.seq.alphabet import encode
+from protray.seq.alphabet import AMINO_ACIDS, encode
 from protray.struct.atom14 import BACKBONE, CA
 
 NEAREST = 128  # residues that a model sees around the sites: pairs grow with the square
-BETWEEN_CHAINS = 100  # added to places of a next chain, so that none of its residues seems bonded
 SMALLEST_P = 1e-6  # probability of a residue
 
 
@@ -37,8 +36,19 @@ class MutantInput:
     starts: tuple[int, ...]
     sites: tuple[int, ...]
     to: str
-    index_O: np.ndarray | None  # places of residues with coordinates
-    atoms_OA3: np.ndarray | None  # NaN where an atom is missing
+    places_O: np.ndarray | None = None  # in the sequence, of residues with coordinates
+    index_O: np.ndarray | None = None  # their places as a model of structures counts them: on over breaks and chains
+    atoms_OA3: np.ndarray | None = None  # Å; NaN where an atom is missing
+
+    @property
+    def name(self) -> str:
+        """As tables of single proteins spell it.
+
+        >>> MutantInput("MKV", (0,), (1, 2), "AW").name
+        'K2A,V3W'
+        """
+        found = zip(self.sites, self.to, strict=True)
+        return ",".join(f"{self.sequence[site]}{site + 1}{letter}" for site, letter in found)
 
     @property
     def mutant(self) -> str:
@@ -54,6 +64,27 @@ class MutantEmbedder(Protocol):
     width: int
 
     def __call__(self, one: MutantInput) -> np.ndarray: ...
+
+
+def mutant_embedder(embed: ResidueEmbedder) -> MutantEmbedder:
+    """What makes vectors of mutations with the vectors of residues that a model gives."""
+    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)
+
+
+def single_mutants(
+    sequence: str, index_L: np.ndarray | None = None, atoms_LA3: np.ndarray | None = None, start: int = 0,
+    stop: int | None = None,
+) -> Iterator[MutantInput]:  # fmt: skip
+    """The 19 mutants at each residue from `start` to `stop` - 1; X has none.
+
+    >>> [one.name for one in single_mutants("MXV", start=1)][:2]
+    ['V3A', 'V3R']
+    """
+    places_L = None if index_L is None else np.arange(len(sequence), dtype=np.int32)
+    for site in range(len(sequence))[start:stop]:
+        for letter in AMINO_ACIDS if sequence[site] in AMINO_ACIDS else "":
+            if letter != sequence[site]:
+                yield MutantInput(sequence, (0,), (site,), letter, places_L, index_L, atoms_LA3)
 
 
 class OfSequence:
@@ -94,26 +125,26 @@ class OfStructure:
     def __init__(self, embed: ResidueEmbedder) -> None:
         self.embed = embed
         self.width = 2 * embed.width
+        self._wild: tuple[object, np.ndarray] | None = None  # the last one, and what it was made of
 
     def __call__(self, one: MutantInput) -> np.ndarray:
-        if one.atoms_OA3 is None or one.index_O is None:
+        if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
             raise ValueError("no coordinates, which the model reads; give a structure")
-        place = {int(at): row for row, at in enumerate(one.index_O)}
-        lost = [site for site in one.sites if site not in place]
+        row_of = {int(at): row for row, at in enumerate(one.places_O)}
+        lost = [site for site in one.sites if site not in row_of]
         if lost:
             raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
-        near_O = nearest(one.atoms_OA3[:, CA], [place[site] for site in one.sites])
-        index = one.index_O[near_O]
-        index = index + BETWEEN_CHAINS * (np.searchsorted(one.starts, index, side="right") - 1)
-        sites = [int(np.flatnonzero(one.index_O[near_O] == site)[0]) for site in one.sites]
+        rows = [row_of[site] for site in one.sites]
+        near_O = nearest(one.atoms_OA3[:, CA], rows)
+        index_O, sites = one.index_O[near_O], np.searchsorted(near_O, rows).tolist()
         wild_OA3 = one.atoms_OA3[near_O]
         mutant_OA3 = wild_OA3.copy()
         mutant_OA3[sites, len(BACKBONE) :] = np.nan
-        found = [
-            self.embed("".join(text[int(at)] for at in one.index_O[near_O]), atoms_OA3, index)[sites]
-            for text, atoms_OA3 in ((one.sequence, wild_OA3), (one.mutant, mutant_OA3))
-        ]
-        return _joined(*found)
+        wild, mutant = ("".join(text[int(at)] for at in one.places_O[near_O]) for text in (one.sequence, one.mutant))
+        made_of = wild, sites, index_O.tobytes(), wild_OA3.tobytes()
+        if self._wild is None or self._wild[0] != made_of:  # mutants of one site often come together
+            self._wild = made_of, self.embed(wild, wild_OA3, index_O)[sites]
+        return _joined(self._wild[1], self.embed(mutant, mutant_OA3, index_O)[sites])
 
 
 def nearest(ca_O3: np.ndarray, sites: Sequence[int], most: int = NEAREST) -> np.ndarray:

@@ -14,9 +14,8 @@ from protray.seq.alphabet import AMINO_ACIDS, encode
 ONE = decoys(1, 1)[0]
 SITE = 4
 NEW = "W" if ONE.sequence[SITE] != "W" else "A"
-INPUT = MutantInput(
-    ONE.sequence, (0,), (SITE,), NEW, np.arange(len(ONE.sequence), dtype=np.int32), ONE.backbone_L43
-)  # fmt: skip
+PLACES_L = np.arange(len(ONE.sequence), dtype=np.int32)
+INPUT = MutantInput(ONE.sequence, (0,), (SITE,), NEW, PLACES_L, PLACES_L, ONE.backbone_L43)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +37,10 @@ def test_of_a_sequence(lm) -> None:
 def test_chains_are_read_apart(lm) -> None:
     """A second chain changes nothing; two sites give the sum of their log-odds."""
     embed = OfSequence(lm)
-    more = MutantInput("MKVLA" + ONE.sequence, (0, 5), (5 + SITE,), NEW, None, None)
+    more = MutantInput("MKVLA" + ONE.sequence, (0, 5), (5 + SITE,), NEW)
     np.testing.assert_allclose(embed(more), embed(INPUT), atol=1e-5)
-    other = MutantInput(more.sequence, (0, 5), (1,), "A", None, None)
-    both = MutantInput(more.sequence, (0, 5), (1, 5 + SITE), "A" + NEW, None, None)
+    other = MutantInput(more.sequence, (0, 5), (1,), "A")
+    both = MutantInput(more.sequence, (0, 5), (1, 5 + SITE), "A" + NEW)
     assert embed(both)[-1] == pytest.approx(embed(other)[-1] + embed(more)[-1], abs=1e-4)
 
 
@@ -53,10 +52,21 @@ def test_of_a_structure() -> None:
     np.testing.assert_allclose(found, np.concatenate([before, after - before]), atol=1e-5)
     assert len(found) == embed.width and np.abs(found[net.width :]).max() > 1e-4
     with pytest.raises(ValueError, match="no coordinates"):
-        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, None, None))
-    lost = np.delete(np.arange(len(ONE.sequence)), SITE)
+        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW))
+    lost = np.delete(PLACES_L, SITE)
     with pytest.raises(ValueError, match=f"the mutated residue {SITE + 1} has no coordinates"):
-        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, lost, ONE.backbone_L43[lost]))
+        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, lost, lost, ONE.backbone_L43[lost]))
+
+
+def test_a_complex_counts_on_over_its_chains() -> None:
+    """A mutant of the second of two chains: places in the sequence go on, those of the model leave a gap."""
+    net, two = ScoreNet(Embedder(random_net())), len(ONE.sequence)
+    backbone_L43 = np.concatenate([ONE.backbone_L43, ONE.backbone_L43 + np.float32(20)])
+    index_L = np.append(PLACES_L, PLACES_L + two + 100)
+    places_L = np.arange(2 * two, dtype=np.int32)
+    one = MutantInput(ONE.sequence * 2, (0, two), (two + SITE,), NEW, places_L, index_L, backbone_L43)
+    before_C = net(one.sequence, backbone_L43, index_L)[two + SITE]
+    np.testing.assert_allclose(OfStructure(net)(one)[: net.width], before_C, atol=1e-5)
 
 
 def test_the_nearest_residues_by_hand() -> None:

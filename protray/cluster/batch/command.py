@@ -1,5 +1,6 @@
 """The command of a job on Ray Data: its plan, or its run and what became of it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,12 +8,15 @@ from protray.cluster.batch.job import BatchJob
 from protray.cluster.runtime.command import run_command
 
 
-def batch_command(job: BatchJob, settings: type, description: str | None, argv: list[str] | None = None) -> int:
-    """Run `job` from the command line; returns the exit status."""
+def batch_command(
+    job: BatchJob | Callable[[Any], BatchJob], settings: type, description: str | None, argv: list[str] | None = None
+) -> int:
+    """Run `job`, or the one that it picks by the settings, from the command line; returns the exit status."""
     return run_command(settings, partial(_work, job), description, argv)
 
 
-def _work(job: BatchJob, run: Any) -> None:
+def _work(job: BatchJob | Callable[[Any], BatchJob], run: Any) -> None:
+    job = job if isinstance(job, BatchJob) else job(run)
     if run.plan:
         from protray.cluster.batch.measure import estimate
         from protray.cluster.health.plan_table import print_estimate

@@ -61,6 +61,11 @@ def claim(out: Location, settings: dict) -> None:
         (out / "run.json").write_json(settings)
 
 
+def release(out: Location) -> None:
+    """Let the folder belong to nothing again; what is in it may stay."""
+    (out / "run.json").write_json(None)
+
+
 def check_same_job(out: Location, settings: dict) -> None:
     """ValueError if the folder holds something else than results of such a job, whatever its settings were."""
     before = _settings_of(out)
@@ -85,7 +90,7 @@ def belongs(out: Location, settings: dict) -> bool:
 
 
 def _settings_of(out: Location) -> dict | None:
-    """What the folder belongs to; None if it is new, ValueError if it holds files of something else."""
+    """What the folder belongs to; None if it is new or released, ValueError if it holds files of something else."""
     record = out / "run.json"
     if record.is_file():
         return record.read_json()

@@ -14,7 +14,7 @@ from protray.cluster.health.doctor import check_shared
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, describe, make_plan, trainer
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
-from protray.cluster.storage.identity import belongs, check_same_job, claim, difference, digest
+from protray.cluster.storage.identity import belongs, check_same_job, claim, difference, digest, release
 from protray.cluster.tracking import run_info
 from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.train.job import Context, Stage, TrainingJob
@@ -50,7 +50,7 @@ def run_training(job: TrainingJob, run: Any) -> dict:
             params=identity, tags=run_info.common_tags(job.seed(run), job.digest(run), run.workers),
         ) as (tracker, run_id):  # fmt: skip
             context = Context(plan, tracker, run_id)
-            inputs = job.prepare(run, context)
+            inputs = _prepared(job, run, context)
             context = replace(context, runs=start_runs(job, job.stages(run, inputs), context))
             state = train_stages(job, run, inputs, context)
             facts = job.finish(run, inputs, state, context) | {"asked": identity, "mlflow_ui": tracker.ui()}
@@ -61,6 +61,16 @@ def run_training(job: TrainingJob, run: Any) -> dict:
         return facts
     finally:
         stop_ray(cluster)
+
+
+def _prepared(job: TrainingJob, run: Any, context: Context) -> Any:
+    """What is trained on.  If it cannot be used, and nothing is trained yet, the folder is free for a corrected one."""
+    try:
+        return job.prepare(run, context)
+    except ValueError:
+        if not job.reuses and not (run.out / "cache" / training_name(job, job.stages(run, None))).exists():
+            release(run.out)
+        raise
 
 
 def checked(job: TrainingJob, run: Any) -> dict:

@@ -1,6 +1,7 @@
 """Mutations of proteins and of complexes, from a user's table.
 
-A table has a row for each measurement: ``id``, ``mutation``, ``value``; maybe ``split`` and ``cluster``.  Of a single
+A table has a row for each mutant: ``id``, ``mutation``; where it was measured ``value``, maybe ``split`` and
+``cluster``.  Of a single
 protein also ``sequence``, and maybe its structure (see `protray.data.tasks.tables`); ``mutation`` is ``A42G``, position
 42 of the sequence from 1.  Of a complex ``structure``, a PDB or mmCIF file with all of its chains; ``mutation`` is
 ``L:I45G``, residue 45 of chain L as the file numbers it (45A with an insertion code).  Several are parted by commas.
@@ -31,30 +32,41 @@ APART = 100  # places between the chains of a complex, so that none takes their 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One measured mutant.  Chains stand one behind the other; sites are places in all of them, from 0."""
+    """One mutant.  Chains stand one behind the other; sites are places in all of them, from 0."""
 
     row: TaskRow  # whose sequence is that of all chains, and `observed` what is known of their structure
     starts: tuple[int, ...]  # of the chains
     sites: tuple[int, ...]
     to: str  # residues of the mutant at the sites
-    value: float
+    value: float  # NaN where the table is not asked for it
 
     @property
     def was(self) -> str:
         """Residues of the wild type at the sites."""
         return "".join(self.row.sequence[site] for site in self.sites)
 
+    @property
+    def places_O(self) -> np.ndarray | None:  # noqa: N802
+        """Places in the sequence of the residues with coordinates; None without a structure.
 
-def read_mutants(path: Location, *, complexes: bool) -> tuple[list[Mutant], list[InputError]]:
-    """Read the mutants, and an error for each row that cannot be used."""
+        ``observed.index_L`` has them only where residues lack coordinates; else it counts on over breaks and chains.
+        """
+        observed = self.row.observed
+        if observed is None or len(observed.sequence) < len(self.row.sequence):
+            return observed and observed.index_L
+        return np.arange(len(observed.sequence), dtype=np.int32)
+
+
+def read_mutants(path: Location, *, complexes: bool, measured: bool = True) -> tuple[list[Mutant], list[InputError]]:
+    """Read the mutants, and an error for each row that cannot be used; values count only if they were `measured`."""
     if complexes:
-        return _of_complexes(path)
+        return _of_complexes(path, measured)
     rows, errors = read_task_table(path)
     mutants = []
     for row in rows:
         try:
             sites, to = _sites(row.more.get("mutation"), row.sequence)
-            mutants.append(Mutant(row, (0,), sites, to, number(row.more.get("value"))))
+            mutants.append(Mutant(row, (0,), sites, to, _value(row, measured)))
         except ValueError as error:
             errors.append(row.error(str(error)))
     return mutants, errors
@@ -69,6 +81,10 @@ def number(value: Any) -> float:
     if not math.isfinite(found):
         raise ValueError(f"value {value!r} is no finite number")
     return found
+
+
+def _value(row: TaskRow, measured: bool) -> float:
+    return number(row.more.get("value")) if measured else math.nan
 
 
 def parse_mutations(text: Any) -> list[tuple[str | None, str, str, str]]:
@@ -115,9 +131,9 @@ def _sites(text: Any, sequence: str) -> tuple[tuple[int, ...], str]:
     return tuple(sites), to
 
 
-def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
+def _of_complexes(path: Location, measured: bool) -> tuple[list[Mutant], list[InputError]]:
     mutants, errors, seen = [], [], {}
-    for line, raw in table_lines(path, ("id", "structure", "mutation", "value")):
+    for line, raw in table_lines(path, ("id", "structure", "mutation", *(["value"] if measured else []))):
         if isinstance(raw, InputError):
             errors.append(raw)
             continue
@@ -130,13 +146,13 @@ def _of_complexes(path: Location) -> tuple[list[Mutant], list[InputError]]:
             errors.append(row.error(f"id {id!r} is also that of line {seen[id]}, which is kept"))
             continue
         try:
-            mutants.append(_of_complex(row, beside(path, str(raw["structure"]))))
+            mutants.append(_of_complex(row, beside(path, str(raw["structure"])), measured))
         except ValueError as error:
             errors.append(row.error(str(error)))
     return mutants, errors
 
 
-def _of_complex(row: TaskRow, file: Location) -> Mutant:
+def _of_complex(row: TaskRow, file: Location, measured: bool) -> Mutant:
     chains, starts, sequence, observed = _complex(file)
     sites, to = [], ""
     for name, old, resnum, new in parse_mutations(row.more["mutation"]):
@@ -156,7 +172,7 @@ def _of_complex(row: TaskRow, file: Location) -> Mutant:
         sites.append(starts[number_of[name]] + place)
         to += new
     whole = TaskRow(row.id, sequence, row.file, row.line, observed, row.more)
-    return Mutant(whole, starts, tuple(sites), to, number(row.more["value"]))
+    return Mutant(whole, starts, tuple(sites), to, _value(row, measured))
 
 
 @lru_cache(maxsize=16)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from protray.data.location import Location
 from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind
-from protray.pipelines.structure.embed import MEMORY
-from protray.plm.shipped import absolute, fingerprint, weight_bytes
+from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S, PER_RESIDUE_S
+from protray.plm.reading import SPECIAL_TOKENS
+from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
 
 if TYPE_CHECKING:
     from protray.inference.residue_embeddings import ResidueEmbedder
@@ -118,6 +119,12 @@ class Embedding:
 
         assert self.lm
         return int(read_config(self.lm).hidden_size)
+
+    def seconds(self, length: float) -> float:
+        """Of a core, about, to read a protein."""
+        if self.lm:
+            return (length + SPECIAL_TOKENS) * seconds_per_token(self.lm)
+        return PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2
 
     @property
     def memory(self) -> int:

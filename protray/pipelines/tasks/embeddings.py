@@ -9,7 +9,7 @@ KEY is a hash of the content of the proteins, of the model and of what is asked 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,8 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
-from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
-from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import seconds_per_token
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,11 +75,16 @@ def embed_once(job: BatchJob, run: BatchSettings) -> Location:
     """Do what is missing in a folder in the cache of ``run.out``, which is named by all that it depends on."""
     from protray.cluster.batch.driver import run_batch
 
-    folder = run.out / "cache" / job.name / digest(job.identity(run))
-    summary = run_batch(job, replace(run, out=folder))
+    own = in_cache(job, run)
+    summary, folder = run_batch(job, own), own.out
     for reason, count in summary["reasons"].items():
         log.warning("%d %s have no embedding: %s; see %s", count, job.unit, reason, folder / "rejected.parquet")
     return folder
+
+
+def in_cache(job: BatchJob, run: Any) -> Any:
+    """The same with a folder of its own, which is named by all that the result depends on."""
+    return replace(run, out=run.out / "cache" / job.name / digest(job.identity(run)))
 
 
 def identity(run: EmbedProteins) -> dict:
@@ -94,9 +96,7 @@ def rows(run: EmbedProteins) -> Iterator[Row | InputError]:
 
 
 def cost(run: EmbedProteins, row: Row) -> float:
-    if run.by.lm:
-        return (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
-    return PER_PAIR_S * max(row["length"], 1) ** 2
+    return run.by.seconds(row["length"])
 
 
 def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, ResidueEmbedder]":

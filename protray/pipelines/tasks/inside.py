@@ -23,13 +23,17 @@ class InsideSettings(BatchSettings):
 
 
 def run_inside(job: BatchJob, run: InsideSettings, what: str) -> list[Location]:
-    """Make what is missing; returns the tables.
+    """Make what is missing, and anew what was made of an input that was then refused; returns the tables.
 
     Raises ValueError if more than a tenth of `what` is counted in them cannot be used.
     """
     from protray.cluster.batch.driver import run_batch
+    from protray.cluster.batch.folder import is_stale
 
+    if is_stale(run, job.identity(run)):
+        run.start_over(job.table)
     summary, out = run_batch(job, run), run.out.parent.parent
+    (out / "rejected.parquet").remove()
     if summary["n_rejected"]:
         (out / "rejected.parquet").write_bytes(run.rejected.read_bytes())
         check_rejected(out, what, summary["n_rows"])

@@ -40,16 +40,17 @@ def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[
     (folder / SETTINGS).write_text(json.dumps({"net": asdict(config), "head": asdict(facts)}, indent=1) + "\n")
 
 
+def load_facts(folder: Path | Location) -> HeadFacts:
+    """Read what a head reads and predicts, without its weights; ValueError if the folder holds no head."""
+    return HeadFacts(**_content(folder)["head"])
+
+
 def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
     """Read what `save_head` wrote, at a path or an address: on the CPU, in evaluation mode.
 
     Raises ValueError if the folder holds no such head, or not all of one.
     """
-    path = Location(folder) / SETTINGS
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/function.py or "
-                         "jobs/stability.py")  # fmt: skip
-    content = path.read_json()
+    content = _content(folder)
     facts = HeadFacts(**content["head"])
     net = Head(HeadConfig(**content["net"]), facts.kind, facts.channels, len(facts.labels))
     local = Location(folder).fetch()
@@ -61,3 +62,11 @@ def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
     except ValueError as error:
         raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
     return net.eval(), facts
+
+
+def _content(folder: Path | Location) -> dict:
+    path = Location(folder) / SETTINGS
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/function.py or "
+                         "jobs/stability.py")  # fmt: skip
+    return path.read_json()

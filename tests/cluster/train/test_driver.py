@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from tracking_store import curve
 
 from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.start import Cluster
+from protray.cluster.storage.identity import claim
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.job import Stage, TrainingJob, TrainingSettings
@@ -95,6 +96,21 @@ def test_an_error_of_the_code_is_raised_at_once_with_its_traceback(ray_local, tm
     with pytest.raises(TrainingFailedError, match="raise KeyError(.|\n)*no such head"):
         driver.run_training(counting(tmp_path, fault), Count(out=Location(tmp_path) / "out"))
     assert tries(tmp_path) == [0]
+
+
+def test_a_folder_is_free_again_after_inputs_that_are_refused_unless_something_is_trained(tmp_path) -> None:
+    def refuse(run: Count, context: object) -> None:
+        raise ValueError("a bad table")
+
+    job, run = replace(counting(tmp_path), prepare=refuse), Count(out=Location(tmp_path) / "out")
+    for seed, trained in ((0, False), (1, True)):
+        claim(run.out, {"seed": seed})
+        if trained:
+            (run.out / "cache" / driver.training_name(job, job.stages(run, None)) / "step").write_text("")
+        with pytest.raises(ValueError, match="a bad table"):
+            driver._prepared(job, run, None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed was 1, is 2"):
+        claim(run.out, {"seed": 2})
 
 
 def test_a_worker_asks_for_the_cpus_that_it_is_given(tmp_path) -> None:

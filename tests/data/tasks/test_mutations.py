@@ -69,6 +69,7 @@ def test_mutants_of_a_complex(complexes) -> None:
     assert len(errors) == 4 and "write the chain before it, such as A:" in errors[3].reason
     index_L, second = observed.index_L.tolist(), len(one.sequence)
     assert index_L[:second] == list(range(second)) and index_L[second] == second - 1 + APART
+    assert found[0].places_O is not None and found[0].places_O.tolist() == list(range(second + len(two.sequence)))
 
 
 def test_residues_across_a_gap_of_a_complex_are_no_neighbours(tmp_path) -> None:

@@ -3,22 +3,25 @@
 ``OUT/annotations/*.parquet``  ``schemas.ANNOTATED``: a row for each protein or chain, in the order of the input
 
 A row of the input is a record of a FASTA file, or a structure file with any number of chains, which is read where it is
-worked on.
+worked on.  Heads of mutations have a job of their own, `annotate_mutants`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
-from protray.cluster.storage.identity import content_digest
+from protray.cluster.batch.job import BatchJob, Done, Row, Span
 from protray.data import schemas
-from protray.data.location import Location
 from protray.pipelines.structure import inputs
 from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.pipelines.tasks.properties import annotate_mutants
+from protray.pipelines.tasks.properties.annotate_inputs import (
+    Annotate,
+    facts_of,
+    of_mutations,
+    protein_digests,
+    protein_rows,
+)
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
-from protray.seq.fasta import fasta_files
 
 if TYPE_CHECKING:
     from protray.inference.heads import Annotator
@@ -26,44 +29,21 @@ if TYPE_CHECKING:
 PER_RESIDUE_S = 2e-4  # of a core, with the language model in the package
 
 
-@dataclass(frozen=True, kw_only=True)
-class Annotate(BatchSettings):
-    """Which proteins to annotate, by what."""
-
-    model: Location
-    """A folder in `model` of a finished jobs/function.py run, such as runs/function/model/language-model; or its
-    address."""
-    fasta: tuple[Location, ...] = ()
-    """FASTA files, or folders of them: enough for a head on a language model."""
-    structures: tuple[Location, ...] = ()
-    """mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of files: for a head on a score net."""
-    least: float | None = None
-    """Probability of a label that is listed; default: the threshold that was best on the validation split."""
-
-    def check(self) -> None:
-        super().check()
-        if bool(self.fasta) == bool(self.structures):
-            raise ValueError("give --fasta or --structures, one of them")
+def job_of(run: Annotate) -> BatchJob:
+    """The job on proteins, or on mutants where the head is of these."""
+    return annotate_mutants.JOB if of_mutations(run) else JOB
 
 
 def identity(run: Annotate) -> dict:
     from protray.training.tasks.head_export import load_head
 
-    _, facts = load_head(run.model)  # once here, where an error is short
-    if facts.task in ("ddg", "msp"):
-        raise ValueError(f"{run.model} predicts what mutations change (task {facts.task}), nothing of whole proteins")
-    if facts.noise is not None and run.fasta:
-        raise ValueError(f"{run.model} reads the embeddings of a score net, which needs --structures, not --fasta")
-    files = inputs.digests(run, run.structures)
-    files += [content_digest(map(Location, fasta_files([path.path])), path) for path in run.fasta]
-    return {"model": fingerprint(str(run.model.fetch())), "proteins": files, "least": run.least}
-
-
-def rows(run: Annotate) -> Iterator[Row | InputError]:
-    """Records of FASTA files, or structure files, with an error for each that cannot be read."""
-    if run.fasta:
-        return inputs.record_rows(fasta_files([path.path for path in run.fasta]))
-    return inputs.file_rows(run, run.structures)
+    load_head(run.model)  # once here, where an error is short
+    if run.mutations:
+        raise ValueError(
+            f"{run.model} is of whole proteins (task {facts_of(run.model).task}) and predicts nothing of mutations: "
+            "give --fasta or --structures, or a head of jobs/stability.py --task ddg or msp"
+        )
+    return {"model": fingerprint(str(run.model.fetch())), "proteins": protein_digests(run), "least": run.least}
 
 
 def cost(run: Annotate, row: Row) -> float:
@@ -99,7 +79,7 @@ def work(opened: "tuple[Annotate, Annotator]", spans: list[Span]) -> Done:
 
 
 JOB = BatchJob(
-    name="annotate", unit="proteins", table="annotations", source=inputs.SOURCE, identity=identity, rows=rows,
+    name="annotate", unit="proteins", table="annotations", source=inputs.SOURCE, identity=identity, rows=protein_rows,
     cost=cost, open=open_head, work=work, schema=lambda run: schemas.ANNOTATED, memory=lambda run: MEMORY,
-    amount=lambda run: inputs.amount_of(run, run.structures, rows(run), cost),
+    amount=lambda run: inputs.amount_of(run, run.structures, protein_rows(run), cost),
 )  # fmt: skip

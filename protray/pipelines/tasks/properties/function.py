@@ -7,8 +7,11 @@
 ``OUT/metrics.json``         all numbers
 """
 
+from typing import TYPE_CHECKING
+
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.planned import protein_lines
 from protray.pipelines.tasks.properties import function_inputs
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, data_digest, identity, proteins_of
 from protray.pipelines.tasks.properties.heads import (
@@ -23,9 +26,17 @@ from protray.pipelines.tasks.properties.heads import (
 )
 from protray.pipelines.tasks.tuned.settings import tuned_settings, tuned_stages, tuned_trial
 
+if TYPE_CHECKING:
+    from protray.cluster.health.estimate import Line, Trials
+
 
 def prepare(run: FunctionRun, context: Context) -> HeadInputs:
     return function_inputs.prepare(run)
+
+
+def before(run: FunctionRun, trials: "Trials") -> "list[Line]":
+    """The embeddings, in a plan."""
+    return protein_lines(run.out, run.embeddings, proteins_of(run)[0].rows, function_inputs.folder_of(run), trials)
 
 
 def stages(run: FunctionRun, inputs: HeadInputs | None) -> list[Stage]:
@@ -54,5 +65,5 @@ def finish(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) 
 JOB = TrainingJob(
     name="function", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
     stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
-    step_of=head_step,
+    step_of=head_step, before=before,
 )  # fmt: skip

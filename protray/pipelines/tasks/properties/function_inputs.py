@@ -133,6 +133,11 @@ def identity(run: FunctionRun) -> dict:
     return head_identity(run) | {"task": run.task, "data": data_digest(run), "learn": learn, "ontology": ontology}
 
 
+def folder_of(run: FunctionRun) -> Location:
+    """Where tables of the proteins are written."""
+    return run.out / "cache" / "proteins"
+
+
 def prepare(run: FunctionRun) -> HeadInputs:
     """Write the examples, and embed their proteins, as far as that is not done yet.
 
@@ -145,7 +150,7 @@ def prepare(run: FunctionRun) -> HeadInputs:
     check_rejected(run.out, errors, len(proteins.rows))
     sizes = proteins.sizes()
     log.info("%d labels of %s proteins (train, validation, test)", len(proteins.labels), sizes)
-    folder = run.out / "cache" / "proteins"
+    folder = folder_of(run)
     examples = folder / "examples.parquet"
     proteins.write(examples)
     structures = observed_table(folder, proteins.rows)

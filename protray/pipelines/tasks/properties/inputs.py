@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> None:
     """List unusable rows in ``OUT/rejected.parquet``; then ValueError if they are more than a tenth."""
+    (out / "rejected.parquet").remove()
     if errors:
         with (out / "rejected.parquet").writing() as path:
             pq.write_table(rejected_table(errors), path)

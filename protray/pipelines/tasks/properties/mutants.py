@@ -19,13 +19,9 @@ from protray.cluster.storage.identity import content_digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_once, embedded
-from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import seconds_per_token
-from protray.struct.atom14 import BACKBONE
 
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
@@ -34,8 +30,8 @@ if TYPE_CHECKING:
 STORED = pa.schema(
     [
         ("id", pa.string()), ("sequence", pa.string()), ("starts", pa.list_(pa.int32())),
-        ("sites", pa.list_(pa.int32())), ("to", pa.string()), ("index", pa.list_(pa.int32())),
-        ("backbone_A", pa.list_(pa.float32())),
+        ("sites", pa.list_(pa.int32())), ("to", pa.string()), ("places", pa.list_(pa.int32())),
+        ("index", pa.list_(pa.int32())), ("backbone_cA", pa.list_(pa.int16())),
     ]
 )  # fmt: skip
 GROUP = 200  # mutants that are read together
@@ -52,18 +48,30 @@ class EmbedMutants(BatchSettings):
 
 def write_mutants(file: Location, mutants: "Sequence[Mutant]") -> None:
     """Write what vectors are made of."""
-    from protray.data.structures import stored_atoms
-
-    columns: dict[str, list] = {name: [] for name in STORED.names}
-    for one in mutants:
-        observed = one.row.observed
-        atoms = None if observed is None else stored_atoms(observed.backbone_cA).ravel()
-        index = None if observed is None else observed.index_L
-        values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, index, atoms)
-        for name, value in zip(STORED.names, values, strict=True):
-            columns[name].append(value)
+    table = pa.Table.from_pylist([stored(one) for one in mutants], schema=STORED)
     with file.writing() as path:
-        pq.write_table(pa.table(columns, schema=STORED), path, row_group_size=GROUP, **writing(STORED))
+        pq.write_table(table, path, row_group_size=GROUP, **writing(STORED))
+
+
+def stored(one: "Mutant") -> dict:
+    """What the vector of a mutant is made of, as a row of ``STORED``."""
+    observed = one.row.observed
+    index, backbone = (observed.index_L, observed.backbone_cA) if observed else (None, None)
+    values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, one.places_O, index, backbone)
+    return dict(zip(STORED.names, values, strict=True))
+
+
+def input_of(row: dict) -> "MutantInput":
+    """The same, as models read it."""
+    from protray.data.structures import stored_atoms
+    from protray.inference.mutants import MutantInput
+
+    backbone = row["backbone_cA"]
+    places_O, index_O = (None if row[name] is None else np.array(row[name], np.int32) for name in ("places", "index"))
+    atoms_OA3 = None if backbone is None else stored_atoms(np.array(backbone, np.int16))
+    return MutantInput(
+        row["sequence"], tuple(row["starts"]), tuple(row["sites"]), row["to"], places_O, index_O, atoms_OA3
+    )
 
 
 def embed_mutants(out: Location, mutants: Location, by: Embedding) -> Location:
@@ -80,41 +88,30 @@ def identity(run: EmbedMutants) -> dict:
 
 def cost(run: EmbedMutants, row: Row) -> float:
     """The mutant and a masked site, or the surroundings of the sites twice; many mutants share a wild type."""
+    return 2 * seconds_of(run.by, row["length"])
+
+
+def seconds_of(by: Embedding, length: float) -> float:
+    """Of a core, to look once at a protein, or, with a model of structures, at the surroundings of sites."""
     from protray.inference.mutants import NEAREST
 
-    if run.by.lm:
-        return 2 * (row["length"] + SPECIAL_TOKENS) * seconds_per_token(run.by.lm)
-    return 2 * PER_PAIR_S * min(row["length"], NEAREST) ** 2
+    return by.seconds(length if by.lm else min(length, NEAREST))
 
 
 def open_model(run: EmbedMutants, device: str) -> "MutantEmbedder":
-    from protray.inference.mutants import OfSequence, OfStructure
-    from protray.inference.residue_embeddings import LanguageModel
+    from protray.inference.mutants import mutant_embedder
 
-    embed = run.by.open(device)
-    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)  # type: ignore[arg-type]
+    return mutant_embedder(run.by.open(device))
 
 
 def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:
     """Vectors of some mutants."""
 
     def read(row: Row) -> "tuple[str, MutantInput]":
-        one = _read(row)
+        one = input_of(read_row(row, tuple(STORED.names)))
         return one.sequence, one
 
     return embedded(spans, read, lambda _, one: embed(one))
-
-
-def _read(row: Row) -> "MutantInput":
-    from protray.inference.mutants import MutantInput
-
-    found = read_row(row, tuple(STORED.names))
-    flat = found["backbone_A"]
-    atoms_O43 = None if flat is None else np.array(flat, np.float32).reshape(-1, len(BACKBONE), 3)
-    index_O = None if found["index"] is None else np.array(found["index"], np.int32)
-    return MutantInput(
-        found["sequence"], tuple(found["starts"]), tuple(found["sites"]), found["to"], index_O, atoms_O43
-    )  # fmt: skip
 
 
 def width_of(by: Embedding) -> int:

@@ -7,8 +7,11 @@
 ``OUT/metrics.json``         all numbers
 """
 
+from typing import TYPE_CHECKING
+
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Stage, TrainingJob
+from protray.pipelines.tasks.planned import mutant_lines, protein_lines
 from protray.pipelines.tasks.properties import stability_inputs
 from protray.pipelines.tasks.properties.heads import (
     HeadInputs,
@@ -29,9 +32,20 @@ from protray.pipelines.tasks.properties.stability_inputs import (
 )
 from protray.pipelines.tasks.tuned.settings import tuned_settings, tuned_stages, tuned_trial
 
+if TYPE_CHECKING:
+    from protray.cluster.health.estimate import Line, Trials
+
 
 def prepare(run: StabilityRun, context: Context) -> HeadInputs:
     return stability_inputs.prepare(run)
+
+
+def before(run: StabilityRun, trials: "Trials") -> "list[Line]":
+    """The embeddings of proteins, or the vectors of mutants, in a plan."""
+    found, folder = measurements_of(run)[0], stability_inputs.folder_of(run)
+    if run.task == "thermostability":
+        return protein_lines(run.out, run.embeddings, found.rows, folder, trials)
+    return mutant_lines(run.out, run.embeddings, found.mutants, folder / "mutants.parquet", trials)
 
 
 def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
@@ -61,5 +75,5 @@ def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context)
 JOB = TrainingJob(
     name="stability", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
     stages=stages, settings=settings, loop=head_loop, finish=finish, show=head_show, note=head_note, trial=trial,
-    step_of=head_step,
+    step_of=head_step, before=before,
 )  # fmt: skip

@@ -93,6 +93,11 @@ def width(run: StabilityRun, name: str) -> int:
     return embedding.width if run.task == "thermostability" else width_of(embedding)
 
 
+def folder_of(run: StabilityRun) -> Location:
+    """Where tables of the measurements are written."""
+    return run.out / "cache" / "measurements"
+
+
 def prepare(run: StabilityRun) -> HeadInputs:
     """Write the examples, and embed proteins or mutants, as far as that is not done yet.
 
@@ -106,7 +111,7 @@ def prepare(run: StabilityRun) -> HeadInputs:
     log.info("%d measurements: %s (train, validation, test)", len(found.rows), found.sizes())
     if run.nets and not run.structured:
         raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
-    folder = run.out / "cache" / "measurements"
+    folder = folder_of(run)
     examples, mutants = folder / "examples.parquet", folder / "mutants.parquet"
     found.write(examples)
     structures = None

@@ -115,9 +115,14 @@ def make_decoys(out: Location, data: Location | None, settings: DecoySettings) -
     ValueError
         If more than a tenth of the files cannot be used.
     """
-    run = MakeDecoys(out=out / "cache" / JOB.table, data=data, decoys=settings)
+    run = decoys_run(out, data, settings)
     run_inside(JOB, run, "files")
     return run.folder(JOB.table)
+
+
+def decoys_run(out: Location, data: Location | None, settings: DecoySettings) -> MakeDecoys:
+    """The batch job inside of a training."""
+    return MakeDecoys(out=out / "cache" / JOB.table, data=data, decoys=settings)
 
 
 def identity(run: MakeDecoys) -> dict:

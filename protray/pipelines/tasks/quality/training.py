@@ -12,18 +12,25 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from protray.cluster.batch.job import Amount
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
 from protray.data.location import Location
-from protray.pipelines.tasks.quality.decoys import make_decoys, sample_rows, targets_of
+from protray.pipelines.tasks.embeddings import JOB as EMBEDDINGS
+from protray.pipelines.tasks.embeddings import EmbedProteins
+from protray.pipelines.tasks.planned import embedding_line, inside_line
+from protray.pipelines.tasks.quality.decoys import JOB as DECOYS
+from protray.pipelines.tasks.quality.decoys import PER_DECOY_S, decoys_run, make_decoys, sample_rows, targets_of
 from protray.pipelines.tasks.quality.inputs import QualityRun, data_digest, identity, opener, settings
 from protray.pipelines.tasks.tuned.settings import TunedInputs, tuned_settings, tuned_stages, tuned_trial
 from protray.pipelines.tasks.tuned.training import tuned_trainings
 
 if TYPE_CHECKING:
+    from protray.cluster.health.estimate import Line, Trials
     from protray.training.world import World
 
 TRIED_TARGETS = 16  # of a plan's trial
+TYPICAL = 100  # residues of a decoy, for a plan
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,21 @@ def prepare(run: QualityRun, context: Context) -> QualityInputs:
 
     decoys = make_decoys(run.out, run.data, run.decoys)
     return QualityInputs(decoys, prepare_tuned(run, decoys))
+
+
+def before(run: QualityRun, trials: "Trials") -> "list[Line]":
+    """The decoys, and the embeddings of encoders that are trained on, in a plan."""
+    from protray.cluster.batch.measure import amount_of
+    from protray.pipelines.tasks.quality.tuned import tuned_structures
+
+    make = decoys_run(run.out, run.data, run.decoys)
+    count, lines = amount_of(DECOYS, make).cost / PER_DECOY_S, [inside_line(DECOYS, make, trials)]
+    for net in run.tuned.values():
+        by, table = run.embeddings[net], tuned_structures(run)
+        amount = Amount(count, count * by.seconds(TYPICAL), exact=False)
+        embed = EmbedProteins(out=run.out, proteins=(table,), by=by, level="statistics")
+        lines.append(embedding_line(net, EMBEDDINGS, embed, [table], amount, trials))
+    return lines
 
 
 def stages(run: QualityRun, inputs: QualityInputs | None) -> list[Stage]:
@@ -106,5 +128,5 @@ def show(run: QualityRun, facts: dict) -> None:
 JOB = TrainingJob(
     name="quality", seed=lambda run: run.fit.seed, digest=data_digest, identity=identity, prepare=prepare,
     stages=stages, settings=settings_of, loop=loop, finish=finish, show=show, note=note, trial=trial,
-    step_of=lambda state: state["fit"]["position"]["step"],
+    step_of=lambda state: state["fit"]["position"]["step"], before=before,
 )  # fmt: skip

@@ -42,12 +42,17 @@ def prepare_tuned(run: QualityRun, decoys: Location) -> TunedInputs | None:
     columns |= {"cluster": table["target"].to_pylist(), "sets": [[] for _ in range(len(table))]}
     write_examples(folder / "examples.parquet", columns, table[SCORE].to_numpy()[:, None])
     stored = pa.schema([schemas.STRUCTURES.field(name) for name in STORED])
-    with (folder / "structures.parquet").writing() as path:
+    structures = tuned_structures(run)
+    with structures.writing() as path:
         pq.write_table(table.select(STORED).cast(stored), path, row_group_size=500, **writing(stored))
-    structures = folder / "structures.parquet"
     vectors = {net: [embed_proteins(run.out, [structures], run.embeddings[net], "statistics")]
                for net in run.tuned.values()}  # fmt: skip
     return TunedInputs(folder / "examples.parquet", structures, vectors)
+
+
+def tuned_structures(run: QualityRun) -> Location:
+    """Where the structures of decoys are written that encoders are trained on with."""
+    return run.out / "cache" / "tuned" / "structures.parquet"
 
 
 def tuned_rows(

@@ -77,6 +77,13 @@ class LabelComplexes(InsideSettings):
     validation: int
 
 
+def complexes_of(out: Location, data: Location | None, validation: int, seed: int) -> list[LabelComplexes]:
+    """The batch job that labels complexes, if `data` are some."""
+    if data is None or not is_complexes(data):
+        return []
+    return [LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)]
+
+
 def make_proteins(out: Location, data: Location | None, validation: int, seed: int) -> list[Location]:
     """Make what is missing; returns the tables.
 
@@ -87,11 +94,8 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
     """
     if data is None:
         return [bundled()]
-    if is_complexes(data):
-        run = LabelComplexes(out=out / "cache" / TABLE, data=data, seed=seed, validation=validation)
-        tables = run_inside(JOB, run, f"proteins of {data}")
-    else:
-        tables = _of_file(out, data, validation, seed)
+    found = [run_inside(JOB, run, f"proteins of {data}") for run in complexes_of(out, data, validation, seed)]
+    tables = found[0] if found else _of_file(out, data, validation, seed)
     splits = [split for file in tables for split in read_parquet(file, ["split"])["split"].to_pylist()]
     for split in SPLITS:
         if split not in splits:
@@ -102,9 +106,12 @@ def make_proteins(out: Location, data: Location | None, validation: int, seed: i
 def _of_file(out: Location, data: Location, validation: int, seed: int) -> list[Location]:
     import ray
 
-    table = out / TABLE / "part-00000.parquet"
-    if not table.is_file():  # one CPU: with many threads eigenvectors of small matrices take longer
+    table, record = out / TABLE / "part-00000.parquet", out / "cache" / f"{TABLE}.json"
+    made_of = {"data": digest_of(data), "validation": validation, "seed": seed}  # another one may have been refused
+    if not table.is_file() or not record.is_file() or record.read_json() != made_of:
+        # one CPU: with many threads eigenvectors of small matrices take longer
         ray.get(ray.remote(num_cpus=1)(_write_file).remote(out, data, table, validation, seed))
+        record.write_json(made_of)
     check_rejected(out, f"proteins of {data}", read_parquet(table, ["id"]).num_rows)
     return [table]
 
@@ -119,6 +126,7 @@ def _write_file(out: Location, data: Location, table: Location, validation: int,
             (errors if isinstance(found, InputError) else rows).append(found)
     else:
         rows, errors = three_line_rows(data.path)
+    (out / "rejected.parquet").remove()
     if errors:
         with (out / "rejected.parquet").writing() as path:
             pq.write_table(rejected_table(errors), path, **WRITING)

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING
 
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob
-from protray.pipelines.tasks.embeddings import embed_proteins
-from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins
-from protray.pipelines.tasks.sites.inputs import SiteData, SitesRun, identity, read_split
+from protray.pipelines.structure.inputs import table_rows
+from protray.pipelines.tasks.embeddings import JOB as EMBEDDINGS
+from protray.pipelines.tasks.embeddings import EmbedProteins, embed_proteins
+from protray.pipelines.tasks.planned import amount_of_proteins, embedding_line, inside_line
+from protray.pipelines.tasks.sites.data import JOB as LABELS
+from protray.pipelines.tasks.sites.data import TABLE, bundled, complexes_of, digest_of, make_proteins
+from protray.pipelines.tasks.sites.inputs import PLAIN, SiteData, SitesRun, identity, read_split
 
 if TYPE_CHECKING:
+    from protray.cluster.health.estimate import Line, Trials
     from protray.training.world import World
+
+UNREAD = " (bundled, as yours are not read yet)"
 
 
 def prepare(run: SitesRun, context: Context) -> SiteData:
@@ -30,13 +37,31 @@ def prepare(run: SitesRun, context: Context) -> SiteData:
     )
 
 
+def before(run: SitesRun, trials: "Trials") -> "list[Line]":
+    """Labels of complexes, and the embeddings, in a plan; of proteins that are not read yet as if they were bundled."""
+    label = complexes_of(run.out, run.data, run.validation, run.fit.seed)
+    lines = [inside_line(LABELS, replace(one, plan=True), trials) for one in label]  # nothing is unpacked
+    own = (run.out / TABLE).files("*.parquet") if run.data else []
+    tables = own or [bundled()]
+    about = bool(run.data) and not own
+    lengths = [row["length"] for table in tables for row in table_rows(table)]
+    for row, by in run.embeddings.items():
+        if by is None:
+            continue
+        amount = replace(amount_of_proteins(by, lengths), exact=not about)
+        embed = EmbedProteins(out=run.out, proteins=tuple(tables), by=by, level="residue")
+        line = embedding_line(row.removeprefix(f"{PLAIN} + "), EMBEDDINGS, embed, tables, amount, trials)
+        lines.append(replace(line, unit=line.unit + UNREAD * about))
+    return lines
+
+
 def stages(run: SitesRun, inputs: SiteData | None) -> list[Stage]:
     """One for each training; a plan does not know how many proteins users' files hold, and counts the bundled ones."""
     from protray.data.sites.table import read_sites
 
     count = len(read_sites(inputs.proteins if inputs else [bundled()], "train"))
     unit = f"steps of {run.fit.batch} proteins, {run.fit.epochs} epochs of {count}"
-    unit += "" if inputs or run.data is None else " (bundled, as yours are not read yet)"
+    unit += "" if inputs or run.data is None else UNREAD
     key = digest(identity(run))
     return [
         Stage(name, digest([key, name]), run.fit.steps(count), unit, alike=row, params={
@@ -108,5 +133,5 @@ def show(run: SitesRun, facts: dict) -> None:
 JOB = TrainingJob(
     name="sites", seed=lambda run: run.fit.seed, digest=lambda run: digest_of(run.data), identity=identity,
     prepare=prepare, stages=stages, settings=settings, loop=loop, finish=finish, show=show, note=note, trial=trial,
-    step_of=lambda state: state["fit"]["position"]["step"],
+    step_of=lambda state: state["fit"]["position"]["step"], before=before,
 )  # fmt: skip

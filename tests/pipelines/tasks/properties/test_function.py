@@ -17,6 +17,7 @@ from train_here import curves, train_here
 
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate as batch_estimate
+from protray.cluster.health.estimate import Trials
 from protray.cluster.train import driver
 from protray.cluster.train.measure import estimate
 from protray.data import schemas
@@ -25,8 +26,8 @@ from protray.data.sample import ENZYMES
 from protray.data.tasks.tables import TaskRow
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import annotate
-from protray.pipelines.tasks.properties.annotate import Annotate
-from protray.pipelines.tasks.properties.function import JOB
+from protray.pipelines.tasks.properties.annotate_inputs import Annotate
+from protray.pipelines.tasks.properties.function import JOB, before
 from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun, LabelSettings, proteins_of
 from protray.pipelines.tasks.properties.function_predictions import (
     COMPOSITION,
@@ -105,6 +106,8 @@ def test_a_tenth_of_the_rows_may_be_unusable(tmp_path) -> None:
     assert pq.read_table(tmp_path / "rejected.parquet")["reason"].to_pylist() == ["it is bad"] * 2
     with pytest.raises(ValueError, match="2 of 19 rows cannot be used:\n  2 x it is bad\nfirst: t.csv:0: it is bad"):
         check_rejected(Location(tmp_path), errors, 17)
+    check_rejected(Location(tmp_path), [], 19)
+    assert not (tmp_path / "rejected.parquet").exists()  # which was of other rows
 
 
 def test_go_terms_follow_from_an_ontology(tmp_path, data) -> None:
@@ -123,8 +126,9 @@ def test_go_terms_follow_from_an_ontology(tmp_path, data) -> None:
 
 def test_a_plan_writes_nothing(tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
-    (line,) = estimate(JOB, replace(TINY, out=Location(tmp_path / "out"))).lines
+    embeddings, line = estimate(JOB, replace(TINY, out=Location(tmp_path / "out"))).lines
     assert line.name == WITH_LM and line.rows == TINY.fit.steps(863) and line.seconds
+    assert embeddings.name == f"embeddings, {WITH_LM}" and embeddings.rows == 863 + 123 + 256 and embeddings.seconds
     assert not (tmp_path / "out").exists()
 
 
@@ -300,12 +304,27 @@ def test_fasta_is_annotated_by_the_language_model(finished, data, tmp_path, monk
         np.testing.assert_allclose(row["scores"], expected, atol=1e-4)
 
 
+def test_a_plan_sees_what_is_embedded(finished, data, monkeypatch) -> None:
+    """Also that a protein without a structure is nothing to a score net."""
+    plan_here(monkeypatch)
+    run = replace(TINY, data=data, out=finished, model=(finished.parent / "net",))
+    with Trials(run.out) as trials:
+        lines = [(line.name, line.rows, line.done) for line in before(run, trials)]
+        (again, *_) = before(replace(run, out=finished.parent / "new"), trials)
+    rows = proteins_of(run)[0].rows
+    observed = sum(row.observed is not None for row in rows)
+    assert lines == [
+        (f"embeddings, {WITH_LM}", len(rows), len(rows)), (f"embeddings, {WITH_NET}", observed, observed)
+    ]  # fmt: skip
+    assert (again.rows, again.done) == (len(rows), 0)
+
+
 def test_what_does_not_fit_is_refused(finished, structures, tmp_path, monkeypatch) -> None:
     (tmp_path / "a.fasta").write_text(">a\nMKV\n")
     fasta, out = (Location(tmp_path / "a.fasta"),), Location(tmp_path / "out")
-    with pytest.raises(ValueError, match="which needs --structures, not --fasta"):
+    with pytest.raises(ValueError, match="give --structures, not --fasta"):
         annotate.JOB.identity(Annotate(model=finished / "model" / "both", fasta=fasta, out=out))
-    with pytest.raises(ValueError, match="give --fasta or --structures, one of them"):
+    with pytest.raises(ValueError, match="give --fasta, --structures or --mutations, one of them"):
         Annotate(model=finished / "model" / "both", out=out).check()
     plan_here(monkeypatch)
     (line,) = batch_estimate(

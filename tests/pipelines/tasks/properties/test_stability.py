@@ -1,6 +1,7 @@
 """jobs/stability.py's pipeline on synthetic values of a few chains, and of a complex."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,18 +14,20 @@ from structure_text import pdb_chain
 from train_here import train_here
 
 from protray.cluster.batch.driver import run_batch
+from protray.cluster.batch.job import Span
 from protray.cluster.train import driver
 from protray.cluster.train.measure import estimate
 from protray.data import schemas
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.tasks.stability import read_measurements
+from protray.inference.mutants import MutantInput, OfSequence
 from protray.inference.residue_embeddings import LanguageModel, mean_of
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.embedding import Embedding
-from protray.pipelines.tasks.properties import annotate, mutants
-from protray.pipelines.tasks.properties.annotate import Annotate
+from protray.pipelines.tasks.properties import annotate, annotate_mutants, mutants
+from protray.pipelines.tasks.properties.annotate_inputs import Annotate
 from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.mutants import embed_mutants, write_mutants
 from protray.pipelines.tasks.properties.stability import JOB
@@ -101,34 +104,64 @@ def test_vectors_of_mutants_on_ray(ray_local, tables, tmp_path) -> None:
 def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
     run = replace(TINY, data=tables["ddg"], out=Location(tmp_path / "out"))
-    (line,) = estimate(JOB, run).lines
-    assert line.rows == run.fit.steps(16) and line.seconds and not (tmp_path / "out").exists()
+    vectors, head = estimate(JOB, run).lines
+    assert (vectors.name, vectors.rows, vectors.unit) == ("mutants, language model", 36, "mutants")
+    assert head.rows == run.fit.steps(16) and vectors.seconds and head.seconds and not (tmp_path / "out").exists()
 
 
-def test_annotate_gives_temperatures_and_refuses_mutations(tmp_path, no_ray) -> None:
-    """An untrained head, whose mean is 50: what it gives for the mean of the language model's vectors."""
+def untrained(folder: Path, task: str, channels: int) -> Head:
+    """A head on the language model, whose mean is 50."""
     torch.manual_seed(0)
-    config, facts = HeadConfig(hidden=4), HeadFacts(
-        task="thermostability", kind="value", channels=192, labels=["melting temperature"], names={}, threshold=None,
+    config, head = HeadConfig(hidden=4), Head(HeadConfig(hidden=4), "value", channels, 1)
+    head.mean_T += 50
+    facts = HeadFacts(
+        task=task, kind="value", channels=channels, labels=["melting temperature"], names={}, threshold=None,
         lm="shipped", noise=None,
     )  # fmt: skip
-    head = Head(config, "value", 192, 1)
-    head.mean_T += 50
+    save_head(folder, config, facts, head.state_dict())
+    return head.eval()
+
+
+def test_annotate_gives_temperatures(tmp_path, no_ray) -> None:
+    """What a head gives for the mean of the language model's vectors."""
+    head = untrained(tmp_path / "tm", "thermostability", 192)
     (tmp_path / "a.fasta").write_text(">one\nMKVLAAGG\n>two\nMKVLAWGG\n")
-    for task in ("thermostability", "ddg"):
-        save_head(tmp_path / task, config, replace(facts, task=task), head.state_dict())
-    run = Annotate(
-        model=Location(tmp_path / "thermostability"), fasta=(Location(tmp_path / "a.fasta"),),
-        out=Location(tmp_path / "out"),
-    )  # fmt: skip
+    fasta = (Location(tmp_path / "a.fasta"),)
+    run = Annotate(model=Location(tmp_path / "tm"), fasta=fasta, out=Location(tmp_path / "out"))
+    assert annotate.job_of(run) is annotate.JOB
     run_batch(annotate.JOB, run)
     found = pq.read_table(run.out / "annotations" / "part-00000.parquet").to_pylist()
     vector_C = mean_of(LanguageModel.open("shipped")("MKVLAAGG"))
     assert found[0]["labels"] == ["melting temperature"]
     assert found[0]["scores"][0] == pytest.approx(float(predict(head, vector_C[None])[0, 0]), abs=1e-4)
     assert found[0]["scores"][0] != found[1]["scores"][0] and abs(found[0]["scores"][0] - 50) < 5
-    with pytest.raises(ValueError, match=r"predicts what mutations change \(task ddg\)"):
-        annotate.JOB.identity(replace(run, model=Location(tmp_path / "ddg")))
+    with pytest.raises(ValueError, match=r"whole proteins \(task thermostability\) and predicts nothing of mutations"):
+        annotate.JOB.identity(replace(run, fasta=(), mutations=Location(tmp_path / "m.csv")))
+
+
+def test_all_single_mutants_of_proteins(tmp_path, no_ray) -> None:
+    """Whole, and cut into single residues: 19 mutants of each, in order; X has none."""
+    head = untrained(tmp_path / "ddg", "ddg", 385)
+    (tmp_path / "a.fasta").write_text(">one\nMXK\n>two\nWV\n")
+    fasta = (Location(tmp_path / "a.fasta"),)
+    run = Annotate(model=Location(tmp_path / "ddg"), fasta=fasta, out=Location(tmp_path / "out"))
+    job = annotate.job_of(run)
+    assert job is annotate_mutants.JOB and job.amount(run).rows == 19 * 5
+    assert run_batch(job, run)["n_rows"] == 19 * 4
+    table = pq.read_table(run.out / "annotations" / "part-00000.parquet")
+    assert table.schema.equals(schemas.EFFECTS)
+    found = table.to_pylist()
+    assert [row["mutation"] for row in found[18:21]] == ["M1V", "K3A", "K3R"]
+    assert [row["id"] for row in found[37:39]] == ["one", "two"]
+    embed = OfSequence(LanguageModel.open("shipped"))
+    for row, site in ((found[19], 2), (found[20], 2)):
+        wanted = predict(head, embed(MutantInput("MXK", (0,), (site,), row["mutation"][-1]))[None])[0, 0]
+        assert row["predicted"] == pytest.approx(float(wanted), abs=1e-4)
+    first = next(iter(job.rows(run)))
+    spans = [Span(0, first, *bounds) for bounds in job.cut(run, first, job.cost(run, first) / 3)]
+    rows = job.work(job.open(run, "cpu"), spans).rows
+    assert len(spans) == 3 and rows["start"].to_pylist() == sorted(set(rows["start"].to_pylist()))
+    assert rows["mutation"].to_pylist() == [row["mutation"] for row in found[:38]]
 
 
 @pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
@@ -152,3 +185,42 @@ def test_each_task_writes_what_it_promises(tables, tmp_path, task, monkeypatch) 
     assert facts["task"] == task and facts["threshold"] is None and len(facts["labels"]) == 1
     assert "<img" in (run.out / "report.html").read_bytes().decode()
     assert (run.out / "rejected.parquet").is_file() == (task == "ddg")
+    if task != "thermostability":
+        annotates_as_it_was_trained(run, tables[task], tmp_path)
+
+
+def annotates_as_it_was_trained(run: StabilityRun, table: Location, folder: Path) -> None:
+    """Rows of the test split without values: the numbers that the training has written; and what cannot be used."""
+    head, *lines = table.path.read_text().splitlines()
+    names = head.split(",")
+    kept = [name for name in ("id", "sequence", "structure", "mutation") if name in names]
+    cells = [dict(zip(names, line.split(","), strict=True)) for line in lines]
+    rows = [row for row in cells if row["split"] == "test" and row["id"] != "wrong"]
+    bad = rows[0] | {"id": "bad", "mutation": rows[0]["mutation"][:-1] + "?"}
+    file = table.parent / f"new-{run.task}.csv"
+    file.path.write_text("\n".join([",".join(kept), *(",".join(row[name] for name in kept) for row in [*rows, bad])]))
+    trained = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
+    for name, model in ((WITH_LM, "language-model"), ("score net", "score-net"), (f"{WITH_LM} + score net", "both")):
+        new = Annotate(model=run.out / "model" / model, mutations=file, out=Location(folder / f"new-{model}"))
+        job = annotate.job_of(new)
+        assert run_batch(job, new)["n_rejected"] == 1
+        found = pq.read_table(new.out / "annotations" / "part-00000.parquet").to_pylist()
+        assert [row["mutation"] for row in found] == [row["mutation"] for row in rows]
+        wanted = {row["id"]: row["predicted"] for row in trained if row["method"] == name}
+        assert {row["id"]: row["predicted"] for row in found} == pytest.approx(wanted, abs=1e-5)
+    (reject,) = pq.read_table(new.out / "rejected.parquet").to_pylist()
+    assert reject["id"] == "bad" and reject["line"] == len(rows) + 2 and "is no mutation" in reject["reason"]
+    if run.task == "ddg":
+        file.path.write_text(f"id,sequence,mutation\na,{rows[0]['sequence']},{rows[0]['mutation']}\n")
+        annotate_mutants._read.cache_clear()
+        with pytest.raises(ValueError, match="model of structures, but no row of .* has one: give it a column `struc"):
+            job.identity(new)
+        scan = replace(new, mutations=None, structures=(table.parent / rows[0]["structure"],))
+        with pytest.raises(ValueError, match="give --structures, not --fasta"):
+            job.identity(replace(scan, structures=(), fasta=(file,)))
+        (row, *_) = job.rows(scan)
+        done = job.work(job.open(scan, "cpu"), [Span(0, row, 0, 2)])  # of a chain its first two residues
+        assert done.rows.num_rows == 2 * 19 and set(done.rows["sequence"].to_pylist()) == {rows[0]["sequence"]}
+    else:
+        with pytest.raises(ValueError, match=r"\(task msp\): give --mutations, a table with the columns id, structure"):
+            job.identity(replace(new, mutations=None, structures=(file,)))

@@ -158,7 +158,8 @@ def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) 
 def test_a_plan_times_each_network_and_writes_nothing(tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
     found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
-    assert [(line.name, line.rows, line.done) for line in found.lines] == [(PLAIN, 12, 0), (WITH_LM, 12, 0)]
+    lines = [(line.name, line.rows, line.done) for line in found.lines]
+    assert lines == [("decoys", sum(TINY.decoys.targets), 0), (PLAIN, 12, 0), (WITH_LM, 12, 0)]
     assert all(line.seconds and line.seconds > 0 for line in found.lines)
     assert not (tmp_path / "planned").exists()
 

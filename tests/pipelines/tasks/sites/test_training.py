@@ -13,6 +13,7 @@ from score_nets import random_chain, save_random_net
 from structure_text import atom, helix, pdb, pdb_chain
 from train_here import curves, train_here
 
+from protray.cluster.health.estimate import Trials
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
@@ -23,7 +24,7 @@ from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
 from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, SitesRun
 from protray.pipelines.tasks.sites.results import ALL, LOGISTIC, folder_of
-from protray.pipelines.tasks.sites.training import JOB
+from protray.pipelines.tasks.sites.training import JOB, before
 from protray.seq.alphabet import decode
 from protray.training.tasks.sites_export import load_site_net
 from protray.training.tasks.sites_steps import SiteFitConfig
@@ -178,7 +179,7 @@ def test_two_workers_on_ray_give_the_same_curves(finished, ray_local, tmp_path) 
 def test_a_plan_times_each_row_and_writes_nothing(tmp_path, monkeypatch) -> None:
     plan_here(monkeypatch)
     found = estimate(JOB, replace(TINY, out=Location(tmp_path / "planned")))
-    assert [(line.name, line.rows, line.done) for line in found.lines] == [
+    assert [(line.name, line.rows, line.done) for line in found.lines] == [("embeddings, language model", 277, 0)] + [
         (f"{row}, seed {seed}", 2 * 41, 0) for row in (PLAIN, WITH_LM) for seed in (0, 1)
     ]
     assert all(line.seconds and line.seconds > 0 for line in found.lines)
@@ -204,8 +205,9 @@ def dimer(sequences: tuple[str, str], apart: float) -> str:
     return pdb(*chains)
 
 
-def test_complexes_become_proteins_with_splits(no_ray, tmp_path) -> None:
-    """Chains of 12 random sequences; a file that is none is named, and more than a tenth of them are an error.
+def test_complexes_become_proteins_with_splits(no_ray, tmp_path, monkeypatch) -> None:
+    """Chains of 12 random sequences; a file that is none is named, and more than a tenth of them are an error.  A plan
+    knows how many files there are before, and how many proteins afterwards.
 
     A glycine with a CB is in no table of radii.
     """
@@ -214,13 +216,36 @@ def test_complexes_become_proteins_with_splits(no_ray, tmp_path) -> None:
     for number in range(6):
         sequences = tuple(decode(random_chain(30, 2 * number + k).codes_L).replace("X", "A") for k in (0, 1))
         (folder / f"c{number}.pdb").write_text(dimer(sequences, 9.0))
-    (folder / "broken.pdb").write_text("no atoms")
+    plan_here(monkeypatch)
+    run = replace(TINY, data=Location(folder), out=Location(tmp_path / "out"))
+    with Trials(run.out) as trials:
+        labels, embeddings = before(run, trials)
+    assert (labels.name, labels.rows, labels.done) == ("sites of complexes", 6, 0) and labels.seconds
+    assert embeddings.rows == 277 and embeddings.about and not run.out.exists()
+    for name in ("broken", "worse"):
+        (folder / f"{name}.pdb").write_text("no atoms")
+    with pytest.raises(ValueError, match="2 of 14 proteins"):
+        make_proteins(Location(tmp_path / "out"), Location(folder), 50, 0)
+    (folder / "worse.pdb").unlink()  # the corrected files go to the same folder
     tables = make_proteins(Location(tmp_path / "out"), Location(folder), 50, 0)
     splits = {split: read_sites(tables, split) for split in ("train", "validation", "test")}
     assert sum(map(len, splits.values())) == 12 and min(map(len, splits.values())) >= 1
     assert all(one.label_L.any() for found in splits.values() for one in found)
     (refused,) = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
     assert refused["file"].endswith("broken.pdb")
-    (folder / "worse.pdb").write_text("no atoms")
-    with pytest.raises(ValueError, match="2 of 14 proteins"):
-        make_proteins(Location(tmp_path / "other"), Location(folder), 50, 0)
+    with Trials(run.out) as trials:
+        labels, embeddings = before(run, trials)
+    assert (labels.done, embeddings.rows, embeddings.about) == (labels.rows, 12, False)
+
+
+def test_a_corrected_table_goes_to_the_folder_of_the_refused_one(tmp_path, monkeypatch) -> None:
+    train_here(monkeypatch)
+    out, table = Location(tmp_path / "out"), write_table(tmp_path / "t.parquet")
+    rows = pq.read_table(table.path).to_pylist()
+    pq.write_table(pa.Table.from_pylist(rows + [rows[-1]] * 2), table.path)
+    with pytest.raises(ValueError, match="3 of 23 proteins"):
+        make_proteins(out, table, 50, 0)
+    pq.write_table(pa.Table.from_pylist(rows[:-2]), table.path)
+    tables = make_proteins(out, table, 50, 0)
+    assert sum(len(read_sites(tables, split)) for split in ("train", "validation", "test")) == 19
+    assert not (out / "rejected.parquet").exists()
