@@ -1,10 +1,10 @@
 """Mutations of proteins and of complexes, from a user's table.
 
 A table has a row for each mutant: ``id``, ``mutation``; where it was measured ``value``, maybe ``split`` and
-``cluster``.  Of a single
-protein also ``sequence``, and maybe its structure (see `protray.data.tasks.tables`); ``mutation`` is ``A42G``, position
-42 of the sequence from 1.  Of a complex ``structure``, a PDB or mmCIF file with all of its chains; ``mutation`` is
-``L:I45G``, residue 45 of chain L as the file numbers it (45A with an insertion code).  Several are parted by commas.
+``cluster``.  Of a single protein also ``sequence``, and maybe its structure (see `protray.data.tasks.tables`);
+``mutation`` is ``A42G``, position 42 of the sequence from 1.  Of a complex ``structure``, a PDB or mmCIF file with all
+of its chains; ``mutation`` is ``L:I45G``, residue 45 of chain L as the file numbers it (45A with an insertion code).
+Several are parted by commas.
 """
 
 import math
