@@ -1,4 +1,4 @@
-"""Predict what proteins do, when they melt, or what mutations change, by a head of jobs/function.py or stability.py.
+"""Predict functions or melting temperatures of proteins, or what mutations change, by a finished head.
 
     python jobs/annotate.py --model runs/function/model/language-model --fasta new.fasta --out runs/annotated
     python jobs/annotate.py --model runs/ec/model/both --structures pdb/ --out runs/annotated

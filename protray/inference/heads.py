@@ -54,7 +54,7 @@ class Annotator:
 
 
 class MutationEffects:
-    """Gives what a mutation changes: a number, or the probability that a mutant of a complex is the more stable one."""
+    """Gives what a mutation changes: a number, or the probability that a mutant of a complex binds better."""
 
     def __init__(self, head: Head, embedders: list[MutantEmbedder], device: str = "cpu") -> None:
         self.head, self.embedders, self.device = head, embedders, device

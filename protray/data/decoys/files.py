@@ -60,24 +60,23 @@ def find_targets(folder: Location) -> dict[str, TargetFiles]:
         raise ValueError(f"{folder} holds no folders of targets with {NATIVE}.pdb (or .cif, .gz) and decoys in them")
     scores, splits = read_scores(folder / SCORES) if (folder / SCORES).is_file() else ({}, {})
     residues = read_residues(folder / RESIDUES) if (folder / RESIDUES).is_file() else {}
-    found, unknown = (
-        {},
-        {(target, decoy) for table in (scores, residues) for target in table for decoy in table[target]},
-    )
+    unknown = {(target, decoy) for table in (scores, residues) for target in table for decoy in table[target]}
+    found = {}
     for target, mine in sorted(files.items()):
         natives = [file for file in mine if structure_stem(file) == NATIVE]
         decoys = sorted(file for file in mine if file not in natives)
-        if len(natives) > 1 or not decoys or not (natives or target in scores):
+        if len(natives) > 1 or not decoys or not (natives or any(scores.get(target, {}).values())):
             raise ValueError(
                 f"{folder / target} has {len(natives)} files of the name {NATIVE}, {len(decoys)} decoys, and "
-                f"{len(scores.get(target, {}))} rows in {SCORES}; a target has decoys, and one native or scores"
+                f"{sum(map(bool, scores.get(target, {}).values()))} of them with scores in {SCORES}; a target has "
+                "decoys, and one native or scores"
             )
         unknown -= {(target, structure_stem(file)) for file in decoys}
         told = scores.get(target, {}), splits.get(target), residues.get(target, {})
         found[target] = TargetFiles(natives[0] if natives else None, decoys, *told)
     if unknown:
-        log.warning("%d decoys of the tables of %s have no file, the first is %s of %s", len(unknown), folder,
-                    *min(unknown)[::-1])  # fmt: skip
+        told = "%s and %s of %s name decoys without a file: %d; the first is %s of %s"
+        log.warning(told, SCORES, RESIDUES, folder, len(unknown), *min(unknown)[::-1])
     return found
 
 
@@ -115,13 +114,14 @@ def file_rows(target: str, split: str, files: TargetFiles) -> tuple[list[dict], 
 def _of_residues(chain: Chain, told: OfResidues, file: Location) -> dict[str, dict[str, float]]:
     """Each score of residues that the table has, by number."""
     if strange := sorted(told.keys() - set(chain.numbers)):
-        raise InputError(file, None, f"residue {strange[0]} of {RESIDUES} is not in its chain {chain.id}")
+        where = f"residue {strange[0]} of {RESIDUES} is not in its chain {chain.id}"
+        raise InputError(file, None, where, structure_stem(file))
     return {name: {number: one[name] for number, one in told.items() if name in one} for name in LOCAL}
 
 
 def _scored(file: Location, native: Chain | None, known: Mapping[str, float]) -> tuple[Chain, ModelScores]:
     """The first chain of a decoy that is a model of the native; without a native, the first."""
-    why: str | None = "no native, and no row of the table" if native is None and not known else "no chain"
+    why: str | None = "no native, and no score in the table" if native is None and not known else "no chain"
     for chain in _chains(file) if native or known else ():
         why = impossible(chain)
         if why:

@@ -50,7 +50,7 @@ def table_rows(file: Location) -> Iterator[dict | InputError]:
     ``label`` is text of 0, 1 and -, or a list of 0 and 1; ``pssm`` L x 20 numbers in the order of
     `protray.seq.alphabet`, in any unit; ``dssp`` (or ``dssp9``) classes from 0 to 8, and of another length than the
     sequence it is left out; ``ca_distance_dA`` the upper triangle of the distances between C-alpha atoms in 0.1 Å, row
-    by row, of which coordinates are made, with right-handed helices.  A split is train, validation or test.
+    by row, of which coordinates are made, right-handed where helices tell.  A split is train, validation or test.
 
     Raises
     ------

@@ -53,16 +53,16 @@ class TaskRow:
         return InputError(self.file, self.line, reason, self.id)
 
 
-def read_task_table(path: Location) -> tuple[list[TaskRow], list[InputError]]:
-    """Read the rows, and an error for each that cannot be used.
+def read_task_table(path: Location, *more: str) -> tuple[list[TaskRow], list[InputError]]:
+    """Read the rows, and an error for each that cannot be used; `more` columns that there must be.
 
     Raises
     ------
     ValueError
-        If there is no such file, it is neither CSV nor Parquet, or lacks the columns id and sequence.
+        If there is no such file, it is neither CSV nor Parquet, or lacks a column.
     """
     rows, errors, seen = [], [], {}
-    for line, raw in table_lines(path, ("id", "sequence")):
+    for line, raw in table_lines(path, ("id", "sequence", *more)):
         found = raw if isinstance(raw, InputError) else _row(raw, path, line)
         if not isinstance(found, InputError) and (before := seen.setdefault(found.id, line)) != line:
             found = found.error(f"id {found.id!r} is also that of line {before}, which is kept")

@@ -157,7 +157,7 @@ def by_name(models: Sequence[Location], noise: float) -> dict[str, Embedding]:
         found[f"{one.kind} {run_name(model)}" if len(models) > 1 else one.kind] = one
     if len(found) < len(models):
         told = ", ".join(map(str, models))
-        raise ValueError(f"--model: runs need folders of different names, which name their rows; got {told}")
+        raise ValueError(f"--model: two rows would have one name, that of the run's folder; rename one of {told}")
     return found
 
 

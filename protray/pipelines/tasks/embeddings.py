@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    "id",
-    "sequence",
-    "index",
-    "backbone_cA",
-    "sidechains_cA",
-)  # of ``schemas.STRUCTURES``; the last three may lack
+# of ``schemas.STRUCTURES``; the last three may lack
+COLUMNS = ("id", "sequence", "index", "backbone_cA", "sidechains_cA")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,10 @@ def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[
 
 def load_facts(folder: Path | Location) -> HeadFacts:
     """Read what a head reads and predicts, without its weights; ValueError if the folder holds no head."""
-    return HeadFacts(**_content(folder)["head"])
+    facts = HeadFacts(**_content(folder)["head"])
+    if facts.lm == LANGUAGE_MODEL:
+        return replace(facts, lm=str(Location(folder).fetch() / LANGUAGE_MODEL))
+    return facts
 
 
 def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
@@ -50,13 +53,9 @@ def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
 
     Raises ValueError if the folder holds no such head, or not all of one.
     """
-    content = _content(folder)
-    facts = HeadFacts(**content["head"])
-    net = Head(HeadConfig(**content["net"]), facts.kind, facts.channels, len(facts.labels))
-    local = Location(folder).fetch()
-    weights = local / WEIGHTS
-    if facts.lm == LANGUAGE_MODEL:
-        facts = replace(facts, lm=str(local / LANGUAGE_MODEL))
+    facts = load_facts(folder)
+    net = Head(HeadConfig(**_content(folder)["net"]), facts.kind, facts.channels, len(facts.labels))
+    weights = Location(folder).fetch() / WEIGHTS
     try:
         load_weights(net, weights)
     except ValueError as error:
@@ -69,4 +68,7 @@ def _content(folder: Path | Location) -> dict:
     if not path.is_file():
         raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/function.py or "
                          "jobs/stability.py")  # fmt: skip
-    return path.read_json()
+    content = path.read_json()
+    if not {"net", "head"} <= content.keys():
+        raise ValueError(f"{path} is damaged: it lacks net or head; put it back")
+    return content

@@ -78,7 +78,7 @@ def test_folders_that_are_no_targets_are_refused(folder, tmp_path) -> None:
     with pytest.raises(ValueError, match="holds no folders of targets"):
         find_targets(Location(tmp_path / "empty"))
     (tmp_path / "b" / "one.pdb").unlink()
-    with pytest.raises(ValueError, match=r"b has 1 files of the name native, 0 decoys, and 0 rows"):
+    with pytest.raises(ValueError, match=r"b has 1 files of the name native, 0 decoys, and 0 of them with scores"):
         find_targets(folder)
     (tmp_path / "b" / "native.pdb").rename(tmp_path / "b" / "one.pdb")
     with pytest.raises(ValueError, match=r"b has 0 files of the name native, 1 decoys"):
@@ -105,16 +105,33 @@ def test_scores_of_residues_may_be_given(folder, tmp_path, caplog) -> None:
         "target,decoy,residue,cad,lddt\na,good,2,0.25,\na,good,30,,0.5\na,gone,1,1,1\n"
     )
     targets = find_targets(folder)
-    assert "1 decoys of the tables" in caplog.text and "the first is gone of a" in caplog.text
+    assert "name decoys without a file: 1" in caplog.text and "the first is gone of a" in caplog.text
     (good, poor), errors = file_rows("a", "test", targets["a"])
     assert not errors and good["residue_cad"] == [None, 0.25, *[None] * 28] and poor["residue_cad"] == [None] * 30
     assert good["residue_lddt"][-1] == 0.5 and good["residue_lddt"][0] > 0.9
     (tmp_path / "residues.csv").write_text("target,decoy,residue,cad\na,good,31,0.25\n")
     (row,), (error,) = file_rows("a", "test", find_targets(folder)["a"])
     assert row["id"] == "a/poor" and "residue 31 of residues.csv is not in its chain A" in error.reason
-    (tmp_path / "residues.csv").write_text("target,decoy,cad\na,good,0.25\n")
-    with pytest.raises(ValueError, match="columns must be target, decoy, residue, and any of lddt, cad"):
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("target,decoy,cad\na,good,0.25\n", "has no column 'residue'"),
+        ("target,decoy,residue,tm\na,b,1,0.5\n", "column 'tm' is unknown; .* and any of lddt, cad"),
+        ("target,decoy,residue,cad\na,b,1,0.5\na,b.pdb,1.0,0.6\n", "cad of residue 1 of 'b' is also in a line before"),
+        ("target,decoy,residue,cad\na,b, ,0.5\n", "its residue is empty"),
+    ],
+)
+def test_a_table_of_residues_that_is_none_is_refused(tmp_path, text, reason) -> None:
+    (tmp_path / "residues.csv").write_text(text)
+    with pytest.raises(ValueError, match=reason):
         read_residues(Location(tmp_path / "residues.csv"))
+
+
+def test_scores_of_a_residue_may_come_one_by_one(tmp_path) -> None:
+    (tmp_path / "residues.csv").write_text("target,decoy,residue,cad,lddt\na,b,27A,0.5,\na,b.pdb,27A,,0.25\n")
+    assert read_residues(Location(tmp_path / "residues.csv")) == {"a": {"b": {"27A": {"cad": 0.5, "lddt": 0.25}}}}
 
 
 def test_a_target_without_native_has_what_the_table_says(folder, tmp_path) -> None:
@@ -124,18 +141,23 @@ def test_a_target_without_native_has_what_the_table_says(folder, tmp_path) -> No
     assert files.native is None and sequence_of(files) == SEQUENCE
     (row,), (error,) = file_rows("a", "test", files)
     assert (row["gdt_ts"], row["tm"], row["residue_lddt"]) == (0.9, None, [None] * 30)
-    assert "no native, and no row of the table" in error.reason and error.file.endswith("poor.pdb")
+    assert "no native, and no score in the table" in error.reason and error.file.endswith("poor.pdb")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("target,gdt_ts\na,0.5\n", "columns must be target, decoy"),
-        ("target,decoy,quality\na,b,0.5\n", "columns must be target, decoy"),
+        ("target,gdt_ts\na,0.5\n", "has no column 'decoy'"),
+        (
+            "target,decoy,quality\na,b,0.5\n",
+            "column 'quality' is unknown; the columns must be target, decoy, and any of tm",
+        ),
         ("target,decoy,gdt_ts\na,b,high\n", "a score is no number"),
-        ("target,decoy,gdt_ts\na,b,55.1\n", "shares in .*, not percent"),
+        ("target,decoy,gdt_ts\na,b,55.1\n", "shares from 0 to 1, not percent"),
         ("target,decoy,gdt_ts\na,,0.5\n", "its decoy is empty"),
-        ("", "columns must be target, decoy"),
+        ("target,decoy,gdt_ts\na,b,0,5\n", "4 cells, but the first line names 3 columns; quote commas"),
+        ("target,decoy,gdt_ts\na,b,0.5\na,b.pdb,0.6\n", "decoy 'b' of 'a' is also in a line before"),
+        ("", "has no column 'target'"),
         ("target,decoy,split\na,b,casp\n", "the split of a target is one of train, .* got 'casp'"),
         ("target,decoy,split\na,b,train\na,c,test\n", "got 'test' after 'train'"),
     ],

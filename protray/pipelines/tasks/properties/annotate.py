@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from protray.cluster.batch.job import BatchJob, Done, Row, Span
 from protray.data import schemas
 from protray.pipelines.structure import inputs
-from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
+from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.tasks.properties import annotate_mutants
 from protray.pipelines.tasks.properties.annotate_inputs import (
     Annotate,
+    check_least,
     facts_of,
+    memory,
     of_mutations,
     protein_digests,
     protein_rows,
@@ -38,6 +40,7 @@ def identity(run: Annotate) -> dict:
     from protray.training.tasks.head_export import load_head
 
     load_head(run.model)  # once here, where an error is short
+    check_least(run)
     if run.mutations:
         raise ValueError(
             f"{run.model} is of whole proteins (task {facts_of(run.model).task}) and predicts nothing of mutations: "
@@ -80,6 +83,6 @@ def work(opened: "tuple[Annotate, Annotator]", spans: list[Span]) -> Done:
 
 JOB = BatchJob(
     name="annotate", unit="proteins", table="annotations", source=inputs.SOURCE, identity=identity, rows=protein_rows,
-    cost=cost, open=open_head, work=work, schema=lambda run: schemas.ANNOTATED, memory=lambda run: MEMORY,
+    cost=cost, open=open_head, work=work, schema=lambda run: schemas.ANNOTATED, memory=memory,
     amount=lambda run: inputs.amount_of(run, run.structures, protein_rows(run), cost),
 )  # fmt: skip

@@ -9,6 +9,8 @@ from protray.cluster.batch.job import BatchSettings, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.pipelines.structure import inputs
+from protray.pipelines.structure.embed import MEMORY
+from protray.plm.shipped import weight_bytes
 from protray.seq.errors import InputError
 from protray.seq.fasta import fasta_files
 
@@ -26,7 +28,8 @@ class Annotate(BatchSettings):
     fasta: tuple[Location, ...] = ()
     """FASTA files, or folders of them: enough for a head on a language model."""
     structures: tuple[Location, ...] = ()
-    """mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of files: for a head on a score net."""
+    """mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of files: for a head on a model of
+    structures."""
     mutations: Location | None = None
     """For a head of jobs/stability.py --task ddg or msp: a table, CSV or Parquet, as it was trained on, without
     `value`.  In its place, for ddg: --fasta or --structures, of which all single mutants are predicted."""
@@ -50,6 +53,20 @@ def facts_of(model: Location) -> "HeadFacts":
 def of_mutations(run: Annotate) -> bool:
     """Whether the head predicts what mutations change."""
     return facts_of(run.model).task in ("ddg", "msp")
+
+
+def check_least(run: Annotate) -> None:
+    """ValueError if --least is asked of a head that gives no probabilities of labels."""
+    facts = facts_of(run.model)
+    if run.least is not None and (facts.kind == "value" or of_mutations(run)):
+        told = f"--least is {run.least:g}, but {run.model} predicts a number (task {facts.task})"
+        raise ValueError(f"{told}: leave it out")
+
+
+def memory(run: Annotate) -> int:
+    """Bytes of an actor."""
+    lm = facts_of(run.model).lm
+    return MEMORY + (2 * weight_bytes(lm) if lm else 0)
 
 
 def protein_digests(run: Annotate) -> list[str]:

@@ -19,11 +19,17 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
 from protray.pipelines.structure import inputs
-from protray.pipelines.structure.embed import MEMORY
 from protray.pipelines.tasks.embedding import Embedding
-from protray.pipelines.tasks.properties.annotate_inputs import Annotate, facts_of, protein_digests, protein_rows
+from protray.pipelines.tasks.properties.annotate_inputs import (
+    Annotate,
+    check_least,
+    facts_of,
+    memory,
+    protein_digests,
+    protein_rows,
+)
 from protray.pipelines.tasks.properties.mutants import STORED, input_of, seconds_of, stored
-from protray.plm.shipped import fingerprint, weight_bytes
+from protray.plm.shipped import fingerprint
 from protray.seq.alphabet import N_AA
 from protray.seq.errors import InputError
 
@@ -47,10 +53,7 @@ def identity(run: Annotate) -> dict:
     from protray.training.tasks.head_export import load_head
 
     _, facts = load_head(run.model)  # once here, where an error is short
-    if run.least is not None:
-        raise ValueError(
-            f"--least is {run.least:g}, but {run.model} predicts a number (task {facts.task}): leave it out"
-        )
+    check_least(run)
     found = {"model": fingerprint(str(run.model.fetch()))}
     if run.mutations:
         mutants, _ = _read(run.mutations, facts.task == "msp")
@@ -147,11 +150,6 @@ def open_head(run: Annotate, device: str) -> "MutationEffects":
     from protray.inference.heads import MutationEffects
 
     return MutationEffects.open(run.model, device)
-
-
-def memory(run: Annotate) -> int:
-    lm = facts_of(run.model).lm
-    return MEMORY + (2 * weight_bytes(lm) if lm else 0)
 
 
 def amount(run: Annotate) -> Amount:

@@ -48,7 +48,7 @@ class HeadRun(TrainingSettings):
     """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
     fine_tune: bool = False
     """Train each joint encoder of --model and --random, and the language model, on together with a linear head: a row
-    more for each."""
+    more for each.  Not for mutations."""
     fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     net: HeadConfig = field(default_factory=HeadConfig)
     fit: HeadFitConfig = field(default_factory=HeadFitConfig)
@@ -57,7 +57,7 @@ class HeadRun(TrainingSettings):
         super().check()
         self.fit.check_workers(self.workers)
         if not self.embeddings:
-            raise ValueError("--lm none needs --model: without an embedding there is nothing to train")
+            raise ValueError("no embedding is left: give --lm, or --model and rows with structures")
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:
@@ -74,6 +74,8 @@ class HeadRun(TrainingSettings):
     @property
     def nets(self) -> dict[str, Embedding]:
         """Of structures, by the names of their rows."""
+        if len(set(self.random)) < len(self.random):
+            raise ValueError(f"--random: each encoder once, got {', '.join(self.random)}")
         random = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
         models = models_of(self.model, self.model is None and self.structured)
         return by_name(models, self.noise) | {one.kind: one for one in random}

@@ -38,7 +38,7 @@ class StabilityRun(HeadRun):
 
     task: Task
     """Melting temperatures of proteins; effects of mutations on their stability (ddg), of any sign; or whether a
-    mutant of a complex is the more stable one (msp)."""
+    mutant of a complex binds better (msp)."""
     data: Location | None = None
     """A table, CSV or Parquet: id, sequence, value; with mutations (A42G) for ddg; and for msp id, structure (a file of
     the complex), mutation (L:A42G), value.  Optional: structure, split, cluster.  It is needed: no measurement is in

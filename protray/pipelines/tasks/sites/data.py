@@ -8,6 +8,7 @@ Complexes are labelled by a batch job inside of the training (`inside.py`), whos
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,7 +45,14 @@ def has_structures(data: Location | None) -> bool:
     """Whether models of structures have something to read."""
     if data is None or is_complexes(data):
         return True
-    return data.suffix == PARQUET and data.is_file() and not COORDINATES.isdisjoint(column_names(data))
+    return data.suffix == PARQUET and data.is_file() and _has_coordinates(data)
+
+
+@cache
+def _has_coordinates(table: Location) -> bool:
+    """Whether a row has some."""
+    found = [name for name in COORDINATES if name in column_names(table)]
+    return any(column.null_count < len(column) for column in read_parquet(table, found).columns) if found else False
 
 
 def bundled() -> Location:
