@@ -1,6 +1,7 @@
 """Decoys from files: which belong together, which chain counts, and what is said of those that cannot be used."""
 
 import gzip
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def test_scores_of_residues_may_be_given(folder, tmp_path, caplog) -> None:
     (tmp_path / "residues.csv").write_text(
         "target,decoy,residue,cad,lddt\na,good,2,0.25,\na,good,30,,0.5\na,gone,1,1,1\n"
     )
-    targets = find_targets(folder)
+    with caplog.at_level(logging.WARNING):
+        targets = find_targets(folder)
     assert "name decoys without a file: 1" in caplog.text and "the first is gone of a" in caplog.text
     (good, poor), errors = file_rows("a", "test", targets["a"])
     assert not errors and good["residue_cad"] == [None, 0.25, *[None] * 28] and poor["residue_cad"] == [None] * 30

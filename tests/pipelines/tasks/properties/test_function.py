@@ -84,7 +84,7 @@ def test_rows_follow_from_what_is_given() -> None:
 
 
 def test_unusable_settings_are_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="--lm none needs --model"):
+    with pytest.raises(ValueError, match="no embedding is left: give --lm, or --model"):
         FunctionRun(lm="none", model=()).check()
     with pytest.raises(ValueError, match="download go-basic.obo from https://geneontology.org"):
         FunctionRun(task="go-mf").check()
@@ -92,7 +92,7 @@ def test_unusable_settings_are_refused(tmp_path) -> None:
         FunctionRun(labels=Location(tmp_path)).check()
     with pytest.raises(ValueError, match=r"holds no score_net\.json"):
         JOB.identity(FunctionRun(model=(Location(tmp_path),)))
-    with pytest.raises(ValueError, match="runs need folders of different names, which name their rows"):
+    with pytest.raises(ValueError, match="two rows would have one name, that of the run's folder"):
         FunctionRun(model=(Location("a/run/model"), Location("b/run/model"))).check()
     with pytest.raises(ValueError, match="least must be at least 1, got 0"):
         CathSettings(least=0)

@@ -44,7 +44,7 @@ def test_several_score_nets_are_told_apart(tmp_path) -> None:
     run = QualityRun(lm="none", model=(Location("runs/few/model"), Location("runs/all/model")))
     assert run.rows == [PLAIN, f"{WITH_NET} few", f"{WITH_NET} all"]
     assert folder_of(run, f"{WITH_NET} few").name == "score-net-few"
-    with pytest.raises(ValueError, match="runs need folders of different names"):
+    with pytest.raises(ValueError, match="two rows would have one name"):
         replace(run, model=(Location("a/net/model"), Location("b/net/model"))).check()
 
 
