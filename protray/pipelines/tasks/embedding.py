@@ -3,7 +3,7 @@
 Light: `--help` needs no torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,14 +132,16 @@ class Embedding:
         return MEMORY + (2 * weight_bytes(self.lm) if self.lm else 0)
 
 
-def models_of(models: tuple[Location, ...] | None, structured: bool) -> tuple[Location, ...]:
+def models_of(models: tuple[Location, ...] | None, structured: Callable[[], bool]) -> tuple[Location, ...]:
     """Those of ``--model``; where it is not given, the encoder in the package if there are structures for it.
 
-    >>> models_of(None, structured=False), models_of((), structured=True), len(models_of(None, structured=True))
+    Only then it is asked whether there are.
+
+    >>> models_of(None, lambda: False), models_of((), lambda: True), len(models_of(None, lambda: True))
     ((), (), 1)
     """
     if models is None:
-        return (Location(ENCODER),) if structured else ()
+        return (Location(ENCODER),) if structured() else ()
     return models
 
 
@@ -159,6 +161,15 @@ def by_name(models: Sequence[Location], noise: float) -> dict[str, Embedding]:
         told = ", ".join(map(str, models))
         raise ValueError(f"--model: two rows would have one name, that of the run's folder; rename one of {told}")
     return found
+
+
+def row_folder(row: str, plain: str) -> str:
+    """Where the network of a row is kept, below ``OUT/model``; `plain` is the row without embeddings.
+
+    >>> row_folder("GraphQA", "GraphQA"), row_folder("GraphQA + language model", "GraphQA")
+    ('plain', 'language-model')
+    """
+    return "plain" if row == plain else row.removeprefix(f"{plain} + ").replace(" ", "-")
 
 
 def run_name(model: Location) -> str:

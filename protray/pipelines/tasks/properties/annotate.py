@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from protray.cluster.batch.job import BatchJob, Done, Row, Span
 from protray.data import schemas
 from protray.pipelines.structure import inputs
-from protray.pipelines.structure.embed import PER_PAIR_S
 from protray.pipelines.tasks.properties import annotate_mutants
 from protray.pipelines.tasks.properties.annotate_inputs import (
     Annotate,
@@ -21,14 +20,13 @@ from protray.pipelines.tasks.properties.annotate_inputs import (
     of_mutations,
     protein_digests,
     protein_rows,
+    read_by,
 )
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.inference.heads import Annotator
-
-PER_RESIDUE_S = 2e-4  # of a core, with the language model in the package
 
 
 def job_of(run: Annotate) -> BatchJob:
@@ -50,9 +48,9 @@ def identity(run: Annotate) -> dict:
 
 
 def cost(run: Annotate, row: Row) -> float:
-    """By residues, and pairs of them where there is a structure; of a file, as if it were one chain."""
-    length = inputs.length_of(row)
-    return PER_RESIDUE_S * length + (PER_PAIR_S * length**2 if row["sequence"] is None else 0.0)
+    """By what the head reads; of a file, as if it were one chain."""
+    length = max(inputs.length_of(row), 1)
+    return sum(by.seconds(length) for by in read_by(run.model))
 
 
 def open_head(run: Annotate, device: str) -> "tuple[Annotate, Annotator]":

@@ -9,8 +9,7 @@ from protray.cluster.batch.job import BatchSettings, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.pipelines.structure import inputs
-from protray.pipelines.structure.embed import MEMORY
-from protray.plm.shipped import weight_bytes
+from protray.pipelines.tasks.embedding import Embedding
 from protray.seq.errors import InputError
 from protray.seq.fasta import fasta_files
 
@@ -50,6 +49,16 @@ def facts_of(model: Location) -> "HeadFacts":
     return load_facts(model)
 
 
+@cache
+def read_by(model: Location) -> list[Embedding]:
+    """The embeddings that a head reads."""
+    from protray.training.tasks.head_export import STRUCTURE_MODEL
+
+    facts = facts_of(model)
+    found = [Embedding(lm=facts.lm)] if facts.lm else []
+    return found + ([] if facts.noise is None else [Embedding(model=model / STRUCTURE_MODEL)])
+
+
 def of_mutations(run: Annotate) -> bool:
     """Whether the head predicts what mutations change."""
     return facts_of(run.model).task in ("ddg", "msp")
@@ -65,8 +74,7 @@ def check_least(run: Annotate) -> None:
 
 def memory(run: Annotate) -> int:
     """Bytes of an actor."""
-    lm = facts_of(run.model).lm
-    return MEMORY + (2 * weight_bytes(lm) if lm else 0)
+    return max(by.memory for by in read_by(run.model))
 
 
 def protein_digests(run: Annotate) -> list[str]:

@@ -19,7 +19,6 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
 from protray.pipelines.structure import inputs
-from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties.annotate_inputs import (
     Annotate,
     check_least,
@@ -27,6 +26,7 @@ from protray.pipelines.tasks.properties.annotate_inputs import (
     memory,
     protein_digests,
     protein_rows,
+    read_by,
 )
 from protray.pipelines.tasks.properties.mutants import STORED, input_of, seconds_of, stored
 from protray.plm.shipped import fingerprint
@@ -91,18 +91,8 @@ def mutants_of(row: Row) -> float:
 def cost(run: Annotate, row: Row) -> float:
     """A look at each mutant and one at its wild type, which those of one site share."""
     length = inputs.length_of(row)
-    each = sum(seconds_of(by, length) for by in _read_by(run.model))
+    each = sum(seconds_of(by, length) for by in read_by(run.model))
     return each * (2 if row["mutation"] is not None else N_AA * length)
-
-
-@cache
-def _read_by(model: Location) -> list[Embedding]:
-    """The embeddings that a head reads."""
-    from protray.training.tasks.head_export import STRUCTURE_MODEL
-
-    facts = facts_of(model)
-    found = [Embedding(lm=facts.lm)] if facts.lm else []
-    return found + ([] if facts.noise is None else [Embedding(model=model / STRUCTURE_MODEL)])
 
 
 def cut(run: Annotate, row: Row, seconds: float) -> list[tuple[int, int]]:

@@ -77,7 +77,7 @@ class HeadRun(TrainingSettings):
         if len(set(self.random)) < len(self.random):
             raise ValueError(f"--random: each encoder once, got {', '.join(self.random)}")
         random = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
-        models = models_of(self.model, self.model is None and self.structured)
+        models = models_of(self.model, lambda: self.structured)
         return by_name(models, self.noise) | {one.kind: one for one in random}
 
     @property

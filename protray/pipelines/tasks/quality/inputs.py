@@ -61,7 +61,7 @@ class QualityRun(TrainingSettings):
     @property
     def embeddings(self) -> dict[str, Embedding]:
         """The models of structures, by their names."""
-        return by_name(models_of(self.model, structured=True), self.noise)
+        return by_name(models_of(self.model, lambda: True), self.noise)
 
     @property
     def nets(self) -> dict[str, Location]:

@@ -18,6 +18,7 @@ from protray.data.splits import SPLITS
 from protray.evaluation.tasks.function_tables import markdown as lines
 from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
+from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
 from protray.pipelines.tasks.quality.tuned import SCORE, tuned_lines, tuned_rows
 from protray.pipelines.tasks.tuned.models import save_tuned, tuned_table
@@ -102,7 +103,7 @@ def write_results(
 
 def folder_of(run: QualityRun, name: str) -> Location:
     """Where a network is kept."""
-    return run.out / "model" / ("plain" if name == PLAIN else name.removeprefix(f"{PLAIN} + ").replace(" ", "-"))
+    return run.out / "model" / row_folder(name, PLAIN)
 
 
 def save_model(run: QualityRun, name: str, weights: dict) -> None:

@@ -18,7 +18,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.cluster.storage.rejects import check_rejected, rejected_table
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.parquet import WRITING, column_names, read_parquet
+from protray.data.parquet import WRITING, column_names, read_batches, read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structure_files import input_files
 from protray.pipelines.structure.inputs import SOURCE, bytes_of, content_of, file_rows
@@ -52,7 +52,8 @@ def has_structures(data: Location | None) -> bool:
 def _has_coordinates(table: Location) -> bool:
     """Whether a row has some."""
     found = [name for name in COORDINATES if name in column_names(table)]
-    return any(column.null_count < len(column) for column in read_parquet(table, found).columns) if found else False
+    batches = read_batches(table, found, ROWS_IN_GROUP) if found else ()
+    return any(column.null_count < len(column) for batch in batches for column in batch.columns)
 
 
 def bundled() -> Location:

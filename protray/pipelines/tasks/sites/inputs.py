@@ -59,7 +59,7 @@ class SitesRun(TrainingSettings):
         found: dict[str, Embedding | None] = {PLAIN: None}
         if self.lm != NO_LM:
             found[WITH_LM] = Embedding(lm=self.lm)
-        models = models_of(self.model, has_structures(self.data))
+        models = models_of(self.model, lambda: has_structures(self.data))
         return found | {f"{PLAIN} + {name}": one for name, one in by_name(models, self.noise).items()}
 
     @property

@@ -16,6 +16,7 @@ from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import LABELS, SiteProtein, read_backbone, read_sites
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.sites_tables import Trained, markdown, measures_of, site_tables
+from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.sites.inputs import (
     PLAIN,
     SiteData,
@@ -124,19 +125,10 @@ def save_model(run: SitesRun, row: str, weights: dict, wanted: FeatureSet, thres
     """Write a network with all that it reads: the score net is copied, a language model named."""
     by = run.embeddings[row]
     reads = {} if by is None else {"lm": absolute(by.lm)} if by.lm else {"noise": by.noise}
-    with (run.out / "model" / folder_of(row)).writing() as folder:
+    with (run.out / "model" / row_folder(row, PLAIN)).writing() as folder:
         save_site_net(folder, run.net, weights, wanted, threshold, reads)
         if by and by.model:
             shutil.copytree(by.model.fetch(), folder / STRUCTURE_MODEL)
-
-
-def folder_of(row: str) -> str:
-    """Where a network is kept, below ``OUT/model``.
-
-    >>> folder_of(PLAIN), folder_of(f"{PLAIN} + language model")
-    ('plain', 'language-model')
-    """
-    return "plain" if row == PLAIN else row.removeprefix(f"{PLAIN} + ").replace(" ", "-")
 
 
 def _log_to_runs(

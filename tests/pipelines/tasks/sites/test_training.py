@@ -21,9 +21,10 @@ from protray.data.location import Location
 from protray.data.sites.table import read_sites
 from protray.data.structure_rows import pack_backbone
 from protray.models.tasks.site_config import SiteNetConfig
+from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
 from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, SitesRun
-from protray.pipelines.tasks.sites.results import ALL, LOGISTIC, folder_of
+from protray.pipelines.tasks.sites.results import ALL, LOGISTIC
 from protray.pipelines.tasks.sites.training import JOB, before
 from protray.seq.alphabet import decode
 from protray.training.tasks.sites_export import load_site_net
@@ -130,7 +131,7 @@ def test_writes_what_it_promises(finished) -> None:
     assert [rows[name]["trainings"] for name in rows] == [1, 1, 2, 2, 2] and rows[PLAIN]["f_sd"] is not None
     assert metrics["proteins"] == {"train": 12, "validation": 4, "test": 4}
     for row, channels in ((PLAIN, 0), (WITH_LM, 192), (WITH_NET, 8)):
-        model = load_site_net(run.out / "model" / folder_of(row))
+        model = load_site_net(run.out / "model" / row_folder(row, PLAIN))
         assert model.wanted.channels == channels and 0 < model.threshold < 1
     predictions = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
     assert len(predictions) == (2 + 3 * 2) * 4 and len(predictions[0]["prob"]) == len(predictions[0]["sequence"])
