@@ -116,11 +116,41 @@ class OfSequence:
         return map_rows(self.embed.lm, encode(sequence), site, site + 1)[0]
 
 
-class OfStructure:
-    """By a model of structures that sees the residues around the sites, of all chains; 2 C numbers.
+@dataclass(frozen=True)
+class Surroundings:
+    """The residues around the sites, of all chains: what a model of structures sees of a mutation.
 
     The mutant has the wild type's backbone, and of the new side chain nothing, since nobody has seen it.
     """
+
+    wild: str
+    mutant: str
+    sites: list[int]  # among these residues
+    index_O: np.ndarray
+    wild_OA3: np.ndarray
+    mutant_OA3: np.ndarray
+
+
+def surroundings(one: MutantInput) -> Surroundings:
+    """What is around the sites; ValueError without coordinates of the mutated residues."""
+    if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
+        raise ValueError("no coordinates, which the model reads; give a structure")
+    row_of = {int(at): row for row, at in enumerate(one.places_O)}
+    lost = [site for site in one.sites if site not in row_of]
+    if lost:
+        raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
+    rows = [row_of[site] for site in one.sites]
+    near_O = nearest(one.atoms_OA3[:, CA], rows)
+    sites = np.searchsorted(near_O, rows).tolist()
+    wild_OA3 = one.atoms_OA3[near_O]
+    mutant_OA3 = wild_OA3.copy()
+    mutant_OA3[sites, len(BACKBONE) :] = np.nan
+    wild, mutant = ("".join(text[int(at)] for at in one.places_O[near_O]) for text in (one.sequence, one.mutant))
+    return Surroundings(wild, mutant, sites, one.index_O[near_O], wild_OA3, mutant_OA3)
+
+
+class OfStructure:
+    """By a model of structures that sees the `surroundings`; 2 C numbers."""
 
     def __init__(self, embed: ResidueEmbedder) -> None:
         self.embed = embed
@@ -128,23 +158,11 @@ class OfStructure:
         self._wild: tuple[object, np.ndarray] | None = None  # the last one, and what it was made of
 
     def __call__(self, one: MutantInput) -> np.ndarray:
-        if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
-            raise ValueError("no coordinates, which the model reads; give a structure")
-        row_of = {int(at): row for row, at in enumerate(one.places_O)}
-        lost = [site for site in one.sites if site not in row_of]
-        if lost:
-            raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
-        rows = [row_of[site] for site in one.sites]
-        near_O = nearest(one.atoms_OA3[:, CA], rows)
-        index_O, sites = one.index_O[near_O], np.searchsorted(near_O, rows).tolist()
-        wild_OA3 = one.atoms_OA3[near_O]
-        mutant_OA3 = wild_OA3.copy()
-        mutant_OA3[sites, len(BACKBONE) :] = np.nan
-        wild, mutant = ("".join(text[int(at)] for at in one.places_O[near_O]) for text in (one.sequence, one.mutant))
-        made_of = wild, sites, index_O.tobytes(), wild_OA3.tobytes()
+        seen = surroundings(one)
+        made_of = seen.wild, seen.sites, seen.index_O.tobytes(), seen.wild_OA3.tobytes()
         if self._wild is None or self._wild[0] != made_of:  # mutants of one site often come together
-            self._wild = made_of, self.embed(wild, wild_OA3, index_O)[sites]
-        return _joined(self._wild[1], self.embed(mutant, mutant_OA3, index_O)[sites])
+            self._wild = made_of, self.embed(seen.wild, seen.wild_OA3, seen.index_O)[seen.sites]
+        return _joined(self._wild[1], self.embed(seen.mutant, seen.mutant_OA3, seen.index_O)[seen.sites])
 
 
 def nearest(ca_O3: np.ndarray, sites: Sequence[int], most: int = NEAREST) -> np.ndarray:

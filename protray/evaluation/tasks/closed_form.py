@@ -9,7 +9,7 @@ import numpy as np
 
 from protray.evaluation.tasks.discriminant import choose_discriminant
 from protray.evaluation.tasks.function import fmax
-from protray.evaluation.tasks.function_baselines import choose_logistic
+from protray.evaluation.tasks.function_baselines import choose_logistic, cross_entropy
 from protray.evaluation.tasks.read_outs import standard_of, standardised
 from protray.evaluation.tasks.stability_baselines import choose_ridge
 from protray.models.tasks.head_config import Kind
@@ -49,9 +49,15 @@ def closed_form(
 
 
 def quality(kind: Kind, found_NT: np.ndarray, y_NT: np.ndarray) -> float:
-    """Higher is better: Fmax of labels, accuracy of classes, minus the mean squared error of a number."""
+    """Higher is better: Fmax of labels, accuracy of classes, minus the mean squared error of a number.
+
+    Of a single label, of which Fmax says nothing, minus the cross-entropy in nats.
+
+    >>> round(quality("labels", np.array([[0.5], [0.25]]), np.array([[1], [0]])), 4)  # (ln 1/2 + ln 3/4) / 2
+    -0.4904
+    """
     if kind == "labels":
-        return fmax(found_NT, y_NT > 0.5)
+        return fmax(found_NT, y_NT > 0.5) if y_NT.shape[1] > 1 else -cross_entropy(found_NT, y_NT)
     if kind == "class":
         return float((found_NT.argmax(axis=1) == y_NT.argmax(axis=1)).mean())
     return -float(np.square(found_NT - y_NT).mean(dtype=np.float64))

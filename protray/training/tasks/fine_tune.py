@@ -1,9 +1,9 @@
-"""Train an encoder of structures on for a task, from the linear read-out of its frozen vectors on.
+"""Train an encoder on for a task, from the linear read-out of its frozen vectors on.
 
 Before the first step the network says what the linear read-out says; then encoder, fusion and head learn together, and
 a language model at a rate of its own.  It knows no Ray: it reports, and goes on from that.
 
-Shape key:  N proteins   B of a step   T labels, classes, or 1
+Shape key:  N rows   M that can be read   B of a step   T labels, classes, or 1
 """
 
 import math
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from protray.data.atom_batches import collate, without_side_chains
-from protray.data.atoms import AtomChain, AtomStructures
 from protray.models.layers import Noise
 from protray.models.tasks.tuned import Tuned
 from protray.seq.errors import first_of
-from protray.seq.keyed import generator, key
+from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
 from protray.training.groups import parameter_groups
 from protray.training.progress import Learnt, Progress, Report, from_step
 from protray.training.tasks.fine_tune_config import FineTuneConfig
+from protray.training.tasks.fine_tune_examples import Examples, Given
 from protray.training.tasks.head_steps import epoch_batches
 from protray.training.tasks.heads import loss_sum
 from protray.training.tasks.steps import take_step
@@ -33,18 +33,6 @@ from protray.training.world import World
 
 AT_ONCE = 4096  # residues of a batch that is validated or predicted, padding among them; one protein at least
 PATIENCE, LOWER = 5, 0.6  # of plateaus: epochs, and what the rate is multiplied by
-
-
-@dataclass(frozen=True)
-class StructureExamples:
-    """Proteins with what is known of them; those without a structure are not trained on."""
-
-    chains: AtomStructures
-    row_N: np.ndarray  # of `chains`; -1 where there is none
-    y_NT: np.ndarray  # float32; 0 and 1 for labels and classes
-
-    def __len__(self) -> int:
-        return len(self.row_N)
 
 
 @dataclass
@@ -62,7 +50,7 @@ class Clock:
 
 
 def fit(
-    net: Tuned, train: StructureExamples, validation: StructureExamples, config: FineTuneConfig,
+    net: Tuned, train: Examples, validation: Examples, config: FineTuneConfig,
     quality: Callable[[np.ndarray], float], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
 ) -> dict:  # fmt: skip
     """Train `net` and return the last state; its ``"best"`` are the weights of the best epoch (`Tuned.learnt`).
@@ -72,7 +60,7 @@ def fit(
     Parameters
     ----------
     quality : callable
-        Of predictions for the validation proteins, shape (N, T); higher is better, and of equal ones the lower loss.
+        Of predictions for the validation rows, shape (N, T); higher is better, and of equal ones the lower loss.
     report : callable
         All workers call it together: after each epoch with a state, before that with ``step`` and ``of`` alone.  A
         state given back as `resume` continues exactly there.
@@ -80,13 +68,13 @@ def fit(
     Raises
     ------
     ValueError
-        If no training protein has a structure.
+        If no training row has a structure.
     NonFiniteLossError
-        As soon as a loss or a gradient is not finite, with the ids of the proteins; nothing was changed by them.
+        As soon as a loss or a gradient is not finite, with the ids of its rows; nothing was changed by them.
     """
-    known_M = np.flatnonzero(train.row_N >= 0)
+    known_M = np.flatnonzero(train.lengths_N)
     if not len(known_M):
-        raise ValueError(f"none of {len(train)} training proteins has a structure to train on")
+        raise ValueError(f"none of {len(train.y_NT)} training rows has a structure to train on")
     net.to(world.device)
     groups = groups_of(net, config)
     rates = [group["lr"] / config.learning_rate for group in groups]
@@ -157,23 +145,22 @@ def _same_head(net: Tuned, world: World) -> None:
 
 
 def _update(
-    net: Tuned, optimizer: torch.optim.Optimizer, train: StructureExamples, rows_B: np.ndarray, config: FineTuneConfig,
+    net: Tuned, optimizer: torch.optim.Optimizer, train: Examples, rows_B: np.ndarray, config: FineTuneConfig,
     epoch: int, step: int, world: World,
 ) -> float:  # fmt: skip
-    """Take one step on the mean loss over all workers' proteins; returns it."""
-    rows_B = rows_B[np.argsort(train.chains.lengths[train.row_N[rows_B]], kind="stable")]  # less padding
+    """Take one step on the mean loss over all workers' rows; returns it."""
+    rows_B = rows_B[np.argsort(train.lengths_N[rows_B], kind="stable")]  # less padding
     size = len(rows_B) * (1 if net.head.kind == "class" else train.y_NT.shape[1])
 
     def loss_of(group_M: np.ndarray) -> Tensor:
-        chains = [train.chains.chain(row) for row in train.row_N[group_M]]
-        crops = [cropped(chain, config, epoch) for chain in chains]
-        noise = Noise([key(config.seed, epoch, chain.id) for chain in chains], [len(crop) for crop in crops])
-        found_MT = _forward(net, crops, [len(chain) for chain in chains], world.device, noise)
+        given = train.given(group_M, (config, epoch))
+        noise = Noise([key(config.seed, epoch, id) for id in given.ids], [len(chain) for chain in given.chains])
+        found_MT = _forward(net, given, world.device, noise)
         return loss_sum(net.head, found_MT, torch.from_numpy(train.y_NT[group_M]).to(world.device)) / size
 
     def blame() -> NonFiniteLossError:
-        named = first_of([train.chains.ids[row] for row in train.row_N[rows_B]])
-        what = f"the loss or its gradient is not finite with the chains {named}: lower the learning rate"
+        named = first_of([train.ids[row] for row in rows_B])
+        what = f"the loss or its gradient is not finite with {named}: lower the learning rate"
         return NonFiniteLossError.at(f"step {step + 1}", what)
 
     return take_step(
@@ -181,54 +168,42 @@ def _update(
     )  # fmt: skip
 
 
-def cropped(chain: AtomChain, config: FineTuneConfig, epoch: int) -> AtomChain:
-    """Neighbouring residues of a chain that is longer than a crop; which ones follows from (seed, epoch, id)."""
-    spare = len(chain) - config.crop
-    if spare <= 0:
-        return chain
-    start = int(generator(config.seed, "crop", epoch, chain.id).integers(spare + 1))
-    return chain.cut(slice(start, start + config.crop))
-
-
-def _forward(
-    net: Tuned, chains: Sequence[AtomChain], lengths: Sequence[int], device: str, noise: Noise | None = None
-) -> Tensor:
-    batch = collate(chains) if net.side_chains else without_side_chains(collate(chains))
-    return net(batch.to(device), torch.tensor(lengths, device=device), noise)
+def _forward(net: Tuned, given: Given, device: str, noise: Noise | None = None) -> Tensor:
+    batch = collate(given.chains) if net.side_chains else without_side_chains(collate(given.chains))
+    return net(batch.to(device), given.read, noise)
 
 
 @torch.no_grad()
-def outputs(net: Tuned, examples: StructureExamples, world: World = World()) -> Tensor:  # noqa: B008
-    """What the network gives for whole proteins, shape (N, T), on the CPU; as of training means without a structure."""
+def outputs(net: Tuned, examples: Examples, world: World = World()) -> Tensor:  # noqa: B008
+    """What the network gives for whole rows, shape (N, T), on the CPU; without a structure, as of training means."""
     net.eval()
-    known_M = np.flatnonzero(examples.row_N >= 0)
-    lengths_M = examples.chains.lengths[examples.row_N[known_M]]
+    lengths_N = examples.lengths_N
     groups: list[list[int]] = []
-    for place in np.argsort(lengths_M, kind="stable"):  # each the longest of its group so far
-        if not groups or (len(groups[-1]) + 1) * lengths_M[place] > AT_ONCE:
+    for n in np.argsort(lengths_N, kind="stable"):  # each the longest of its group so far
+        if lengths_N[n] and (not groups or (len(groups[-1]) + 1) * lengths_N[n] > AT_ONCE):
             groups.append([])
-        groups[-1].append(int(known_M[place]))
-    found_NT = torch.zeros(len(examples), examples.y_NT.shape[1], device=world.device)
+        if lengths_N[n]:
+            groups[-1].append(int(n))
+    found_NT = torch.zeros(examples.y_NT.shape, device=world.device)
     for group in groups[world.rank :: world.size]:
-        chains = [examples.chains.chain(examples.row_N[n]) for n in group]
-        found_NT[group] = _forward(net, chains, [len(chain) for chain in chains], world.device)
+        found_NT[group] = _forward(net, examples.given(group), world.device)
     world.add([found_NT])
     unknown_1F = torch.full((1, len(net.head.mean_C)), math.nan, device=world.device)
-    found_NT[torch.from_numpy(examples.row_N < 0)] = net.head(unknown_1F)
+    found_NT[torch.from_numpy(lengths_N == 0)] = net.head(unknown_1F)
     return found_NT.cpu()
 
 
-def predict(net: Tuned, examples: StructureExamples, device: str = "cpu") -> np.ndarray:
+def predict(net: Tuned, examples: Examples, device: str = "cpu") -> np.ndarray:
     """Probabilities of labels or classes, or numbers; float32, shape (N, T)."""
     return net.head.predicted(outputs(net.to(device), examples, World(device=device))).numpy()
 
 
 def _measured(
-    net: Tuned, validation: StructureExamples, quality: Callable[[np.ndarray], float], world: World
+    net: Tuned, validation: Examples, quality: Callable[[np.ndarray], float], world: World
 ) -> dict[str, float]:
-    """Loss and quality of the validation proteins, the same on all workers."""
+    """Loss and quality of the validation rows, the same on all workers."""
     found_NT, y_NT = outputs(net, validation, world).to(world.device), torch.from_numpy(validation.y_NT)
-    size = len(validation) * (1 if net.head.kind == "class" else y_NT.shape[1])
+    size = len(y_NT) * (1 if net.head.kind == "class" else y_NT.shape[1])
     loss = loss_sum(net.head, found_NT, y_NT.to(world.device)).item() / size
     if not math.isfinite(loss):
         raise NonFiniteLossError("the validation loss is not finite: lower the learning rate")

@@ -16,6 +16,7 @@ from protray.models.weight_files import load_weights
 WEIGHTS, SETTINGS = "model.safetensors", "head.json"
 STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
 LANGUAGE_MODEL = "language_model"  # folder of a language model that was trained with it, if one was
+OF_MUTATIONS = ("ddg", "msp")  # tasks whose heads read vectors of mutations, and not of whole proteins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class HeadFacts:
     threshold: float | None  # probability above which a label is predicted, from the validation split
     lm: str | None  # the language model whose embeddings it reads; LANGUAGE_MODEL is the one in its folder
     noise: float | None  # Å, of the score network in the folder beside it; a joint encoder is told none
-    reads: Literal["mean", "statistics"] = "mean"  # over residues
+    reads: Literal["mean", "statistics"] = "mean"  # over residues of whole proteins
 
 
 def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from batch_here import use_no_ray
+from joint_encoders import save_random_joint
 from ssdm_here import atom_chain
 from structure_text import THREE, atom, helix, pdb, pdb_chain
 from tiny_model import LM_CHANNELS, save_tiny_lm
@@ -19,30 +20,17 @@ from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, SAMPLE
 from protray.inference.residue_embeddings import LanguageModel
 from protray.inference.structure_encoder import StructureEncoder
-from protray.models.joint.ssdm_config import SsdmConfig
-from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode
 from protray.struct.atom14 import ATOMS
-from protray.training.structure.ssdm import fresh
-from protray.training.structure.ssdm_config import ObjectiveConfig
-from protray.training.structure.ssdm_export import LANGUAGE_MODEL, SsdmCard, save_ssdm
-
-NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=2, neighbours=6)
+from protray.training.structure.ssdm_export import LANGUAGE_MODEL
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch) -> None:
     """Items are worked off in this process."""
     use_no_ray(monkeypatch)
-
-
-def save_encoder(folder: Path, lm: Path | None = None, side_chains: bool = True) -> Location:
-    config = SsdmConfig(net=NET, fusion="serial" if lm else "none", lm=str(lm) if lm else None)
-    card = SsdmCard(config, side_chains, ("residue",), 0)
-    save_ssdm(folder, card, fresh(config, ObjectiveConfig(), 0).learnt())
-    return Location(folder)
 
 
 def full_chain() -> AtomChain:
@@ -93,7 +81,7 @@ def embedded(run: Embed) -> dict[str, tuple[str, np.ndarray]]:
 def test_files_of_all_kinds_by_a_joint_encoder(files, tmp_path, fusion) -> None:
     """One residue, C-alpha atoms alone and backbones on a line are finite; what holds no chain is named."""
     lm = save_tiny_lm(tmp_path / "lm") if fusion else None
-    model = save_encoder(tmp_path / "model", lm)
+    model = save_random_joint(tmp_path / "model", lm)
     run = Embed(model=model, structures=(Location(files),), out=Location(tmp_path / "out"), level="residue",
                 max_rejected=0.5)  # fmt: skip
     found = embedded(run)
@@ -114,7 +102,7 @@ def test_an_encoder_that_saw_no_side_chains_is_shown_none(files, tmp_path) -> No
     kept = [line for line in text if line[:4] != "ATOM" or line[12:16].strip() in ("N", "CA", "C", "O")]
     (bare / "full.pdb").write_text("\n".join(kept) + "\n")
     for saw in (True, False):
-        model = save_encoder(tmp_path / f"model {saw}", side_chains=saw)
+        model = save_random_joint(tmp_path / f"model {saw}", side_chains=saw)
         both = [
             embedded(Embed(model=model, structures=(Location(folder) / "full.pdb",), out=Location(tmp_path / name)))
             for name, folder in ((f"a {saw}", files), (f"b {saw}", bare))
@@ -128,7 +116,7 @@ def test_the_bundled_chains_are_all_there_is(tmp_path, monkeypatch, kind) -> Non
     rows = {file: list(module.inputs.table_rows(Location(file)))[:3] for file in (SAMPLE, FULL_ATOM)}
     monkeypatch.setattr(module.inputs, "table_rows", lambda table: iter(rows[Path(table)]))
     lm = save_tiny_lm(tmp_path / "lm")
-    model = save_encoder(tmp_path / "model")
+    model = save_random_joint(tmp_path / "model")
     run = Embed(out=Location(tmp_path / "out"), level="residue", **{kind: model if kind == "model" else str(lm)})
     found = embedded(run)
     ids = [row["id"] for part in rows.values() for row in part]
@@ -168,7 +156,7 @@ def test_a_fasta_file_by_a_language_model(tmp_path, level) -> None:
 
 
 def test_what_does_not_go_together_is_refused(files, tmp_path) -> None:
-    model, lm = save_encoder(tmp_path / "model"), str(save_tiny_lm(tmp_path / "lm"))
+    model, lm = save_random_joint(tmp_path / "model"), str(save_tiny_lm(tmp_path / "lm"))
     out, structures = Location(tmp_path / "out"), (Location(files),)
     for settings, says in (
         ({"model": model, "lm": lm}, "--model and --lm exclude each other"),
@@ -188,7 +176,7 @@ def test_cost_and_memory_know_the_model(tmp_path) -> None:
     out = Location(tmp_path / "out")
     row = module.inputs.EMPTY | {"file": "part.parquet", "length": 100}
     lm = save_tiny_lm(tmp_path / "lm")
-    alone, fused = save_encoder(tmp_path / "alone"), save_encoder(tmp_path / "fused", lm)
+    alone, fused = save_random_joint(tmp_path / "alone"), save_random_joint(tmp_path / "fused", lm)
     assert JOB.cost(Embed(out=out, model=alone), row) == pytest.approx(100 * module.PER_RESIDUE_S)
     assert JOB.cost(Embed(out=out, lm=str(lm)), row) > 0
     weights = (Path(fused) / LANGUAGE_MODEL / "model.safetensors").stat().st_size

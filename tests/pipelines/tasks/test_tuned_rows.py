@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_here import plan_here, use_no_ray
+from joint_encoders import save_random_joint
 from safetensors.torch import load_file
 from score_nets import save_random_net
 from tiny_model import save_tiny_lm
@@ -18,8 +19,6 @@ from protray.data.location import Location
 from protray.data.sample import ENZYMES
 from protray.data.structures import stored_atoms
 from protray.inference.heads import Annotator
-from protray.models.joint.ssdm_config import SsdmConfig
-from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import stability
 from protray.pipelines.tasks.properties.function import JOB
@@ -27,21 +26,12 @@ from protray.pipelines.tasks.properties.function_inputs import CathSettings, Fun
 from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
 from protray.pipelines.tasks.tuned.settings import tuned_trial
-from protray.training.structure.ssdm import fresh
-from protray.training.structure.ssdm_config import ObjectiveConfig
-from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_steps import HeadFitConfig
 
 JOINT, RANDOM = "joint encoder", "random GVP"
 TUNED = [f"{JOINT}, fine-tuned", f"{RANDOM}, fine-tuned"]
 COUNTS = (("train", 36), ("validation", 10), ("test", 14))
-
-
-def save_joint(folder: Path) -> Location:
-    config = SsdmConfig(net=FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6))
-    save_ssdm(folder, SsdmCard(config, True, ("residue",), 0), fresh(config, ObjectiveConfig(), 0).learnt())
-    return Location(folder)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +54,10 @@ def write(file: Path, rows: list[dict], names: tuple[str, ...]) -> Location:
 
 def run_of(tmp_path: Path, rows: list[dict]) -> FunctionRun:
     data = write(tmp_path / "t.parquet", rows, ("id", "sequence", "cath", "split", "cluster", "backbone_cA"))
+    model = (save_random_joint(tmp_path / "model"),)
     return FunctionRun(
-        task="cath", data=data, lm="none", model=(save_joint(tmp_path / "model"),), random=("gvp",), fine_tune=True,
-        out=Location(tmp_path / "out"), cath=CathSettings(level="class", least=3),
+        task="cath", data=data, lm="none", model=model, random=("gvp",), fine_tune=True, out=Location(tmp_path / "out"),
+        cath=CathSettings(level="class", least=3),
         net=HeadConfig(hidden=8), fit=HeadFitConfig(epochs=2, batch=8, micro_batch=4),
         fine=FineTuneConfig(epochs=2, batch=16, micro_batch=4, crop=60, learning_rate=1e-3),
     )  # fmt: skip
@@ -89,8 +80,8 @@ def test_unusable_settings_are_refused(tmp_path, rows) -> None:
         FunctionRun(lm="none", model=(net,), fine_tune=True).check()
     with pytest.raises(ValueError, match="3 workers cannot share"):
         replace(run_of(tmp_path, rows), workers=3, fit=HeadFitConfig(batch=48)).check()
-    with pytest.raises(ValueError, match="--fine-tune takes vectors of whole proteins, but --task ddg is of mutations"):
-        StabilityRun(task="ddg", random=("ours",), fine_tune=True).check()
+    with pytest.raises(ValueError, match=r"--fine-tune trains joint encoders and language models: give one of jobs/ss"):
+        StabilityRun(task="ddg", data=run_of(tmp_path, rows).data, model=(), fine_tune=True).check()  # not of mutations
 
 
 def test_a_plan_has_their_stages(tmp_path, rows, monkeypatch) -> None:

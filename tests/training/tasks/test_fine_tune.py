@@ -35,8 +35,9 @@ from protray.pipelines.tasks.tuned.training import begin
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.training.errors import NonFiniteLossError
 from protray.training.structure.ssdm_export import SsdmCard
-from protray.training.tasks.fine_tune import StructureExamples, cropped, fit, groups_of, predict
+from protray.training.tasks.fine_tune import fit, groups_of, predict
 from protray.training.tasks.fine_tune_config import FineTuneConfig
+from protray.training.tasks.fine_tune_examples import StructureExamples, cropped
 from protray.training.world import World
 
 NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6)
@@ -71,7 +72,7 @@ def encoder(config: SsdmConfig | RivalConfig, lm: SequenceEncoder | None = None)
 def frozen(net: Ssdm, some: StructureExamples) -> np.ndarray:
     """The vectors of `jobs/function.py`; NaN without a structure."""
     embed = StructureEncoder(SsdmCard(net.config, True, (), 0), net)
-    found = np.full((len(some), 2 * net.channels + 1), np.nan, np.float32)
+    found = np.full((len(some.row_N), 2 * net.channels + 1), np.nan, np.float32)
     for n, row in enumerate(some.row_N):
         if row >= 0:
             found[n] = statistics_of(embed.residue(some.chains.chain(row)))
@@ -248,7 +249,7 @@ def test_unusable_settings_and_numbers_are_refused() -> None:
         FIT.check_workers(3)
     net, parts, _ = started("class")
     none = replace(parts[0], row_N=np.full(24, -1))
-    with pytest.raises(ValueError, match="none of 24 training proteins has a structure to train on"):
+    with pytest.raises(ValueError, match="none of 24 training rows has a structure to train on"):
         fit(net, none, parts[1], FIT, lambda found_NT: 0.0, lambda metrics, state: None)
     torch.nn.init.constant_(net.head.layers[-1].weight, 1e38)  # type: ignore[arg-type]
     with pytest.raises(NonFiniteLossError, match="lower the learning rate"):

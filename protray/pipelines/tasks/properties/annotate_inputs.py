@@ -61,7 +61,9 @@ def read_by(model: Location) -> list[Embedding]:
 
 def of_mutations(run: Annotate) -> bool:
     """Whether the head predicts what mutations change."""
-    return facts_of(run.model).task in ("ddg", "msp")
+    from protray.training.tasks.head_export import OF_MUTATIONS
+
+    return facts_of(run.model).task in OF_MUTATIONS
 
 
 def check_least(run: Annotate) -> None:

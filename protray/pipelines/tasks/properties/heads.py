@@ -47,8 +47,8 @@ class HeadRun(TrainingSettings):
     random: tuple[EncoderKind, ...] = ()
     """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
     fine_tune: bool = False
-    """Train each joint encoder of --model and --random, and the language model, on together with a linear head: a row
-    more for each.  Not for mutations."""
+    """Train each joint encoder of --model and --random on together with a linear head: a row more for each; and the
+    language model, where it is not about mutations."""
     fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     net: HeadConfig = field(default_factory=HeadConfig)
     fit: HeadFitConfig = field(default_factory=HeadFitConfig)
@@ -113,11 +113,12 @@ class HeadInputs:
     examples: Location  # ``schemas.EXAMPLES``
     vectors: dict[str, list[Location]]  # of each head: folders of embeddings, side by side
     structures: Location | None = None  # ``schemas.STRUCTURES``, of proteins as a whole
+    mutants: Location | None = None  # `protray.pipelines.tasks.properties.mutants.STORED`, in place of proteins
 
     @property
-    def of_tuned(self) -> TunedInputs | None:
-        """What encoders are trained on with: proteins as a whole."""
-        return TunedInputs(self.examples, self.structures, self.vectors) if self.structures else None
+    def of_tuned(self) -> TunedInputs:
+        """What encoders are trained on with."""
+        return TunedInputs(self.examples, self.vectors, self.structures, self.mutants)
 
 
 def head_identity(run: HeadRun) -> dict:

@@ -43,9 +43,9 @@ def prepare(run: StabilityRun, context: Context) -> HeadInputs:
 def before(run: StabilityRun, trials: "Trials") -> "list[Line]":
     """The embeddings of proteins, or the vectors of mutants, in a plan."""
     found, folder = measurements_of(run)[0], stability_inputs.folder_of(run)
-    if run.task == "thermostability":
-        return protein_lines(run.out, run.embeddings, found.rows, folder, trials)
-    return mutant_lines(run.out, run.embeddings, found.mutants, folder / "mutants.parquet", trials)
+    if run.of_mutations:
+        return mutant_lines(run.out, run.embeddings, found.mutants, folder / "mutants.parquet", trials)
+    return protein_lines(run.out, run.embeddings, found.rows, folder, trials)
 
 
 def stages(run: StabilityRun, inputs: HeadInputs | None) -> list[Stage]:
@@ -59,7 +59,7 @@ def settings(run: StabilityRun, inputs: HeadInputs) -> dict:
 
 def trial(run: StabilityRun, stage: Stage) -> dict:
     if stage.name in run.tuned:
-        tuned = tuned_trial(run, run.kind, stage, 1)
+        tuned = tuned_trial(run, run.kind, stage, 1, run.of_mutations)
         return {"vectors": {}, "kind": run.kind, "net": run.net, "fit": run.fit, "tuned": tuned}
     return head_trial(run, run.kind, stage, 1, sum(width(run, name) for name in run.rows[stage.name]))
 

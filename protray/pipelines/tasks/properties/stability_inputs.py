@@ -49,8 +49,6 @@ class StabilityRun(HeadRun):
     """Of the split, where the table has none."""
 
     def check(self) -> None:
-        if self.fine_tune and self.task != "thermostability":
-            raise ValueError(f"--fine-tune takes vectors of whole proteins, but --task {self.task} is of mutations")
         if self.data is None:
             raise ValueError(
                 f"--task {self.task} needs --data, a table of {SAYS[self.task]}; such as\n{EXAMPLES[self.task]}"
@@ -64,6 +62,16 @@ class StabilityRun(HeadRun):
     @property
     def kind(self) -> Kind:
         return "labels" if self.task == "msp" else "value"
+
+    @property
+    def of_mutations(self) -> bool:
+        return self.task != "thermostability"
+
+    @property
+    def tuned(self) -> dict[str, str]:
+        """As of any head; a language model's log-odds of mutations would ask for a pass for each site."""
+        found = super().tuned
+        return {row: name for row, name in found.items() if not self.of_mutations or name in self.nets}
 
 
 @cache
@@ -90,7 +98,7 @@ def identity(run: StabilityRun) -> dict:
 def width(run: StabilityRun, name: str) -> int:
     """Numbers of the vector of an embedding."""
     embedding = run.embeddings[name]
-    return embedding.width if run.task == "thermostability" else width_of(embedding)
+    return width_of(embedding) if run.of_mutations else embedding.width
 
 
 def folder_of(run: StabilityRun) -> Location:
@@ -115,7 +123,7 @@ def prepare(run: StabilityRun) -> HeadInputs:
     examples, mutants = folder / "examples.parquet", folder / "mutants.parquet"
     found.write(examples)
     structures = None
-    if run.task == "thermostability":
+    if not run.of_mutations:
         structures = observed_table(folder, found.rows)
         vectors = {
             name: embed_proteins(
@@ -127,4 +135,4 @@ def prepare(run: StabilityRun) -> HeadInputs:
         write_mutants(mutants, found.mutants)
         vectors = {name: embed_mutants(run.out, mutants, embedding) for name, embedding in run.embeddings.items()}
     of_rows = {name: [vectors[part] for part in parts] for name, parts in run.rows.items()}
-    return HeadInputs(examples, of_rows, structures)
+    return HeadInputs(examples, of_rows, structures, mutants if run.of_mutations else None)

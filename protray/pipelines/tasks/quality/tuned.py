@@ -18,7 +18,7 @@ from protray.evaluation.tasks.quality_tables import COLUMNS, cell
 from protray.evaluation.tasks.read_outs import LINEAR
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.quality.inputs import QualityRun
-from protray.pipelines.tasks.tuned.examples import structure_examples
+from protray.pipelines.tasks.tuned.examples import examples_of
 from protray.pipelines.tasks.tuned.models import tuned_predictions
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.pipelines.tasks.tuned.training import started
@@ -47,7 +47,7 @@ def prepare_tuned(run: QualityRun, decoys: Location) -> TunedInputs | None:
         pq.write_table(table.select(STORED).cast(stored), path, row_group_size=500, **writing(stored))
     vectors = {net: [embed_proteins(run.out, [structures], run.embeddings[net], "statistics")]
                for net in run.tuned.values()}  # fmt: skip
-    return TunedInputs(folder / "examples.parquet", structures, vectors)
+    return TunedInputs(folder / "examples.parquet", vectors, structures)
 
 
 def tuned_structures(run: QualityRun) -> Location:
@@ -68,7 +68,7 @@ def tuned_rows(
     for net in run.tuned.values():
         folders = inputs.vectors[net]
         frozen, _, _ = started(run.embeddings[net], folders, inputs, "value", run.fine)
-        chains = structure_examples(inputs.structures, test, read_statistics(folders, test.ids))
+        chains = examples_of(run.embeddings[net], inputs, test, read_statistics(folders, test.ids))
         found[f"{net}, {LINEAR}"] = predict(frozen, chains, "cuda" if gpu else "cpu")
     found |= {name: one for name, (one,) in tuned_predictions(run, inputs, state, [test], "value", gpu).items()}
     return [{"method": name} | _row(run, test, found_N1[:, 0].astype(float)) for name, found_N1 in found.items()]

@@ -1,4 +1,4 @@
-"""Proteins of a task as an encoder of structures, or a language model, that is trained on reads them."""
+"""Proteins, or mutations, of a task as an encoder of structures, or a language model, that is trained on reads them."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,16 +9,37 @@ from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.structures import MISSING
 from protray.data.tasks.examples import Rows
+from protray.inference.mutants import surroundings
+from protray.inference.residue_embeddings import chain_of
 from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.properties.mutants import input_of
 from protray.pipelines.tasks.tuned.settings import TunedInputs
-from protray.training.tasks.fine_tune import StructureExamples
+from protray.training.tasks.fine_tune_examples import Examples, MutantExamples, Pair, StructureExamples
 
 
-def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
-    """Proteins of some rows, as what is trained on reads them."""
+def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> Examples:
+    """Some rows, as what is trained on reads them."""
+    if inputs.mutants:
+        return mutant_examples(inputs.mutants, rows, vectors_NF)
     if embedding.lm:
         return sequence_examples(rows, vectors_NF)
+    assert inputs.structures, "encoders of structures are trained on only where there are some"
     return structure_examples(inputs.structures, rows, vectors_NF)
+
+
+def mutant_examples(mutants: Location, rows: Rows, vectors_NF: np.ndarray) -> MutantExamples:
+    """Mutations of some rows; those that have no frozen vector have no structure that could be read."""
+    known = {id for id, vector_F in zip(rows.ids, vectors_NF, strict=True) if np.isfinite(vector_F).all()}
+    table = read_parquet(mutants)
+    table = table.filter(pa.array([id in known for id in table["id"].to_pylist()], pa.bool_()))
+    pair_of: dict[str, Pair] = {}
+    for batch in table.to_batches(max_chunksize=100):  # of complexes, rows are large as Python's objects
+        for row in batch.to_pylist():
+            seen = surroundings(input_of(row))
+            chains = ((seen.wild, seen.wild_OA3), (seen.mutant, seen.mutant_OA3))
+            wild, mutant = (chain_of(sequence, atoms_OA3, seen.index_O) for sequence, atoms_OA3 in chains)
+            pair_of[row["id"]] = Pair(wild, mutant, seen.sites)
+    return MutantExamples(rows.ids, [pair_of.get(id) for id in rows.ids], rows.target_NT)
 
 
 def sequence_examples(rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:

@@ -59,7 +59,7 @@ def save_tuned(
     threshold: float | None,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
-    from protray.training.tasks.head_export import LANGUAGE_MODEL, STRUCTURE_MODEL, HeadFacts, save_head
+    from protray.training.tasks.head_export import LANGUAGE_MODEL, OF_MUTATIONS, STRUCTURE_MODEL, HeadFacts, save_head
 
     embedding = run.embeddings[run.tuned[name]]
     parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}
@@ -67,7 +67,8 @@ def save_tuned(
     head = {part.removeprefix("head."): weight for part, weight in parts.items()}
     facts = HeadFacts(
         task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold,
-        lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise, reads="statistics",
+        lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise,
+        reads="mean" if task in OF_MUTATIONS else "statistics",
     )  # fmt: skip
     with (run.out / "model" / tuned_folder(name)).writing() as folder:
         save_head(folder, LINEAR, facts, head)

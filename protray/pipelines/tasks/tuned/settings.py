@@ -36,8 +36,9 @@ class TunedInputs:
     """What encoders are trained on with."""
 
     examples: Location  # ``schemas.EXAMPLES``
-    structures: Location  # with the columns id, sequence, index, backbone_cA of ``schemas.STRUCTURES``
-    vectors: Mapping[str, Sequence[Location]]  # of each embedding: its folder, with statistics
+    vectors: Mapping[str, Sequence[Location]]  # of each embedding: its folder, with all that a linear read-out reads
+    structures: Location | None = None  # with columns id, sequence, index, backbone_cA of ``schemas.STRUCTURES``
+    mutants: Location | None = None  # in place of those: `protray.pipelines.tasks.properties.mutants.STORED`
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class TunedSettings:
     fine: FineTuneConfig
     inputs: TunedInputs | None = None
     tried: int = 0  # outputs of a plan's trial, on chains of the sample
+    mutations: bool = False  # whether that is of mutations
 
 
 def tuned_stages(run: TunedRun, key: str, count: int, unit: str) -> list[Stage]:
@@ -67,6 +69,7 @@ def tuned_settings(run: TunedRun, inputs: TunedInputs | None, kind: Kind) -> Tun
     return TunedSettings(rows, kind, run.fine, inputs)
 
 
-def tuned_trial(run: TunedRun, kind: Kind, stage: Stage, outputs: int) -> TunedSettings:
-    """Chains of the sample in place of the task's, and a head that knows nothing."""
-    return TunedSettings({stage.name: (run.embeddings[run.tuned[stage.name]], [])}, kind, run.fine, tried=outputs)
+def tuned_trial(run: TunedRun, kind: Kind, stage: Stage, outputs: int, mutations: bool = False) -> TunedSettings:
+    """Chains of the sample, or mutations in them, in place of the task's, and a head that knows nothing."""
+    rows = {stage.name: (run.embeddings[run.tuned[stage.name]], [])}
+    return TunedSettings(rows, kind, run.fine, tried=outputs, mutations=mutations)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protray.evaluation.tasks.closed_form import Linear
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
-    from protray.training.tasks.fine_tune import StructureExamples
+    from protray.training.tasks.fine_tune_examples import Examples
     from protray.training.tasks.turns import Train
     from protray.training.world import World
 
@@ -44,7 +44,8 @@ def _train(
         net, train, validation = started(embedding, folders, settings.inputs, kind, settings.fine)
     else:
         train, validation = _tried(settings)
-        net = network(embedding, kind, 2 * embedding.width + 1, settings.tried, settings.fine)
+        channels = 2 * embedding.width + (0 if settings.mutations else 1)
+        net = network(embedding, kind, channels, settings.tried, settings.fine)
     return fit(
         net, train, validation, settings.fine, lambda found_NT: quality(kind, found_NT, validation.y_NT), report,
         resume, world,
@@ -53,7 +54,7 @@ def _train(
 
 def started(
     embedding: Embedding, folders: Sequence[Location], inputs: TunedInputs, kind: Kind, fine: FineTuneConfig
-) -> "tuple[Tuned, StructureExamples, StructureExamples]":
+) -> "tuple[Tuned, Examples, Examples]":
     """An encoder whose head is the linear read-out of its frozen vectors; and what both are trained on."""
     from protray.data.tasks.examples import read_rows, read_statistics
     from protray.evaluation.tasks.closed_form import closed_form
@@ -105,17 +106,24 @@ def begin(head: "Head", linear: "Linear", y_NT: "np.ndarray") -> None:
         last.bias.copy_(tensor(bias_T))
 
 
-def _tried(settings: TunedSettings) -> "tuple[StructureExamples, StructureExamples]":
-    """Chains of the sample with labels that mean nothing."""
+def _tried(settings: TunedSettings) -> "tuple[Examples, Examples]":
+    """Chains of the sample, or mutations in them, with labels that mean nothing."""
     import numpy as np
 
     from protray.data.atoms import read_atoms
-    from protray.training.tasks.fine_tune import StructureExamples
+    from protray.inference.mutants import NEAREST
+    from protray.training.tasks.fine_tune_examples import MutantExamples, Pair, StructureExamples
 
     count = TRIED_BATCHES * settings.fine.batch
     chains = read_atoms(split="train").select(range(count + max(1, count // 6)))
     y_NT = np.zeros((len(chains), settings.tried), np.float32)
     y_NT[np.arange(len(chains)), np.arange(len(chains)) % settings.tried] = 1
     row_N = np.arange(len(chains))
-    train, validation = (StructureExamples(chains, row_N[p], y_NT[p]) for p in (slice(count), slice(count, None)))
+    parts = slice(count), slice(count, None)
+    if settings.mutations:
+        seen = [chains.chain(n).cut(slice(NEAREST)) for n in range(len(chains))]
+        pairs = [Pair(chain, chain, [0]) for chain in seen]
+        train, validation = (MutantExamples(chains.ids[p], pairs[p], y_NT[p]) for p in parts)
+    else:
+        train, validation = (StructureExamples(chains, row_N[p], y_NT[p]) for p in parts)
     return train, validation

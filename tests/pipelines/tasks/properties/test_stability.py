@@ -9,6 +9,7 @@ import pytest
 import torch
 from batch_here import plan_here, use_no_ray
 from decoys_here import decoys
+from joint_encoders import save_random_joint
 from score_nets import save_random_net
 from structure_text import pdb_chain
 from train_here import train_here
@@ -21,6 +22,7 @@ from protray.data import schemas
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.tasks.stability import read_measurements
+from protray.inference.heads import MutationEffects
 from protray.inference.mutants import MutantInput, OfSequence
 from protray.inference.residue_embeddings import LanguageModel, mean_of
 from protray.models.tasks.head import Head
@@ -29,10 +31,11 @@ from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties import annotate, annotate_mutants, mutants
 from protray.pipelines.tasks.properties.annotate_inputs import Annotate
 from protray.pipelines.tasks.properties.heads import WITH_LM
-from protray.pipelines.tasks.properties.mutants import embed_mutants, write_mutants
+from protray.pipelines.tasks.properties.mutants import embed_mutants, input_of, stored, write_mutants
 from protray.pipelines.tasks.properties.stability import JOB
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
 from protray.pipelines.tasks.properties.stability_results import COMPOSITION, MEAN, SUBSTITUTION, TRANSFER, ZERO_SHOT
+from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.head_export import HeadFacts, save_head
 from protray.training.tasks.head_steps import HeadFitConfig
 from protray.training.tasks.heads import predict
@@ -187,6 +190,36 @@ def test_each_task_writes_what_it_promises(tables, tmp_path, task, monkeypatch) 
     assert (run.out / "rejected.parquet").is_file() == (task == "ddg")
     if task != "thermostability":
         annotates_as_it_was_trained(run, tables[task], tmp_path)
+
+
+@pytest.mark.parametrize("task", ["msp", "ddg"])
+def test_encoders_that_are_trained_on_mutations(tables, tmp_path, task, monkeypatch) -> None:
+    """Joint encoders are, the language model is not; and their mutants are predicted by what was learnt."""
+    train_here(monkeypatch)
+    run = replace(
+        TINY, task=task, data=tables[task], model=(save_random_joint(tmp_path / "net"),), fine_tune=True,
+        out=Location(tmp_path / "out"), fine=FineTuneConfig(epochs=2, batch=8, micro_batch=4, learning_rate=1e-2),
+    )  # fmt: skip
+    driver.run_training(JOB, run)
+    metrics, name = (run.out / "metrics.json").read_json(), "joint encoder, fine-tuned"
+    assert list(run.tuned) == [name] and metrics["table"][-1]["method"] == name
+    assert [point["epoch"] for point in metrics["histories"][name]] == [0, 1, 2]
+    (row,) = metrics["tuned"]
+    assert row["after"] >= row["before"] and (run.kind == "value" or -2 < row["before"] < 0)
+    effect_of = MutationEffects.open(run.out / "model" / "joint-encoder-fine-tuned")
+    found, _ = read_measurements(tables[task], task, 0)
+    mutant_of = {one.row.id: input_of(stored(one)) for one in found.mutants}
+    kept = pq.read_table((run.out / "predictions.parquet").path).to_pylist()
+    for row in (row for row in kept if row["method"] == name):
+        assert effect_of(mutant_of[row["id"]]) == pytest.approx(row["predicted"], abs=1e-4)
+
+
+def test_a_plan_of_training_on_mutations(tables, tmp_path, monkeypatch) -> None:
+    plan_here(monkeypatch)
+    model = (save_random_joint(tmp_path / "net"),)
+    run = replace(TINY, data=tables["ddg"], lm="none", model=model, fine_tune=True, out=Location(tmp_path / "out"))
+    line = estimate(JOB, run).lines[-1]
+    assert line.name == "joint encoder, fine-tuned" and line.rows == run.fine.steps(16) and line.seconds
 
 
 def annotates_as_it_was_trained(run: StabilityRun, table: Location, folder: Path) -> None:

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import pytest
 from batch_here import use_no_ray
+from joint_encoders import save_random_joint
 
 from protray.cluster.train import driver
 from protray.data.location import Location
 from protray.inference.heads import Annotator
-from protray.models.joint.ssdm_config import SsdmConfig
-from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings
 from protray.pipelines.tasks.quality.inputs import PLAIN, QualityRun
 from protray.pipelines.tasks.quality.training import JOB
-from protray.training.structure.ssdm import fresh
-from protray.training.structure.ssdm_config import ObjectiveConfig
-from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
@@ -25,11 +21,8 @@ TUNED = "joint encoder, fine-tuned"
 
 
 def run_of(folder: Path) -> QualityRun:
-    config = SsdmConfig(net=FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6))
-    card, weights = SsdmCard(config, True, ("residue",), 0), fresh(config, ObjectiveConfig(), 0).learnt()
-    save_ssdm(folder / "net", card, weights)
     return QualityRun(
-        lm="none", model=(Location(folder / "net"),), fine_tune=True, out=Location(folder / "out"),
+        lm="none", model=(save_random_joint(folder / "net"),), fine_tune=True, out=Location(folder / "out"),
         decoys=DecoySettings(targets=(6, 3, 4), each=3),
         net=GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8)),
         fit=QualityFitConfig(epochs=2, batch=4, micro_batch=2, validate_every=2),
