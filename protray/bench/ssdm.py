@@ -21,6 +21,7 @@ from protray.bench.timing import Case, compare, interleaved, matrix_rate
 from protray.data.atom_batches import collate
 from protray.data.atoms import AtomChain
 from protray.inference.structure_encoder import StructureEncoder
+from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_attention import FrameAttention
@@ -33,7 +34,7 @@ from protray.training.structure.ssdm_export import SsdmCard
 
 NET = replace(SMALL, neighbours=32)  # of the step
 BATCH, STEP_LENGTH = 4, 300
-LENGTHS, COMPARED = (200, 500, 1000, 2000), 500  # residues of the chains that are embedded, by the default network
+LENGTHS, COMPARED = (200, 500, 1000, 2000), 500  # residues of the chains that are embedded
 MANY, USUAL = 10_000, 300  # chains, and their residues
 TURNS = 3  # of what takes half a minute each
 
@@ -130,13 +131,17 @@ def plain_embedding(net: PlainFrameNet, chain: AtomChain) -> Callable[[], np.nda
 
 
 def per_residue(repeats: int) -> dict[str, float]:
-    """Processor time of an embedding at each length, over the length."""
-    encoder = fresh_encoder()
-    runs = {str(length): our_embedding(encoder, random_chain(length)) for length in LENGTHS}
-    seconds = interleaved(runs, repeats, time.process_time)
-    medians = [float(np.median(seconds[str(length)])) / length for length in LENGTHS]
-    found = {f"embedding, µs per residue at L = {length}": 1e6 * s for length, s in zip(LENGTHS, medians, strict=True)}
-    return found | {"embedding, time per residue, slowest length over fastest": max(medians) / min(medians)}
+    """Processor time of an embedding at each length, over the length, by each network."""
+    found = {}
+    encoders = {"default network": fresh_encoder(), "encoder in the package": StructureEncoder.open(ENCODER)}
+    for name, encoder in encoders.items():
+        runs = {str(length): our_embedding(encoder, random_chain(length)) for length in LENGTHS}
+        seconds = interleaved(runs, repeats, time.process_time)
+        medians = [float(np.median(seconds[str(length)])) / length for length in LENGTHS]
+        for length, median in zip(LENGTHS, medians, strict=True):
+            found[f"embedding by the {name}, µs per residue at L = {length}"] = 1e6 * median
+        found[f"embedding by the {name}, time per residue, slowest length over fastest"] = max(medians) / min(medians)
+    return found
 
 
 def many_chains(repeats: int) -> dict[str, float]:

@@ -44,7 +44,7 @@ class StructureEncoder:
         """The mean over residues, float32, shape (C,); errors as of `residue`."""
         return self._encode(chain).protein_BC[0].cpu().numpy()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _encode(self, chain: AtomChain) -> Fused:
         batch = collate([chain])
         if not self.card.side_chains:
