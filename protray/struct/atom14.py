@@ -80,7 +80,21 @@ def _chi_slots() -> np.ndarray:
     return table
 
 
+def _turned_slots() -> np.ndarray:
+    table = np.zeros((UNKNOWN + 1, MAX_CHI, SLOTS), bool)
+    for code, chi in zip(*np.nonzero(CHI_SLOTS[:, :, 0] >= 0), strict=True):
+        if AMINO_ACIDS[code] == "P":
+            continue  # a ring does not turn
+        atoms = ATOMS[AMINO_ACIDS[code]]
+        axis = _REMOTENESS.index(atoms[CHI_SLOTS[code, chi, 2]][1])
+        for slot in range(CB, len(atoms)):
+            table[code, chi, slot] = _REMOTENESS.index(atoms[slot][1]) > axis
+    return table
+
+
+_REMOTENESS = "BGDEZH"  # second letters of side-chain atoms, beta to eta, by distance from the backbone
 CHI_SLOTS = _chi_slots()  # (21 codes, 5 torsions, 4 atoms); -1 where a residue has no such torsion
+TURNED_SLOTS = _turned_slots()  # (21 codes, 5 torsions, 14 slots): the atoms that a torsion moves; of Pro none
 HAS = np.array(
     [[slot < len(ATOMS[aa]) for slot in range(SLOTS)] for aa in AMINO_ACIDS] + [[slot < 4 for slot in range(SLOTS)]]
 )  # (21 codes, 14 slots): whether a residue has an atom there; X has the backbone

@@ -7,11 +7,11 @@ Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14
 import torch
 from torch import Tensor
 
-from protray.struct.atom14 import CA, CHI_SLOTS, MAX_CHI, C, N
+from protray.struct.atom14 import CA, CHI_SLOTS, MAX_CHI, TURNED_SLOTS, C, N
 from protray.struct.frames import bonded_to_next
 
 STRAIGHTEST = 1e-2  # sine of the angle of three atoms in a row from which on a torsion is known
-CHI_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS)
+CHI_SLOTS_OF_TYPE, TURNED_SLOTS_OF_TYPE = torch.from_numpy(CHI_SLOTS), torch.from_numpy(TURNED_SLOTS)
 
 
 def angle(a_3: Tensor, b_3: Tensor, c_3: Tensor) -> Tensor:
@@ -83,6 +83,33 @@ def side_chain_torsions(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor
     path_BL543 = path_BLP3.unflatten(2, (MAX_CHI, 4))
     path_BL543 = torch.where(there_BL54[..., None], path_BL543, 0)
     return _known(list(path_BL543.unbind(dim=3)), there_BL54.all(dim=3))
+
+
+def turn_side_chains(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor, turn_BL5: Tensor) -> Tensor:
+    """Atoms after each torsion chi_1 to chi_5 has grown by so many radians; bonds and angles stay as they are.
+
+    A torsion whose axis is not there stays, as do those of Pro, which is a ring.
+    """
+    row_BL = type_BL.clamp(max=len(CHI_SLOTS) - 1)
+    slot_BL54 = CHI_SLOTS_OF_TYPE.to(type_BL.device)[row_BL].clamp(min=0)
+    moved_BL5A = TURNED_SLOTS_OF_TYPE.to(type_BL.device)[row_BL] & present_BLA[:, :, None]
+    for chi in range(MAX_CHI):
+        from_BL, to_BL = slot_BL54[:, :, chi, 1], slot_BL54[:, :, chi, 2]
+        start_BL13, end_BL13 = (_atom(atoms_BLA3, slot_BL) for slot_BL in (from_BL, to_BL))
+        there_BL = _atom(present_BLA[..., None], from_BL)[..., 0, 0] & _atom(present_BLA[..., None], to_BL)[..., 0, 0]
+        axis_BL13 = torch.nn.functional.normalize(end_BL13 - start_BL13, dim=-1)
+        arm_BLA3, turn_BL11 = atoms_BLA3 - end_BL13, turn_BL5[:, :, chi, None, None]
+        along_BLA3 = (arm_BLA3 * axis_BL13).sum(dim=-1, keepdim=True) * axis_BL13  # Rodrigues' formula
+        across_BLA3 = torch.linalg.cross(axis_BL13.expand_as(arm_BLA3), arm_BLA3)
+        turned_BLA3 = along_BLA3 + (arm_BLA3 - along_BLA3) * turn_BL11.cos() + across_BLA3 * turn_BL11.sin()
+        moves_BLA1 = (moved_BL5A[:, :, chi] & there_BL[..., None])[..., None]
+        atoms_BLA3 = torch.where(moves_BLA1, end_BL13 + turned_BLA3, atoms_BLA3)
+    return atoms_BLA3
+
+
+def _atom(of_BLAX: Tensor, slot_BL: Tensor) -> Tensor:
+    """What is known of one atom of each residue, shape (B, L, 1, X)."""
+    return of_BLAX.gather(2, slot_BL[:, :, None, None].expand(*slot_BL.shape, 1, of_BLAX.shape[3]))
 
 
 def _known(path_4: list[Tensor], known: Tensor) -> tuple[Tensor, Tensor]:

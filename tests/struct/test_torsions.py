@@ -11,8 +11,8 @@ from structure_batches import moved, protein, without
 
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import AMINO_ACIDS, UNKNOWN
-from protray.struct.atom14 import ATOMS, CA, C, N
-from protray.struct.torsions import angle, backbone_torsions, dihedral, side_chain_torsions
+from protray.struct.atom14 import ATOMS, CA, TURNED_SLOTS, C, N
+from protray.struct.torsions import angle, backbone_torsions, dihedral, side_chain_torsions, turn_side_chains
 
 
 def backbone_of(batch: StructureBatch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,3 +149,50 @@ def test_the_mirror_image_has_the_opposite_signs() -> None:
         side_chain_torsions(other.type_BL, other.atoms_BLA3, other.present_BLA)[0],
         -side_chain_torsions(one.type_BL, one.atoms_BLA3, one.present_BLA)[0],
     )
+
+
+def test_what_each_torsion_moves() -> None:
+    """All that is further out than its axis; of isoleucine's second CD1 alone, of proline's ring nothing."""
+
+    def moved_by(letter: str, chi: int) -> list[str]:
+        moved_A = TURNED_SLOTS[AMINO_ACIDS.index(letter), chi - 1]
+        return [name for slot, name in enumerate(ATOMS[letter]) if moved_A[slot]]
+
+    assert moved_by("V", 1) == ["CG1", "CG2"] and moved_by("I", 1) == ["CG1", "CG2", "CD1"]
+    assert moved_by("I", 2) == ["CD1"] and moved_by("M", 3) == ["CE"] and moved_by("R", 5) == ["NH1", "NH2"]
+    assert moved_by("Y", 2) == ["CD1", "CD2", "CE1", "CE2", "CZ", "OH"]
+    assert not moved_by("P", 1) and not moved_by("A", 1) and not TURNED_SLOTS[UNKNOWN].any()
+
+
+def test_a_quarter_turn_by_hand() -> None:
+    """OG of serine beyond an axis along z, 1 to the front: clockwise seen along the axis is from x to y."""
+    at = {"CA": (0.0, 0, 0), "CB": (0.0, 0, 1), "OG": (1.0, 0, 2), "N": (1.0, 0, 0)}
+    atoms_BLA3, present_BLA = torch.zeros(1, 1, 14, 3), torch.zeros(1, 1, 14, dtype=torch.bool)
+    for name, xyz in at.items():
+        atoms_BLA3[0, 0, ATOMS["S"].index(name)] = torch.tensor(xyz)
+        present_BLA[0, 0, ATOMS["S"].index(name)] = True
+    serine, turn_BL5 = torch.tensor([[AMINO_ACIDS.index("S")]]), torch.full((1, 1, 5), math.pi / 2)
+    turned_BLA3 = turn_side_chains(serine, atoms_BLA3, present_BLA, turn_BL5)
+    og = ATOMS["S"].index("OG")
+    torch.testing.assert_close(turned_BLA3[0, 0, og], torch.tensor([0.0, 1, 2]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(turned_BLA3[0, 0, :og], atoms_BLA3[0, 0, :og])
+    present_BLA[0, 0, ATOMS["S"].index("CB")] = False
+    assert torch.equal(turn_side_chains(serine, atoms_BLA3, present_BLA, turn_BL5), atoms_BLA3)
+
+
+def test_turned_side_chains_have_the_torsions_and_keep_their_bonds() -> None:
+    one = protein(200)
+    turn_BL5 = torch.randn(1, 200, 5, generator=torch.Generator().manual_seed(0))
+    turned_BLA3 = turn_side_chains(one.type_BL, one.atoms_BLA3, one.present_BLA, turn_BL5)
+    (before_BL5, known_BL5), (after_BL5, _) = (
+        side_chain_torsions(one.type_BL, atoms_BLA3, one.present_BLA) for atoms_BLA3 in (one.atoms_BLA3, turned_BLA3)
+    )
+    known_BL5 &= (one.type_BL != AMINO_ACIDS.index("P"))[..., None]
+    off_BL5 = torch.remainder(after_BL5 - before_BL5 - turn_BL5 + math.pi, 2 * math.pi) - math.pi
+    assert known_BL5.sum() > 100 and off_BL5[known_BL5].abs().max() < 1e-3
+    for a, b in (("CA", "CB"), ("CB", "CG"), ("CG", "CD"), ("CD", "NE")):
+        slots = [ATOMS["R"].index(name) for name in (a, b)]
+        arginine_BL = one.type_BL == AMINO_ACIDS.index("R")
+        lengths = [(atoms[arginine_BL][:, slots[0]] - atoms[arginine_BL][:, slots[1]]).norm(dim=1)
+                   for atoms in (one.atoms_BLA3, turned_BLA3)]  # fmt: skip
+        torch.testing.assert_close(*lengths)

@@ -1,6 +1,7 @@
 """Draws of several crops as the tensors of a micro-batch.
 
 Shape key:  B proteins   L residues, padded   A 14 atoms   N targets   S residues of a path   M pairs   V views   3 xyz
+            5 chi_1 to chi_5
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ class MicroBatch:
     level_B: Tensor  # of the noise
     noise_VBLA3: Tensor
     shift_BLA3: Tensor | None
+    turn_BL5: Tensor | None
     hidden_N: Tensor  # residues whose type SiamDiff hides
     counts: dict[str, int]  # summands of each term of the loss, for the mean over a whole step
 
@@ -72,6 +74,10 @@ def micro_batch(draws: Sequence[Draw], config: ObjectiveConfig) -> MicroBatch:
             found[(slice(None),) * axis + (row, slice(array.shape[axis]))] = array
         return torch.from_numpy(found)
 
+    def some(arrays: list[np.ndarray | None]) -> Tensor | None:
+        known = [array for array in arrays if array is not None]
+        return padded(known) if known else None
+
     def flat(places: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.concatenate([place + row * width for row, place in enumerate(places)]))
 
@@ -95,9 +101,8 @@ def micro_batch(draws: Sequence[Draw], config: ObjectiveConfig) -> MicroBatch:
         cluster_B=torch.tensor([draw.cluster for draw in draws]),
         level_B=torch.tensor([draw.level for draw in draws]),
         noise_VBLA3=padded([draw.noise_VLA3 for draw in draws], axis=1),
-        shift_BLA3=padded([draw.shift_LA3 for draw in draws if draw.shift_LA3 is not None])
-        if draws[0].shift_LA3 is not None
-        else None,
+        shift_BLA3=some([draw.shift_LA3 for draw in draws]),
+        turn_BL5=some([draw.turn_L5 for draw in draws]),
         hidden_N=hidden_N,
         counts={term: counts[term] for term in config.terms()},
     )

@@ -57,8 +57,13 @@ class ObjectiveConfig:
     """Of the noise: 16 from 0.05 to 3 Å; SiamDiff's 100 from 0.035 to 13.9 Å; its second stage's 5 to 0.022 Å."""
     gamma: float = 0.5
     """Share of the structure in SiamDiff's loss, the rest is of the sequence; 0.2 in its second stage."""
+    view: Literal["atoms", "torsions"] = "atoms"
+    """What SiamDiff's second view differs by from the first: all atoms are moved; or the torsions of side chains are
+    turned, where there are some, as in its training on full atoms."""
     view_noise: float = 0.3
-    """Standard deviation of what SiamDiff's second view differs by from the first, in Å."""
+    """Standard deviation of what atoms are moved by, in Å."""
+    view_turn: float = 0.1
+    """Standard deviation of what torsions are turned by, in half turns (pi)."""
     cross: bool = True
     """Predict the noise of each of SiamDiff's views from the vectors of the other."""
 
@@ -76,8 +81,10 @@ class ObjectiveConfig:
             raise ValueError(
                 f"angle_bins and dihedral_bins must be at least 2, got {self.angle_bins}, {self.dihedral_bins}"
             )
-        if not self.tau > 0 or self.view_noise < 0:
-            raise ValueError(f"tau must be positive and view_noise at least 0, got {self.tau} and {self.view_noise}")
+        if not self.tau > 0:
+            raise ValueError(f"tau must be positive, got {self.tau}")
+        if min(self.view_noise, self.view_turn) < 0:
+            raise ValueError(f"view_noise and view_turn must be at least 0, got {self.view_noise} and {self.view_turn}")
         if min(vars(self.weights).values()) < 0 or not self.terms():
             raise ValueError(f"weights must be at least 0, and one objective's above, got {self.weights}")
         if self.contrast_crop < MIN_RESIDUES:

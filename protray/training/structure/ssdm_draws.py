@@ -4,6 +4,7 @@ Draws belong to (seed, name, epoch, id, view), the chains and noise levels of a 
 workers and any size of micro-batches trains on the same numbers, and a run that was stopped goes on anywhere.
 
 Shape key:  L residues of a crop   A 14 atoms   N paths   S residues of a path   M pairs   K neighbours   3 xyz in Å
+            5 chi_1 to chi_5
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from protray.data.atoms import AtomChain
 from protray.losses.diffusion import masked_share, noise_levels
 from protray.seq.alphabet import N_AA
 from protray.seq.keyed import generator, key
-from protray.struct.atom14 import CA, CB
+from protray.struct.atom14 import CA, CB, MAX_CHI
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
 VALIDATION = -1  # the epoch of its visits
@@ -52,7 +53,8 @@ class Draw:
     views: tuple[View, View] | None  # of the contrast
     level: int
     noise_VLA3: np.ndarray  # float32, standard normal: of no view, of one, or of SiamDiff's two
-    shift_LA3: np.ndarray | None  # float32, standard normal: what SiamDiff's second view differs by
+    shift_LA3: np.ndarray | None  # float32, standard normal: what SiamDiff's second view differs by; or in its place
+    turn_L5: np.ndarray | None  # likewise, of torsions
     hidden_L: np.ndarray  # bool: the residues whose type SiamDiff hides
 
 
@@ -132,7 +134,7 @@ def draw(
     known_L, nowhere_L = asked_L & (crop.codes_L < N_AA), np.zeros(len(crop), bool)
     hide = masked_share(visit.level, len(noise_levels(config.levels))) if "siamdiff_sequence" in terms else 0.0
     noisy = 2 if "siamdiff" in config.objective else int("denoise" in terms)
-    shape = (noisy, *crop.atoms_LA3.shape)
+    shape, moved = (noisy, *crop.atoms_LA3.shape), noisy == 2 and config.view == "atoms"
     return Draw(
         cluster=key(chain.id if cluster is None else cluster),
         crop=crop,
@@ -145,7 +147,8 @@ def draw(
         views=(contrasted(0), contrasted(1)) if "contrast" in terms else None,
         level=visit.level,
         noise_VLA3=rng("noise").standard_normal(shape, np.float32) if noisy else np.zeros(shape, np.float32),
-        shift_LA3=rng("shift").standard_normal(shape[1:], np.float32) if noisy == 2 else None,
+        shift_LA3=rng("shift").standard_normal(shape[1:], np.float32) if moved else None,
+        turn_L5=rng("turn").standard_normal((len(crop), MAX_CHI), np.float32) if noisy == 2 and not moved else None,
         hidden_L=chosen(known_L, hide, rng("hide")) if hide else nowhere_L,
     )  # fmt: skip
 

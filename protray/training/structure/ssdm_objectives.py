@@ -28,7 +28,7 @@ from protray.models.structure.neighbours import Neighbours, find_neighbours
 from protray.models.structure.structure_batch import StructureBatch, mean_of_real
 from protray.struct.atom14 import CA
 from protray.struct.frames import frames
-from protray.struct.torsions import angle, dihedral
+from protray.struct.torsions import angle, dihedral, turn_side_chains
 from protray.training.progress import added
 from protray.training.structure.ssdm_batches import MicroBatch, hidden
 from protray.training.structure.ssdm_config import SELF_PREDICTION, ObjectiveConfig
@@ -175,17 +175,26 @@ def _denoise(
     return found | _of_levels("denoise", loss_B, zero_B, batch.level_B) if report else found
 
 
+def _second_view(first: StructureBatch, batch: MicroBatch, config: ObjectiveConfig) -> StructureBatch:
+    """All atoms moved by a little, or the torsions of the side chains turned."""
+    if batch.turn_BL5 is None:
+        assert batch.shift_BLA3 is not None
+        return _noisy(first, batch.shift_BLA3, torch.full_like(batch.shift_BLA3[:, 0, 0, 0], config.view_noise))
+    turn_BL5 = torch.pi * config.view_turn * batch.turn_BL5
+    turned_BLA3 = turn_side_chains(batch.crops.type_BL, first.atoms_BLA3, first.present_BLA, turn_BL5)
+    return replace(first, atoms_BLA3=turned_BLA3)
+
+
 def _siamdiff(
     encoder: Encoder, heads: ObjectiveHeads, batch: MicroBatch, config: ObjectiveConfig, neighbours: int, report: bool
 ) -> Losses:
     """Two views that differ by a little, each with its own noise; the noise of one from the vectors of the other."""
-    assert batch.shift_BLA3 is not None
     first, sigma_B = hidden(batch.crops, batch.hidden_N), _sigma(batch, config)
     near = _near(batch.crops, neighbours)
     idx_BLK = near.idx_BLK
     self_L1 = torch.arange(idx_BLK.shape[1], device=idx_BLK.device)[:, None]
     kept_BLK = near.ok_BLK & (idx_BLK != self_L1)
-    clean = [first, _noisy(first, batch.shift_BLA3, torch.full_like(sigma_B, config.view_noise))]
+    clean = [first, _second_view(first, batch, config)]
     noisy = [_noisy(view, noise_BLA3, sigma_B) for view, noise_BLA3 in zip(clean, batch.noise_VBLA3, strict=True)]
     vectors = [encoder(view, near) for view in noisy]
     terms, found = config.terms(), {}
