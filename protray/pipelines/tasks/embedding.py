@@ -163,6 +163,18 @@ def by_name(models: Sequence[Location], noise: float) -> dict[str, Embedding]:
     return found
 
 
+def random_by_name(kinds: Sequence[EncoderKind], seed: int) -> dict[str, Embedding]:
+    """Encoders with random weights by the names of their rows; ValueError if one is there twice.
+
+    >>> list(random_by_name(["gvp", "cdconv"], seed=0))
+    ['random GVP', 'random CDConv']
+    """
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"--random: each encoder once, got {', '.join(kinds)}")
+    found = [Embedding(random=kind, seed=seed) for kind in kinds]
+    return {one.kind: one for one in found}
+
+
 def row_folder(row: str, plain: str) -> str:
     """Where the network of a row is kept, below ``OUT/model``; `plain` is the row without embeddings.
 

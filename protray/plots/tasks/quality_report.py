@@ -22,6 +22,7 @@ from protray.evaluation.tasks.quality_tables import (
 from protray.models.tasks.graphqa_config import LOCAL
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.viewer import ReportStructures, View
+from protray.plots.tasks.function import losses_figure
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
 
 DERIVED = (
@@ -46,6 +47,7 @@ NOTES = (
 def write_quality_report(
     path: Path, decoys: Sequence[Decoy], predictions: Predictions, rows: Sequence[Row], kinds: Sequence[Row],
     histories: Mapping[str, Sequence[Mapping[str, float]]], facts: Mapping[str, str], *, derived: bool,
+    more: Sequence[tuple[str, list[str], list[list[str]]]] = (),
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`.
 
@@ -56,17 +58,19 @@ def write_quality_report(
     predictions : mapping of method to scores of each decoy
     rows, kinds : sequence of dict
         From `protray.evaluation.tasks.quality_tables.quality_rows` and `kind_rows`.
-    histories : mapping of a network to its logged points
+    histories : mapping of a network, or of an encoder that was trained on, to its logged points
     derived : bool
         Whether the decoys were derived from natives, which the report then says first.
+    more : sequence of title, header and lines
+        Tables of encoders that were trained on.
     """
     known = with_gdt_ts(decoys)
     true_N = np.array([decoys[n].global_S[GDT_TS] for n in known])
     predicted = {method: of_models(found, known) for method, found in predictions.items()}
     shown = example(decoys)
     lddt = LOCAL.index("lddt")
-    along = {method: predictions[method][shown][0][:, lddt] for method in histories}
-    one = decoys[shown]
+    along = {method: predictions[method][shown][0][:, lddt] for method in histories if method in predictions}
+    one, kept = decoys[shown], "The epoch with the lowest validation loss is kept."
     figures = [
         ReportFigure("Predicted and true GDT_TS", scatter_figure(true_N, predicted, [decoys[n].kind for n in known])),
         ReportFigure(
@@ -74,12 +78,16 @@ def write_quality_report(
             f"The test decoy of middling quality whose residues differ most; {one.kind}, GDT_TS "
             f"{one.global_S[GDT_TS]:.2f}.",
         ),
-        ReportFigure("Training", curves_figure(histories), "The epoch with the lowest validation loss is kept."),
+        ReportFigure("Training", curves_figure({name: histories[name] for name in along}), kept),
     ]  # fmt: skip
+    if tuned := {name: history for name, history in histories.items() if name not in along}:
+        told = "Epoch 0 is the linear read-out of the frozen encoder; the epoch of the lowest validation error is kept."
+        figures.append(ReportFigure("Encoders that are trained on", losses_figure(tuned), told))
+    tables = quality_report_tables(rows, kinds) + [ReportTable(*table, "") for table in more]
     of_residues = {"true": one.local_LS[:, lddt], **along}
     views = [View(f"{one.id}, {name}", one.sequence, one.backbone_L43, lddt_L) for name, lddt_L in of_residues.items()]
     write_report(
-        path, "protray: quality of protein models", quality_report_tables(rows, kinds), figures, facts, NOTES,
+        path, "protray: quality of protein models", tables, figures, facts, NOTES,
         [*([DERIVED] if derived else []), headline(rows)],
         [ReportStructures(f"lDDT of residues of {one.id}, true and predicted", views, 0, 1, "Drag to turn.")],
     )  # fmt: skip

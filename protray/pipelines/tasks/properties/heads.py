@@ -15,7 +15,7 @@ from protray.data.location import Location
 from protray.evaluation.tasks.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
-from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
+from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.pipelines.tasks.tuned.training import tuned_trainings
 from protray.plm.shipped import NO_LM, SHIPPED, absolute
@@ -74,11 +74,8 @@ class HeadRun(TrainingSettings):
     @property
     def nets(self) -> dict[str, Embedding]:
         """Of structures, by the names of their rows."""
-        if len(set(self.random)) < len(self.random):
-            raise ValueError(f"--random: each encoder once, got {', '.join(self.random)}")
-        random = [Embedding(random=name, seed=self.fine.seed) for name in self.random]
         models = models_of(self.model, lambda: self.structured)
-        return by_name(models, self.noise) | {one.kind: one for one in random}
+        return by_name(models, self.noise) | random_by_name(self.random, self.fine.seed)
 
     @property
     def embeddings(self) -> dict[str, Embedding]:

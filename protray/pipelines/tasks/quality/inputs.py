@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
 from protray.evaluation.tasks.read_outs import TUNED
+from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.graphqa_config import GraphQaConfig
-from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
+from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import NO_LM, SHIPPED, absolute, fingerprint
@@ -44,6 +45,8 @@ class QualityRun(TrainingSettings):
     """Language model for a network with embeddings of sequences: a Hugging Face name, a folder, or `none`."""
     fine_tune: bool = False
     """Train each joint encoder of --model on, together with a linear head on a model's vector, for GDT_TS (PSR)."""
+    random: tuple[EncoderKind, ...] = ()
+    """With --fine-tune, encoders with random weights that are trained, too: frame attention (ours), GVP, CDConv."""
     fine: FineTuneConfig = field(default_factory=FineTuneConfig)
     decoys: DecoySettings = field(default_factory=DecoySettings)
     net: GraphQaConfig = field(default_factory=GraphQaConfig)
@@ -53,15 +56,18 @@ class QualityRun(TrainingSettings):
         super().check()
         self.fit.check_workers(self.workers)
         embeddings = self.embeddings
+        if self.random and not self.fine_tune:
+            raise ValueError(f"--random goes with --fine-tune, got {', '.join(self.random)} without it")
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not any(one.is_joint for one in embeddings.values()):
-                raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model")
+                raise ValueError("--fine-tune trains joint encoders: give one of jobs/ssdm.py to --model, or --random")
 
     @property
     def embeddings(self) -> dict[str, Embedding]:
         """The models of structures, by their names."""
-        return by_name(models_of(self.model, lambda: True), self.noise)
+        models = models_of(self.model, lambda: True)
+        return by_name(models, self.noise) | random_by_name(self.random, self.fine.seed)
 
     @property
     def nets(self) -> dict[str, Location]:

@@ -81,8 +81,8 @@ def write_results(
     facts = {name: str(value) for name, value in identity(run).items()}
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
-        of_rows = {name: histories[name] for name in run.rows}
-        write_quality_report(path, test, predictions, rows, kinds, of_rows, facts, derived=run.data is None)
+        derived = run.data is None
+        write_quality_report(path, test, predictions, rows, kinds, histories, facts, derived=derived, more=more)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")

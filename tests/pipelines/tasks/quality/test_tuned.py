@@ -17,7 +17,7 @@ from protray.pipelines.tasks.quality.training import JOB
 from protray.training.tasks.fine_tune_config import FineTuneConfig
 from protray.training.tasks.quality_steps import QualityFitConfig
 
-TUNED = "joint encoder, fine-tuned"
+TUNED, NAMES = "joint encoder, fine-tuned", ("frame attention", "GVP")
 
 
 def run_of(folder: Path) -> QualityRun:
@@ -37,21 +37,29 @@ def test_rows_follow_from_what_is_given(tmp_path) -> None:
     assert [stage.name for stage in stages] == [*run.rows, TUNED] and stages[-1].of == 3
     with pytest.raises(ValueError, match="--fine-tune trains joint encoders: give one"):
         replace(run, model=()).check()
+    more = replace(run, random=("ours", "gvp"))
+    assert more.rows == run.rows and list(more.tuned) == [TUNED, *(f"random {name}, fine-tuned" for name in NAMES)]
+    assert JOB.identity(more) != JOB.identity(run)
+    with pytest.raises(ValueError, match="--random goes with --fine-tune, got gvp without it"):
+        replace(run, random=("gvp",), fine_tune=False).check()
 
 
 @pytest.mark.ray
 def test_gdt_ts_from_a_vector(ray_local, tmp_path, monkeypatch) -> None:
     use_no_ray(monkeypatch)
-    run = run_of(tmp_path)
+    run = replace(run_of(tmp_path), random=("gvp",))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()
-    frozen, tuned = metrics["of_vectors"]
+    frozen, of_random, tuned, tuned_random = metrics["of_vectors"]
     assert (frozen["method"], tuned["method"]) == ("joint encoder, linear", TUNED)
+    assert (of_random["method"], tuned_random["method"]) == ("random GVP, linear", "random GVP, fine-tuned")
     assert frozen["decoys"] == tuned["decoys"] == 12 and 0 < tuned["rmse"] < 1
     assert [row["method"] for row in metrics["table"]][-2:] == run.rows
     assert metrics["tuned"][0]["after"] >= metrics["tuned"][0]["before"]
     if metrics["tuned"][0]["best_epoch"] == 0:
         assert tuned["rmse"] == pytest.approx(frozen["rmse"], rel=1e-4)
     assert f"| {TUNED} |" in (run.out / "tables.md").read_bytes().decode()
+    report = (run.out / "report.html").read_bytes().decode()
+    assert "Encoders that are trained on" in report and f"<td>{TUNED}" in report
     annotate = Annotator.open(run.out / "model" / "joint-encoder-fine-tuned")
     assert annotate.facts.labels == ["gdt_ts"] and annotate.facts.kind == "value"
