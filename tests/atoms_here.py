@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from protray.data import schemas
-from protray.data.structure_rows import pack_backbone
+from protray.data.structure.rows import pack_backbone
 from protray.seq.alphabet import encode
-from protray.struct.atom14 import HAS
+from protray.struct.residues.atom14 import HAS
 
 
 def atoms_of(sequence: str, seed: int = 0) -> np.ndarray:

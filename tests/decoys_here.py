@@ -11,7 +11,7 @@ from protray.data.decoys.table import Decoy, decoy_from_row, derived_rows
 from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.sample import SAMPLE
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
 from protray.struct.decoys import DecoyConfig
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from protray.models.structure.structure_batch import StructureBatch
-from protray.struct.atom14 import CA, HAS, SLOTS
+from protray.struct.residues.atom14 import CA, HAS, SLOTS
 
 STEP = 3.8  # Å, between C-alpha atoms that are neighbours along the chain
 BOND = 1.5  # Å, about that from C-alpha to N, C and CB

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ConditionalNorm, ScoreNet
 from protray.struct.noise import NoiseConfig

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.data.atoms import AtomChain, AtomStructures, read_atoms
+from protray.data.structure.atoms import AtomChain, AtomStructures, read_atoms
 from protray.models.structure.neighbours import Neighbours
 from protray.models.structure.structure_batch import TYPES, StructureBatch
-from protray.struct.atom14 import CA, HAS, SLOTS
+from protray.struct.residues.atom14 import CA, HAS, SLOTS
 
 
 def atom_chain(

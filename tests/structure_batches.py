@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from protray.models.structure.structure_batch import StructureBatch
-from protray.struct.atom14 import HAS
+from protray.struct.residues.atom14 import HAS
 
 STEP = 3.8  # Å
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from protray.struct.io import Chain, Structure, parse_structure
+from protray.struct.files.io import Chain, Structure, parse_structure
 
 HELIX = (-57.0, -47.0)
 THREE = dict(

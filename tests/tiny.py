@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
-from protray.data.dataset import Proteins, joined
-from protray.data.features import FeatureConfig
-from protray.data.proteins import ProteinSettings, protein_row, protein_schema
 from protray.data.sample import SAMPLE
+from protray.data.secondary.dataset import Proteins, joined
+from protray.data.secondary.features import FeatureConfig
+from protray.data.secondary.proteins import ProteinSettings, protein_row, protein_schema
 from protray.losses.weights import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceConfig
 from protray.models.secondary.ss_classifier import ClassifierConfig

@@ -30,7 +30,7 @@ def save_tiny_model(folder: Path, lm: Path, reading: Reading = WHOLE) -> Path:
     """F_e, F_s and F_t that read X_b and the hidden state of `lm`."""
     import torch
 
-    from protray.data.features import FeatureConfig
+    from protray.data.secondary.features import FeatureConfig
     from protray.losses.distil import DistilWeights
     from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
     from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier

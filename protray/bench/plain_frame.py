@@ -30,7 +30,7 @@ from protray.models.structure.frame_features import (
 )
 from protray.models.structure.neighbours import HOPS
 from protray.models.structure.structure_batch import StructureBatch
-from protray.struct.frames import NONE, Frames, frames
+from protray.struct.residues.frames import NONE, Frames, frames
 
 NEVER = -1e9  # logit of a pair that is not there: not infinite, since padding has no neighbour
 

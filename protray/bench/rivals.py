@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from protray.bench.timing import Case, compare
-from protray.data.dataset import Proteins
 from protray.data.sample import sample_table
+from protray.data.secondary.dataset import Proteins
 from protray.evaluation.bins import Bin
 from protray.evaluation.bootstrap import interval, paired_interval
 from protray.evaluation.secondary import score_set

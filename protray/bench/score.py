@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from protray.bench.plain_score import NET, PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
-from protray.data.structures import StructureChain, read_structures
+from protray.data.structure.structures import StructureChain, read_structures
 from protray.inference.embed import NOISE, Embedder
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ScoreNet

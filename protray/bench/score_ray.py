@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from protray.bench.plain_score import NET
 from protray.bench.through_ray import Stamp, Training, now
 from protray.cluster.train.job import Report
-from protray.data.structures import read_structures
+from protray.data.structure.structures import read_structures
 from protray.models.score.score_net import ScoreNet
 from protray.training.structure.score_export import read_config
 from protray.training.structure.score_net import Denoising, fit, forward

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from protray.bench.plain_frame import PlainFrameNet
 from protray.bench.timing import Case, compare, interleaved, matrix_rate
-from protray.data.atom_batches import collate
-from protray.data.atoms import AtomChain
+from protray.data.structure.atom_batches import collate
+from protray.data.structure.atoms import AtomChain
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm import Ssdm
@@ -29,7 +29,7 @@ from protray.models.structure.frame_config import SMALL, FrameAttentionConfig
 from protray.models.structure.frame_features import NODE_NUMBERS, PAIR_NUMBERS
 from protray.models.structure.structure_batch import StructureBatch
 from protray.seq.alphabet import N_AA
-from protray.struct.atom14 import CA, HAS, SLOTS
+from protray.struct.residues.atom14 import CA, HAS, SLOTS
 from protray.training.structure.ssdm_export import SsdmCard
 
 NET = replace(SMALL, neighbours=32)  # of the step

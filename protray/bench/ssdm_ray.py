@@ -7,7 +7,7 @@ from torch import nn
 
 from protray.bench.through_ray import Stamp, Training, now
 from protray.cluster.train.job import Report
-from protray.data.atoms import read_atoms
+from protray.data.structure.atoms import read_atoms
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import SMALL
 from protray.training.structure.ssdm import batch_of, fit, fresh, validation_batches

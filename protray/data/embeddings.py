@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from protray.data import schemas
-from protray.data.dataset import parquet_files
 from protray.data.location import Location
 from protray.data.parquet import naming
+from protray.data.secondary.dataset import parquet_files
 
 Level = Literal["pair", "residue", "protein"]
 Kept = Level | Literal["statistics"]  # mean and deviation over residues, and log length: `statistics_of` in inference

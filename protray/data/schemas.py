@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from protray.models.tasks.graphqa_config import GLOBAL
 from protray.seq.alphabet import AMINO_ACIDS
-from protray.struct.atom14 import ATOMS, BACKBONE
+from protray.struct.residues.atom14 import ATOMS, BACKBONE
 
 VERSION = "1"
 _ORDER = {"protray_schema": VERSION, "residue_order": AMINO_ACIDS, "msa_codes": AMINO_ACIDS + "X-"}

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from protray.data.structures import StructureChain, Structures
+from protray.data.structure.structures import StructureChain, Structures
 from protray.evaluation.bootstrap import interval
 from protray.evaluation.wiener import WienerFilter
 from protray.seq.keyed import generator, key
-from protray.struct.quality import ca_lddt, ca_rmsd
+from protray.struct.compare.quality import ca_lddt, ca_rmsd
 
 Denoiser = Callable[[StructureChain, np.ndarray, float], np.ndarray]
 Row = dict[str, Any]

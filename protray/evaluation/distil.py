@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.data.dataset import Proteins
+from protray.data.secondary.dataset import Proteins
 from protray.evaluation.baselines import state_counts, trivial_predictions
 from protray.evaluation.bins import DISJOINT_BINS
 from protray.evaluation.secondary import confusion

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.data.structures import Structures
+from protray.data.structure.structures import Structures
 
 BANDS = 32  # from the whole chain as half a wave to a wave of two residues; 64 and 128 change nothing visible
 

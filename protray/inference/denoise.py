@@ -6,7 +6,7 @@ Shape key:  L residues   3 x, y, z in Å
 import numpy as np
 import torch
 
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.losses.score import coordinate_score
 from protray.models.score.score_net import ScoreNet
 from protray.struct.geometry import distances

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from protray.data.location import Location
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.models.score.score_net import Block, ConditionalNorm, ScoreNet
 from protray.training.structure.score_export import load_score_net
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from protray.data.atoms import AtomChain
 from protray.data.columns import large_lists
 from protray.data.embeddings import CHUNK_BYTES, Level, embedding_schema, rows_of_pairs
-from protray.data.structures import StructureChain
+from protray.data.structure.atoms import AtomChain
+from protray.data.structure.structures import StructureChain
 from protray.inference.residue_embeddings import LanguageModel, codes_of
 from protray.plm.masked import hidden_rows
 from protray.seq.alphabet import decode

@@ -22,7 +22,7 @@ from protray.data.tasks.mutations import sequences_by_chain
 from protray.inference.residue_embeddings import LanguageModel, ResidueEmbedder
 from protray.plm.masked import map_rows
 from protray.seq.alphabet import AMINO_ACIDS, encode
-from protray.struct.atom14 import BACKBONE, CA
+from protray.struct.residues.atom14 import BACKBONE, CA
 
 NEAREST = 128  # residues that a model sees around the sites: pairs grow with the square
 SMALLEST_P = 1e-6  # probability of a residue

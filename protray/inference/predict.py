@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protray.data.collate import Example, Totals, collate
 from protray.data.location import Location
+from protray.data.secondary.collate import Example, Totals, collate
 from protray.models.secondary.ss_classifier import three_states
 from protray.plm.masked import LanguageModel, hidden_rows, load, probability_map
 from protray.seq.downsample import LOW_QUALITY

@@ -4,7 +4,7 @@ from its structure.
 All are called as ``embed(sequence, atoms_LA3)`` and give one row of ``embed.width`` numbers for each residue.  A
 protein's own vector is the mean of them.
 
-Shape key:  L residues   A atoms, in the slots of `protray.struct.atom14`   C channels   3 x, y, z in Å
+Shape key:  L residues   A atoms, in the slots of `protray.struct.residues.atom14`   C channels   3 x, y, z in Å
 """
 
 from pathlib import Path
@@ -12,15 +12,15 @@ from typing import Protocol
 
 import numpy as np
 
-from protray.data.atoms import AtomChain
 from protray.data.location import Location
-from protray.data.structures import StructureChain
+from protray.data.structure.atoms import AtomChain
+from protray.data.structure.structures import StructureChain
 from protray.inference.embed import NOISE, Embedder
 from protray.inference.structure_encoder import StructureEncoder
 from protray.plm import masked
 from protray.seq.alphabet import UNKNOWN, encode
 from protray.seq.errors import shown
-from protray.struct.atom14 import CA, SLOTS
+from protray.struct.residues.atom14 import CA, SLOTS
 from protray.training.structure.ssdm_export import is_ssdm
 
 

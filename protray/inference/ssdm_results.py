@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from protray.data.atom_batches import collate
-from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, LABELS
+from protray.data.structure.atom_batches import collate
+from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.data.tasks.labels import cath_at, frequent
 from protray.data.tasks.tables import table_lines
 from protray.evaluation.ssdm import LEVEL, TRAINED, UNTRAINED, Denoised, SsdmResults
-from protray.evaluation.tasks.cath import retrieval_rows, same_class
+from protray.evaluation.tasks.properties.cath import retrieval_rows, same_class
 from protray.inference.residue_embeddings import statistics_of
 from protray.inference.structure_encoder import StructureEncoder
 from protray.losses.diffusion import noise_levels
@@ -27,10 +27,10 @@ from protray.models.weight_files import load_weights
 from protray.seq.alphabet import N_AA, decode
 from protray.seq.errors import InputError
 from protray.seq.keyed import generator
-from protray.struct.atom14 import BACKBONE
-from protray.struct.frames import frames
-from protray.struct.quality import ca_lddt, ca_rmsd
-from protray.struct.torsions import angle, dihedral
+from protray.struct.compare.quality import ca_lddt, ca_rmsd
+from protray.struct.residues.atom14 import BACKBONE
+from protray.struct.residues.frames import frames
+from protray.struct.residues.torsions import angle, dihedral
 from protray.training.structure.ssdm import Pretrained, evaluate, validation_batches
 from protray.training.structure.ssdm_batches import MicroBatch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protray.data.atom_batches import collate, without_side_chains
-from protray.data.atoms import AtomChain
 from protray.data.location import Location
+from protray.data.structure.atom_batches import collate, without_side_chains
+from protray.data.structure.atoms import AtomChain
 from protray.models.joint.fusion import Fused
 from protray.models.joint.ssdm import Ssdm
 from protray.training.structure.ssdm_export import SsdmCard, load_ssdm

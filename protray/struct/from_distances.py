@@ -6,7 +6,7 @@ Shape key:  L points   3 x, y, z in Å
 import numpy as np
 import torch
 
-from protray.struct.torsions import dihedral
+from protray.struct.residues.torsions import dihedral
 
 MOST_OFF = 1.0  # Å
 HELIX = 30.0, 70.0  # degrees: torsions of four C-alpha atoms in a row in a right-handed helix, about 50

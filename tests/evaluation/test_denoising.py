@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protray.data.structures import StructureChain, Structures
+from protray.data.structure.structures import StructureChain, Structures
 from protray.evaluation.denoising import (
     FLOW,
     LANGEVIN,

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from tiny import tiny_proteins
 
-from protray.data.dataset import Proteins
+from protray.data.secondary.dataset import Proteins
 from protray.evaluation.distil import evaluate, three_of
 
 PROTEINS = tiny_proteins()

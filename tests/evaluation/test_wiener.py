@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
-from protray.data.structures import Structures
+from protray.data.structure.structures import Structures
 from protray.evaluation.wiener import BANDS, WienerFilter, bands, cosines
 
 

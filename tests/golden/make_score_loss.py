@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from protray.data.structures import read_structures
+from protray.data.structure.structures import read_structures
 from protray.models.score.score_config import ScoreNetConfig
 from protray.training.structure.score_net import fit
 from protray.training.structure.score_steps import ScoreFitConfig, calibration_batches, steps, validation_batches

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protray.data.atoms import AtomStructures, read_atoms
+from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.training.structure.ssdm import fit, validation_batches

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.inference.denoise import NetworkDenoiser
 from protray.losses.score import coordinate_score
 from protray.models.score.score_config import ScoreNetConfig

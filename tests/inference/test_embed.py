@@ -12,7 +12,7 @@ from score_nets import CONFIG, random_chain, random_net, save_random_net
 from protray.data import schemas
 from protray.data.embeddings import embedding_schema, read_embeddings
 from protray.data.parquet import writing
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.inference.embed import Embedder
 from protray.models.score.score_net import ScoreNet
 from protray.struct.geometry import distances

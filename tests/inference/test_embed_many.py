@@ -10,7 +10,7 @@ from score_nets import CONFIG, random_chain, random_net
 
 from protray.data import embeddings as tables
 from protray.data.embeddings import Level, rows_of_pairs
-from protray.data.structures import StructureChain
+from protray.data.structure.structures import StructureChain
 from protray.inference import embed_many as module
 from protray.inference.embed import Embedder
 from protray.inference.embed_many import embeddings

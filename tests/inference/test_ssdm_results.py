@@ -10,8 +10,8 @@ import pytest
 from ssdm_here import sample_chains
 from tiny_model import save_tiny_lm
 
-from protray.data.atoms import AtomStructures
 from protray.data.location import Location
+from protray.data.structure.atoms import AtomStructures
 from protray.evaluation.ssdm import TRAINED, UNTRAINED
 from protray.inference import ssdm_results as module
 from protray.inference.ssdm_results import folds, held_out, measure, nothing_known, with_partner

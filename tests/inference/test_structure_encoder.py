@@ -9,8 +9,8 @@ import torch
 from ssdm_here import atom_chain
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
-from protray.data.atoms import AtomChain
 from protray.data.location import Location
+from protray.data.structure.atoms import AtomChain
 from protray.inference.residue_embeddings import JointEncoder, mean_of, open_structure_model
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.joint.ssdm_config import SsdmConfig

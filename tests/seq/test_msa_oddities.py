@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protray.data.proteins import ProteinSettings, protein_row
+from protray.data.secondary.proteins import ProteinSettings, protein_row
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
 from protray.seq.msa import Msa, parse_msa, read_msa

@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.data.sample import SAMPLE
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
+from protray.struct.compare.model_scores import score_model
 from protray.struct.decoys import CA, KINDS, DecoyConfig, derive, rotate, smooth_moves, swing_stretches, turn_torsions
-from protray.struct.model_scores import score_model
 
 
 def natives(count: int) -> list[tuple[str, str, np.ndarray]]:

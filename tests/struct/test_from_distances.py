@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from protray.data.structures import read_structures
+from protray.data.structure.structures import read_structures
 from protray.struct.from_distances import coordinates_from_distances, right_handed
 
 

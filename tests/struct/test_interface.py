@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from protray.struct.files.io import HeavyAtoms, parse_structure
 from protray.struct.interface import areas, buried_areas, radius
-from protray.struct.io import HeavyAtoms, parse_structure
 
 RADIUS = 1.88 + 1.4  # of a CA carbon (ProtOr) and of water
 

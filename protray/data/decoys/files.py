@@ -19,14 +19,14 @@ import numpy as np
 from protray.data.decoys.score_tables import RESIDUES, SCORES, OfResidues, read_residues, read_scores
 from protray.data.decoys.table import decoy_row
 from protray.data.location import Location
-from protray.data.structure_rows import impossible
-from protray.data.structures import CA
+from protray.data.structure.rows import impossible
+from protray.data.structure.structures import CA
 from protray.models.tasks.graphqa_config import LOCAL
 from protray.seq.errors import InputError
 from protray.seq.files.packed import unpack
-from protray.struct.breaks import count_on, find_breaks
-from protray.struct.io import Chain, is_structure, parse_structure, structure_stem
-from protray.struct.model_scores import ModelScores, score_model
+from protray.struct.compare.model_scores import ModelScores, score_model
+from protray.struct.files.io import Chain, is_structure, parse_structure, structure_stem
+from protray.struct.residues.breaks import count_on, find_breaks
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from protray.data.splits import SPLITS
 from protray.data.tasks.tables import table_lines
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.seq.errors import InputError
-from protray.struct.io import is_structure, structure_stem
+from protray.struct.files.io import is_structure, structure_stem
 
 SCORES, RESIDUES = "scores.csv", "residues.csv"
 SPLIT = "split"

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from protray.data import schemas
 from protray.data.parquet import read_parquet
-from protray.data.structure_rows import pack_backbone
-from protray.data.structures import CA, StructureChain, stored_backbone
+from protray.data.structure.rows import pack_backbone
+from protray.data.structure.structures import CA, StructureChain, stored_backbone
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.seq.alphabet import encode
+from protray.struct.compare.model_scores import ModelScores, score_model
 from protray.struct.decoys import DecoyConfig, derive
-from protray.struct.model_scores import ModelScores, score_model
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def sample_table() -> pa.Table:
     """The sample as a table of ``schemas.PROTEINS``, its counts and Meff computed anew."""
     import pyarrow.parquet as pq
 
-    from protray.data.proteins import ProteinSettings, protein_row, protein_schema
+    from protray.data.secondary.proteins import ProteinSettings, protein_row, protein_schema
     from protray.seq.msa import Msa
     from protray.seq.secondary import to_three
 

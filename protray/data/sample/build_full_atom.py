@@ -19,12 +19,12 @@ from protray.data.sample import ENZYMES, FULL_ATOM, SAMPLE
 from protray.data.sample.build_labels import LABEL_FIELDS, OF, SHARES, write
 from protray.data.schemas import STRUCTURES
 from protray.data.splits import cluster_by_identity, relatives, share_clusters
-from protray.data.structure_rows import pack_backbone
+from protray.data.structure.rows import pack_backbone
 from protray.seq.alphabet import AMINO_ACIDS, encode
 from protray.seq.keyed import key
-from protray.struct.atom14 import ATOMS, CA, HAS, SLOTS
-from protray.struct.breaks import count_on, find_breaks
-from protray.struct.equivalent_atoms import name_equivalents
+from protray.struct.residues.atom14 import ATOMS, CA, HAS, SLOTS
+from protray.struct.residues.breaks import count_on, find_breaks
+from protray.struct.residues.equivalent_atoms import name_equivalents
 
 LENGTHS = range(50, 301)  # residues
 COMPLETE = 0.97  # least share of the side-chain atoms

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from protray.data import schemas
 from protray.data.sites.table import BUNDLED
 from protray.data.splits import cluster_by_identity, share_clusters
-from protray.data.structure_rows import pack_backbone
-from protray.struct.breaks import count_on, find_breaks
+from protray.data.structure.rows import pack_backbone
+from protray.struct.files.io import HeavyAtoms
 from protray.struct.interface import LOST, buried_areas
-from protray.struct.io import HeavyAtoms
+from protray.struct.residues.breaks import count_on, find_breaks
 
 MIN_RESIDUES = 30
 OF_CLUSTER = 3

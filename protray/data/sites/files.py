@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from protray.data.location import Location
 from protray.data.sites.table import LABELS
 from protray.data.splits import SPLITS
-from protray.data.structure_rows import StructureSettings, pack_backbone, structure_row
-from protray.data.structures import CA, N_BACKBONE
+from protray.data.structure.rows import StructureSettings, pack_backbone, structure_row
+from protray.data.structure.structures import CA, N_BACKBONE
 from protray.seq.alphabet import N_AA, UNKNOWN, decode, encode
 from protray.seq.errors import InputError
 from protray.seq.three_line import read_three_lines
+from protray.struct.files.io import parse_structure
 from protray.struct.from_distances import coordinates_from_distances, right_handed
 from protray.struct.interface import LOST, buried_areas
-from protray.struct.io import parse_structure
 
 EMPTY = dict.fromkeys(("index", "backbone_cA", "pssm", "dssp")) | {"cluster": "", "split": ""}
 USABLE = StructureSettings(min_residues=20)  # chains of a complex; shorter ones cover others, but are no rows

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from protray.data.parquet import read_parquet
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
 from protray.seq.alphabet import N_AA
 
 LABELS = "01-"

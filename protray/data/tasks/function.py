@@ -15,7 +15,7 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
-from protray.data.structures import FOLDER
+from protray.data.structure.structures import FOLDER
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix
 from protray.data.tasks.obo import Ontology

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from protray.data.location import Location
-from protray.data.structure_rows import pack_backbone
-from protray.data.structures import CA
+from protray.data.structure.rows import pack_backbone
+from protray.data.structure.structures import CA
 from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
-from protray.struct.breaks import count_on, find_breaks
-from protray.struct.io import Chain
+from protray.struct.files.io import Chain
+from protray.struct.residues.breaks import count_on, find_breaks
 
 _ONE = re.compile(rf"(?:(\w+):)?([{AMINO_ACIDS}])(-?\d+[A-Za-z]?)([{AMINO_ACIDS}])")
 _BETWEEN = re.compile(r"[\s,;]+")

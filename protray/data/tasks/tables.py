@@ -24,7 +24,7 @@ from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
 if TYPE_CHECKING:
-    from protray.struct.io import Chain
+    from protray.struct.files.io import Chain
 
 STRUCTURE = ("backbone_cA", "index")
 
@@ -163,9 +163,9 @@ def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed
 
 def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
     """The chain whose residues are those of `sequence`, some of which may have no coordinates."""
-    from protray.data.structure_rows import impossible, pack_backbone
-    from protray.data.structures import CA
-    from protray.struct.placement import place
+    from protray.data.structure.rows import impossible, pack_backbone
+    from protray.data.structure.structures import CA
+    from protray.struct.residues.placement import place
 
     chains = [chain for chain in chains_of_file(file) if not _given(chain_id) or chain.id == str(chain_id)]
     for chain in chains:
@@ -187,7 +187,7 @@ def beside(table: Location, name: str) -> Location:
 @lru_cache(maxsize=16)
 def chains_of_file(file: Location) -> "list[Chain]":
     """The protein chains of a PDB or mmCIF file, which several rows may name; ValueError if there is none."""
-    from protray.struct.io import read_chains
+    from protray.struct.files.io import read_chains
 
     if not file.is_file():
         raise ValueError(f"{file}: no such file")

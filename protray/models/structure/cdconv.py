@@ -29,7 +29,7 @@ from protray.models.structure.neighbours import Neighbours
 from protray.models.structure.radius_graph import Places, flat, within
 from protray.models.structure.structure_batch import TYPES, StructureBatch, mean_of_real
 from protray.models.tasks.graphqa import mean_by, rows
-from protray.struct.frames import bonded_to_next
+from protray.struct.residues.frames import bonded_to_next
 
 STEPS = 10  # along the chain, beyond which all are one
 OTHER_CHAIN = 2 * STEPS + 1  # the last kernel

@@ -31,7 +31,7 @@ from protray.models.structure.frame_features import (
 from protray.models.structure.neighbours import Neighbours, find_neighbours
 from protray.models.structure.pair_attention import PairAttention
 from protray.models.structure.structure_batch import TYPES, StructureBatch
-from protray.struct.frames import frames
+from protray.struct.residues.frames import frames
 
 NEVER = -1e4  # logit of a pair that is not there; float16 holds it too
 UNIT = 10.0  # Å, of points

@@ -2,7 +2,7 @@
 
 Every quantity that is absent is 0, and a number beside it says that it is absent.
 
-Shape key:  B proteins   L residues, padded   K neighbours   A 14 atoms (`protray.struct.atom14`)   3 x, y, z in Å
+Shape key:  B proteins   L residues, padded   K neighbours   A 14 atoms (`struct.residues.atom14`)   3 x, y, z in Å
             F numbers   N real residues of the batch   T torsions
 """
 
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from protray.models.structure.frame_config import PairInput
 from protray.models.structure.structure_batch import MASKED, StructureBatch
-from protray.struct.atom14 import CB, O
-from protray.struct.frames import BACKBONE, NONE, TRACE, Frames, euler_angles
-from protray.struct.torsions import backbone_torsions, side_chain_torsions
+from protray.struct.residues.atom14 import CB, O
+from protray.struct.residues.frames import BACKBONE, NONE, TRACE, Frames, euler_angles
+from protray.struct.residues.torsions import backbone_torsions, side_chain_torsions
 
 NODE_NUMBERS = 71  # 11 atoms of 3, 11 bits, 5 + 3 torsions of 3, 3 kinds of frames
 PAIR_NUMBERS: dict[PairInput, int] = {"rotation": 37, "euler": 34, "distance": 21}

@@ -14,7 +14,7 @@ Inputs "esm-gvp" are those of ESM-GVP: residue types; Gaussians of distances and
 Inputs "gvp" are those of GVP's own code, with masks where that has silent zeros: also phi, psi and omega, directions to
 the neighbours along the chain and of the side chain (as a tetrahedral carbon has it, which tells mirror images apart),
 and places along the chain; the displacement is a unit vector.  Where a residue has no backbone, its frame is that of
-the C-alpha trace (`protray.struct.frames`).
+the C-alpha trace (`protray.struct.residues.frames`).
 
 Shape key:  B proteins   L residues, padded   V = B L nodes   E edges, from j to i   N nodes or edges
             S scalars   T vectors   K neighbours   3 x, y, z
@@ -35,8 +35,8 @@ from protray.models.structure.neighbours import Neighbours
 from protray.models.structure.radius_graph import Places, flat, within
 from protray.models.structure.structure_batch import TYPES, StructureBatch
 from protray.models.tasks.graphqa import mean_by, rows
-from protray.struct.frames import bonded_to_next, frames
-from protray.struct.torsions import backbone_torsions
+from protray.struct.residues.frames import bonded_to_next, frames
+from protray.struct.residues.torsions import backbone_torsions
 
 RBF_CENTRES, RBF_FARTHEST, RBF_WIDTH = 16, 20.0, 1.25  # Gaussians of a distance, 0 to 20 Å
 NOTHING = 40.0  # exp(-40) is nothing beside 1; exp(-90) is a denormal number, which is slow

@@ -1,6 +1,6 @@
 """Padded proteins, as every encoder of structures reads them.
 
-Shape key:  B proteins   L residues, padded   A 14 atoms (`protray.struct.atom14`)   C channels   3 x, y, z in Å
+Shape key:  B proteins   L residues, padded   A 14 atoms (`struct.residues.atom14`)   C channels   3 x, y, z in Å
             M pairs of residues
 """
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from protray.seq.alphabet import UNKNOWN
-from protray.struct.atom14 import CA
+from protray.struct.residues.atom14 import CA
 
 MASKED = UNKNOWN + 1  # type of a residue whose type is to be predicted
 TYPES = MASKED + 1

@@ -67,8 +67,8 @@ def digest_of(data: Location | None) -> str:
 
 def files_of(data: Location | None) -> list[Location]:
     """The files that `data` means; ValueError if there are none."""
-    from protray.data.dataset import parquet_files
     from protray.data.sample import SAMPLE
+    from protray.data.secondary.dataset import parquet_files
     from protray.seq.fasta import fasta_files
 
     if data is None:

@@ -73,8 +73,8 @@ def stages_of(run: DistilRun) -> "list[Training]":
 def hidden_width(run: DistilRun) -> int:
     """Channels of the language model's hidden state."""
     if run.maps is not None:
-        from protray.data.dataset import parquet_files
         from protray.data.parquet import read_batches
+        from protray.data.secondary.dataset import parquet_files
 
         columns = ["sequence", "lm_hidden"]
         row = next(read_batches(parquet_files(run.maps / "maps")[0], columns, 1)).to_pylist()[0]
@@ -103,7 +103,7 @@ def stages(run: DistilRun, inputs: Inputs | None) -> list[Stage]:
 
 def planned(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | None) -> list[Stage]:
     """What the driver knows of some trainings."""
-    from protray.data.collate import order
+    from protray.data.secondary.collate import order
     from protray.pipelines.secondary.distil_few import counted
     from protray.training.secondary.session import is_finished
     from protray.training.secondary.stages import check_splits, rows_of, training_rows

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from protray.cluster.health.estimate import spread
 from protray.data import schemas
-from protray.data.dataset import Proteins, joined, parquet_files, with_unlabelled
 from protray.data.location import Location
 from protray.data.parquet import naming, read_parquet
 from protray.data.sample import SAMPLE, sample_table
+from protray.data.secondary.dataset import Proteins, joined, parquet_files, with_unlabelled
 from protray.seq.alphabet import N_AA
 from protray.seq.secondary import to_three
 

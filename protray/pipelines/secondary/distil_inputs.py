@@ -27,8 +27,8 @@ from protray.seq.pseudo_msa import Drawing
 from protray.seq.pssm import Background
 
 if TYPE_CHECKING:
-    from protray.data.dataset import Proteins
-    from protray.data.features import FeatureConfig
+    from protray.data.secondary.dataset import Proteins
+    from protray.data.secondary.features import FeatureConfig
     from protray.training.secondary.stages import Networks
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class DistilRun(TrainingSettings):
 
     @property
     def features(self) -> "FeatureConfig":
-        from protray.data.features import FeatureConfig
+        from protray.data.secondary.features import FeatureConfig
 
         kept = 0.0 if self.model == "paper" else FeatureConfig().kept_deep
         return FeatureConfig(
@@ -214,7 +214,7 @@ def prepare_inputs(run: DistilRun) -> Inputs:
 def read_inputs(folder: Location) -> "Proteins":
     """Dataset and maps, mapped into memory, on any node."""
     from protray.data.arrow import map_arrow
-    from protray.data.dataset import joined
+    from protray.data.secondary.dataset import joined
 
     maps = folder / "maps.arrow"
     table = map_arrow((folder / "proteins.arrow").fetch())
@@ -225,8 +225,8 @@ def _align(run: DistilRun, maps: list[Location], made: MadeWith, folder: Locatio
     """Write the proteins that have a map, their maps, and the reasons of the others."""
     from protray.cluster.storage.rejects import group_reasons
     from protray.data.arrow import write_arrow
-    from protray.data.dataset import with_unlabelled
     from protray.data.parquet import read_parquet
+    from protray.data.secondary.dataset import with_unlabelled
 
     table = dataset(run.data)
     if run.unlabelled:
@@ -252,7 +252,7 @@ def _align(run: DistilRun, maps: list[Location], made: MadeWith, folder: Locatio
 def read_maps(place: Location, made: MadeWith) -> pa.Table:
     """Finished maps, by id; without the hidden state unless it is asked for."""
     from protray.data import schemas
-    from protray.data.dataset import read_table
+    from protray.data.secondary.dataset import read_table
 
     float16 = MadeWith.of(place).float16
     found = read_table(place / "maps", schemas.MAPS_FLOAT16 if float16 else schemas.MAPS).cast(schemas.MAPS)
@@ -272,8 +272,8 @@ def dataset(data: Location | None) -> pa.Table:
     import ray
 
     from protray.data import schemas
-    from protray.data.dataset import read_table
     from protray.data.sample import sample_table
+    from protray.data.secondary.dataset import read_table
 
     if data:
         return read_table(data / "proteins", schemas.PROTEINS)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from protray.cluster.tracking import run_info
 from protray.cluster.train.job import Context
 from protray.data import schemas
-from protray.data.dataset import Proteins
 from protray.data.location import Location
+from protray.data.secondary.dataset import Proteins
 from protray.evaluation.distil import OURS, Evaluation, evaluate, three_of
 from protray.evaluation.tables import to_markdown, to_rich
 from protray.inference.predict import Predictor, Query

@@ -177,7 +177,7 @@ def _alignments(run: Predict) -> Iterator[Row | InputError]:
 
 def _find(run: Predict) -> tuple[list, list[InputError]]:
     """Alignments, and what is none; not what we write ourselves, where --out lies in --msas."""
-    from protray.data.inputs import files_in, find_items
+    from protray.data.secondary.inputs import files_in, find_items
 
     assert run.msas
     ours = [Path(file) for file in (run.out, run.rejected, run.summary) if not run.out.is_address]

@@ -21,9 +21,9 @@ import tyro
 
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import contents
-from protray.data.inputs import Item, files_in, find_items, make_row
 from protray.data.location import Location
-from protray.data.proteins import ProteinSettings, protein_schema
+from protray.data.secondary.inputs import Item, files_in, find_items, make_row
+from protray.data.secondary.proteins import ProteinSettings, protein_schema
 from protray.data.splits import (
     assign_splits,
     check_disjoint,
@@ -204,7 +204,7 @@ def shown(run: Prepare, summary: dict) -> dict[str, object]:
 
 
 def _is_structure(file: Location) -> bool:
-    from protray.struct.io import is_structure
+    from protray.struct.files.io import is_structure
 
     return is_structure(file)
 

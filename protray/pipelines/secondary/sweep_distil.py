@@ -14,11 +14,11 @@ from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
 from protray.cluster.tuning.one_fit import n_weights
 from protray.cluster.tuning.settings import SweepRun
-from protray.data.dataset import Proteins, parquet_files
-from protray.data.features import FeatureConfig
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.sample import SAMPLE
+from protray.data.secondary.dataset import Proteins, parquet_files
+from protray.data.secondary.features import FeatureConfig
 from protray.evaluation.bins import Bin
 from protray.evaluation.distil import OURS, three_of
 from protray.evaluation.secondary import count_correct

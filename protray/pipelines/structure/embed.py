@@ -18,8 +18,8 @@ from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.embeddings import FOLDER, Level, embedding_schema
 from protray.data.location import Location
-from protray.data.structure_rows import StructureSettings
-from protray.data.structures import FOLDER as STRUCTURES
+from protray.data.structure.rows import StructureSettings
+from protray.data.structure.structures import FOLDER as STRUCTURES
 from protray.models.joint.shipped import ENCODER
 from protray.pipelines.structure import inputs
 from protray.plm.reading import SPECIAL_TOKENS
@@ -94,8 +94,8 @@ def _digests(run: Embed) -> list[str]:
 
 def _tables_of(run: Embed) -> list[Location] | None:
     """The tables of a dataset; None where files are given."""
-    from protray.data.dataset import parquet_files
     from protray.data.sample import FULL_ATOM, SAMPLE
+    from protray.data.secondary.dataset import parquet_files
 
     if run.fasta:
         return None
@@ -176,8 +176,8 @@ def work(opened: "tuple[Embed, ChainEmbedder]", spans: list[Span]) -> Done:
 
 def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple[Chain, str]]":
     """The chains of a row of the input, and the file that each is from."""
-    from protray.data.atoms import atom_chains_in
-    from protray.data.structures import chains_in
+    from protray.data.structure.atoms import atom_chains_in
+    from protray.data.structure.structures import chains_in
     from protray.inference.embed_many import Record
 
     if row["sequence"] is not None:
@@ -194,8 +194,8 @@ def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple
 @lru_cache(maxsize=1)
 def _group(file: str, group: int) -> pa.Table:
     """A row group of a dataset, for all chains that follow in it."""
-    from protray.data.atoms import WHERE_STORED
-    from protray.data.structures import read_group
+    from protray.data.structure.atoms import WHERE_STORED
+    from protray.data.structure.structures import read_group
 
     return read_group(Location(file), group, WHERE_STORED)
 

@@ -17,9 +17,9 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import naming
-from protray.data.structure_files import Source, beginning, find_sources, input_files, is_packed, read_source
-from protray.data.structure_rows import StructureSettings, structure_rows
-from protray.data.structures import stored_atoms
+from protray.data.structure.files import Source, beginning, find_sources, input_files, is_packed, read_source
+from protray.data.structure.rows import StructureSettings, structure_rows
+from protray.data.structure.structures import stored_atoms
 from protray.seq.errors import InputError
 from protray.seq.fasta import clean_fasta
 

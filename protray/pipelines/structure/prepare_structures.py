@@ -21,9 +21,9 @@ from protray.cluster.storage.identity import contents
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.splits import assign_splits, check_disjoint, read_clusters, read_splits, split_sizes
-from protray.data.structure_files import is_packed
-from protray.data.structure_rows import LeftOutError, StructureSettings, structure_rows
-from protray.data.structure_splits import (
+from protray.data.structure.files import is_packed
+from protray.data.structure.rows import LeftOutError, StructureSettings, structure_rows
+from protray.data.structure.splits import (
     ChainName,
     Exclusion,
     Keep,
@@ -33,7 +33,7 @@ from protray.data.structure_splits import (
     read_exclusion,
     repeated,
 )
-from protray.data.structures import FOLDER
+from protray.data.structure.structures import FOLDER
 from protray.pipelines.structure.inputs import SOURCE, amount_of, bytes_of, content_of, file_rows, files_of
 from protray.seq.errors import InputError
 

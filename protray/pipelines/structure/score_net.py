@@ -17,7 +17,7 @@ from protray.models.score.score_config import ScoreNetConfig
 from protray.training.structure.score_steps import MIN_RESIDUES, ScoreFitConfig, trainable
 
 if TYPE_CHECKING:
-    from protray.data.structures import Structures
+    from protray.data.structure.structures import Structures
     from protray.evaluation.denoising import DenoisingResults
     from protray.plots.structure.score_report import Split
     from protray.training.world import World
@@ -68,7 +68,7 @@ def identity(run: ScoreNetRun) -> dict:
 
 def read_split(data: Location | None, split: str) -> "Structures":
     """The chains of a split; ValueError if none of them is long enough to train on."""
-    from protray.data.structures import read_structures
+    from protray.data.structure.structures import read_structures
 
     chains = read_structures(data, split)
     if not len(trainable(chains.lengths)):
@@ -80,7 +80,7 @@ def read_split(data: Location | None, split: str) -> "Structures":
 
 def held_out(data: Location | None) -> "tuple[Split, Structures]":
     """The test split; where a dataset has none, the validation split, which also picked the best weights."""
-    from protray.data.structures import read_structures
+    from protray.data.structure.structures import read_structures
 
     try:
         return "test", read_structures(data, "test")

@@ -21,7 +21,7 @@ from protray.plm.shipped import absolute, fingerprint
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
 if TYPE_CHECKING:
-    from protray.data.atoms import AtomStructures
+    from protray.data.structure.atoms import AtomStructures
     from protray.inference.ssdm_results import SsdmResults
     from protray.training.world import World
 
@@ -97,7 +97,7 @@ def data_digest(run: Any) -> str:
 
 def read_split(run: SsdmRun, split: str) -> "AtomStructures":
     """The chains of a split; ValueError if none of them is long enough to train on."""
-    from protray.data.atoms import read_atoms
+    from protray.data.structure.atoms import read_atoms
 
     chains, least = read_atoms(run.data, split), run.learn.shortest_chain()
     if not (chains.lengths >= least).any():

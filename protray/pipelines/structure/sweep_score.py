@@ -17,7 +17,7 @@ from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
 from protray.cluster.tuning.one_fit import BEST, NetSettings, Shared
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.location import Location
-from protray.data.structures import Structures, read_chain_clusters, read_structures
+from protray.data.structure.structures import Structures, read_chain_clusters, read_structures
 from protray.models.score.score_net import ScoreNet
 from protray.pipelines.structure.score_net import ScoreNetRun
 from protray.struct.noise import NoiseConfig

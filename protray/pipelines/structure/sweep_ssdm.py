@@ -17,10 +17,10 @@ from protray.cluster.train.job import Context
 from protray.cluster.tuning.job import Outcome, Sweepable, TrialReport
 from protray.cluster.tuning.one_fit import BEST, n_weights
 from protray.cluster.tuning.settings import SweepRun
-from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
+from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.evaluation.sweep_halves import HALVES, ids_of
-from protray.evaluation.tasks.cath import same_class
+from protray.evaluation.tasks.properties.cath import same_class
 from protray.inference.ssdm_results import folds, nothing_known, vectors, with_partner
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.joint.fusion_config import FusionConfig

@@ -138,7 +138,7 @@ def embedded(spans: list[Span], read: Callable[[Row], tuple], vectors_of: Callab
 
 def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None]:
     """Sequence, atoms and places in the chain of a protein."""
-    from protray.data.structures import stored_atoms
+    from protray.data.structure.structures import stored_atoms
 
     found = read_row(row, COLUMNS)
     index, backbone, side_chains = (found.get(name) for name in ("index", "backbone_cA", "sidechains_cA"))

@@ -8,7 +8,7 @@ import numpy as np
 from protray.evaluation.denoising import FLOW, LANGEVIN, NETWORK, NOISY, WIENER, Example
 from protray.plots import palette
 from protray.plots.axes import plain
-from protray.struct.quality import ca_lddt, ca_rmsd, distance_map
+from protray.struct.compare.quality import ca_lddt, ca_rmsd, distance_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

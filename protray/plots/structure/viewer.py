@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from protray.struct.pdb_text import atom_lines
+from protray.struct.files.pdb_text import atom_lines
 
 COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")  # viridis: low to high, for any eyesight
 UNKNOWN = "#bbbbbb"

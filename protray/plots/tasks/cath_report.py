@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protray.evaluation.tasks.cath import Row, Table
-from protray.evaluation.tasks.quality_tables import cell
-from protray.evaluation.tasks.read_outs import input_of
+from protray.evaluation.tasks.properties.cath import Row, Table
+from protray.evaluation.tasks.properties.read_outs import input_of
+from protray.evaluation.tasks.quality.tables import cell
 from protray.plots import palette
 from protray.plots.axes import plain
 from protray.plots.report import ReportFigure, ReportTable, write_report

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protray.evaluation.tasks.function import curve
-from protray.evaluation.tasks.read_outs import LINEAR, NEAREST, TUNED, input_of, read_out_of
+from protray.evaluation.tasks.properties.function import curve
+from protray.evaluation.tasks.properties.read_outs import LINEAR, NEAREST, TUNED, input_of, read_out_of
 from protray.plots import palette
 from protray.plots.axes import plain
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.evaluation.tasks.function_tables import WHOLE, Row, function_tables
-from protray.evaluation.tasks.quality_tables import cell
+from protray.evaluation.tasks.properties.function_tables import WHOLE, Row, function_tables
+from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import losses_figure, precision_recall_figure, sets_figure, tuned_notes
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.decoys.table import Decoy
-from protray.evaluation.tasks.quality_tables import (
+from protray.evaluation.tasks.quality.tables import (
     COLUMNS,
     GDT_TS,
     Predictions,
@@ -57,7 +57,7 @@ def write_quality_report(
         Of the test targets.
     predictions : mapping of method to scores of each decoy
     rows, kinds : sequence of dict
-        From `protray.evaluation.tasks.quality_tables.quality_rows` and `kind_rows`.
+        From `protray.evaluation.tasks.quality.tables.quality_rows` and `kind_rows`.
     histories : mapping of a network, or of an encoder that was trained on, to its logged points
     derived : bool
         Whether the decoys were derived from natives, which the report then says first.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.sites.table import SiteProtein
-from protray.evaluation.tasks.sites_tables import COLUMNS, ON_TEST, Row, Trained, cell, gain_table, spread
+from protray.evaluation.tasks.sites.tables import COLUMNS, ON_TEST, Row, Trained, cell, gain_table, spread
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.viewer import ReportStructures, View
 from protray.plots.tasks.sites import curves_figure, precision_recall_figure, profile_figure
@@ -40,7 +40,7 @@ def write_sites_report(
         Of the test split.
     methods : mapping of method to its trainings
     rows, gains : sequence of dict
-        From `protray.evaluation.tasks.sites_tables.site_tables`.
+        From `protray.evaluation.tasks.sites.tables.site_tables`.
     histories : mapping of row to training to its logged points
     backbone_of : callable
         Gives the backbone (L, 4, 3) of a protein by its id, or None.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.evaluation.tasks.quality_tables import cell
-from protray.evaluation.tasks.stability import Row, stability_tables
+from protray.evaluation.tasks.properties.stability import Row, stability_tables
+from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import losses_figure, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure

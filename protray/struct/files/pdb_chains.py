@@ -22,10 +22,10 @@ from operator import itemgetter
 import numpy as np
 
 from protray.seq.errors import InputError
-from protray.struct.breaks import MAX_CA_STEP
 from protray.struct.files.locations import BETWEEN_LOCATIONS
 from protray.struct.files.pdb_alphas import Run, find_alphas
 from protray.struct.files.pdb_columns import SHORTEST
+from protray.struct.residues.breaks import MAX_CA_STEP
 
 SPAN = 4.0  # Å: the most that each residue of a stretch adds to its length
 SAME_PLACE = 5.0  # Å, median of C-alpha atoms of one residue: less between the models of an ensemble

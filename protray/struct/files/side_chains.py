@@ -1,4 +1,4 @@
-"""The side chains of a file in the slots of `protray.struct.atom14`.
+"""The side chains of a file in the slots of `protray.struct.residues.atom14`.
 
 Shape key:  L residues   4 backbone atoms   10 of the side chain   3 x, y, z in Å
 """
@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from protray.seq.alphabet import encode
-from protray.struct.atom14 import ATOMS, BACKBONE, CA, SIDE_SLOTS
-from protray.struct.equivalent_atoms import name_equivalents
 from protray.struct.files.locations import side_chain
+from protray.struct.residues.atom14 import ATOMS, BACKBONE, CA, SIDE_SLOTS
+from protray.struct.residues.equivalent_atoms import name_equivalents
 
 AtomNames = Literal["iupac", "as-is"]
 

@@ -9,8 +9,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from protray.data.features import FeatureConfig
 from protray.data.location import Location
+from protray.data.secondary.features import FeatureConfig
 from protray.losses.distil import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from protray.data.collate import Batch, Totals
+from protray.data.secondary.collate import Batch, Totals
 from protray.training.errors import NonFiniteLossError
 from protray.training.micro_batches import check_positive
 from protray.training.progress import Report, copied

@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from protray.data.collate import Batch, Totals, collate, in_order, order
-from protray.data.dataset import Proteins
-from protray.data.features import FeatureConfig, Features
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
+from protray.data.secondary.collate import Batch, Totals, collate, in_order, order
+from protray.data.secondary.dataset import Proteins
+from protray.data.secondary.features import FeatureConfig, Features
 from protray.models.secondary.ss_classifier import three_states
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from protray.data.dataset import Proteins
-from protray.data.features import Lowering
+from protray.data.secondary.dataset import Proteins
+from protray.data.secondary.features import Lowering
 from protray.losses.distil import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from protray.data.collate import Batch
+from protray.data.secondary.collate import Batch
 from protray.losses import distil
 from protray.losses.distil import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceNet

@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from protray.data.structures import Structures
+from protray.data.structure.structures import Structures
 from protray.seq.keyed import generator, key
 from protray.struct.noise import NoiseConfig, draw_levels
 from protray.training.micro_batches import check_shared, check_step

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from protray.data.atoms import AtomStructures
+from protray.data.structure.atoms import AtomStructures
 from protray.models.joint.objective_heads import ObjectiveHeads
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import SsdmConfig

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.data.atom_batches import collate
+from protray.data.structure.atom_batches import collate
 from protray.models.structure.structure_batch import MASKED, StructureBatch
-from protray.struct.atom14 import CB
+from protray.struct.residues.atom14 import CB
 from protray.training.structure.ssdm_config import ObjectiveConfig
 from protray.training.structure.ssdm_draws import PATHS, Draw, View, steps_of_paths
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from protray.data.atoms import AtomChain
+from protray.data.structure.atoms import AtomChain
 from protray.losses.diffusion import masked_share, noise_levels
 from protray.seq.alphabet import N_AA
 from protray.seq.keyed import generator, key
-from protray.struct.atom14 import CA, CB, MAX_CHI
+from protray.struct.residues.atom14 import CA, CB, MAX_CHI
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
 VALIDATION = -1  # the epoch of its visits

@@ -26,9 +26,9 @@ from protray.losses.self_prediction import bin_of, class_loss, distance_loss
 from protray.models.joint.objective_heads import ObjectiveHeads
 from protray.models.structure.neighbours import Neighbours, find_neighbours
 from protray.models.structure.structure_batch import StructureBatch, mean_of_real
-from protray.struct.atom14 import CA
-from protray.struct.frames import frames
-from protray.struct.torsions import angle, dihedral, turn_side_chains
+from protray.struct.residues.atom14 import CA
+from protray.struct.residues.frames import frames
+from protray.struct.residues.torsions import angle, dihedral, turn_side_chains
 from protray.training.progress import added
 from protray.training.structure.ssdm_batches import MicroBatch, hidden
 from protray.training.structure.ssdm_config import SELF_PREDICTION, ObjectiveConfig

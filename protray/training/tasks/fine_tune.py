@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.data.atom_batches import collate, without_side_chains
+from protray.data.structure.atom_batches import collate, without_side_chains
 from protray.models.layers import Noise
 from protray.models.tasks.tuned import Tuned
 from protray.seq.errors import first_of

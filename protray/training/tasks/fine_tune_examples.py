@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from protray.data.atoms import AtomChain, AtomStructures
+from protray.data.structure.atoms import AtomChain, AtomStructures
 from protray.models.tasks.tuned import Read, changes, statistics
 from protray.seq.keyed import generator
 from protray.training.tasks.fine_tune_config import FineTuneConfig

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.data.collate import in_order, order
+from protray.data.secondary.collate import in_order, order
 from protray.data.sites.batch import FeatureSet, site_batch, training_values
 from protray.data.sites.table import SiteProtein
 from protray.losses.sites import cross_entropy

@@ -17,7 +17,7 @@ from protray.cluster.tuning.trial import STATE, Record, Trial, read_record, run_
 from protray.cluster.tuning.trials import trial_of
 from protray.data.arrow import write_arrow
 from protray.data.location import Location
-from protray.data.structures import Structures, read_structures
+from protray.data.structure.structures import Structures, read_structures
 from protray.evaluation.distil import OURS
 from protray.evaluation.sweep_halves import Half, ids_of
 from protray.models.score.score_config import ScoreNetConfig

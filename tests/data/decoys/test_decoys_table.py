@@ -10,8 +10,8 @@ from protray.data.decoys.graphs import decoy_batch
 from protray.data.decoys.table import decoy_row, derived_rows, read_decoys
 from protray.data.location import Location
 from protray.models.tasks.graphqa_config import GraphQaConfig
+from protray.struct.compare.model_scores import ModelScores, score_model
 from protray.struct.decoys import DecoyConfig
-from protray.struct.model_scores import ModelScores, score_model
 
 
 def rows(target: str, split: str, count: int = 2) -> list[dict]:

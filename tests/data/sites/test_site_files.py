@@ -10,7 +10,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.sites.files import complex_rows, table_rows, three_line_rows
 from protray.data.sites.table import BUNDLED, protein_of, read_sites
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
 from protray.seq.errors import InputError
 
 

@@ -10,7 +10,7 @@ from decoys_here import decoys
 from structure_text import pdb_chain
 
 from protray.data.location import Location
-from protray.data.structure_rows import pack_backbone
+from protray.data.structure.rows import pack_backbone
 from protray.data.tasks.tables import read_task_table, rows_digest, with_splits
 
 

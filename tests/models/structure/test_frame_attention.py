@@ -14,8 +14,8 @@ from protray.models.structure.frame_features import FramedResidues, node_feature
 from protray.models.structure.neighbours import Neighbours, find_neighbours
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import AMINO_ACIDS
-from protray.struct.atom14 import CA, CB, C, N, O
-from protray.struct.frames import BACKBONE, NONE, TRACE, frames
+from protray.struct.residues.atom14 import CA, CB, C, N, O
+from protray.struct.residues.frames import BACKBONE, NONE, TRACE, frames
 
 TINY = FrameAttentionConfig(channels=16, heads=4, pair=8, layers=2, neighbours=8, points=2)
 KINDS = [

@@ -21,8 +21,8 @@ from protray.cluster.runtime.capacity import Node
 from protray.cluster.runtime.start import Cluster
 from protray.data import schemas
 from protray.data.columns import large_lists
-from protray.data.dataset import read_table
 from protray.data.location import Location
+from protray.data.secondary.dataset import read_table
 from protray.pipelines.language_model import prob_maps
 from protray.pipelines.language_model.prob_maps import (
     BESIDE_WEIGHTS,

@@ -21,7 +21,7 @@ from protray.cluster.batch.worker import Worker
 from protray.cluster.storage.rejects import group_reasons
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.proteins import ProteinSettings
+from protray.data.secondary.proteins import ProteinSettings
 from protray.pipelines.secondary import prepare as module
 from protray.pipelines.secondary.prepare import JOB, Prepare, count_histogram, identity, rows
 from protray.seq.errors import InputError

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.cluster.batch.driver import run_batch
-from protray.data.inputs import find_items
 from protray.data.location import Location
+from protray.data.secondary.inputs import find_items
 from protray.pipelines.secondary.search import JOB, Search, identity
 from protray.seq.alphabet import AMINO_ACIDS, decode
 from protray.seq.msa import read_msa

@@ -22,7 +22,7 @@ from protray.data import schemas
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.sample import SAMPLE
-from protray.data.structures import StructureChain, chains_in, read_group
+from protray.data.structure.structures import StructureChain, chains_in, read_group
 from protray.inference.embed import Embedder
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed

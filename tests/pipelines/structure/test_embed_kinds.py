@@ -14,16 +14,16 @@ from structure_text import THREE, atom, helix, pdb, pdb_chain
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
 from protray.cluster.batch.driver import run_batch
-from protray.data.atoms import AtomChain, read_atoms
 from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, SAMPLE
+from protray.data.structure.atoms import AtomChain, read_atoms
 from protray.inference.residue_embeddings import LanguageModel
 from protray.inference.structure_encoder import StructureEncoder
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode
-from protray.struct.atom14 import ATOMS
+from protray.struct.residues.atom14 import ATOMS
 from protray.training.structure.ssdm_export import LANGUAGE_MODEL
 
 

@@ -21,16 +21,16 @@ from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.job import Done, Span
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
-from protray.data.atoms import read_atoms
 from protray.data.location import Location
-from protray.data.structure_rows import StructureSettings
-from protray.data.structure_splits import ChainName, read_exclusion
-from protray.data.structures import FOLDER, read_structures
+from protray.data.structure.atoms import read_atoms
+from protray.data.structure.rows import StructureSettings
+from protray.data.structure.splits import ChainName, read_exclusion
+from protray.data.structure.structures import FOLDER, read_structures
 from protray.pipelines.structure import prepare_structures as module
 from protray.pipelines.structure.prepare_structures import JOB, NAMES, PrepareStructures, choose, rows
 from protray.seq.alphabet import AMINO_ACIDS, decode, encode
 from protray.seq.errors import InputError
-from protray.struct.atom14 import HAS
+from protray.struct.residues.atom14 import HAS
 
 
 def random_sequence(seed: int, length: int = 60) -> str:

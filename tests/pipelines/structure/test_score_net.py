@@ -13,7 +13,7 @@ from protray.cluster.runtime.command import parse
 from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.data.location import Location
-from protray.data.structures import Structures
+from protray.data.structure.structures import Structures
 from protray.evaluation.denoising import DenoisingConfig
 from protray.models.score.score_config import ScoreNetConfig
 from protray.pipelines.structure import score_net
@@ -57,7 +57,7 @@ def test_held_out_chains_come_with_the_name_of_their_split(splits, used, monkeyp
             raise ValueError(f"no chain of the split {split}")
         return f"chains of {split}"
 
-    monkeypatch.setattr("protray.data.structures.read_structures", read)
+    monkeypatch.setattr("protray.data.structure.structures.read_structures", read)
     assert score_net.held_out(None) == (used, f"chains of {used}")
 
 
@@ -135,7 +135,7 @@ def test_two_workers_and_a_crash_give_the_same_curve(finished, ray_local, tmp_pa
 
 
 def test_a_chain_with_broken_coordinates_is_named(monkeypatch) -> None:
-    from protray.data.structures import read_structures
+    from protray.data.structure.structures import read_structures
 
     def read_broken(path: Location | None, split: str) -> Structures:
         chains = read_structures(path, split)
@@ -143,7 +143,7 @@ def test_a_chain_with_broken_coordinates_is_named(monkeypatch) -> None:
         ca_R3[chains.starts[7] : chains.starts[8]] = np.nan
         return replace(chains, ca_R3=ca_R3)
 
-    monkeypatch.setattr("protray.data.structures.read_structures", read_broken)
+    monkeypatch.setattr("protray.data.structure.structures.read_structures", read_broken)
     name = read_structures(None, "train").ids[7]
     with pytest.raises(NonFiniteLossError, match=rf"after step \d+ of 10: .*{name}.*; the last finite loss was|{name}"):
         JOB.loop(score_net.settings(TINY, None), lambda metrics, state: None, None, World())

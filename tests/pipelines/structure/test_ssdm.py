@@ -52,7 +52,7 @@ def test_workers_that_cannot_share_a_batch_are_refused(tmp_path) -> None:
 
 
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("protray.data.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
     labels = tmp_path / "labels.csv"
     labels.write_text("id,fold\na,1.1.1\n")
     with pytest.raises(ValueError, match="has no column 'cath'"):
@@ -66,7 +66,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, monkeypatc
 
 def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:
     """The labels of the report are not what is trained on."""
-    monkeypatch.setattr("protray.data.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
     labels = tmp_path / "labels.csv"
     labels.write_text("id,cath\na,1.1.1\n")
     plain, labelled = TINY, replace(TINY, labels=Location(labels))

@@ -10,8 +10,8 @@ from tiny_model import save_tiny_lm
 
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Trial, run_trial
-from protray.data.atoms import AtomStructures, read_atoms
 from protray.data.location import Location
+from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.evaluation.sweep_halves import ids_of
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.joint.fusion_config import FusionConfig

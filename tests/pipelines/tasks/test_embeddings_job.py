@@ -10,7 +10,7 @@ from protray.cluster.batch import driver
 from protray.data import schemas
 from protray.data.embeddings import level_of, read_embeddings
 from protray.data.location import Location
-from protray.data.structure_rows import pack_backbone
+from protray.data.structure.rows import pack_backbone
 from protray.data.tasks.examples import read_statistics, read_vectors
 from protray.inference.residue_embeddings import mean_of, statistics_of
 from protray.pipelines.tasks.embedding import Embedding

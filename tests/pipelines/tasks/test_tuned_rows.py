@@ -17,7 +17,7 @@ from protray.cluster.train import driver
 from protray.cluster.train.measure import estimate
 from protray.data.location import Location
 from protray.data.sample import ENZYMES
-from protray.data.structures import stored_atoms
+from protray.data.structure.structures import stored_atoms
 from protray.inference.heads import Annotator
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import stability

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protray.evaluation.tasks.function_tables import function_rows, function_tables, markdown
+from protray.evaluation.tasks.properties.function_tables import function_rows, function_tables, markdown
 from protray.plots.tasks.function import losses_figure, precision_recall_figure, sets_figure
 from protray.plots.tasks.function_report import headline, write_function_report
 

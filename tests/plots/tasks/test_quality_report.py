@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from decoys_here import decoys
 
-from protray.evaluation.tasks.quality_tables import kind_rows, quality_rows
+from protray.evaluation.tasks.quality.tables import kind_rows, quality_rows
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
 from protray.plots.tasks.quality_report import example, headline, write_quality_report
 

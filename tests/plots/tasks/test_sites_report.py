@@ -5,7 +5,7 @@ import pytest
 from sites_here import proteins
 from structure_text import helix
 
-from protray.evaluation.tasks.sites_tables import Trained, site_tables
+from protray.evaluation.tasks.sites.tables import Trained, site_tables
 from protray.plots.tasks.sites import curve
 from protray.plots.tasks.sites_report import example, headline, without_constants, write_sites_report
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from protray.evaluation.tasks.stability import ranking_rows, value_rows
+from protray.evaluation.tasks.properties.stability import ranking_rows, value_rows
 from protray.plots.tasks.stability import roc_figure, values_figure
 from protray.plots.tasks.stability_report import headline, write_stability_report
 

@@ -7,7 +7,7 @@ import pytest
 from structure_text import SEQUENCE, TWO, each, mmcif, pdb, pdb_chain, read, same
 
 from protray.seq.errors import InputError
-from protray.struct.io import read_chains
+from protray.struct.files.io import read_chains
 
 CIF = mmcif([("A", "1", SEQUENCE, list(range(1, 13)))])
 LINE_ENDS = [b"\r\n", b"\r", b"\r\r\n", b"\n\n"]

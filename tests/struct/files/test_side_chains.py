@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from structure_text import atom, helix, mmcif, pdb, pdb_chain, read
 
-from protray.struct.atom14 import ATOMS
-from protray.struct.io import Structure, parse_structure
+from protray.struct.files.io import Structure, parse_structure
+from protray.struct.residues.atom14 import ATOMS
 
 BACKBONE = helix(5)
 

@@ -7,8 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from tiny import FEATURES, tiny_networks, tiny_proteins, tiny_stages
 
-from protray.data.collate import Totals, collate
-from protray.data.features import Features
+from protray.data.secondary.collate import Totals, collate
+from protray.data.secondary.features import Features
 from protray.losses.weights import DistilWeights
 from protray.plm.reading import Reading
 from protray.training.secondary.export import ModelCard, load_model, save_model

@@ -11,8 +11,8 @@ import torch
 from tiny import FEATURES, HIDDEN, tiny_proteins, tiny_stages
 from torch import nn
 
-from protray.data.collate import Totals
-from protray.data.dataset import Proteins
+from protray.data.secondary.collate import Totals
+from protray.data.secondary.dataset import Proteins
 from protray.losses.weights import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceConfig
 from protray.models.secondary.ss_classifier import ClassifierConfig
@@ -131,7 +131,7 @@ def test_four_high_pssms_are_learnt_by_heart() -> None:
 
 @pytest.mark.parametrize("name", ["teacher", "protray"])
 def test_nan_in_an_input_names_the_proteins(name, monkeypatch) -> None:
-    from protray.data.features import Features
+    from protray.data.secondary.features import Features
 
     sick = int(DEEP[1])
     high = Features.high

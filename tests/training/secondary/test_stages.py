@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny import FEATURES, HIDDEN, tiny_networks, tiny_proteins, tiny_stages
 
-from protray.data.collate import Totals, collate
-from protray.data.dataset import Proteins
-from protray.data.features import Features
+from protray.data.secondary.collate import Totals, collate
+from protray.data.secondary.dataset import Proteins
+from protray.data.secondary.features import Features
 from protray.losses.weights import DistilWeights
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior

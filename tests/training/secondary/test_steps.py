@@ -8,8 +8,8 @@ from tiny import FEATURES, HIDDEN, tiny_proteins, tiny_stages
 from torch import Tensor
 from torch.nn import functional as F
 
-from protray.data.collate import Batch, Totals, collate
-from protray.data.features import FeatureConfig, Features
+from protray.data.secondary.collate import Batch, Totals, collate
+from protray.data.secondary.features import FeatureConfig, Features
 from protray.losses.weights import DistilWeights
 from protray.models.secondary.ss_classifier import three_states
 from protray.seq.alphabet import AMINO_ACIDS, N_AA

@@ -12,7 +12,7 @@ import pytest
 import torch
 from processes import leave
 
-from protray.data.structures import Structures, read_structures
+from protray.data.structure.structures import Structures, read_structures
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ConditionalNorm, ScoreNet
 from protray.training.errors import NonFiniteLossError

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from protray.data.structures import Structures
+from protray.data.structure.structures import Structures
 from protray.struct.noise import NoiseConfig
 from protray.training.structure.score_steps import (
     CALIBRATION,

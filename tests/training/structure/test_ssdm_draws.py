@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ssdm_here import atom_chain
 
-from protray.data.atoms import AtomChain
+from protray.data.structure.atoms import AtomChain
 from protray.seq.keyed import generator
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import (

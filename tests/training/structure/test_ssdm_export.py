@@ -11,7 +11,7 @@ import torch
 from ssdm_here import atom_chain
 from tiny_model import save_tiny_lm
 
-from protray.data.atom_batches import collate
+from protray.data.structure.atom_batches import collate
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig

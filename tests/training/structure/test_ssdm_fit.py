@@ -14,7 +14,7 @@ from ssdm_here import sample_chains
 from tiny_model import save_tiny_lm
 from torch import Tensor
 
-from protray.data.atoms import AtomStructures
+from protray.data.structure.atoms import AtomStructures
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig

@@ -13,7 +13,7 @@ from torch import Tensor
 from protray.models.structure.neighbours import Neighbours
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.seq.alphabet import AMINO_ACIDS
-from protray.struct.torsions import side_chain_torsions
+from protray.struct.residues.torsions import side_chain_torsions
 from protray.training.structure.ssdm_batches import micro_batch
 from protray.training.structure.ssdm_objectives import (
     objective_losses,

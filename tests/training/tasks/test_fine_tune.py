@@ -13,12 +13,12 @@ from ssdm_here import sample_chains
 from tiny_model import LM_CHANNELS, save_tiny_lm
 from workers_here import two_workers
 
-from protray.evaluation.tasks.closed_form import closed_form, quality
-from protray.evaluation.tasks.discriminant import choose_discriminant
-from protray.evaluation.tasks.function import fmax
-from protray.evaluation.tasks.function_baselines import choose_logistic
-from protray.evaluation.tasks.read_outs import standardised
-from protray.evaluation.tasks.stability_baselines import choose_ridge
+from protray.evaluation.tasks.properties.closed_form import closed_form, quality
+from protray.evaluation.tasks.properties.discriminant import choose_discriminant
+from protray.evaluation.tasks.properties.function import fmax
+from protray.evaluation.tasks.properties.function_baselines import choose_logistic
+from protray.evaluation.tasks.properties.read_outs import standardised
+from protray.evaluation.tasks.properties.stability_baselines import choose_ridge
 from protray.inference.residue_embeddings import statistics_of
 from protray.inference.structure_encoder import StructureEncoder
 from protray.models.joint.alone import Alone

@@ -5,7 +5,7 @@ import pytest
 import torch
 from decoys_here import decoys
 
-from protray.evaluation.tasks.closed_form import closed_form, quality
+from protray.evaluation.tasks.properties.closed_form import closed_form, quality
 from protray.inference.mutants import MutantInput, OfStructure, surroundings
 from protray.inference.residue_embeddings import JointEncoder, chain_of
 from protray.inference.structure_encoder import StructureEncoder

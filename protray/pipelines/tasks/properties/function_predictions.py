@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from protray.data.splits import SPLITS
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
 from protray.data.tasks.examples import Rows, read_rows, read_statistics
 from protray.data.tasks.function import Proteins
 from protray.data.tasks.tables import TaskRow
-from protray.evaluation.tasks.cath import same_class
-from protray.evaluation.tasks.discriminant import choose_discriminant
-from protray.evaluation.tasks.function import fmax
-from protray.evaluation.tasks.function_baselines import choose_logistic, composition, state_composition
-from protray.evaluation.tasks.read_outs import LINEAR, standardised
+from protray.evaluation.tasks.properties.cath import same_class
+from protray.evaluation.tasks.properties.discriminant import choose_discriminant
+from protray.evaluation.tasks.properties.function import fmax
+from protray.evaluation.tasks.properties.function_baselines import choose_logistic, composition, state_composition
+from protray.evaluation.tasks.properties.read_outs import LINEAR, standardised
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, proteins_of
 from protray.pipelines.tasks.properties.heads import HeadInputs, head_predictions
 from protray.pipelines.tasks.properties.read_outs import Found, read_outs
 from protray.pipelines.tasks.tuned.models import tuned_predictions
-from protray.struct.io import Chain
+from protray.struct.files.io import Chain
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _transfer(
     parts: list[Rows], quality: Callable[[np.ndarray], float], threads: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], str]:
     """The labels of the nearest training sequences."""
-    from protray.evaluation.tasks.transfer import choose_transfer, training_hits
+    from protray.evaluation.tasks.properties.transfer import choose_transfer, training_hits
 
     train, validation, test = parts
     log.info("searching the nearest training proteins")

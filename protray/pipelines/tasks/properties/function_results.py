@@ -15,9 +15,9 @@ from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.splits import SPLITS
 from protray.data.tasks.examples import Rows, read_rows
-from protray.evaluation.tasks.cath import cath_rows, cath_tables, retrieval_rows
-from protray.evaluation.tasks.function import curve
-from protray.evaluation.tasks.function_tables import WHOLE, function_rows, function_tables, markdown
+from protray.evaluation.tasks.properties.cath import cath_rows, cath_tables, retrieval_rows
+from protray.evaluation.tasks.properties.function import curve
+from protray.evaluation.tasks.properties.function_tables import WHOLE, function_rows, function_tables, markdown
 from protray.pipelines.tasks.properties.function_inputs import FunctionRun, identity, proteins_of
 from protray.pipelines.tasks.properties.function_predictions import TRANSFER, Predicted, all_predictions
 from protray.pipelines.tasks.properties.heads import HeadInputs, save_head_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage, TrainingSettings
 from protray.data.location import Location
-from protray.evaluation.tasks.read_outs import TUNED
+from protray.evaluation.tasks.properties.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name

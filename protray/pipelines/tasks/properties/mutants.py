@@ -63,7 +63,7 @@ def stored(one: "Mutant") -> dict:
 
 def input_of(row: dict) -> "MutantInput":
     """The same, as models read it."""
-    from protray.data.structures import stored_atoms
+    from protray.data.structure.structures import stored_atoms
     from protray.inference.mutants import MutantInput
 
     backbone = row["backbone_cA"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from protray.data.location import Location
 from protray.data.tasks.examples import Rows, read_statistics
-from protray.evaluation.tasks.read_outs import LINEAR, NEAREST, choose_count, nearest, standardised
+from protray.evaluation.tasks.properties.read_outs import LINEAR, NEAREST, choose_count, nearest, standardised
 
 if TYPE_CHECKING:
     Linear = Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], str]]

@@ -12,8 +12,8 @@ from protray.cluster.train.job import Context
 from protray.data import schemas
 from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
-from protray.evaluation.tasks.function_tables import markdown
-from protray.evaluation.tasks.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
+from protray.evaluation.tasks.properties.function_tables import markdown
+from protray.evaluation.tasks.properties.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability_inputs import StabilityRun, identity, measurements_of
@@ -122,8 +122,8 @@ def all_predictions(
 
 def _features(measured: "Measurements", parts: list[Rows]) -> list[np.ndarray]:
     """Of the training, validation and test split: the composition of proteins, or what mutations change."""
-    from protray.evaluation.tasks.function_baselines import composition
-    from protray.evaluation.tasks.stability_baselines import substitution
+    from protray.evaluation.tasks.properties.function_baselines import composition
+    from protray.evaluation.tasks.properties.stability_baselines import substitution
 
     if not measured.mutants:
         return [composition(rows.sequences).astype(float) for rows in parts]
@@ -133,8 +133,8 @@ def _features(measured: "Measurements", parts: list[Rows]) -> list[np.ndarray]:
 
 def _linear(ranking: bool, parts: list[Rows], x: "Sequence[np.ndarray]") -> tuple[list[np.ndarray], str]:
     """A logistic or a ridge regression, its penalty chosen on validation, for the validation and the test split."""
-    from protray.evaluation.tasks.function_baselines import choose_logistic
-    from protray.evaluation.tasks.stability_baselines import choose_ridge
+    from protray.evaluation.tasks.properties.function_baselines import choose_logistic
+    from protray.evaluation.tasks.properties.stability_baselines import choose_ridge
 
     train, validation, _ = (rows.target_NT.astype(float) for rows in parts)
     if ranking:
@@ -146,7 +146,7 @@ def _linear(ranking: bool, parts: list[Rows], x: "Sequence[np.ndarray]") -> tupl
 
 def _transfer(parts: list[Rows], threads: int) -> tuple[np.ndarray, str]:
     """The values of the nearest training sequences; of a sequence with several measurements, their mean."""
-    from protray.evaluation.tasks.transfer import choose_transfer, training_hits
+    from protray.evaluation.tasks.properties.transfer import choose_transfer, training_hits
 
     train, validation, test = parts
     known, place_N = np.unique(train.sequences, return_inverse=True)

@@ -17,8 +17,8 @@ from protray.cluster.tuning.one_fit import BEST, NetSettings
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.location import Location
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
-from protray.evaluation.tasks.function import curve
-from protray.evaluation.tasks.sites import average_precision
+from protray.evaluation.tasks.properties.function import curve
+from protray.evaluation.tasks.sites.scores import average_precision
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig
 from protray.pipelines.tasks.properties import function_inputs

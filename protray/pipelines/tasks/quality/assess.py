@@ -14,7 +14,7 @@ import numpy as np
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.data import schemas
 from protray.data.location import Location
-from protray.data.structures import stored_backbone
+from protray.data.structure.structures import stored_backbone
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.structure import inputs
 from protray.plm.shipped import fingerprint

@@ -56,7 +56,7 @@ def targets_of(data: Location | None, settings: DecoySettings) -> list[Target]:
 @cache
 def _targets_of_sample(counts: tuple[int, int, int]) -> list[Target]:
     """Those with the smallest hashes of their ids: asked for more, the same and more."""
-    from protray.data.structures import read_structures
+    from protray.data.structure.structures import read_structures
 
     found = []
     for split, count in zip(SPLITS, counts, strict=True):
@@ -165,7 +165,7 @@ def sample_rows(targets: Sequence[Target], settings: DecoySettings) -> list[dict
 
     from protray.data.decoys.table import derived_rows
     from protray.data.sample import SAMPLE
-    from protray.data.structures import stored_backbone
+    from protray.data.structure.structures import stored_backbone
 
     splits, rows = dict(targets), []
     table = pq.read_table(SAMPLE, columns=["id", "sequence", "backbone_cA"], filters=[("id", "in", list(splits))])

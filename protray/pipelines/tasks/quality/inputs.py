@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from protray.cluster.train.job import TrainingSettings
 from protray.data.location import Location
-from protray.evaluation.tasks.read_outs import TUNED
+from protray.evaluation.tasks.properties.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name

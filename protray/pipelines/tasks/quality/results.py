@@ -15,8 +15,8 @@ from protray.data.decoys.graphs import Widths
 from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
-from protray.evaluation.tasks.function_tables import markdown as lines
-from protray.evaluation.tasks.quality_tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
+from protray.evaluation.tasks.properties.function_tables import markdown as lines
+from protray.evaluation.tasks.quality.tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.quality.inputs import PLAIN, WITH_LM, QualityRun, identity
@@ -122,7 +122,7 @@ def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[s
     import torch
 
     from protray.data.decoys.table import read_decoys
-    from protray.evaluation.tasks.quality_baselines import fit_constant, fit_linear
+    from protray.evaluation.tasks.quality.baselines import fit_constant, fit_linear
     from protray.inference.assess import Assessor
 
     torch.set_num_threads(threads)

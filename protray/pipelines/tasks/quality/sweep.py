@@ -18,8 +18,8 @@ from protray.cluster.tuning.settings import SweepRun
 from protray.data.decoys.graphs import Widths
 from protray.data.decoys.table import Decoy, read_decoys
 from protray.data.location import Location
-from protray.evaluation.tasks.quality import pearson, ranks
-from protray.evaluation.tasks.quality_tables import GDT_TS
+from protray.evaluation.tasks.quality.scores import pearson, ranks
+from protray.evaluation.tasks.quality.tables import GDT_TS
 from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, make_decoys, targets_of

@@ -20,7 +20,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import WRITING, column_names, read_batches, read_parquet
 from protray.data.splits import SPLITS
-from protray.data.structure_files import input_files
+from protray.data.structure.files import input_files
 from protray.pipelines.structure.inputs import SOURCE, bytes_of, content_of, file_rows
 from protray.pipelines.tasks.inside import InsideSettings, run_inside
 from protray.seq.errors import InputError

@@ -15,7 +15,7 @@ from protray.data.parquet import WRITING
 from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import LABELS, SiteProtein, read_backbone, read_sites
 from protray.data.splits import SPLITS
-from protray.evaluation.tasks.sites_tables import Trained, markdown, measures_of, site_tables
+from protray.evaluation.tasks.sites.tables import Trained, markdown, measures_of, site_tables
 from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.sites.inputs import (
     PLAIN,
@@ -88,7 +88,7 @@ def predict_all(
 
     And what each row's networks read; and which logistic regression was chosen.
     """
-    from protray.evaluation.tasks.sites_baselines import best_logistic
+    from protray.evaluation.tasks.sites.baselines import best_logistic
     from protray.models.tasks.site_net import SiteNet
     from protray.training.tasks.sites import predict
 
@@ -114,7 +114,7 @@ def judged(
     validation: Sequence[np.ndarray], test: Sequence[np.ndarray], sets: Mapping[str, Sequence[SiteProtein]]
 ) -> Trained:
     """Scores of the test proteins, with the threshold that is best on validation."""
-    from protray.evaluation.tasks.sites import Scored, best_threshold
+    from protray.evaluation.tasks.sites.scores import Scored, best_threshold
 
     labels, clusters = zip(*((one.label_L, one.cluster) for one in sets["validation"]), strict=True)
     scored = Scored.of(validation, labels, clusters)

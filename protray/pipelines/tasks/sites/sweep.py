@@ -16,7 +16,7 @@ from protray.cluster.tuning.one_fit import BEST, NetSettings, Shared
 from protray.cluster.tuning.settings import SweepRun
 from protray.data.sites.batch import FeatureSet
 from protray.data.sites.table import SiteProtein, read_sites
-from protray.evaluation.tasks.sites import Scored, average_precision, best_threshold
+from protray.evaluation.tasks.sites.scores import Scored, average_precision, best_threshold
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.models.tasks.site_net import SiteNet
 from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins

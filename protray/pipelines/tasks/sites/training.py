@@ -124,7 +124,7 @@ def finish(run: SitesRun, inputs: SiteData, state: dict, context: Context) -> di
 
 
 def show(run: SitesRun, facts: dict) -> None:
-    from protray.evaluation.tasks.sites_tables import markdown
+    from protray.evaluation.tasks.sites.tables import markdown
 
     print(markdown(facts["table"], facts["gains"]))
     print(f"models  {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 
 from protray.data import schemas
-from protray.data.atoms import gather
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
-from protray.data.structures import MISSING
+from protray.data.structure.atoms import gather
+from protray.data.structure.structures import MISSING
 from protray.data.tasks.examples import Rows
 from protray.inference.mutants import surroundings
 from protray.inference.residue_embeddings import chain_of

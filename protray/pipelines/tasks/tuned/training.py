@@ -15,7 +15,7 @@ from protray.training.tasks.fine_tune_config import FineTuneConfig
 if TYPE_CHECKING:
     import numpy as np
 
-    from protray.evaluation.tasks.closed_form import Linear
+    from protray.evaluation.tasks.properties.closed_form import Linear
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
     from protray.training.tasks.fine_tune_examples import Examples
@@ -36,7 +36,7 @@ def _train(
     settings: TunedSettings, embedding: Embedding, folders: Sequence[Location], world: "World", report: Report,
     resume: dict | None,
 ) -> dict:  # fmt: skip
-    from protray.evaluation.tasks.closed_form import quality
+    from protray.evaluation.tasks.properties.closed_form import quality
     from protray.training.tasks.fine_tune import fit
 
     kind = settings.kind
@@ -57,7 +57,7 @@ def started(
 ) -> "tuple[Tuned, Examples, Examples]":
     """An encoder whose head is the linear read-out of its frozen vectors; and what both are trained on."""
     from protray.data.tasks.examples import read_rows, read_statistics
-    from protray.evaluation.tasks.closed_form import closed_form
+    from protray.evaluation.tasks.properties.closed_form import closed_form
     from protray.pipelines.tasks.tuned.examples import examples_of
 
     parts = [read_rows(inputs.examples, split) for split in ("train", "validation")]
@@ -110,7 +110,7 @@ def _tried(settings: TunedSettings) -> "tuple[Examples, Examples]":
     """Chains of the sample, or mutations in them, with labels that mean nothing."""
     import numpy as np
 
-    from protray.data.atoms import read_atoms
+    from protray.data.structure.atoms import read_atoms
     from protray.inference.mutants import NEAREST
     from protray.training.tasks.fine_tune_examples import MutantExamples, Pair, StructureExamples
 

@@ -19,7 +19,7 @@ from protray.cluster.train.command import training_command
 from protray.cluster.train.measure import estimate
 from protray.data.location import Location
 from protray.data.sites.table import read_sites
-from protray.data.structure_rows import pack_backbone
+from protray.data.structure.rows import pack_backbone
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.embedding import row_folder
 from protray.pipelines.tasks.sites.data import carved, make_proteins, splits_of
