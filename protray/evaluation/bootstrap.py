@@ -122,10 +122,7 @@ def correlation_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Bootstrap interval of Pearson's correlation of pooled values, where whole clusters of them are drawn.
-
-    Each draw adds up the sums of its clusters, so 10^6 values cost as little as 10^3.  For Spearman's correlation give
-    the ranks among all values: they are not ranked anew in each draw, which would cost much and change little.
+    """Bootstrap interval of Pearson's correlation of pooled values, from `correlation_draws`.
 
     Returns
     -------
@@ -138,10 +135,26 @@ def correlation_interval(
     >>> [round(end, 6) for end in correlation_interval(x_N, 2 * x_N, list("aabbcc"))]
     [1.0, 1.0]
     """
+    found_D = correlation_draws(x_N, y_N, clusters_N, draws=draws, seed=seed)
+    if not len(found_D):
+        return float("nan"), float("nan")
+    low, high = np.quantile(found_D, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def correlation_draws(
+    x_N: np.ndarray, y_N: np.ndarray, clusters_N: Sequence[str], *, draws: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Pearson's correlation of pooled values in each draw of whole clusters, shape (D,); empty where one has none.
+
+    Each draw adds up the sums of its clusters, so 10^6 values cost as little as 10^3.  For Spearman's correlation give
+    the ranks among all values: they are not ranked anew in each draw, which would cost much and change little.  One
+    seed draws the same clusters for any values, so differences are paired.
+    """
     _, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
     count = int(place_N.max()) + 1 if len(place_N) else 0
     if count < 2:
-        return float("nan"), float("nan")
+        return np.zeros(0)
     x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
     moments = (np.ones(len(x_N)), x_N, y_N, x_N * x_N, y_N * y_N, x_N * y_N)
     sums_C6 = np.stack([np.bincount(place_N, weights=moment) for moment in moments], axis=1)
@@ -149,7 +162,4 @@ def correlation_interval(
     times_DC = rng.multinomial(count, np.full(count, 1 / count), size=draws)
     n_D, x_D, y_D, xx_D, yy_D, xy_D = (times_DC @ sums_C6).T
     spread_D = (xx_D - x_D * x_D / n_D) * (yy_D - y_D * y_D / n_D)
-    if not (spread_D > 0).all():
-        return float("nan"), float("nan")
-    low, high = np.quantile((xy_D - x_D * y_D / n_D) / np.sqrt(spread_D), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return (xy_D - x_D * y_D / n_D) / np.sqrt(spread_D) if (spread_D > 0).all() else np.zeros(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protray.evaluation.tasks.properties.stability import Row, stability_tables
+from protray.evaluation.tasks.properties.stability import Row
 from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import losses_figure, tuned_notes
@@ -24,24 +24,32 @@ NOTES = (
     "Linear read-outs of embeddings are ridge or logistic regressions, of whole proteins on the mean and the deviation "
     "over residues and the logarithm of the length; nearest neighbours are by the cosine of the same standardised "
     "numbers. The 3-layer head of whole proteins reads the mean alone.",
-    "Brackets are 95 % percentile bootstrap intervals over clusters. They do not contain the spread between trainings "
-    "with other seeds.",
+    "Brackets are 95 % percentile bootstrap intervals over clusters, those of gains over the same draws. They do not "
+    "contain the spread between trainings with other seeds.",
 )
 
 
 def write_stability_report(
     path: Path, title: str, predictions: Mapping[str, np.ndarray], true_N: np.ndarray, rows: Sequence[Row],
-    histories: Mapping[str, Sequence[Mapping[str, float]]], facts: Mapping[str, str], *, ranking: bool,
+    tables: Sequence[tuple[str, list[str], list[list[str]]]], histories: Mapping[str, Sequence[Mapping[str, float]]],
+    facts: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`."""
     first = (
-        ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)) if ranking
+        ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)) if "auroc" in rows[0]
         else ReportFigure("Predicted and measured", values_figure(predictions, true_N))
     )  # fmt: skip
     kept = "The epoch with the lowest validation loss is kept."
     figures = [first, ReportFigure("Training", losses_figure(histories), kept)]
-    tables = [ReportTable(*table) for table in stability_tables(rows)]
-    write_report(path, title, tables, figures, facts, NOTES + tuned_notes(rows), [headline(rows)])
+    write_report(
+        path,
+        title,
+        [ReportTable(*table) for table in tables],
+        figures,
+        facts,
+        NOTES + tuned_notes(rows),
+        [headline(rows)],
+    )
 
 
 def headline(rows: Sequence[Row]) -> str:

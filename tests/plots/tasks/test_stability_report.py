@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from protray.evaluation.tasks.properties.stability import ranking_rows, value_rows
+from protray.evaluation.tasks.properties.stability import ranking_rows, stability_tables, value_rows
 from protray.plots.tasks.stability import roc_figure, values_figure
 from protray.plots.tasks.stability_report import headline, write_stability_report
 
@@ -14,7 +14,7 @@ def test_numbers(tmp_path) -> None:
     true_N, clusters = rng.normal(size=60), [str(n // 6) for n in range(60)]
     found = {"training mean": np.zeros(60), "language model": true_N + rng.normal(size=60)}
     rows = value_rows(found, true_N, clusters)
-    write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, HISTORY, {"a": "<b>"}, ranking=False)
+    write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, stability_tables(rows), HISTORY, {"a": "<b>"})
     page = (tmp_path / "r.html").read_text()
     assert page.count("<img") == 2 and "&lt;b&gt;" in page and "language model is the best: Spearman" in page
     figure = values_figure(found, true_N)
@@ -27,7 +27,9 @@ def test_rankings(tmp_path) -> None:
     true_N = rng.random(60) < 0.3
     found = {"substitution": rng.random(60), "score net": true_N.astype(float)}
     rows = ranking_rows(found, true_N, [str(n) for n in range(60)])
-    write_stability_report(tmp_path / "r.html", "t", found, true_N.astype(float), rows, HISTORY, {}, ranking=True)
+    write_stability_report(
+        tmp_path / "r.html", "t", found, true_N.astype(float), rows, stability_tables(rows), HISTORY, {}
+    )
     assert "score net is the best: AUROC 1.000" in (tmp_path / "r.html").read_text()
     lines = roc_figure(found, true_N).axes[0].lines
     assert lines[1].get_ydata().tolist() == [0, 1, 1] and lines[1].get_xdata().tolist() == [0, 0, 1]

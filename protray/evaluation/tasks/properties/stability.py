@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.bootstrap import correlation_draws
 from protray.evaluation.tasks.properties.function import interval_of
-from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of
-from protray.evaluation.tasks.quality.scores import global_row
+from protray.evaluation.tasks.properties.function_tables import gain_cell
+from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of, same_read_out
+from protray.evaluation.tasks.quality.scores import global_row, ranks
 from protray.evaluation.tasks.quality.tables import cell
 from protray.evaluation.tasks.sites.scores import areas, draws_of
 
@@ -24,27 +26,30 @@ RANKINGS = {"auroc": "AUROC", "aupr": "AUPR"}
 
 def value_rows(
     predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *,
-    heads: Collection[str] = (), seed: int = 0,
+    heads: Collection[str] = (), reference: str | None = None, first: str | None = None, seed: int = 0,
 ) -> list[Row]:  # fmt: skip
     """Score methods that predict a number: the columns of `protray.evaluation.tasks.quality.scores.global_row`, whose
-    targets are the clusters; ``spearman_target`` is the mean over clusters with three measurements at least; and
-    ``read_out``.
+    targets are the clusters; ``spearman_target`` is the mean over clusters with three measurements at least;
+    ``read_out``; and gains in Spearman's correlation, as of `gains`.
     """
-    rows = []
+    rows: list[Row] = []
+    drawn: dict[str, np.ndarray] = {}
     for method, found_N in predictions.items():
         row = global_row(found_N.astype(float), true_N.astype(float), clusters_N, seed=seed)
         kept = {name: value for name, value in row.items() if name.removesuffix("_ci95") in NUMBERS}
         sizes = {"measurements": len(true_N), "clusters": row["targets"]}
         named = {"method": method, "read_out": read_out_of(method, heads)}
         rows.append(named | {"within": row["targets"] - row["skipped"]} | sizes | kept)
-    return rows
+        drawn[method] = correlation_draws(ranks(found_N), ranks(true_N), clusters_N, seed=seed)
+    return gains(rows, drawn, "spearman", reference, first)
 
 
 def ranking_rows(
     predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *,
-    heads: Collection[str] = (), seed: int = 0,
+    heads: Collection[str] = (), reference: str | None = None, first: str | None = None, seed: int = 0,
 ) -> list[Row]:  # fmt: skip
-    """Score methods that rank: ``auroc`` and ``aupr`` with their 95 % intervals, and how many are ``positive``.
+    """Score methods that rank: ``auroc`` and ``aupr`` with their 95 % intervals, how many are ``positive``, and gains
+    in AUROC, as of `gains`.
 
     Raises ValueError if all measurements are of one kind.
     """
@@ -52,9 +57,10 @@ def ranking_rows(
         raise ValueError(f"all {len(true_N)} test measurements are of one kind: there is nothing to rank")
     names, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
     times_DC = draws_of(len(names), seed)
-    rows = []
+    rows: list[Row] = []
+    drawn: dict[str, np.ndarray] = {}
     for method, found_N in predictions.items():
-        once, drawn = areas(found_N, true_N, np.ones((1, len(true_N)))), areas(found_N, true_N, times_DC[:, place_N])
+        once, more = areas(found_N, true_N, np.ones((1, len(true_N)))), areas(found_N, true_N, times_DC[:, place_N])
         row: Row = {
             "method": method,
             "read_out": read_out_of(method, heads),
@@ -63,23 +69,51 @@ def ranking_rows(
             "positive": int(true_N.sum()),
         }
         for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
-            values_D = drawn[theirs][np.isfinite(drawn[theirs])] if len(names) > 1 else np.zeros(0)
+            values_D = more[theirs][np.isfinite(more[theirs])] if len(names) > 1 else np.zeros(0)
             row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D)}
+            drawn |= {method: values_D} if name == "auroc" else {}
         rows.append(row)
+    return gains(rows, drawn, "auroc", reference, first)
+
+
+def gains(
+    rows: list[Row], drawn: Mapping[str, np.ndarray], column: str, reference: str | None, first: str | None
+) -> list[Row]:
+    """The rows with ``gain``, what each has of a `column` more than `reference`, and ``gain_first``, more than the
+    embedding `first` with the same read-out; both with an interval over the same draws, ``NAME_ci95``.
+    """
+    of = {row["method"]: row for row in rows}
+    for row in rows:
+        others = {"gain": reference, "gain_first": same_read_out(first, row["read_out"]) if first else None}
+        for name, other in others.items():
+            if other is None or other not in of or other == row["method"]:
+                continue
+            if row[column] is None or of[other][column] is None:
+                continue
+            mine_D, theirs_D = drawn[row["method"]], drawn[other]
+            paired = len(mine_D) == len(theirs_D) > 0
+            row[name] = row[column] - of[other][column]
+            row[f"{name}_ci95"] = interval_of(mine_D - theirs_D if paired else np.zeros(0))
     return rows
 
 
-def stability_tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+def stability_tables(
+    rows: Sequence[Row], reference: str | None = None, first: str | None = None
+) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, header and lines of the table of `value_rows` or `ranking_rows`."""
-    first = rows[0]
-    title = f"{first['measurements']:,} test measurements in {first['clusters']} clusters"
-    if "auroc" in first:
-        columns, title = RANKINGS, f"{title}, {first['positive']} more stable"
+    one = rows[0]
+    title = f"{one['measurements']:,} test measurements in {one['clusters']} clusters"
+    if "auroc" in one:
+        columns, title = RANKINGS, f"{title}, {one['positive']} more stable"
     else:
         within = max(row["within"] for row in rows)
         columns = NUMBERS | {"spearman_target": f"Spearman within clusters (n = {within})"}
+    what = next(iter(columns.values()))
+    heads = {"gain": f"gain in {what} over {reference}", "gain_first": f"gain over {first}, same read-out"}
+    heads = {name: head for name, head in heads.items() if any(name in row for row in rows)}
     body = [
-        [input_of(row["method"], row["read_out"]), row["read_out"], *(cell(row, name) for name in columns)]
+        [input_of(row["method"], row["read_out"]), row["read_out"], *(cell(row, name) for name in columns),
+         *(gain_cell(row, name) for name in heads)]
         for row in rows
-    ]
-    return [(title, ["", "read-out", *columns.values()], body)]
+    ]  # fmt: skip
+    return [(title, ["", "read-out", *columns.values(), *heads.values()], body)]

@@ -58,10 +58,10 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     chosen, found = ray.get(task.remote(run, inputs, ray.put(state), context.plan.threads("stability"), gpu))
     test = read_rows(inputs.examples, "test")
     true_N = test.target_NT[:, 0].astype(float)
-    rows = (
-        ranking_rows(found, true_N > 0.5, test.clusters, heads=run.rows, seed=run.fit.seed) if run.task == "msp"
-        else value_rows(found, true_N, test.clusters, heads=run.rows, seed=run.fit.seed)
-    )  # fmt: skip
+    reference = SUBSTITUTION if run.of_mutations else COMPOSITION
+    rows_of = partial(ranking_rows if run.task == "msp" else value_rows, reference=reference, first=run.first)
+    known_N = true_N > 0.5 if run.task == "msp" else true_N
+    rows = rows_of(found, known_N, test.clusters, heads=run.rows, seed=run.fit.seed)
     columns = RANKINGS if run.task == "msp" else NUMBERS
     for row in rows:
         if row["method"] in context.runs:
@@ -70,12 +70,13 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
             context.tracker.log(context.runs[row["method"]], values, step=step)
     _write_predictions(run, test, found)
     tuned, told = tuned_table(run, trained)
-    (run.out / "tables.md").write_text(markdown([*stability_tables(rows), *told]))
+    tables = [*stability_tables(rows, reference, run.first), *told]
+    (run.out / "tables.md").write_text(markdown(tables))
     facts = {name: str(value) for name, value in identity(run).items()} | chosen
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
         title = f"protray: {TITLES[run.task]}"
-        write_stability_report(path, title, found, true_N, rows, histories, facts, ranking=run.task == "msp")
+        write_stability_report(path, title, found, true_N, rows, tables, histories, facts)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")
@@ -99,7 +100,7 @@ def all_predictions(
     found = {MEAN: np.full(len(test), train.target_NT.mean(dtype=np.float64))}
     chosen, name, features = (
         {},
-        COMPOSITION if run.task == "thermostability" else SUBSTITUTION,
+        SUBSTITUTION if run.of_mutations else COMPOSITION,
         _features(measured, parts),
     )
     (_, found[name]), chosen[name] = _linear(run.kind == "labels", parts, features)

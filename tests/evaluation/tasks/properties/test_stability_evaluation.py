@@ -42,6 +42,28 @@ def test_values_with_correlations_within_clusters() -> None:
     assert "| reversed | – | -1.000 [-1.00, -1.00] |" in text and "Spearman within clusters (n = 2)" in text
 
 
+def test_gains_are_paired() -> None:
+    """Over the reference, and over the first embedding with the same read-out; what has no correlation has no gain."""
+    rng = np.random.default_rng(0)
+    true_N, clusters = rng.normal(size=300), [str(n // 10) for n in range(300)]
+    near_N = true_N + rng.normal(size=300)
+    found = {"mean": np.zeros(300), "base": rng.normal(size=300), "one, linear": near_N, "two, linear": near_N + 0.01,
+             "three, linear": -near_N}  # fmt: skip
+    rows = value_rows(found, true_N, clusters, reference="base", first="one")
+    mean, base, one, two, three = rows
+    assert "gain" not in mean and "gain" not in base and "gain_first" not in one
+    assert one["gain"] == pytest.approx(one["spearman"] - base["spearman"]) and one["gain_ci95"][0] > 0.3
+    assert two["gain_first"] == 0 and two["gain_first_ci95"] == pytest.approx([0, 0], abs=1e-9)
+    assert three["gain_first"] == pytest.approx(-2 * one["spearman"])
+    ((_, header, lines),) = stability_tables(rows, "base", "one")
+    assert header[-2:] == ["gain in Spearman over base", "gain over one, same read-out"]
+    assert lines[0][-2:] == ["–", "–"] and lines[3][-1].startswith("+0.000 [")
+    ranked = ranking_rows(found, true_N > 0, clusters, reference="base", first="one")
+    assert ranked[2]["gain"] == pytest.approx(ranked[2]["auroc"] - ranked[1]["auroc"]) and ranked[2]["gain_ci95"][0] > 0
+    assert ranked[0]["gain"] == pytest.approx(0.5 - ranked[1]["auroc"])
+    assert value_rows(found, true_N, ["a"] * 300, reference="base")[2]["gain_ci95"] == [None, None]
+
+
 def test_features_of_a_substitution_by_hand() -> None:
     """A to W: BLOSUM62 -3; -0.9 - 1.8; 227.8 - 88.6; of two sites the sum."""
     one = substitution("A", "W")
