@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.folder import checked, finished, is_stale, pool
+from protray.cluster.batch.folder import checked, finished, is_stale, let_go, pool
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Span
 from protray.cluster.batch.measure import amount_of, measured_rate
@@ -74,6 +74,10 @@ def run_batch(job: BatchJob, run: Any) -> dict:
         check_shared(cluster, run.work)
         (run.work / "run.json").write_json(identity)
         summary = _compute(job, run, identity, cluster)
+    except ValueError:
+        if not parts_in(run.work):  # nothing of the input could be used: the folder is free for a corrected one
+            let_go(run)
+        raise
     finally:
         stop_ray(cluster)
     return summary | {"cached": False, "seconds": time.monotonic() - started}

@@ -38,7 +38,7 @@ class Toy(BatchSettings):
 
 
 def write_words(folder: Path, words: dict[str, str]) -> Toy:
-    (folder / "notes").mkdir()
+    (folder / "notes").mkdir(exist_ok=True)
     (folder / "text").write_text("".join(f"{name} {word}\n" for name, word in words.items()))
     return Toy(text=Location(folder / "text"), notes=Location(folder / "notes"), out=Location(folder / "out"))
 

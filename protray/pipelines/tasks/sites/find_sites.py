@@ -16,8 +16,9 @@ from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.data import schemas
 from protray.data.location import Location
 from protray.pipelines.structure import inputs
-from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S
-from protray.plm.shipped import SHIPPED, fingerprint, seconds_per_token, weight_bytes
+from protray.pipelines.structure.embed import MEMORY
+from protray.pipelines.tasks.embedding import Embedding
+from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,22 +64,23 @@ def rows(run: FindSites) -> Iterator[Row | InputError]:
 
 
 def cost(run: FindSites, row: Row) -> float:
-    """By residues, and for a score net by pairs; of a file, as if it were one chain."""
-    length, reads = inputs.length_of(row), _embeddings_of(run.model)
-    of_pairs = PER_PAIR_S * length**2 if "noise" in reads else 0.0
-    return length * (PER_RESIDUE_S + (seconds_per_token(reads["lm"]) if "lm" in reads else 0.0)) + of_pairs
+    """By residues, and what the embeddings cost; of a file, as if it were one chain."""
+    length = inputs.length_of(row)
+    return PER_RESIDUE_S * length + sum(by.seconds(length) for by in _read_by(run.model))
 
 
 def memory(run: FindSites) -> int:
-    return MEMORY + 2 * weight_bytes(_embeddings_of(run.model).get("lm", SHIPPED))
+    return max([MEMORY, *(by.memory for by in _read_by(run.model))])
 
 
 @cache
-def _embeddings_of(model: Location) -> dict:
-    """Which embeddings a network reads."""
-    from protray.training.tasks.sites_export import load_site_net
+def _read_by(model: Location) -> list[Embedding]:
+    """The embeddings that a network reads."""
+    from protray.training.tasks.sites_export import STRUCTURE_MODEL, load_site_net
 
-    return load_site_net(model).embeddings
+    reads = load_site_net(model).embeddings
+    found = [Embedding(lm=reads["lm"])] if "lm" in reads else []
+    return found + ([Embedding(model=model / STRUCTURE_MODEL)] if "noise" in reads else [])
 
 
 def open_finder(run: FindSites, device: str) -> "SiteFinder":
