@@ -160,7 +160,7 @@ STABILITIES = pa.schema(
         pa.field("method", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),  # of the measurement
         pa.field("cluster", pa.string(), nullable=False),
-        pa.field("true", pa.float32(), nullable=False),  # in the unit of the table; 1 for a more stable mutant (msp)
+        pa.field("true", pa.float32(), nullable=False),  # in the unit of the table; of msp 1 binds better
         pa.field("predicted", pa.float32(), nullable=False),  # of msp a probability
     ],
     metadata={"protray_schema": VERSION},

@@ -11,6 +11,8 @@ import numpy as np
 
 _CHUNK = 4_000_000  # indices held at once (32 MB), so that 40,000 proteins need no 640 MB
 
+ROUNDING = 1e-9  # of a sum of squares: what is left of it where all values are equal
+
 
 def interval(
     values_B: np.ndarray,
@@ -127,7 +129,7 @@ def correlation_interval(
     Returns
     -------
     low, high : float
-        (nan, nan) for fewer than 2 clusters, or where a draw has no correlation, since all its values are equal.
+        (nan, nan) for fewer than 2 clusters, or where no draw has a correlation; draws without one are left out.
 
     Examples
     --------
@@ -136,6 +138,7 @@ def correlation_interval(
     [1.0, 1.0]
     """
     found_D = correlation_draws(x_N, y_N, clusters_N, draws=draws, seed=seed)
+    found_D = found_D[np.isfinite(found_D)]
     if not len(found_D):
         return float("nan"), float("nan")
     low, high = np.quantile(found_D, [(1 - level) / 2, (1 + level) / 2])
@@ -145,7 +148,9 @@ def correlation_interval(
 def correlation_draws(
     x_N: np.ndarray, y_N: np.ndarray, clusters_N: Sequence[str], *, draws: int = 2000, seed: int = 0
 ) -> np.ndarray:
-    """Pearson's correlation of pooled values in each draw of whole clusters, shape (D,); empty where one has none.
+    """Pearson's correlation of pooled values in each draw of whole clusters, shape (D,).
+
+    NaN where all values of one side are equal; empty for fewer than 2 clusters.
 
     Each draw adds up the sums of its clusters, so 10^6 values cost as little as 10^3.  For Spearman's correlation give
     the ranks among all values: they are not ranked anew in each draw, which would cost much and change little.  One
@@ -161,5 +166,7 @@ def correlation_draws(
     rng = np.random.default_rng(seed)
     times_DC = rng.multinomial(count, np.full(count, 1 / count), size=draws)
     n_D, x_D, y_D, xx_D, yy_D, xy_D = (times_DC @ sums_C6).T
-    spread_D = (xx_D - x_D * x_D / n_D) * (yy_D - y_D * y_D / n_D)
-    return (xy_D - x_D * y_D / n_D) / np.sqrt(spread_D) if (spread_D > 0).all() else np.zeros(0)
+    x_spread_D, y_spread_D = xx_D - x_D * x_D / n_D, yy_D - y_D * y_D / n_D
+    known_D = (x_spread_D > ROUNDING * xx_D) & (y_spread_D > ROUNDING * yy_D)
+    spread_D = np.where(known_D, x_spread_D * y_spread_D, np.nan)
+    return (xy_D - x_D * y_D / n_D) / np.sqrt(spread_D)

@@ -74,10 +74,6 @@ def run_batch(job: BatchJob, run: Any) -> dict:
         check_shared(cluster, run.work)
         (run.work / "run.json").write_json(identity)
         summary = _compute(job, run, identity, cluster)
-    except ValueError:
-        if not parts_in(run.work):  # nothing of the input could be used: the folder is free for a corrected one
-            let_go(run)
-        raise
     finally:
         stop_ray(cluster)
     return summary | {"cached": False, "seconds": time.monotonic() - started}
@@ -113,6 +109,7 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
         rate = measured_rate(job, run, plan) or 1.0
     found = stage(job, run, item_cost(each, rate))
     if not found["rows"] and not found["unusable"]:
+        let_go(run, job.table)
         raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
     return found
 
@@ -205,6 +202,8 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     if not summary["n_rows"] or unusable.num_rows > run.max_rejected * total:
         share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
         more = f"more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else "and nothing is left"
+        if not summary["n_rows"]:
+            let_go(run, job.table)
         first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
         raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(reasons)}")
     if job.conclude:

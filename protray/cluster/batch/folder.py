@@ -16,8 +16,7 @@ def checked(job: BatchJob, run: Any) -> dict:
     identity = job.identity(run)
     before = _recorded(run)
     if before is None:
-        if not (run.work / "run.json").is_file():
-            run.check_new()
+        run.check_new()
         return identity
     if changed := difference(before | {name: identity[name] for name in job.grows}, identity):
         raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
@@ -37,18 +36,18 @@ def is_stale(run: Any, identity: dict) -> bool:
 
 
 def _recorded(run: Any) -> dict | None:
-    """The identity of what is there; None if nothing is, or nothing that is worth keeping."""
+    """The identity of what is there; None if nothing is."""
     for record in (run.summary, run.work / "run.json"):
         if record.is_file():
             before = record.read_json()
-            return before and before.get("identity", before)
+            return before.get("identity", before)
     return None
 
 
-def let_go(run: Any) -> None:
-    """Free the folder for another input; the list of what could not be used may stay."""
-    run.work.remove()
-    (run.work / "run.json").write_json(None)
+def let_go(run: Any, table: str) -> None:
+    """Free the folder for another input, since nothing of this one could be used; the list of why stays."""
+    for place in (run.work, run.folder(table)):
+        place.remove()
 
 
 def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:

@@ -59,8 +59,8 @@ class BatchSettings:
             place.remove()
 
     def check_new(self) -> None:
-        """Raise ValueError if the output folder holds something else."""
-        if self.out.is_file() or (self.out.is_dir() and self.out.files()):
+        """Raise ValueError if the output folder holds something else than a list of rejects."""
+        if self.out.is_file() or (self.out.is_dir() and [file for file in self.out.files() if file != self.rejected]):
             raise ValueError(f"{self.out} exists, and no such job has made it; choose another --out, or remove it")
 
     def check(self) -> None:

@@ -52,8 +52,10 @@ class Mutant:
         ``observed.index_L`` has them only where residues lack coordinates; else it counts on over breaks and chains.
         """
         observed = self.row.observed
-        if observed is None or len(observed.sequence) < len(self.row.sequence):
-            return observed and observed.index_L
+        if observed is None:
+            return None
+        if len(observed.sequence) < len(self.row.sequence):
+            return observed.index_L
         return np.arange(len(observed.sequence), dtype=np.int32)
 
 

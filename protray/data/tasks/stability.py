@@ -49,7 +49,7 @@ class Measurements:
 def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurements, list[InputError]]:
     """Read the table of a task, and an error for each row that cannot be used.
 
-    A mutant of a complex counts as more stable where its value is below 0, as in ATOM3D's MSP.
+    A mutant of a complex counts as one that binds better where its value is below 0, as in ATOM3D's MSP.
 
     Raises ValueError if no row can be used, or a split would have none.
     """
@@ -70,11 +70,20 @@ def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurement
         first = f"; the first of {len(errors)} errors: {errors[0]}" if errors else ""
         raise ValueError(f"{data}: no row can be used{first}")
     places = with_splits(rows if task != "msp" else _joined(mutants), seed)
+    splits, clusters = ([places[row.id][part] for row in rows] for part in (0, 1))
     target_N = np.array(values, np.float32)
-    return Measurements(
-        rows, mutants, [places[row.id][0] for row in rows], [places[row.id][1] for row in rows],
-        (target_N < 0).astype(np.float32) if task == "msp" else target_N,
-    ), errors  # fmt: skip
+    if task == "msp":
+        target_N = (target_N < 0).astype(np.float32)
+    return Measurements(rows, mutants, splits, clusters, target_N), errors
+
+
+def check_both_kinds(found: Measurements, data: Location) -> None:
+    """ValueError if all mutants of complexes in the training or the test split bind better, or worse."""
+    for name in ("train", "test"):
+        kinds = set(found.target_N[np.array(found.splits) == name].tolist())
+        if len(kinds) == 1:
+            kind = "better" if kinds == {1.0} else "worse"
+            raise ValueError(f"{data}: all mutants of the split {name} bind {kind}; there is nothing to tell apart")
 
 
 def _joined(mutants: list[Mutant]) -> list[TaskRow]:

@@ -32,7 +32,7 @@ SOURCE = pa.struct(
         ("length", pa.int32()),  # residues of a record or a row
         ("group", pa.int32()),  # row group of a row
         ("row", pa.int32()),  # place in it
-        ("path", pa.string()),  # of a structure file, a `data.structure_files.Source` whose name is `file`
+        ("path", pa.string()),  # of a structure file, a `data.structure.files.Source` whose name is `file`
         ("offset", pa.int64()),
         ("size", pa.int64()),
         ("content", pa.binary()),

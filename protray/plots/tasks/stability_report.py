@@ -15,9 +15,11 @@ from protray.plots.tasks.function import losses_figure, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure
 
 NOTES = (
-    "Spearman, Pearson and RMSE are over all test measurements; the last column is the mean over clusters of "
+    "Spearman, Pearson and RMSE are over all test measurements; 'within clusters' is the mean over clusters of "
     "Spearman's correlation within one, where it has three measurements. Values have the sign and the unit of the "
-    "table.",
+    "table. What cannot be embedded, since it has no structure, is predicted as the training mean, and counts.",
+    "A gain is the difference in the first column to the simple fit, or to the first embedding that is read in the "
+    "same way, on the same draws of clusters.",
     "The linear fits have the amino acids' shares and the length, or of a mutation BLOSUM62, hydropathy, volume and "
     "both residues; their penalty, and how transfer weighs its hits, are chosen on the validation split. The log-odds "
     "of the language model are brought to the table's sign and scale by a line through the training split.",

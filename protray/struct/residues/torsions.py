@@ -88,6 +88,9 @@ def side_chain_torsions(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor
 def turn_side_chains(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor, turn_BL5: Tensor) -> Tensor:
     """Atoms after each torsion chi_1 to chi_5 has grown by so many radians; bonds and angles stay as they are.
 
+    About a unit axis u through p, by an angle t (Rodrigues' formula; v = r - p, w = (v . u) u):
+    r' = p + w + (v - w) cos t + (u x v) sin t.
+
     A torsion whose axis is not there stays, as do those of Pro, which is a ring.
     """
     row_BL = type_BL.clamp(max=len(CHI_SLOTS) - 1)
@@ -99,7 +102,7 @@ def turn_side_chains(type_BL: Tensor, atoms_BLA3: Tensor, present_BLA: Tensor, t
         there_BL = _atom(present_BLA[..., None], from_BL)[..., 0, 0] & _atom(present_BLA[..., None], to_BL)[..., 0, 0]
         axis_BL13 = torch.nn.functional.normalize(end_BL13 - start_BL13, dim=-1)
         arm_BLA3, turn_BL11 = atoms_BLA3 - end_BL13, turn_BL5[:, :, chi, None, None]
-        along_BLA3 = (arm_BLA3 * axis_BL13).sum(dim=-1, keepdim=True) * axis_BL13  # Rodrigues' formula
+        along_BLA3 = (arm_BLA3 * axis_BL13).sum(dim=-1, keepdim=True) * axis_BL13
         across_BLA3 = torch.linalg.cross(axis_BL13.expand_as(arm_BLA3), arm_BLA3)
         turned_BLA3 = along_BLA3 + (arm_BLA3 - along_BLA3) * turn_BL11.cos() + across_BLA3 * turn_BL11.sin()
         moves_BLA1 = (moved_BL5A[:, :, chi] & there_BL[..., None])[..., None]

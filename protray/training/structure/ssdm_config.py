@@ -1,5 +1,6 @@
 """What SSDM is pre-trained for, and how.  Light: `--help` reads the settings and needs no torch."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -58,12 +59,12 @@ class ObjectiveConfig:
     gamma: float = 0.5
     """Share of the structure in SiamDiff's loss, the rest is of the sequence; 0.2 in its second stage."""
     view: Literal["atoms", "torsions"] = "atoms"
-    """What SiamDiff's second view differs by from the first: all atoms are moved; or the torsions of side chains are
-    turned, where there are some, as in its training on full atoms."""
+    """What SiamDiff's second view differs by from the first: all atoms are moved; or, as in the paper's experiments on
+    full atoms, the torsions of side chains are turned (where there are none, both views are the same)."""
     view_noise: float = 0.3
     """Standard deviation of what atoms are moved by, in Å."""
     view_turn: float = 0.1
-    """Standard deviation of what torsions are turned by, in half turns (pi)."""
+    """Standard deviation of what torsions are turned by, in half turns (pi); 0.1 is SiamDiff's."""
     cross: bool = True
     """Predict the noise of each of SiamDiff's views from the vectors of the other."""
 
@@ -81,10 +82,13 @@ class ObjectiveConfig:
             raise ValueError(
                 f"angle_bins and dihedral_bins must be at least 2, got {self.angle_bins}, {self.dihedral_bins}"
             )
-        if not self.tau > 0:
-            raise ValueError(f"tau must be positive, got {self.tau}")
-        if min(self.view_noise, self.view_turn) < 0:
-            raise ValueError(f"view_noise and view_turn must be at least 0, got {self.view_noise} and {self.view_turn}")
+        if not 0 < self.tau < math.inf:
+            raise ValueError(f"tau must be a positive number, got {self.tau}")
+        for name in ("view_noise", "view_turn"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number of at least 0, got {getattr(self, name)}")
+        if self.view == "torsions" and "siamdiff" not in self.objective:
+            raise ValueError(f"view torsions is siamdiff's, which is not among the objectives {self.objective}")
         if min(vars(self.weights).values()) < 0 or not self.terms():
             raise ValueError(f"weights must be at least 0, and one objective's above, got {self.weights}")
         if self.contrast_crop < MIN_RESIDUES:

@@ -53,8 +53,8 @@ class Draw:
     views: tuple[View, View] | None  # of the contrast
     level: int
     noise_VLA3: np.ndarray  # float32, standard normal: of no view, of one, or of SiamDiff's two
-    shift_LA3: np.ndarray | None  # float32, standard normal: what SiamDiff's second view differs by; or in its place
-    turn_L5: np.ndarray | None  # likewise, of torsions
+    shift_LA3: np.ndarray | None  # float32, standard normal: what all atoms of SiamDiff's second view are moved by
+    turn_L5: np.ndarray | None  # float32, standard normal: what its torsions are turned by, in place of that
     hidden_L: np.ndarray  # bool: the residues whose type SiamDiff hides
 
 

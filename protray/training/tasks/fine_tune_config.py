@@ -13,11 +13,12 @@ class FineTuneConfig:
     epochs: int = 5
     """The one of the highest quality on validation is kept; the frozen encoder is one of them."""
     batch: int = 16
-    """Proteins in a step."""
+    """Proteins, or mutations, in a step."""
     micro_batch: int = 4
-    """Proteins that go through the network together; the share of a worker is a whole number of these."""
+    """Of these, how many go through the network together; the share of a worker is a whole number of them."""
     crop: int = 200
-    """Neighbouring residues of a chain that a step sees at most, another part of it in every epoch."""
+    """Neighbouring residues of a chain that a step sees at most, another part of it in every epoch; of a mutation it
+    sees all that is around."""
     learning_rate: float = 1e-4
     """Of AdamW, for encoder, fusion and head, at its peak."""
     lm_lr_ratio: float = 0.1

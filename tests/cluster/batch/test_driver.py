@@ -186,13 +186,17 @@ def test_refused_before_anything_starts(tmp_path, monkeypatch, change, message) 
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [({}, "there is nothing to work on: no words in the input"), ({"x": "x1"}, "1 of 1 words in the input cannot be")],
+    [
+        ({}, "there is nothing to work on: no words in the input"),
+        ({"x": "x1"}, "1 of 1 words in the input cannot be used, and nothing is left"),
+        ({"x": "never"}, "1 of 1 words in the input cannot be used, and nothing is left"),
+    ],
 )
 def test_an_input_without_rows_leaves_the_folder_free(no_ray, tmp_path: Path, words, says) -> None:
     run = write_words(tmp_path, words)
     with pytest.raises(ValueError, match=says):
         run_batch(JOB, run)
-    assert run.rejected.exists() == bool(words)
+    assert run.rejected.exists() == bool(words) and not (run.out / "turned").exists()
     good = write_words(tmp_path, {"a": "word"})
     assert run_batch(JOB, good)["n_rows"] == 1 and finished(good) == turned({"a": "word"})
     assert rejected(good) == {}

@@ -97,7 +97,7 @@ def test_complexes_that_share_a_chain_are_not_parted(tmp_path) -> None:
     assert clusters[0] == clusters[1] and len(set(clusters)) == 6
 
 
-def test_a_mutant_is_more_stable_below_zero(complexes) -> None:
+def test_a_mutant_binds_better_below_zero(complexes) -> None:
     found, errors = read_measurements(complexes, "msp", 0)
     assert found.target_N.tolist() == [1, 0, 0, 1] and len(errors) == 4
     assert sorted(set(found.splits)) == ["test", "train", "validation"] and found.clusters == ["0", "1", "2", "3"]

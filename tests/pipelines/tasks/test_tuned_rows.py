@@ -76,11 +76,11 @@ def test_rows_follow_from_what_is_given(tmp_path, rows) -> None:
 
 def test_unusable_settings_are_refused(tmp_path, rows) -> None:
     net = Location(save_random_net(tmp_path / "net"))
-    with pytest.raises(ValueError, match=r"--fine-tune trains joint encoders and language models: give one of jobs/ss"):
+    with pytest.raises(ValueError, match=r"--fine-tune has nothing to train on: give a joint encoder .* model to"):
         FunctionRun(lm="none", model=(net,), fine_tune=True).check()
     with pytest.raises(ValueError, match="3 workers cannot share"):
         replace(run_of(tmp_path, rows), workers=3, fit=HeadFitConfig(batch=48)).check()
-    with pytest.raises(ValueError, match=r"--fine-tune trains joint encoders and language models: give one of jobs/ss"):
+    with pytest.raises(ValueError, match="or --random; language models learn no mutations"):
         StabilityRun(task="ddg", data=run_of(tmp_path, rows).data, model=(), fine_tune=True).check()  # not of mutations
 
 

@@ -1,5 +1,7 @@
 """Settings of SSDM's pre-training."""
 
+import math
+
 import pytest
 
 from protray.training.structure.ssdm_config import ObjectiveConfig, ObjectiveWeights, SsdmFitConfig
@@ -41,6 +43,9 @@ def test_chains_of_a_contrast_are_longer() -> None:
         ({"gamma": -0.1}, "gamma"),
         ({"angle_bins": 1}, "angle_bins"),
         ({"tau": 0.0}, "tau"),
+        ({"view_noise": math.inf}, "view_noise must be a number of at least 0, got inf"),
+        ({"view_turn": math.nan}, "view_turn must be a number of at least 0, got nan"),
+        ({"view": "torsions"}, "view torsions is siamdiff's, which is not among the objectives"),
         ({"contrast_crop": 3}, "contrast_crop"),
         ({"weights": ObjectiveWeights(residue=-1)}, "weights"),
         ({"weights": ObjectiveWeights(residue=0, distance=0)}, "weights"),

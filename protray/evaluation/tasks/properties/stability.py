@@ -1,4 +1,4 @@
-"""How good predicted stabilities are: correlations of numbers, and the ranking of mutants that are more stable or not.
+"""How good predicted stabilities are: correlations of numbers, and the ranking of mutants that bind better or not.
 
 Intervals draw whole clusters of related proteins.
 
@@ -30,7 +30,7 @@ def value_rows(
 ) -> list[Row]:  # fmt: skip
     """Score methods that predict a number: the columns of `protray.evaluation.tasks.quality.scores.global_row`, whose
     targets are the clusters; ``spearman_target`` is the mean over clusters with three measurements at least;
-    ``read_out``; and gains in Spearman's correlation, as of `gains`.
+    ``read_out``; and gains in Spearman's correlation, as of `with_gains`.
     """
     rows: list[Row] = []
     drawn: dict[str, np.ndarray] = {}
@@ -41,7 +41,7 @@ def value_rows(
         named = {"method": method, "read_out": read_out_of(method, heads)}
         rows.append(named | {"within": row["targets"] - row["skipped"]} | sizes | kept)
         drawn[method] = correlation_draws(ranks(found_N), ranks(true_N), clusters_N, seed=seed)
-    return gains(rows, drawn, "spearman", reference, first)
+    return with_gains(rows, drawn, "spearman", reference, first)
 
 
 def ranking_rows(
@@ -49,7 +49,7 @@ def ranking_rows(
     heads: Collection[str] = (), reference: str | None = None, first: str | None = None, seed: int = 0,
 ) -> list[Row]:  # fmt: skip
     """Score methods that rank: ``auroc`` and ``aupr`` with their 95 % intervals, how many are ``positive``, and gains
-    in AUROC, as of `gains`.
+    in AUROC, as of `with_gains`.
 
     Raises ValueError if all measurements are of one kind.
     """
@@ -60,7 +60,7 @@ def ranking_rows(
     rows: list[Row] = []
     drawn: dict[str, np.ndarray] = {}
     for method, found_N in predictions.items():
-        once, more = areas(found_N, true_N, np.ones((1, len(true_N)))), areas(found_N, true_N, times_DC[:, place_N])
+        once, of_draws = (areas(found_N, true_N, times) for times in (np.ones((1, len(true_N))), times_DC[:, place_N]))
         row: Row = {
             "method": method,
             "read_out": read_out_of(method, heads),
@@ -69,32 +69,31 @@ def ranking_rows(
             "positive": int(true_N.sum()),
         }
         for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
-            values_D = more[theirs][np.isfinite(more[theirs])] if len(names) > 1 else np.zeros(0)
-            row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D)}
-            drawn |= {method: values_D} if name == "auroc" else {}
+            values_D = of_draws[theirs] if len(names) > 1 else np.zeros(0)
+            row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D[np.isfinite(values_D)])}
+        drawn[method] = of_draws["auroc"] if len(names) > 1 else np.zeros(0)
         rows.append(row)
-    return gains(rows, drawn, "auroc", reference, first)
+    return with_gains(rows, drawn, "auroc", reference, first)
 
 
-def gains(
-    rows: list[Row], drawn: Mapping[str, np.ndarray], column: str, reference: str | None, first: str | None
+def with_gains(
+    rows: Sequence[Row], drawn: Mapping[str, np.ndarray], column: str, reference: str | None, first: str | None
 ) -> list[Row]:
     """The rows with ``gain``, what each has of a `column` more than `reference`, and ``gain_first``, more than the
-    embedding `first` with the same read-out; both with an interval over the same draws, ``NAME_ci95``.
+    embedding `first` with the same read-out; both with an interval over the draws that both have, ``NAME_ci95``.
     """
-    of = {row["method"]: row for row in rows}
+    value_of = {row["method"]: row[column] for row in rows if row[column] is not None}
+    found = []
     for row in rows:
+        method, gains = row["method"], {}
         others = {"gain": reference, "gain_first": same_read_out(first, row["read_out"]) if first else None}
         for name, other in others.items():
-            if other is None or other not in of or other == row["method"]:
-                continue
-            if row[column] is None or of[other][column] is None:
-                continue
-            mine_D, theirs_D = drawn[row["method"]], drawn[other]
-            paired = len(mine_D) == len(theirs_D) > 0
-            row[name] = row[column] - of[other][column]
-            row[f"{name}_ci95"] = interval_of(mine_D - theirs_D if paired else np.zeros(0))
-    return rows
+            if other and other != method and {method, other} <= value_of.keys():
+                paired_D = drawn[method] - drawn[other]
+                gains[name] = value_of[method] - value_of[other]
+                gains[f"{name}_ci95"] = interval_of(paired_D[np.isfinite(paired_D)])
+        found.append(row | gains)
+    return found
 
 
 def stability_tables(
@@ -104,16 +103,16 @@ def stability_tables(
     one = rows[0]
     title = f"{one['measurements']:,} test measurements in {one['clusters']} clusters"
     if "auroc" in one:
-        columns, title = RANKINGS, f"{title}, {one['positive']} more stable"
+        columns, title = RANKINGS, f"{title}, {one['positive']} bind better"
     else:
         within = max(row["within"] for row in rows)
         columns = NUMBERS | {"spearman_target": f"Spearman within clusters (n = {within})"}
     what = next(iter(columns.values()))
-    heads = {"gain": f"gain in {what} over {reference}", "gain_first": f"gain over {first}, same read-out"}
-    heads = {name: head for name, head in heads.items() if any(name in row for row in rows)}
+    titles = {"gain": f"gain in {what} over {reference}", "gain_first": f"gain over {first}, same read-out"}
+    titles = {name: title for name, title in titles.items() if any(name in row for row in rows)}
     body = [
         [input_of(row["method"], row["read_out"]), row["read_out"], *(cell(row, name) for name in columns),
-         *(gain_cell(row, name) for name in heads)]
+         *(gain_cell(row, name) for name in titles)]
         for row in rows
     ]  # fmt: skip
-    return [(title, ["", "read-out", *columns.values(), *heads.values()], body)]
+    return [(title, ["", "read-out", *columns.values(), *titles.values()], body)]

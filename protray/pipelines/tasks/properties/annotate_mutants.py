@@ -56,8 +56,12 @@ def identity(run: Annotate) -> dict:
     check_least(run)
     found = {"model": fingerprint(str(run.model.fetch()))}
     if run.mutations:
-        mutants, _ = _read(run.mutations, facts.task == "msp")
+        mutants, errors = _read(run.mutations, facts.task == "msp")
         if facts.noise is not None and mutants and not any(one.row.observed for one in mutants):
+            if errors:
+                raise ValueError(
+                    f"no row of {run.mutations} with a structure can be used; the first error: {errors[0]}"
+                )
             raise ValueError(
                 f"{run.model} reads the embeddings of a model of structures, but no row of {run.mutations} has one: "
                 "give it a column `structure`, a PDB or mmCIF file of the wild type"

@@ -61,10 +61,12 @@ class HeadRun(TrainingSettings):
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:
-                raise ValueError(
-                    "--fine-tune trains joint encoders and language models: give one of jobs/ssdm.py to --model, "
-                    "--random, or --lm"
-                )
+                raise ValueError(f"--fine-tune has nothing to train on: {self.can_learn}")
+
+    @property
+    def can_learn(self) -> str:
+        """What `--fine-tune` asks for."""
+        return "give a joint encoder of jobs/ssdm.py to --model, or --random, or a language model to --lm"
 
     @property
     def structured(self) -> bool:

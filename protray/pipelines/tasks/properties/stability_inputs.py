@@ -68,17 +68,26 @@ class StabilityRun(HeadRun):
         return self.task != "thermostability"
 
     @property
+    def can_learn(self) -> str:
+        if self.of_mutations:
+            return "give a joint encoder of jobs/ssdm.py to --model, or --random; language models learn no mutations"
+        return super().can_learn
+
+    @property
     def tuned(self) -> dict[str, str]:
-        """As of any head; a language model's log-odds of mutations would ask for a pass for each site."""
+        """As of any head; of mutations no language model, whose log-odds would need a pass for each site."""
         found = super().tuned
         return {row: name for row, name in found.items() if not self.of_mutations or name in self.nets}
 
 
 @cache
 def _read(data: Location, task: Task, seed: int) -> "tuple[Measurements, list[InputError]]":
-    from protray.data.tasks.stability import read_measurements
+    from protray.data.tasks.stability import check_both_kinds, read_measurements
 
-    return read_measurements(data, task, seed)
+    found, errors = read_measurements(data, task, seed)
+    if task == "msp":
+        check_both_kinds(found, data)
+    return found, errors
 
 
 def measurements_of(run: StabilityRun) -> "tuple[Measurements, list[InputError]]":

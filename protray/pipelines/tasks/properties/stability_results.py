@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 MEAN, TRANSFER = "training mean", "transfer from the nearest"
 COMPOSITION, SUBSTITUTION = "composition, linear", "substitution, linear"
 ZERO_SHOT = "language model's log-odds"
-OUTPUT = {"msp": "more stable", "thermostability": "melting temperature", "ddg": "change of stability"}
+OUTPUT = {"msp": "binds better", "thermostability": "melting temperature", "ddg": "change of stability"}
 TITLES = {
-    "msp": "is the mutant of a complex more stable", "thermostability": "melting temperatures",
+    "msp": "does the mutant of a complex bind better", "thermostability": "melting temperatures",
     "ddg": "effects of mutations on stability",
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     chosen, found = ray.get(task.remote(run, inputs, ray.put(state), context.plan.threads("stability"), gpu))
     test = read_rows(inputs.examples, "test")
     true_N = test.target_NT[:, 0].astype(float)
-    reference = SUBSTITUTION if run.of_mutations else COMPOSITION
+    reference = reference_of(run)
     rows_of = partial(ranking_rows if run.task == "msp" else value_rows, reference=reference, first=run.first)
     known_N = true_N > 0.5 if run.task == "msp" else true_N
     rows = rows_of(found, known_N, test.clusters, heads=run.rows, seed=run.fit.seed)
@@ -87,6 +87,11 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     }  # fmt: skip
 
 
+def reference_of(run: StabilityRun) -> str:
+    """The simple fit that all are compared with."""
+    return SUBSTITUTION if run.of_mutations else COMPOSITION
+
+
 def all_predictions(
     run: StabilityRun, inputs: HeadInputs, state: dict, threads: int, gpu: bool
 ) -> "tuple[dict[str, str], dict[str, np.ndarray]]":
@@ -98,15 +103,11 @@ def all_predictions(
     train, validation, test = parts
     measured = measurements_of(run)[0]
     found = {MEAN: np.full(len(test), train.target_NT.mean(dtype=np.float64))}
-    chosen, name, features = (
-        {},
-        SUBSTITUTION if run.of_mutations else COMPOSITION,
-        _features(measured, parts),
-    )
-    (_, found[name]), chosen[name] = _linear(run.kind == "labels", parts, features)
+    name, chosen = reference_of(run), {}
+    (_, found[name]), chosen[name] = _linear(run.kind == "labels", parts, _features(measured, parts))
     if run.task != "msp":
         found[TRANSFER], chosen[TRANSFER] = _transfer(parts, threads)
-    if run.task != "thermostability" and WITH_LM in inputs.vectors:
+    if run.of_mutations and WITH_LM in inputs.vectors:
         odds = [read_vectors(inputs.vectors[WITH_LM], rows.ids)[:, -1:].astype(float) for rows in parts]
         known = [np.where(np.isfinite(one), one, np.nanmean(odds[0])) for one in odds]
         (_, found[ZERO_SHOT]), _ = _linear(run.kind == "labels", parts, known)

@@ -65,7 +65,7 @@ class QualityRun(TrainingSettings):
 
     @property
     def embeddings(self) -> dict[str, Embedding]:
-        """The models of structures, by their names."""
+        """The models of structures, and encoders with random weights, by their names."""
         models = models_of(self.model, lambda: True)
         return by_name(models, self.noise) | random_by_name(self.random, self.fine.seed)
 

@@ -122,7 +122,8 @@ def tuned_table(
             "minutes": trained[name]["clock"]["seconds"] / 60, "best_epoch": position["best_epoch"],
             "before": first["validation/quality"], "after": best["validation/quality"],
         })  # fmt: skip
-    header = ["fine-tuning", "weights", "minutes", "best epoch", "validation before", "validation after"]
+    told = "higher is better; errors are negative"
+    header = ["fine-tuning", "weights", "minutes", "best epoch", f"validation before ({told})", "validation after"]
     body = [
         [row["method"], f"{row['parameters']:,}", f"{row['minutes']:.1f}", str(row["best_epoch"]),
          f"{row['before']:.3f}", f"{row['after']:.3f}"]

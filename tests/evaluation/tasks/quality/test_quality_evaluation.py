@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from protray.evaluation.bootstrap import correlation_interval
+from protray.evaluation.bootstrap import correlation_draws, correlation_interval
 from protray.evaluation.tasks.quality.scores import expected_best, global_row, local_row, pearson, ranks
 
 # two targets of three decoys; the second prediction has the order of target b reversed
@@ -132,6 +132,19 @@ def test_interval_of_a_correlation_draws_whole_clusters() -> None:
         found.append(stats.pearsonr(x_N[rows], y_N[rows]).statistic)
     assert correlation_interval(x_N, y_N, clusters) == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.015)
     assert np.isnan(correlation_interval(x_N, y_N, ["one"] * 120)).all()
+
+
+def test_draws_without_a_correlation_are_left_out() -> None:
+    """Of three clusters one has a single prediction: a draw of it alone has none, whatever its sums round to."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(["a", "b", "c"], 5)
+    for _ in range(50):
+        x_N, y_N = rng.normal(size=15), rng.normal(size=15)
+        x_N[:5] = rng.normal() * 10
+        found_D = correlation_draws(x_N, y_N, clusters)
+        assert 0.02 < np.isnan(found_D).mean() < 0.06  # 1 in 27
+        assert np.nanmax(np.abs(found_D)) <= 1 + 1e-9
+        assert np.isfinite(correlation_interval(x_N, y_N, clusters)).all()
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -112,6 +112,17 @@ def test_a_plan_writes_nothing(tables, tmp_path, monkeypatch) -> None:
     assert head.rows == run.fit.steps(16) and vectors.seconds and head.seconds and not (tmp_path / "out").exists()
 
 
+def test_mutants_of_one_kind_are_refused_at_once(tables, tmp_path) -> None:
+    head, *lines = tables["msp"].path.read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    same = [",".join([*row[:3], "1" if row[4] == "test" else row[3], *row[4:]]) for row in rows]
+    file = tables["msp"].parent / "same.csv"
+    file.path.write_text("\n".join([head, *same]) + "\n")
+    run = replace(TINY, task="msp", data=file, out=Location(tmp_path / "out"))
+    with pytest.raises(ValueError, match="all mutants of the split test bind worse; there is nothing to tell apart"):
+        JOB.identity(run)
+
+
 def untrained(folder: Path, task: str, channels: int) -> Head:
     """A head on the language model, whose mean is 50."""
     torch.manual_seed(0)
