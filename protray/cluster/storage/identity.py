@@ -46,7 +46,10 @@ def dataset_digest(data: Location | None) -> str:
             f"{data}: no dataset.json in it; make it with jobs/prepare.py, of structures with "
             "jobs/prepare_structures.py, which write that file last"
         )
-    return record.read_json()["digest"]
+    found = record.read_json()
+    if "digest" not in found:
+        raise ValueError(f"{record} is damaged or not by those jobs: it lacks the digest; make the dataset anew")
+    return found["digest"]
 
 
 def contents(files: Iterable[Location], below: Location | None = None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protray.cluster.storage.identity import belongs, claim, content_digest, difference, digest
+from protray.cluster.storage.identity import belongs, claim, content_digest, dataset_digest, difference, digest
 from protray.data.location import Location
 
 
@@ -69,3 +69,14 @@ def test_what_json_makes_equal_is_equal() -> None:
     assert difference({"a": [1, 2]}, {"a": (1, 2)}) == ""
     assert difference({"a": 1}, {"b": None}) == "a was 1, is None"
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_a_dataset_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"digest": "abc"}')
+    assert dataset_digest(Location(tmp_path)) == "abc"
+    (tmp_path / "dataset.json").write_text('{"chains": 3}')
+    with pytest.raises(ValueError, match=r"dataset.json is damaged or not by those jobs: it lacks the digest"):
+        dataset_digest(Location(tmp_path))
+    (tmp_path / "dataset.json").unlink()
+    with pytest.raises(ValueError, match=r"no dataset.json in it; make it with jobs/prepare.py"):
+        dataset_digest(Location(tmp_path))
