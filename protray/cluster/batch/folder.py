@@ -17,8 +17,7 @@ def checked(job: BatchJob, run: Any) -> dict:
     before = _recorded(run)
     if before is None:
         run.check_new()
-        return identity
-    if changed := difference(before | {name: identity[name] for name in job.grows}, identity):
+    elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
         raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
     return identity
 

@@ -163,6 +163,12 @@ def by_name(models: Sequence[Location], noise: float) -> dict[str, Embedding]:
     return found
 
 
+def read_by(lm: str | None, model: Location | None) -> list[Embedding]:
+    """What a finished head or network reads: a language model, a model of structures, or both, in this order."""
+    found = [Embedding(lm=lm)] if lm else []
+    return found + ([Embedding(model=model)] if model else [])
+
+
 def random_by_name(kinds: Sequence[EncoderKind], seed: int) -> dict[str, Embedding]:
     """Encoders with random weights by the names of their rows; ValueError if one is there twice.
 

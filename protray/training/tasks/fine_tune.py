@@ -72,7 +72,8 @@ def fit(
     NonFiniteLossError
         As soon as a loss or a gradient is not finite, with the ids of its rows; nothing was changed by them.
     """
-    known_M = np.flatnonzero(train.lengths_N)
+    lengths_N = train.lengths_N
+    known_M = np.flatnonzero(lengths_N)
     if not len(known_M):
         raise ValueError(f"none of {len(train.y_NT)} training rows has a structure to train on")
     net.to(world.device)
@@ -99,7 +100,9 @@ def fit(
         rate = learning_rate(progress.step, total, config) * lower
         for group, ratio in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * ratio
-        loss = _update(net, optimizer, train, known_M[next(batches)], config, epoch, progress.step, world)
+        rows_B = known_M[next(batches)]
+        rows_B = rows_B[np.argsort(lengths_N[rows_B], kind="stable")]  # less padding
+        loss = _update(net, optimizer, train, rows_B, config, epoch, progress.step, world)
         progress.add({"loss": (loss, 1)})
         progress.tell()
         if progress.due(per_epoch):
@@ -149,7 +152,6 @@ def _update(
     epoch: int, step: int, world: World,
 ) -> float:  # fmt: skip
     """Take one step on the mean loss over all workers' rows; returns it."""
-    rows_B = rows_B[np.argsort(train.lengths_N[rows_B], kind="stable")]  # less padding
     size = len(rows_B) * (1 if net.head.kind == "class" else train.y_NT.shape[1])
 
     def loss_of(group_M: np.ndarray) -> Tensor:
@@ -179,11 +181,11 @@ def outputs(net: Tuned, examples: Examples, world: World = World()) -> Tensor:  
     net.eval()
     lengths_N = examples.lengths_N
     groups: list[list[int]] = []
-    for n in np.argsort(lengths_N, kind="stable"):  # each the longest of its group so far
-        if lengths_N[n] and (not groups or (len(groups[-1]) + 1) * lengths_N[n] > AT_ONCE):
+    order_N = np.argsort(lengths_N, kind="stable")
+    for n in order_N[lengths_N[order_N] > 0]:  # each the longest of its group so far
+        if not groups or (len(groups[-1]) + 1) * lengths_N[n] > AT_ONCE:
             groups.append([])
-        if lengths_N[n]:
-            groups[-1].append(int(n))
+        groups[-1].append(int(n))
     found_NT = torch.zeros(examples.y_NT.shape, device=world.device)
     for group in groups[world.rank :: world.size]:
         found_NT[group] = _forward(net, examples.given(group), world.device)

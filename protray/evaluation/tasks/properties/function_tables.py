@@ -46,18 +46,33 @@ def function_rows(
             method: score_function(score_BT[mine], true_BT[mine], clusters, thresholds[method], seed=seed)
             for method, score_BT in predictions.items()
         }
-        base = scored[reference]
+        of_set = []
         for method, found in scored.items():
-            read_out = read_out_of(method, heads)
-            row: Row = {"method": method, "read_out": read_out, "set": name, "threshold": thresholds[method]}
-            row |= found.row
-            own = scored.get(same_read_out(first, read_out)) if first else None
-            for column, other in (("gain", base), ("gain_first", own)):
-                if other and other is not found:
-                    row[column] = found.row["fmax"] - other.row["fmax"]
-                    row[f"{column}_ci95"] = interval_of(found.fmax_D - other.fmax_D)
-            rows.append(row)
+            named = {"method": method, "read_out": read_out_of(method, heads), "set": name}
+            of_set.append(named | {"threshold": thresholds[method]} | found.row)
+        drawn = {method: found.fmax_D for method, found in scored.items()}
+        rows += with_gains(of_set, drawn, "fmax", reference, first)
     return rows
+
+
+def with_gains(
+    rows: Sequence[Row], drawn: Mapping[str, np.ndarray], column: str, reference: str | None, first: str | None
+) -> list[Row]:
+    """The rows with ``gain``, what each has of a `column` more than `reference`, and ``gain_first``, more than the
+    embedding `first` with the same read-out; both with an interval over the draws that both have, ``NAME_ci95``.
+    """
+    value_of = {row["method"]: row[column] for row in rows if row[column] is not None}
+    found = []
+    for row in rows:
+        method, gains = row["method"], {}
+        others = {"gain": reference, "gain_first": same_read_out(first, row["read_out"]) if first else None}
+        for name, other in others.items():
+            if other and other != method and {method, other} <= value_of.keys():
+                paired_D = drawn[method] - drawn[other]
+                gains[name] = value_of[method] - value_of[other]
+                gains[f"{name}_ci95"] = interval_of(paired_D[np.isfinite(paired_D)])
+        found.append(row | gains)
+    return found
 
 
 def function_tables(

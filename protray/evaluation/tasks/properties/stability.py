@@ -12,8 +12,8 @@ import numpy as np
 
 from protray.evaluation.bootstrap import correlation_draws
 from protray.evaluation.tasks.properties.function import interval_of
-from protray.evaluation.tasks.properties.function_tables import gain_cell
-from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of, same_read_out
+from protray.evaluation.tasks.properties.function_tables import gain_cell, with_gains
+from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of
 from protray.evaluation.tasks.quality.scores import global_row, ranks
 from protray.evaluation.tasks.quality.tables import cell
 from protray.evaluation.tasks.sites.scores import areas, draws_of
@@ -74,26 +74,6 @@ def ranking_rows(
         drawn[method] = of_draws["auroc"] if len(names) > 1 else np.zeros(0)
         rows.append(row)
     return with_gains(rows, drawn, "auroc", reference, first)
-
-
-def with_gains(
-    rows: Sequence[Row], drawn: Mapping[str, np.ndarray], column: str, reference: str | None, first: str | None
-) -> list[Row]:
-    """The rows with ``gain``, what each has of a `column` more than `reference`, and ``gain_first``, more than the
-    embedding `first` with the same read-out; both with an interval over the draws that both have, ``NAME_ci95``.
-    """
-    value_of = {row["method"]: row[column] for row in rows if row[column] is not None}
-    found = []
-    for row in rows:
-        method, gains = row["method"], {}
-        others = {"gain": reference, "gain_first": same_read_out(first, row["read_out"]) if first else None}
-        for name, other in others.items():
-            if other and other != method and {method, other} <= value_of.keys():
-                paired_D = drawn[method] - drawn[other]
-                gains[name] = value_of[method] - value_of[other]
-                gains[f"{name}_ci95"] = interval_of(paired_D[np.isfinite(paired_D)])
-        found.append(row | gains)
-    return found
 
 
 def stability_tables(

@@ -9,6 +9,7 @@ from protray.cluster.batch.job import BatchSettings, Row
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.pipelines.structure import inputs
+from protray.pipelines.tasks import embedding
 from protray.pipelines.tasks.embedding import Embedding
 from protray.seq.errors import InputError
 from protray.seq.fasta import fasta_files
@@ -55,8 +56,7 @@ def read_by(model: Location) -> list[Embedding]:
     from protray.training.tasks.head_export import STRUCTURE_MODEL
 
     facts = facts_of(model)
-    found = [Embedding(lm=facts.lm)] if facts.lm else []
-    return found + ([] if facts.noise is None else [Embedding(model=model / STRUCTURE_MODEL)])
+    return embedding.read_by(facts.lm, None if facts.noise is None else model / STRUCTURE_MODEL)
 
 
 def of_mutations(run: Annotate) -> bool:

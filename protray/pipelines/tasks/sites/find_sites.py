@@ -17,7 +17,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.pipelines.structure import inputs
 from protray.pipelines.structure.embed import MEMORY
-from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.embedding import Embedding, read_by
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
 
@@ -79,8 +79,7 @@ def _read_by(model: Location) -> list[Embedding]:
     from protray.training.tasks.sites_export import STRUCTURE_MODEL, load_site_net
 
     reads = load_site_net(model).embeddings
-    found = [Embedding(lm=reads["lm"])] if "lm" in reads else []
-    return found + ([Embedding(model=model / STRUCTURE_MODEL)] if "noise" in reads else [])
+    return read_by(reads.get("lm"), model / STRUCTURE_MODEL if "noise" in reads else None)
 
 
 def open_finder(run: FindSites, device: str) -> "SiteFinder":

@@ -29,9 +29,7 @@ def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_N
 
 def mutant_examples(mutants: Location, rows: Rows, vectors_NF: np.ndarray) -> MutantExamples:
     """Mutations of some rows; those that have no frozen vector have no structure that could be read."""
-    known = {id for id, vector_F in zip(rows.ids, vectors_NF, strict=True) if np.isfinite(vector_F).all()}
-    table = read_parquet(mutants)
-    table = table.filter(pa.array([id in known for id in table["id"].to_pylist()], pa.bool_()))
+    table = _with_vectors(mutants, rows, vectors_NF)
     pair_of: dict[str, Pair] = {}
     for batch in table.to_batches(max_chunksize=100):  # of complexes, rows are large as Python's objects
         for row in batch.to_pylist():
@@ -60,9 +58,14 @@ def sequence_examples(rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
 
 def structure_examples(structures: Location, rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:
     """Proteins of some rows; those that have no frozen vector have no structure that could be read."""
-    known = {id for id, vector_F in zip(rows.ids, vectors_NF, strict=True) if np.isfinite(vector_F).all()}
-    table = read_parquet(structures)
-    table = table.filter(pa.array([id in known for id in table["id"].to_pylist()], pa.bool_()))
+    table = _with_vectors(structures, rows, vectors_NF)
     chains = gather([table.append_column("cluster", pa.array([""] * len(table), pa.string()))])
     place = {id: row for row, id in enumerate(chains.ids)}
     return StructureExamples(chains, np.array([place.get(id, -1) for id in rows.ids]), rows.target_NT)
+
+
+def _with_vectors(file: Location, rows: Rows, vectors_NF: np.ndarray) -> pa.Table:
+    """The part of a table that is of these rows and could be embedded."""
+    known = {id for id, vector_F in zip(rows.ids, vectors_NF, strict=True) if np.isfinite(vector_F).all()}
+    table = read_parquet(file)
+    return table.filter(pa.array([id in known for id in table["id"].to_pylist()], pa.bool_()))
