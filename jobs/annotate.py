@@ -13,8 +13,8 @@ OUT/rejected.parquet.  The same command again continues a run that was killed, a
 import sys
 
 from protray.cluster.batch.command import batch_command
-from protray.pipelines.tasks.properties.annotate import job_of
-from protray.pipelines.tasks.properties.annotate_inputs import Annotate
+from protray.pipelines.tasks.properties.annotate.annotate import job_of
+from protray.pipelines.tasks.properties.annotate.inputs import Annotate
 
 if __name__ == "__main__":
     sys.exit(batch_command(job_of, Annotate, __doc__))

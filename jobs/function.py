@@ -13,7 +13,7 @@ same command again continues where it was stopped, and costs nothing once it has
 import sys
 
 from protray.cluster.train.command import training_command
-from protray.pipelines.tasks.properties.function import JOB, FunctionRun
+from protray.pipelines.tasks.properties.function.training import JOB, FunctionRun
 
 if __name__ == "__main__":
     sys.exit(training_command(JOB, FunctionRun, __doc__))

@@ -13,7 +13,7 @@ stopped, and costs nothing once it has finished.
 import sys
 
 from protray.cluster.train.command import training_command
-from protray.pipelines.tasks.properties.stability import JOB, StabilityRun
+from protray.pipelines.tasks.properties.stability.training import JOB, StabilityRun
 
 if __name__ == "__main__":
     sys.exit(training_command(JOB, StabilityRun, __doc__))

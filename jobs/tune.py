@@ -13,7 +13,7 @@ from protray.cluster.tuning.command import sweep_command
 JOBS = {
     "distil": "protray.pipelines.secondary.sweep_distil", "score_net": "protray.pipelines.structure.sweep_score",
     "ssdm": "protray.pipelines.structure.sweep_ssdm", "quality": "protray.pipelines.tasks.quality.sweep",
-    "sites": "protray.pipelines.tasks.sites.sweep", "function": "protray.pipelines.tasks.properties.sweep",
+    "sites": "protray.pipelines.tasks.sites.sweep", "function": "protray.pipelines.tasks.properties.function.sweep",
 }  # fmt: skip
 
 if __name__ == "__main__":

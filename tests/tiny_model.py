@@ -13,7 +13,7 @@ def save_tiny_lm(folder: Path, positions: str = "rotary") -> Path:
     import torch
     from transformers import EsmConfig, EsmForMaskedLM
 
-    from protray.plm.tokens import ESM_TOKENS, MASK, PADDING, save_tokenizer
+    from protray.plm.pretraining.tokens import ESM_TOKENS, MASK, PADDING, save_tokenizer
 
     config = EsmConfig(
         vocab_size=len(ESM_TOKENS), mask_token_id=MASK, pad_token_id=PADDING, hidden_size=LM_CHANNELS,

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from protray.bench.timing import Case, compare, matrix_rate
-from protray.plm.architecture import build_model
 from protray.plm.masked import LanguageModel, has_bf16, load, map_rows, tokens_of
-from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.pretraining.architecture import build_model
+from protray.plm.pretraining.config import MaskedLmConfig
+from protray.plm.pretraining.tokens import save_tokenizer
 from protray.plm.reading import Precision, Reading
-from protray.plm.tokens import save_tokenizer
 from protray.seq.alphabet import N_AA
 
 LENGTHS = (100, 200, 400)  # residues: most proteins lie between

@@ -19,7 +19,7 @@ from protray.data.secondary.dataset import Proteins
 from protray.evaluation.bins import Bin
 from protray.evaluation.bootstrap import interval, paired_interval
 from protray.evaluation.secondary import score_set
-from protray.inference.predict import Predictor, Query
+from protray.inference.secondary.predict import Predictor, Query
 from protray.models.secondary.shipped import PREDICTOR
 from protray.seq.alphabet import decode
 from protray.seq.programs import run_program

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.bench.plain_score import NET, PlainScoreNet
+from protray.bench.plain.score_net import NET, PlainScoreNet
 from protray.bench.timing import Case, Spread, compare, interleaved, matrix_rate, peak_resident_bytes
 from protray.data.structure.structures import StructureChain, read_structures
-from protray.inference.embed import NOISE, Embedder
+from protray.inference.embeddings.score_net import NOISE, Embedder
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ScoreNet
 from protray.plm.masked import has_bf16
@@ -36,8 +36,10 @@ TURNS = 3  # of what takes half a minute each
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     """Cases of a step, of embeddings and of Ray; time per pair and memory of long chains."""
-    from protray.bench.score_ray import training
-    from protray.bench.through_ray import ray_cases  # starts from a clean environment, so Ray is imported in there
+    from protray.bench.through_ray.cases import (
+        ray_cases,  # starts from a clean environment, so Ray is imported in there
+    )
+    from protray.bench.through_ray.score import training
 
     kind = "bfloat16" if has_bf16() else "float32"
     limits = {name: matrix_rate(name) for name in {kind, "float32"}}

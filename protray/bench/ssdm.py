@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protray.bench.plain_frame import PlainFrameNet
+from protray.bench.plain.frame_attention import PlainFrameNet
 from protray.bench.timing import Case, compare, interleaved, matrix_rate
 from protray.data.structure.atom_batches import collate
 from protray.data.structure.atoms import AtomChain
-from protray.inference.structure_encoder import StructureEncoder
+from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import SsdmConfig
@@ -41,8 +41,10 @@ TURNS = 3  # of what takes half a minute each
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     """Cases of a step, of an embedding and of Ray; time per residue of long chains, and of many chains."""
-    from protray.bench.ssdm_ray import training
-    from protray.bench.through_ray import ray_cases  # starts from a clean environment, so Ray is imported in there
+    from protray.bench.through_ray.cases import (
+        ray_cases,  # starts from a clean environment, so Ray is imported in there
+    )
+    from protray.bench.through_ray.ssdm import training
 
     limit = matrix_rate()
     cases = [step_case(repeats, limit), embedding_case(repeats, limit)]

@@ -18,8 +18,8 @@ from protray.data.tasks.labels import cath_at, frequent
 from protray.data.tasks.tables import table_lines
 from protray.evaluation.ssdm import LEVEL, TRAINED, UNTRAINED, Denoised, SsdmResults
 from protray.evaluation.tasks.properties.cath import retrieval_rows, same_class
-from protray.inference.residue_embeddings import statistics_of
-from protray.inference.structure_encoder import StructureEncoder
+from protray.inference.embeddings.residues import statistics_of
+from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.losses.diffusion import noise_levels
 from protray.losses.self_prediction import MIDDLE, SPREAD, bin_of
 from protray.models.structure.neighbours import find_neighbours

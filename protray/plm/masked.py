@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protray.plm import esm, esm_bf16
 from protray.plm.hub.folder import check_present
 from protray.plm.hub.loading import read_config, read_model
 from protray.plm.hub.spelling import read_spelling
+from protray.plm.passes import esm, esm_bf16
 from protray.plm.reading import Reading, windows
 from protray.seq.alphabet import N_AA
 

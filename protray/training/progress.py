@@ -64,7 +64,7 @@ class Position:
 class Progress:
     """Counts the steps of a training, reports its curve with states to go on from, and keeps the best weights.
 
-    A loop with it is its batches, its step and its points: `protray.training.tasks.sites.fit` is a short one.
+    A loop with it is its batches, its step and its points: `protray.training.tasks.sites.fit.fit` is a short one.
 
     Parameters
     ----------

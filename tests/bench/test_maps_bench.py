@@ -3,12 +3,12 @@
 import pytest
 
 from protray.bench import maps
-from protray.plm import pretraining
+from protray.plm.pretraining import config
 
 
 def test_ours_and_the_plain_loop_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps, "LENGTHS", (12,))
-    monkeypatch.setitem(pretraining.SIZES, "8m", (32, 2, 4))
+    monkeypatch.setitem(config.SIZES, "8m", (32, 2, 4))
     monkeypatch.setattr(maps, "matrix_rate", lambda *_, **__: 1e9)
     monkeypatch.setattr(maps, "ROWS", 10)
     monkeypatch.setattr(maps, "PASSES", ("exact", 6))

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from protray.bench import score
-from protray.bench.plain_score import PlainScoreNet
+from protray.bench.plain.score_net import PlainScoreNet
 from protray.bench.timing import Spread, case, peak_resident_bytes
-from protray.inference.embed import Embedder
+from protray.inference.embeddings.score_net import Embedder
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ConditionalNorm
 from protray.training.structure.score_net import Denoising, forward

@@ -10,7 +10,7 @@ from structure_batches import joined, protein, single, without
 from torch.utils.flop_counter import FlopCounterMode
 
 from protray.bench import ssdm
-from protray.bench.plain_frame import PlainFrameNet, nearest
+from protray.bench.plain.frame_attention import PlainFrameNet, nearest
 from protray.models.structure.frame_attention import FrameAttention
 from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.structure.structure_batch import StructureBatch
@@ -150,7 +150,7 @@ def test_time_per_residue_by_hand(tiny, monkeypatch) -> None:
 
 def test_plain_loop_and_the_job_take_the_same_steps(monkeypatch) -> None:
     """After 3 steps of a constant learning rate their weights are equal: the plain loop leaves nothing out."""
-    from protray.bench import ssdm_ray
+    from protray.bench.through_ray import ssdm as ssdm_ray
     from protray.training.structure.ssdm_config import SsdmFitConfig
     from protray.training.world import World
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from protray.bench import through_ray
-from protray.bench.through_ray import Training
+from protray.bench.through_ray import cases as through_ray
+from protray.bench.through_ray.cases import Training
 from protray.bench.timing import Spread
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
@@ -50,11 +50,11 @@ def alone(timed: Training) -> tuple[float, float]:
 @pytest.mark.parametrize("name", [pytest.param("score", marks=pytest.mark.ray), "ssdm"])
 def test_seconds_of_steps_plainly_and_as_the_job_does_them(request, monkeypatch, name) -> None:
     """One of the two through Ray."""
-    from protray.bench import score_ray, ssdm_ray
+    from protray.bench.through_ray import score, ssdm
 
     if name == "score":
         request.getfixturevalue("ray_local")
-    which = {"score": score_ray, "ssdm": ssdm_ray}[name]
+    which = {"score": score, "ssdm": ssdm}[name]
     small = FrameAttentionConfig(channels=8, heads=1, pair=4, layers=1, neighbours=4)
     monkeypatch.setattr(which, "NET", {"score": TINY, "ssdm": small}[name])
     monkeypatch.setattr(which, "STEPS", 5)

@@ -26,7 +26,7 @@ from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.sample import SAMPLE
 from protray.data.structure.structures import chains_in, read_group
-from protray.inference.embed import Embedder
+from protray.inference.embeddings.score_net import Embedder
 from protray.pipelines.language_model import prob_maps, pseudo_msa
 from protray.pipelines.secondary import predict
 from protray.pipelines.secondary.sweep_distil import SWEEP

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from protray.plm import esm, masked
+from protray.plm import masked
 from protray.plm.masked import LanguageModel, hidden_rows, load, map_rows, probability_map
+from protray.plm.passes import esm
+from protray.plm.pretraining.tokens import ESM_TOKENS, MASK, PADDING, save_tokenizer
 from protray.plm.reading import Reading
-from protray.plm.tokens import ESM_TOKENS, MASK, PADDING, save_tokenizer
 from protray.seq.alphabet import AMINO_ACIDS, N_AA, encode
 
 BF16 = Reading("bfloat16")

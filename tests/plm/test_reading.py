@@ -5,8 +5,9 @@ import pytest
 import torch
 from tiny_model import save_tiny_lm
 
-from protray.plm import esm, masked
+from protray.plm import masked
 from protray.plm.masked import LanguageModel, hidden_rows, load, map_rows, probability_map
+from protray.plm.passes import esm
 from protray.plm.reading import Reading, Window, forward_tokens, row_tokens, windows
 from protray.seq.alphabet import encode
 

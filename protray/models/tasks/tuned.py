@@ -21,8 +21,8 @@ Read = Callable[[Tensor, Tensor], Tensor]  # vectors of residues (B, L, C), and 
 class Tuned(nn.Module):
     """Structures -> what `head` makes of the numbers that linear read-outs of frozen vectors see, too.
 
-    Of proteins `statistics` (`protray.inference.residue_embeddings.statistics_of`), of mutations `changes`
-    (`protray.inference.mutants`).
+    Of proteins `statistics` (`protray.inference.embeddings.residues.statistics_of`), of mutations `changes`
+    (`protray.inference.tasks.mutants`).
     """
 
     def __init__(

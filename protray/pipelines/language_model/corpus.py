@@ -1,6 +1,6 @@
 """FASTA files -> an encoded corpus, which pre-training maps into memory; `pretrain` runs it first.
 
-``OUT/train-*.npy``, ``OUT/held-out-*.npy``  sequences end to end (`protray.plm.corpus.Part`), written by the actors
+``OUT/train-*.npy``, ``OUT/held-out-*.npy``  sequences end to end (`plm.pretraining.corpus`), written by the actors
 ``OUT/files/*.parquet``                      which files each of these parts is of, and what was counted in them
 ``OUT/corpus.json``                          names of the parts, and counts; written last
 """
@@ -19,8 +19,8 @@ from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row
 from protray.cluster.storage.identity import contents, digest
 from protray.data.lengths import read_lengths
 from protray.data.location import Location
-from protray.plm.corpus import MIN_LENGTH, Part
-from protray.plm.encode import EXCLUDED, IdTable, Sieve, add_up, draw_clusters, encode_files, read_ids
+from protray.plm.pretraining.corpus import MIN_LENGTH, Part
+from protray.plm.pretraining.encode import EXCLUDED, IdTable, Sieve, add_up, draw_clusters, encode_files, read_ids
 from protray.seq.errors import InputError
 from protray.seq.fasta import fasta_files, read_sequences
 from protray.seq.files.packed import SUFFIXES

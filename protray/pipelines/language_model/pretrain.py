@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
-from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.pretraining.config import MaskedLmConfig
 
 if TYPE_CHECKING:
     import numpy as np
 
     from protray.pipelines.language_model.corpus import CorpusSettings
-    from protray.plm.corpus import Corpus
+    from protray.plm.pretraining.corpus import Corpus
     from protray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def corpus_settings(run: PretrainRun) -> "CorpusSettings":
 
 
 def read_held_out(place: Location, min_length: int) -> "Corpus":
-    from protray.plm.corpus import read_corpus
+    from protray.plm.pretraining.corpus import read_corpus
 
     return read_corpus([place.path], min_length)
 
@@ -139,7 +139,7 @@ def made_up(run: PretrainRun) -> "Corpus":
     import numpy as np
 
     from protray.data.lengths import read_lengths
-    from protray.plm.corpus import Corpus, pack
+    from protray.plm.pretraining.corpus import Corpus, pack
     from protray.seq.alphabet import N_AA
     from protray.seq.fasta import fasta_files
 
@@ -152,8 +152,8 @@ def made_up(run: PretrainRun) -> "Corpus":
 
 
 def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
-    from protray.plm.corpus import Corpus, open_corpus
-    from protray.plm.steps import steps, validation_batches
+    from protray.plm.pretraining.corpus import Corpus, open_corpus
+    from protray.plm.pretraining.steps import steps, validation_batches
     from protray.training.language_model.masked_lm import fit
 
     config = settings["lm"]
@@ -207,8 +207,8 @@ def finish(run: PretrainRun, inputs: Inputs, state: dict, context: Context) -> d
 
 def save_model(config: MaskedLmConfig, weights: dict, folder: Location) -> None:
     """Write model and tokenizer, so that ``AutoModelForMaskedLM.from_pretrained(folder)`` reads them."""
-    from protray.plm.architecture import build_model
-    from protray.plm.tokens import save_tokenizer
+    from protray.plm.pretraining.architecture import build_model
+    from protray.plm.pretraining.tokens import save_tokenizer
 
     model = build_model(config)
     model.load_state_dict(weights)
@@ -231,8 +231,8 @@ def score(run: PretrainRun, inputs: Inputs, held_out: Location | None, device: s
     """Ray task: exact maps, in float32, of held-out proteins."""
     import numpy as np
 
-    from protray.plm.corpus import open_corpus
     from protray.plm.masked import load
+    from protray.plm.pretraining.corpus import open_corpus
     from protray.plm.quality import map_quality
     from protray.plm.reading import Reading
     from protray.seq.alphabet import N_AA

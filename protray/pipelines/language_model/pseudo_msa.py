@@ -20,7 +20,7 @@ from protray.data import schemas
 from protray.data.arrow import spooled
 from protray.data.location import Location
 from protray.data.parquet import naming, read_batches
-from protray.inference.write import file_name
+from protray.inference.secondary.write import file_name
 from protray.seq.alphabet import N_AA
 from protray.seq.errors import InputError
 from protray.seq.keyed import generator

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from protray.data.location import Location
 from protray.data.parquet import naming, read_batches
-from protray.inference.many import StoredMap
+from protray.inference.secondary.many import StoredMap
 from protray.seq.alphabet import N_AA
 
 COLUMNS = ["sequence", "prob_map", "lm_hidden"]

@@ -19,7 +19,7 @@ from protray.data.location import Location
 from protray.data.secondary.dataset import Proteins
 from protray.evaluation.distil import OURS, Evaluation, evaluate, three_of
 from protray.evaluation.tables import to_markdown, to_rich
-from protray.inference.predict import Predictor, Query
+from protray.inference.secondary.predict import Predictor, Query
 from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary.distil_inputs import DistilRun, Inputs
 from protray.plots.secondary.curves import curves_figure

@@ -1,6 +1,6 @@
 """A finished model on one protein or 100,000: secondary structure of alignments, or of bare sequences.
 
-``OUT``                        the predictions, a file or a folder of .ss2; see ``protray.inference.write``
+``OUT``                        the predictions, a file or a folder of .ss2; see ``protray.inference.secondary.write``
 ``OUT stem.html``              the predictions along the sequences, of 300 proteins at most
 ``OUT stem.rejected.parquet``  what could not be used: id, file, line, reason
 ``OUT stem.summary.json``      what `OUT` was made from, and counts; written last
@@ -20,7 +20,7 @@ from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data.location import Location
 from protray.data.parquet import read_batches
-from protray.inference.write import PREDICTED, check_format, write
+from protray.inference.secondary.write import PREDICTED, check_format, write
 from protray.models.secondary.shipped import PREDICTOR
 from protray.pipelines.language_model.made_with import MadeWith
 from protray.plm.hub.folder import check_present
@@ -29,7 +29,7 @@ from protray.plm.shipped import fingerprint, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
-    from protray.inference.predict import Predictor
+    from protray.inference.secondary.predict import Predictor
     from protray.pipelines.language_model.stored_maps import MapReader
     from protray.training.secondary.export import ModelCard
 
@@ -213,7 +213,7 @@ def memory(run: Predict) -> int:
 
 
 def open_model(run: Predict, device: str) -> Opened:
-    from protray.inference.predict import Predictor
+    from protray.inference.secondary.predict import Predictor
     from protray.pipelines.language_model.stored_maps import MapReader
 
     predictor = Predictor.open(run.networks, device, with_lm=run.maps is None)
@@ -222,7 +222,7 @@ def open_model(run: Predict, device: str) -> Opened:
 
 def work(opened: Opened, spans: list[Span]) -> Done:
     """Predictions, in the order of the proteins."""
-    from protray.inference.many import StoredMap, predict_part
+    from protray.inference.secondary.many import StoredMap, predict_part
     from protray.pipelines.language_model.stored_maps import Place
     from protray.seq.fasta import Source
 

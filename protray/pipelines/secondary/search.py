@@ -21,7 +21,7 @@ from protray.cluster.storage.identity import content_digest
 from protray.cluster.storage.locks import locked
 from protray.data.location import Location, cache
 from protray.data.parquet import read_parquet
-from protray.inference.write import file_name
+from protray.inference.secondary.write import file_name
 from protray.pipelines.structure.inputs import SOURCE, record_rows
 from protray.seq.errors import InputError
 from protray.seq.search import SearchSettings, check_database

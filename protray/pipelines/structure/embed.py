@@ -27,7 +27,7 @@ from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
-    from protray.inference.embed_many import Chain, ChainEmbedder
+    from protray.inference.embeddings.many import Chain, ChainEmbedder
 
 ANY_CHAIN = StructureSettings(min_residues=2, max_unknown=1.0)
 WITH_SIDE_CHAINS = StructureSettings(min_residues=1, max_unknown=1.0, side_chains=True)
@@ -143,9 +143,9 @@ def memory(run: Embed) -> int:
 def open_net(run: Embed, device: str) -> "tuple[Embed, ChainEmbedder]":
     import torch
 
-    from protray.inference.embed import Embedder
-    from protray.inference.embed_many import SequenceAlone
-    from protray.inference.structure_encoder import StructureEncoder
+    from protray.inference.embeddings.many import SequenceAlone
+    from protray.inference.embeddings.score_net import Embedder
+    from protray.inference.embeddings.structure_encoder import StructureEncoder
 
     if run.lm is not None:
         return run, SequenceAlone.open(run.lm, device)
@@ -162,7 +162,7 @@ def work(opened: "tuple[Embed, ChainEmbedder]", spans: list[Span]) -> Done:
     Running out of memory is no fault of a chain: the spans are tried alone.
     """
     from protray.data.arrow import spooled
-    from protray.inference.embed_many import embeddings
+    from protray.inference.embeddings.many import embeddings
 
     run, embedder = opened
     rejected: list[InputError] = []
@@ -178,7 +178,7 @@ def _chains(run: Embed, row: Row, rejected: list[InputError]) -> "Iterator[tuple
     """The chains of a row of the input, and the file that each is from."""
     from protray.data.structure.atoms import atom_chains_in
     from protray.data.structure.structures import chains_in
-    from protray.inference.embed_many import Record
+    from protray.inference.embeddings.many import Record
 
     if row["sequence"] is not None:
         yield Record(row["id"], row["sequence"]), row["file"]

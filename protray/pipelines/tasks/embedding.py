@@ -15,7 +15,7 @@ from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
 
 if TYPE_CHECKING:
-    from protray.inference.residue_embeddings import ResidueEmbedder
+    from protray.inference.embeddings.residues import ResidueEmbedder
     from protray.models.joint.ssdm import Ssdm
     from protray.training.structure.ssdm_export import SsdmCard
 
@@ -96,8 +96,8 @@ class Embedding:
 
     def open(self, device: str = "cpu") -> "ResidueEmbedder":
         """Load it."""
-        from protray.inference.residue_embeddings import JointEncoder, LanguageModel, open_structure_model
-        from protray.inference.structure_encoder import StructureEncoder
+        from protray.inference.embeddings.residues import JointEncoder, LanguageModel, open_structure_model
+        from protray.inference.embeddings.structure_encoder import StructureEncoder
 
         if self.random:
             return JointEncoder(StructureEncoder(*self.joint(), device))

@@ -24,7 +24,7 @@ from protray.pipelines.tasks.embedding import Embedding
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
-    from protray.inference.residue_embeddings import ResidueEmbedder
+    from protray.inference.embeddings.residues import ResidueEmbedder
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def embed_proteins(
         sidechains_cA; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
     by : Embedding
     level : {"residue", "statistics"}
-        Vectors of all residues, or their mean, deviation and number (`protray.inference.residue_embeddings`).
+        Vectors of all residues, or their mean, deviation and number (`protray.inference.embeddings.residues`).
 
     Raises
     ------
@@ -100,7 +100,7 @@ def open_model(run: EmbedProteins, device: str) -> "tuple[EmbedProteins, Residue
 
 def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> Done:
     """Embeddings of some proteins."""
-    from protray.inference.residue_embeddings import statistics_of
+    from protray.inference.embeddings.residues import statistics_of
 
     run, embed = opened
 

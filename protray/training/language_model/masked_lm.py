@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from protray.plm.architecture import build_model
 from protray.plm.masked import has_bf16
-from protray.plm.masking import MaskedBatch
-from protray.plm.pretraining import MaskedLmConfig
-from protray.plm.steps import Step
-from protray.plm.tokens import CLS, EOS, MASK, PADDING
+from protray.plm.pretraining.architecture import build_model
+from protray.plm.pretraining.config import MaskedLmConfig
+from protray.plm.pretraining.masking import MaskedBatch
+from protray.plm.pretraining.steps import Step
+from protray.plm.pretraining.tokens import CLS, EOS, MASK, PADDING
 from protray.training.errors import NonFiniteLossError
 from protray.training.progress import Report
 from protray.training.updates import half_cosine

@@ -20,9 +20,9 @@ from protray.data.arrow import write_arrow
 from protray.data.location import Location
 from protray.pipelines.language_model import pretrain
 from protray.pipelines.secondary import distil
-from protray.plm.corpus import Part
-from protray.plm.encode import IdTable, Sieve, add_up, encode_files
-from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.pretraining.config import MaskedLmConfig
+from protray.plm.pretraining.corpus import Part
+from protray.plm.pretraining.encode import IdTable, Sieve, add_up, encode_files
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.training.secondary.session import run_stages
 from protray.training.world import World

@@ -9,8 +9,8 @@ from protray.data.decoys.graphs import Widths
 from protray.data.decoys.linear import features, logit_fits, ridge
 from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
-from protray.training.tasks.quality import fit, predict
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.quality.fit import fit, predict
+from protray.training.tasks.quality.steps import QualityFitConfig
 
 
 def test_ridge_by_hand() -> None:

@@ -14,7 +14,7 @@ from protray.cluster.batch.job import Span
 from protray.data.location import Location
 from protray.pipelines.language_model import corpus as module
 from protray.pipelines.language_model.corpus import JOB, CorpusSettings, corpus_folder, encode_corpus
-from protray.plm.corpus import open_corpus
+from protray.plm.pretraining.corpus import open_corpus
 from protray.seq.alphabet import AMINO_ACIDS, decode
 from protray.seq.fasta import read_sequences
 

@@ -13,7 +13,7 @@ from protray.cluster.train import driver
 from protray.cluster.train.command import training_command
 from protray.data.location import Location
 from protray.pipelines.language_model.pretrain import JOB, PretrainRun
-from protray.plm.pretraining import MaskedLmConfig
+from protray.plm.pretraining.config import MaskedLmConfig
 from protray.seq.alphabet import AMINO_ACIDS
 
 TINY = MaskedLmConfig(

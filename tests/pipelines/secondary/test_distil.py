@@ -61,7 +61,7 @@ def test_writes_what_it_promises(finished) -> None:
 
 def test_the_model_reads_maps_as_it_was_trained_on_them(finished) -> None:
     """Predicted from the bare alignments, a test protein comes out as in the predictions of the run."""
-    from protray.inference.predict import Predictor, Query
+    from protray.inference.secondary.predict import Predictor, Query
 
     proteins = distil.read_inputs(distil.folder_of(run := run_like(finished), distil.maps_of(run)))
     row = proteins.of_split("test")[0]
@@ -188,7 +188,7 @@ def test_two_workers_and_a_crash_give_the_same_table(finished, ray_local, inputs
 
 def test_unlabelled_families_and_no_language_model(finished, inputs, tmp_path, monkeypatch) -> None:
     """Nothing is asked of a language model, here and in the predictions; four families are learnt from the teacher."""
-    from protray.inference.predict import Predictor, Query
+    from protray.inference.secondary.predict import Predictor, Query
     from protray.plm import masked
 
     train_here(monkeypatch)

@@ -20,8 +20,8 @@ from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.measure import estimate
 from protray.data import schemas
 from protray.data.location import Location
-from protray.inference.predict import Predictor, Query
-from protray.inference.write import PREDICTED
+from protray.inference.secondary.predict import Predictor, Query
+from protray.inference.secondary.write import PREDICTED
 from protray.pipelines.language_model import prob_maps, stored_maps
 from protray.pipelines.language_model.stored_maps import MapReader, Place, places
 from protray.pipelines.secondary.predict import BESIDE_WEIGHTS, JOB, Predict, rows
@@ -234,7 +234,7 @@ def test_maps_take_the_place_of_the_language_model(asked, lm, maps, tmp_path, mo
     proteins = dict(sorted(PROTEINS.items(), reverse=backwards))
     run = Predict(model=model, fasta=fasta(tmp_path, proteins), out=Location(tmp_path / "p.parquet"), max_rejected=0.5)
     run_batch(JOB, run)
-    monkeypatch.setattr("protray.inference.predict.load", lambda *_, **__: pytest.fail("the language model was loaded"))
+    monkeypatch.setattr("protray.inference.secondary.predict.load", lambda *_, **__: pytest.fail("it was loaded"))
     with_maps = replace(run, out=Location(tmp_path / "m.parquet"), maps=maps)
     run_batch(JOB, with_maps)
     expected = {row["id"]: row for row in pq.read_table(run.out).to_pylist()}
@@ -351,7 +351,7 @@ def test_a_model_whose_parts_are_missing(run, monkeypatch, tmp_path) -> None:
 
 
 def test_the_model_in_the_package_is_the_default_and_asks_no_language_model(asked, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("protray.inference.predict.load", lambda *_, **__: pytest.fail("a language model was loaded"))
+    monkeypatch.setattr("protray.inference.secondary.predict.load", lambda *_, **__: pytest.fail("one was loaded"))
     run = Predict(fasta=fasta(tmp_path, PROTEINS), out=Location(tmp_path / "p.3line"))
     run_batch(JOB, run)
     assert len(run.out.path.read_text().splitlines()) == 3 * len(PROTEINS)

@@ -23,7 +23,7 @@ from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.sample import SAMPLE
 from protray.data.structure.structures import StructureChain, chains_in, read_group
-from protray.inference.embed import Embedder
+from protray.inference.embeddings.score_net import Embedder
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode
@@ -131,7 +131,7 @@ def test_pairs_of_a_dataset_in_rows_of_any_size(asked, model, dataset, tmp_path,
     """A run that was stopped goes on; the result is that of each chain alone, in the order of the dataset."""
     monkeypatch.setattr(items, "MOST_ROWS", 4)
     monkeypatch.setattr(tables, "CHUNK_BYTES", chunk)
-    monkeypatch.setattr("protray.inference.embed_many.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("protray.inference.embeddings.many.CHUNK_BYTES", chunk)
     run = Embed(model=Location(model), structures=(dataset,), out=Location(tmp_path / "out"), level="pair")
 
     def stop(*_: object) -> None:

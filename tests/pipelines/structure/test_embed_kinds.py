@@ -18,8 +18,8 @@ from protray.data.embeddings import read_embeddings
 from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, SAMPLE
 from protray.data.structure.atoms import AtomChain, read_atoms
-from protray.inference.residue_embeddings import LanguageModel
-from protray.inference.structure_encoder import StructureEncoder
+from protray.inference.embeddings.residues import LanguageModel
+from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.pipelines.structure import embed as module
 from protray.pipelines.structure.embed import JOB, Embed
 from protray.seq.alphabet import decode

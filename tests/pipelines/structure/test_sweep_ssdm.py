@@ -13,7 +13,7 @@ from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data.location import Location
 from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.evaluation.sweep_halves import ids_of
-from protray.inference.structure_encoder import StructureEncoder
+from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import PAPER, FrameAttentionConfig

@@ -12,7 +12,7 @@ from protray.data.embeddings import level_of, read_embeddings
 from protray.data.location import Location
 from protray.data.structure.rows import pack_backbone
 from protray.data.tasks.examples import read_statistics, read_vectors
-from protray.inference.residue_embeddings import mean_of, statistics_of
+from protray.inference.embeddings.residues import mean_of, statistics_of
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.plm.shipped import SHIPPED

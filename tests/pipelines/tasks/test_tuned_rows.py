@@ -18,16 +18,16 @@ from protray.cluster.train.measure import estimate
 from protray.data.location import Location
 from protray.data.sample import ENZYMES
 from protray.data.structure.structures import stored_atoms
-from protray.inference.heads import Annotator
+from protray.inference.tasks.heads import Annotator
 from protray.models.tasks.head_config import HeadConfig
-from protray.pipelines.tasks.properties import stability
-from protray.pipelines.tasks.properties.function import JOB
-from protray.pipelines.tasks.properties.function_inputs import CathSettings, FunctionRun
+from protray.pipelines.tasks.properties.function.inputs import CathSettings, FunctionRun
+from protray.pipelines.tasks.properties.function.training import JOB
 from protray.pipelines.tasks.properties.heads import WITH_LM
-from protray.pipelines.tasks.properties.stability_inputs import StabilityRun
+from protray.pipelines.tasks.properties.stability import training as stability
+from protray.pipelines.tasks.properties.stability.inputs import StabilityRun
 from protray.pipelines.tasks.tuned.settings import tuned_trial
-from protray.training.tasks.fine_tune_config import FineTuneConfig
-from protray.training.tasks.head_steps import HeadFitConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
+from protray.training.tasks.properties.head_steps import HeadFitConfig
 
 JOINT, RANDOM = "joint encoder", "random GVP"
 TUNED = [f"{JOINT}, fine-tuned", f"{RANDOM}, fine-tuned"]

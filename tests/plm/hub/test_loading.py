@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_model import save_tiny_lm
 
 from protray.plm.masked import load, probability_map
-from protray.plm.tokens import ESM_TOKENS
+from protray.plm.pretraining.tokens import ESM_TOKENS
 from protray.seq.alphabet import AMINO_ACIDS, encode
 
 SEQUENCE = "MKTAYIAKQRXLEDWCCHFGPNSV"

@@ -13,12 +13,12 @@ import torch
 from processes import leave
 from torch.nn import functional as F
 
-from protray.plm.architecture import build_model
-from protray.plm.corpus import Corpus, pack
-from protray.plm.masking import MaskedBatch, masked_batch
-from protray.plm.pretraining import SIZES, MaskedLmConfig
-from protray.plm.steps import Step, steps, validation_batches
-from protray.plm.tokens import MASK, PADDING
+from protray.plm.pretraining.architecture import build_model
+from protray.plm.pretraining.config import SIZES, MaskedLmConfig
+from protray.plm.pretraining.corpus import Corpus, pack
+from protray.plm.pretraining.masking import MaskedBatch, masked_batch
+from protray.plm.pretraining.steps import Step, steps, validation_batches
+from protray.plm.pretraining.tokens import MASK, PADDING
 from protray.training.errors import NonFiniteLossError
 from protray.training.language_model import masked_lm as module
 from protray.training.language_model.masked_lm import MaskedLoss, fit, learning_rate, perplexity, validate

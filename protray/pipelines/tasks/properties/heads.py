@@ -19,13 +19,13 @@ from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, ran
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.pipelines.tasks.tuned.training import tuned_trainings
 from protray.plm.shipped import NO_LM, SHIPPED, absolute
-from protray.training.tasks.fine_tune_config import FineTuneConfig
-from protray.training.tasks.head_steps import HeadFitConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
+from protray.training.tasks.properties.head_steps import HeadFitConfig
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from protray.training.tasks.heads import Examples
+    from protray.training.tasks.properties.heads import Examples
     from protray.training.world import World
 
 WITH_LM = Embedding(lm=SHIPPED).kind
@@ -149,7 +149,7 @@ def head_trial(run: HeadRun, kind: Kind, stage: Stage, outputs: int, width: int)
 
 def head_loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
     """Train the heads on frozen embeddings one after another, then encoders with heads."""
-    from protray.training.tasks.heads import row_trainings
+    from protray.training.tasks.properties.heads import row_trainings
     from protray.training.tasks.turns import in_turn
 
     rows = {name: partial(_read, settings, folders) for name, folders in settings["vectors"].items()}
@@ -162,7 +162,7 @@ def _read(settings: dict, folders: Sequence[Location]) -> "tuple[Examples, Examp
     import numpy as np
 
     from protray.data.tasks.examples import read_rows, read_vectors
-    from protray.training.tasks.heads import Examples
+    from protray.training.tasks.properties.heads import Examples
 
     if "trial" in settings:
         width, outputs = settings["trial"]
@@ -195,7 +195,7 @@ def save_head_of(
 ) -> None:  # fmt: skip
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.structure.ssdm_export import save_ssdm
-    from protray.training.tasks.head_export import STRUCTURE_MODEL, HeadFacts, save_head
+    from protray.training.tasks.properties.head_export import STRUCTURE_MODEL, HeadFacts, save_head
 
     reads = [run.embeddings[part] for part in run.rows[name]]
     net = next((one for one in reads if one.of_structures), None)
@@ -231,7 +231,7 @@ def head_predictions(
     """What each head, with its best weights, predicts for some rows."""
     from protray.data.tasks.examples import read_vectors
     from protray.models.tasks.head import Head
-    from protray.training.tasks.heads import predict
+    from protray.training.tasks.properties.heads import predict
     from protray.training.tasks.turns import finished
 
     found = {}

@@ -1,6 +1,6 @@
 """Vectors of mutations by an embedding, computed once and kept: a batch job inside of a training.
 
-``OUT/cache/mutants/KEY/embeddings/*.parquet``  ``schemas.EMBEDDINGS``; see `protray.inference.mutants`
+``OUT/cache/mutants/KEY/embeddings/*.parquet``  ``schemas.EMBEDDINGS``; see `protray.inference.tasks.mutants`
 ``OUT/cache/mutants/KEY/rejected.parquet``      mutants without such a vector
 
 KEY is a hash of the content of the mutants, and of the model.
@@ -25,7 +25,7 @@ from protray.pipelines.tasks.embeddings import embed_once, embedded
 
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
-    from protray.inference.mutants import MutantEmbedder, MutantInput
+    from protray.inference.tasks.mutants import MutantEmbedder, MutantInput
 
 STORED = pa.schema(
     [
@@ -64,7 +64,7 @@ def stored(one: "Mutant") -> dict:
 def input_of(row: dict) -> "MutantInput":
     """The same, as models read it."""
     from protray.data.structure.structures import stored_atoms
-    from protray.inference.mutants import MutantInput
+    from protray.inference.tasks.mutants import MutantInput
 
     backbone = row["backbone_cA"]
     places_O, index_O = (None if row[name] is None else np.array(row[name], np.int32) for name in ("places", "index"))
@@ -93,13 +93,13 @@ def cost(run: EmbedMutants, row: Row) -> float:
 
 def seconds_of(by: Embedding, length: float) -> float:
     """Of a core, to look once at a protein, or, with a model of structures, at the surroundings of sites."""
-    from protray.inference.mutants import NEAREST
+    from protray.inference.tasks.mutants import NEAREST
 
     return by.seconds(length if by.lm else min(length, NEAREST))
 
 
 def open_model(run: EmbedMutants, device: str) -> "MutantEmbedder":
-    from protray.inference.mutants import mutant_embedder
+    from protray.inference.tasks.mutants import mutant_embedder
 
     return mutant_embedder(run.by.open(device))
 
@@ -115,7 +115,7 @@ def work(embed: "MutantEmbedder", spans: list[Span]) -> Done:
 
 
 def width_of(by: Embedding) -> int:
-    """Numbers of a vector; see `protray.inference.mutants`."""
+    """Numbers of a vector; see `protray.inference.tasks.mutants`."""
     return 2 * by.width + (1 if by.lm else 0)
 
 

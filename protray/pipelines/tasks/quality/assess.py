@@ -22,7 +22,7 @@ from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.data.decoys.table import Decoy
-    from protray.inference.assess import Assessor
+    from protray.inference.tasks.assess import Assessor
 
 PER_BYTE_S = 2e-7  # of a core: 0.01 s for 60 kB, 90 residues with side chains
 MEMORY = 1 << 30  # bytes of an actor
@@ -40,7 +40,7 @@ class Assess(BatchSettings):
 
 
 def identity(run: Assess) -> dict:
-    from protray.inference.assess import Assessor
+    from protray.inference.tasks.assess import Assessor
 
     Assessor.open(run.model)  # once here, where an error is short
     return {"model": fingerprint(str(run.model.fetch())), "structures": inputs.digests(run, run.structures)}
@@ -55,7 +55,7 @@ def cost(run: Assess, row: Row) -> float:
 
 
 def open_net(run: Assess, device: str) -> "Assessor":
-    from protray.inference.assess import Assessor
+    from protray.inference.tasks.assess import Assessor
 
     return Assessor.open(run.model, device)
 

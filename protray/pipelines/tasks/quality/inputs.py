@@ -12,11 +12,11 @@ from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, ran
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, targets_of
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import NO_LM, SHIPPED, absolute, fingerprint
-from protray.training.tasks.fine_tune_config import FineTuneConfig
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
+from protray.training.tasks.quality.steps import QualityFitConfig
 
 if TYPE_CHECKING:
-    from protray.training.tasks.quality import Opened
+    from protray.training.tasks.quality.fit import Opened
 
 PLAIN, WITH_LM = "GraphQA", "GraphQA + language model"
 
@@ -119,12 +119,12 @@ def opener(name: str, settings: dict, device: str) -> "Opened":
     if name == PLAIN:
         return Widths(), no_extras
     if name == WITH_LM:
-        from protray.inference.decoy_embeddings import LanguageModelEmbeddings
-        from protray.inference.residue_embeddings import LanguageModel
+        from protray.inference.embeddings.decoys import LanguageModelEmbeddings
+        from protray.inference.embeddings.residues import LanguageModel
 
         found = LanguageModelEmbeddings(LanguageModel.open(settings["lm"], device))
     else:
-        from protray.inference.decoy_embeddings import open_decoy_embeddings
+        from protray.inference.embeddings.decoys import open_decoy_embeddings
 
         found = open_decoy_embeddings(settings["nets"][name], settings["noise"], device)
     return found.widths, found

@@ -25,7 +25,7 @@ from protray.pipelines.tasks.tuned.models import save_tuned, tuned_table
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
-from protray.training.tasks.quality_export import STRUCTURE_MODEL, save_graphqa
+from protray.training.tasks.quality.export import STRUCTURE_MODEL, save_graphqa
 from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[s
 
     from protray.data.decoys.table import read_decoys
     from protray.evaluation.tasks.quality.baselines import fit_constant, fit_linear
-    from protray.inference.assess import Assessor
+    from protray.inference.tasks.assess import Assessor
 
     torch.set_num_threads(threads)
     train, test = (read_decoys(folder.files("*.parquet"), split) for split in ("train", "test"))

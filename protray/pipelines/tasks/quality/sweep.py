@@ -25,9 +25,9 @@ from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings, digest_of, make_decoys, targets_of
 from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state
-from protray.training.tasks.quality import fit, predict
-from protray.training.tasks.quality_export import save_graphqa
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.quality.export import save_graphqa
+from protray.training.tasks.quality.fit import fit, predict
+from protray.training.tasks.quality.steps import QualityFitConfig
 from protray.training.world import World
 
 COMMON = "validation/gdt_ts_accuracy"

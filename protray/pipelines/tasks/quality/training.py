@@ -91,7 +91,7 @@ def trial(run: QualityRun, stage: Stage) -> dict:
 def loop(settings: dict, report: Report, resume: dict | None, world: "World") -> None:
     """Train the networks one after another, then encoders with heads."""
     from protray.data.decoys.table import decoy_from_row, read_decoys
-    from protray.training.tasks.quality import row_trainings
+    from protray.training.tasks.quality.fit import row_trainings
     from protray.training.tasks.turns import in_turn
 
     where = settings["decoys"]

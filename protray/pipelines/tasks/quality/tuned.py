@@ -61,7 +61,7 @@ def tuned_rows(
     """Ray task: GDT_TS of the test decoys by the frozen encoders and those that were trained on, a row for each."""
     import torch
 
-    from protray.training.tasks.fine_tune import predict
+    from protray.training.tasks.properties.fine_tune import predict
 
     torch.set_num_threads(threads)
     test, found = read_rows(inputs.examples, "test"), {}

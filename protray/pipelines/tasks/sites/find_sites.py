@@ -23,7 +23,7 @@ from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
     from protray.data.sites.table import SiteProtein
-    from protray.inference.find_sites import SiteFinder
+    from protray.inference.tasks.find_sites import SiteFinder
 
 PER_RESIDUE_S = 1e-4  # of a core, about: reading and the network itself
 
@@ -41,7 +41,7 @@ class FindSites(BatchSettings):
 
 
 def identity(run: FindSites) -> dict:
-    from protray.inference.find_sites import SiteFinder
+    from protray.inference.tasks.find_sites import SiteFinder
 
     if bool(run.structures) == bool(run.fasta):
         raise ValueError("give exactly one of --structures and --fasta")
@@ -76,14 +76,14 @@ def memory(run: FindSites) -> int:
 @cache
 def _read_by(model: Location) -> list[Embedding]:
     """The embeddings that a network reads."""
-    from protray.training.tasks.sites_export import STRUCTURE_MODEL, load_site_net
+    from protray.training.tasks.sites.export import STRUCTURE_MODEL, load_site_net
 
     reads = load_site_net(model).embeddings
     return read_by(reads.get("lm"), model / STRUCTURE_MODEL if "noise" in reads else None)
 
 
 def open_finder(run: FindSites, device: str) -> "SiteFinder":
-    from protray.inference.find_sites import SiteFinder
+    from protray.inference.tasks.find_sites import SiteFinder
 
     return SiteFinder.open(run.model, device)
 

@@ -10,7 +10,7 @@ from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of
 from protray.pipelines.tasks.sites.data import digest_of, has_structures
 from protray.plm.shipped import NO_LM, SHIPPED
-from protray.training.tasks.sites_steps import SiteFitConfig
+from protray.training.tasks.sites.steps import SiteFitConfig
 
 if TYPE_CHECKING:
     from protray.data.sites.table import SiteProtein

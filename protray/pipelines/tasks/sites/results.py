@@ -26,7 +26,7 @@ from protray.pipelines.tasks.sites.inputs import (
 )
 from protray.plm.shipped import absolute
 from protray.plots.tasks.sites_report import write_sites_report
-from protray.training.tasks.sites_export import STRUCTURE_MODEL, save_site_net
+from protray.training.tasks.sites.export import STRUCTURE_MODEL, save_site_net
 from protray.training.tasks.turns import finished
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def predict_all(
     """
     from protray.evaluation.tasks.sites.baselines import best_logistic
     from protray.models.tasks.site_net import SiteNet
-    from protray.training.tasks.sites import predict
+    from protray.training.tasks.sites.fit import predict
 
     sets = {split: read_split(data, PLAIN, split) for split in SPLITS}
     logistic = best_logistic(sets["train"], sets["validation"])

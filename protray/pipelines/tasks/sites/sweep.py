@@ -22,9 +22,9 @@ from protray.models.tasks.site_net import SiteNet
 from protray.pipelines.tasks.sites.data import bundled, digest_of, make_proteins
 from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET
 from protray.training.checkpoint import load_state
-from protray.training.tasks.sites import fit, predict
-from protray.training.tasks.sites_export import save_site_net
-from protray.training.tasks.sites_steps import SiteFitConfig
+from protray.training.tasks.sites.export import save_site_net
+from protray.training.tasks.sites.fit import fit, predict
+from protray.training.tasks.sites.steps import SiteFitConfig
 from protray.training.world import World
 
 COMMON = "validation/likelihood"

@@ -95,7 +95,7 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
 def train(settings: dict, world: "World", row: str, seed: int, report: Report, resume: dict | None) -> dict:
     """One training."""
     from protray.data.sites.batch import FeatureSet
-    from protray.training.tasks.sites import fit
+    from protray.training.tasks.sites.fit import fit
 
     training, validation = (read_split(settings["data"], row, split) for split in ("train", "validation"))
     if few := settings.get("few"):

@@ -9,12 +9,12 @@ from protray.data.parquet import read_parquet
 from protray.data.structure.atoms import gather
 from protray.data.structure.structures import MISSING
 from protray.data.tasks.examples import Rows
-from protray.inference.mutants import surroundings
-from protray.inference.residue_embeddings import chain_of
+from protray.inference.embeddings.residues import chain_of
+from protray.inference.tasks.mutants import surroundings
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties.mutants import input_of
 from protray.pipelines.tasks.tuned.settings import TunedInputs
-from protray.training.tasks.fine_tune_examples import Examples, MutantExamples, Pair, StructureExamples
+from protray.training.tasks.properties.fine_tune_examples import Examples, MutantExamples, Pair, StructureExamples
 
 
 def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> Examples:

@@ -28,7 +28,7 @@ def tuned_predictions(
     """What each encoder with its head, of the best epoch, predicts for the rows of some splits."""
     from protray.data.tasks.examples import read_statistics
     from protray.pipelines.tasks.tuned.examples import examples_of
-    from protray.training.tasks.fine_tune import predict
+    from protray.training.tasks.properties.fine_tune import predict
     from protray.training.tasks.turns import finished
 
     found = {}
@@ -59,7 +59,13 @@ def save_tuned(
     threshold: float | None,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
-    from protray.training.tasks.head_export import LANGUAGE_MODEL, OF_MUTATIONS, STRUCTURE_MODEL, HeadFacts, save_head
+    from protray.training.tasks.properties.head_export import (
+        LANGUAGE_MODEL,
+        OF_MUTATIONS,
+        STRUCTURE_MODEL,
+        HeadFacts,
+        save_head,
+    )
 
     embedding = run.embeddings[run.tuned[name]]
     parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}

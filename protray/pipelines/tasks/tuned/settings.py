@@ -9,7 +9,7 @@ from protray.cluster.train.job import Stage
 from protray.data.location import Location
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding
-from protray.training.tasks.fine_tune_config import FineTuneConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
 
 LINEAR = HeadConfig(hidden=0, dropout=0.0)
 

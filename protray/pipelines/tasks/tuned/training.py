@@ -10,7 +10,7 @@ from protray.models.tasks.head_config import Kind
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.tuned.settings import LINEAR, TunedInputs, TunedSettings
 from protray.plm.shipped import absolute
-from protray.training.tasks.fine_tune_config import FineTuneConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protray.evaluation.tasks.properties.closed_form import Linear
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
-    from protray.training.tasks.fine_tune_examples import Examples
+    from protray.training.tasks.properties.fine_tune_examples import Examples
     from protray.training.tasks.turns import Train
     from protray.training.world import World
 
@@ -37,7 +37,7 @@ def _train(
     resume: dict | None,
 ) -> dict:  # fmt: skip
     from protray.evaluation.tasks.properties.closed_form import quality
-    from protray.training.tasks.fine_tune import fit
+    from protray.training.tasks.properties.fine_tune import fit
 
     kind = settings.kind
     if settings.inputs:
@@ -111,8 +111,8 @@ def _tried(settings: TunedSettings) -> "tuple[Examples, Examples]":
     import numpy as np
 
     from protray.data.structure.atoms import read_atoms
-    from protray.inference.mutants import NEAREST
-    from protray.training.tasks.fine_tune_examples import MutantExamples, Pair, StructureExamples
+    from protray.inference.tasks.mutants import NEAREST
+    from protray.training.tasks.properties.fine_tune_examples import MutantExamples, Pair, StructureExamples
 
     count = TRIED_BATCHES * settings.fine.batch
     chains = read_atoms(split="train").select(range(count + max(1, count // 6)))

@@ -12,13 +12,13 @@ from protray.cluster.tuning.trial import Trial, run_trial
 from protray.data.decoys.table import derived_rows
 from protray.data.location import Location
 from protray.evaluation.sweep_halves import ids_of
-from protray.inference.assess import Assessor
+from protray.inference.tasks.assess import Assessor
 from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality import sweep
 from protray.pipelines.tasks.quality.inputs import PAPER_NET
 from protray.pipelines.tasks.quality.sweep import COMMON, SWEEP, score
 from protray.struct.decoys import DecoyConfig
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.quality.steps import QualityFitConfig
 
 NET = GraphQaConfig(layers=1, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
 SETTINGS = NetSettings(net=NET, fit=QualityFitConfig(epochs=6, batch=4, micro_batch=4))

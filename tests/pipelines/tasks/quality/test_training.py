@@ -22,8 +22,8 @@ from protray.pipelines.tasks.quality.decoys import DecoySettings, _files_of, _ta
 from protray.pipelines.tasks.quality.inputs import PAPER_FIT, PAPER_NET, PLAIN, WITH_LM, QualityRun
 from protray.pipelines.tasks.quality.results import CONSTANT, LINEAR, folder_of
 from protray.pipelines.tasks.quality.training import JOB
-from protray.training.tasks.quality_export import load_graphqa
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.quality.export import load_graphqa
+from protray.training.tasks.quality.steps import QualityFitConfig
 
 WITH_NET = f"{PLAIN} + score net"
 TINY = QualityRun(

@@ -9,13 +9,13 @@ from joint_encoders import save_random_joint
 
 from protray.cluster.train import driver
 from protray.data.location import Location
-from protray.inference.heads import Annotator
+from protray.inference.tasks.heads import Annotator
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.pipelines.tasks.quality.decoys import DecoySettings
 from protray.pipelines.tasks.quality.inputs import PLAIN, QualityRun
 from protray.pipelines.tasks.quality.training import JOB
-from protray.training.tasks.fine_tune_config import FineTuneConfig
-from protray.training.tasks.quality_steps import QualityFitConfig
+from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
+from protray.training.tasks.quality.steps import QualityFitConfig
 
 TUNED, NAMES = "joint encoder, fine-tuned", ("frame attention", "GVP")
 

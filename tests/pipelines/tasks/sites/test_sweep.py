@@ -15,12 +15,12 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.sites.batch import FeatureSet
 from protray.evaluation.sweep_halves import ids_of
-from protray.inference.find_sites import SiteFinder
+from protray.inference.tasks.find_sites import SiteFinder
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.pipelines.tasks.sites import sweep
 from protray.pipelines.tasks.sites.inputs import PAPER_NET
 from protray.pipelines.tasks.sites.sweep import COMMON, SWEEP, score
-from protray.training.tasks.sites_steps import SiteFitConfig
+from protray.training.tasks.sites.steps import SiteFitConfig
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)
 SETTINGS = NetSettings(net=NET, fit=SiteFitConfig(epochs=3, batch=4, micro_batch=4))

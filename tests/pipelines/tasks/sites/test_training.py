@@ -27,8 +27,8 @@ from protray.pipelines.tasks.sites.inputs import PAPER_FIT, PAPER_NET, PLAIN, WI
 from protray.pipelines.tasks.sites.results import ALL, LOGISTIC
 from protray.pipelines.tasks.sites.training import JOB, before
 from protray.seq.alphabet import decode
-from protray.training.tasks.sites_export import load_site_net
-from protray.training.tasks.sites_steps import SiteFitConfig
+from protray.training.tasks.sites.export import load_site_net
+from protray.training.tasks.sites.steps import SiteFitConfig
 
 WITH_NET = f"{PLAIN} + score net"
 TINY = SitesRun(

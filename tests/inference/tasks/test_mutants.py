@@ -1,0 +1,76 @@
+"""Vectors of mutations: what they hold, and that they are of the mutated residues alone."""
+
+import numpy as np
+import pytest
+from decoys_here import decoys
+from score_nets import random_net
+
+from protray.inference.embeddings.residues import LanguageModel, ScoreNet
+from protray.inference.embeddings.score_net import Embedder
+from protray.inference.tasks.mutants import MutantInput, OfSequence, OfStructure, nearest
+from protray.plm.masked import probability_map
+from protray.seq.alphabet import AMINO_ACIDS, encode
+
+ONE = decoys(1, 1)[0]
+SITE = 4
+NEW = "W" if ONE.sequence[SITE] != "W" else "A"
+PLACES_L = np.arange(len(ONE.sequence), dtype=np.int32)
+INPUT = MutantInput(ONE.sequence, (0,), (SITE,), NEW, PLACES_L, PLACES_L, ONE.backbone_L43)
+
+
+@pytest.fixture(scope="module")
+def lm() -> LanguageModel:
+    return LanguageModel.open("shipped")
+
+
+def test_of_a_sequence(lm) -> None:
+    """Wild type, change, and ln p(wild type) - ln p(mutant) of the map of the wild type."""
+    embed = OfSequence(lm)
+    found = embed(INPUT)
+    before, after = lm(ONE.sequence)[SITE], lm(INPUT.mutant)[SITE]
+    np.testing.assert_allclose(found[:-1], np.concatenate([before, after - before]), atol=1e-4)
+    log_A = np.log(probability_map(lm.lm, encode(ONE.sequence))[SITE])
+    wanted = log_A[AMINO_ACIDS.index(ONE.sequence[SITE])] - log_A[AMINO_ACIDS.index(NEW)]
+    assert found[-1] == pytest.approx(wanted, abs=1e-3) and len(found) == embed.width
+
+
+def test_chains_are_read_apart(lm) -> None:
+    """A second chain changes nothing; two sites give the sum of their log-odds."""
+    embed = OfSequence(lm)
+    more = MutantInput("MKVLA" + ONE.sequence, (0, 5), (5 + SITE,), NEW)
+    np.testing.assert_allclose(embed(more), embed(INPUT), atol=1e-5)
+    other = MutantInput(more.sequence, (0, 5), (1,), "A")
+    both = MutantInput(more.sequence, (0, 5), (1, 5 + SITE), "A" + NEW)
+    assert embed(both)[-1] == pytest.approx(embed(other)[-1] + embed(more)[-1], abs=1e-4)
+
+
+def test_of_a_structure() -> None:
+    net = ScoreNet(Embedder(random_net()))
+    embed = OfStructure(net)
+    found = embed(INPUT)
+    before, after = (net(text, INPUT.atoms_OA3)[SITE] for text in (ONE.sequence, INPUT.mutant))
+    np.testing.assert_allclose(found, np.concatenate([before, after - before]), atol=1e-5)
+    assert len(found) == embed.width and np.abs(found[net.width :]).max() > 1e-4
+    with pytest.raises(ValueError, match="no coordinates"):
+        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW))
+    lost = np.delete(PLACES_L, SITE)
+    with pytest.raises(ValueError, match=f"the mutated residue {SITE + 1} has no coordinates"):
+        embed(MutantInput(ONE.sequence, (0,), (SITE,), NEW, lost, lost, ONE.backbone_L43[lost]))
+
+
+def test_a_complex_counts_on_over_its_chains() -> None:
+    """A mutant of the second of two chains: places in the sequence go on, those of the model leave a gap."""
+    net, two = ScoreNet(Embedder(random_net())), len(ONE.sequence)
+    backbone_L43 = np.concatenate([ONE.backbone_L43, ONE.backbone_L43 + np.float32(20)])
+    index_L = np.append(PLACES_L, PLACES_L + two + 100)
+    places_L = np.arange(2 * two, dtype=np.int32)
+    one = MutantInput(ONE.sequence * 2, (0, two), (two + SITE,), NEW, places_L, index_L, backbone_L43)
+    before_C = net(one.sequence, backbone_L43, index_L)[two + SITE]
+    np.testing.assert_allclose(OfStructure(net)(one)[: net.width], before_C, atol=1e-5)
+
+
+def test_the_nearest_residues_by_hand() -> None:
+    ca_O3 = np.array([[0.0, 0, 0], [10, 0, 0], [1, 0, 0], [9, 0, 0]])
+    assert nearest(ca_O3, [0], 2).tolist() == [0, 2]
+    assert nearest(ca_O3, [1, 0], 3).tolist() == [0, 1, 2]
+    assert nearest(ca_O3, [1, 3], 1).tolist() == [1, 3]
