@@ -124,6 +124,17 @@ def our_embedding(encoder: StructureEncoder, chain: AtomChain) -> Callable[[], n
     return lambda: encoder.residue(chain)
 
 
+def at_once(encoder: StructureEncoder, length: int, count: int) -> Callable[[], np.ndarray]:
+    """Vectors of the residues of several chains of one length."""
+    batch = collate([random_chain(length, seed) for seed in range(count)])
+
+    @torch.inference_mode()
+    def run() -> np.ndarray:
+        return encoder.net.encode(batch).residue_BLC.numpy()
+
+    return run
+
+
 def plain_embedding(net: PlainFrameNet, chain: AtomChain) -> Callable[[], np.ndarray]:
     @torch.inference_mode()
     def run() -> np.ndarray:
@@ -133,16 +144,26 @@ def plain_embedding(net: PlainFrameNet, chain: AtomChain) -> Callable[[], np.nda
 
 
 def per_residue(repeats: int) -> dict[str, float]:
-    """Processor time of an embedding at each length, over the length, by each network."""
-    found = {}
+    """Processor time of an embedding at each length, over its residues, by each network.
+
+    A chain by itself, as jobs/embed.py reads it; and as many chains at once as make the longest length, so that what a
+    call costs beside its residues is the same for all lengths.
+    """
+    found, most = {}, max(LENGTHS)
     encoders = {"default network": fresh_encoder(), "encoder in the package": StructureEncoder.open(ENCODER)}
     for name, encoder in encoders.items():
-        runs = {str(length): our_embedding(encoder, random_chain(length)) for length in LENGTHS}
+        runs = {f"{length} x 1": our_embedding(encoder, random_chain(length)) for length in LENGTHS}
+        runs |= {f"{length} x {most // length}": at_once(encoder, length, most // length) for length in LENGTHS}
         seconds = interleaved(runs, repeats, time.process_time)
-        medians = [float(np.median(seconds[str(length)])) / length for length in LENGTHS]
-        for length, median in zip(LENGTHS, medians, strict=True):
-            found[f"embedding by the {name}, µs per residue at L = {length}"] = 1e6 * median
-        found[f"embedding by the {name}, time per residue, slowest length over fastest"] = max(medians) / min(medians)
+        ways = {"a chain at a time": [1] * len(LENGTHS), f"{most} residues at a time": [most // n for n in LENGTHS]}
+        for way, counts in ways.items():
+            each = [
+                float(np.median(seconds[f"{length} x {count}"])) / (length * count)
+                for length, count in zip(LENGTHS, counts, strict=True)
+            ]
+            for length, one in zip(LENGTHS, each, strict=True):
+                found[f"embedding by the {name}, {way}, µs per residue at L = {length}"] = 1e6 * one
+            found[f"embedding by the {name}, {way}, slowest length over fastest"] = max(each) / min(each)
     return found
 
 
