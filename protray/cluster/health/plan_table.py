@@ -30,6 +30,9 @@ def print_estimate(out: str, estimate: Estimate) -> None:
     console.print(table)
     total = f"{'about' if estimate.whole else 'more than'} {_hours(estimate.seconds)} h ({_clock(estimate.seconds)})"
     lines = [f"in all     {total}, one stage after another"]
+    untimed = [line.name for line in estimate.lines if line.left and line.seconds is None]
+    if untimed:
+        lines.append(f"unknown    {', '.join(untimed)}: too little was done in the seconds of the trial to tell")
     if estimate.cluster:
         lines.append(f"cluster    {_cluster(estimate.cluster)}")
     lines += [f"based on   {note}" for note in estimate.notes]

@@ -108,7 +108,8 @@ def test_the_total_says_when_something_is_missing(capsys, tmp_path) -> None:
     assert "2 CPUs, this machine" in shown and "based on   a trial" in shown and "left out   MLflow" in shown
     unknown = Line(name="c", unit="rows", rows=9, seconds=None)
     print_estimate(tmp_path, Estimate(lines=(*known, unknown), cluster=LAPTOP))
-    assert "in all     more than 0.75 h" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "in all     more than 0.75 h" in told and "unknown    c: too little was done" in told
 
 
 def test_nothing_left_to_do(capsys, tmp_path) -> None:
