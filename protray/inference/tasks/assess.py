@@ -11,7 +11,8 @@ from protray.data.location import Location
 from protray.inference.embeddings.decoys import LanguageModelEmbeddings, open_decoy_embeddings
 from protray.inference.embeddings.residues import LanguageModel
 from protray.models.tasks.graphqa import GraphQa
-from protray.training.tasks.quality.export import STRUCTURE_MODEL, load_graphqa, read_embeddings
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.quality.export import load_graphqa, read_embeddings
 from protray.training.tasks.quality.fit import predict
 
 AT_ONCE = 4  # models that are one graph

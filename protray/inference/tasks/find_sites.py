@@ -12,7 +12,8 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.sites.table import SiteProtein
 from protray.inference.embeddings.residues import LanguageModel, ResidueEmbedder, open_structure_model
-from protray.training.tasks.sites.export import STRUCTURE_MODEL, SiteModel, load_site_net
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.sites.export import SiteModel, load_site_net
 from protray.training.tasks.sites.fit import predict
 
 

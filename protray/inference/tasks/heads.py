@@ -17,7 +17,8 @@ from protray.inference.embeddings.residues import (
 )
 from protray.inference.tasks.mutants import MutantEmbedder, MutantInput, mutant_embedder
 from protray.models.tasks.head import Head
-from protray.training.tasks.properties.head_export import STRUCTURE_MODEL, HeadFacts, load_head
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.properties.head_export import HeadFacts, load_head
 from protray.training.tasks.properties.heads import predict
 
 

@@ -195,7 +195,8 @@ def save_head_of(
 ) -> None:  # fmt: skip
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.structure.ssdm_export import save_ssdm
-    from protray.training.tasks.properties.head_export import STRUCTURE_MODEL, HeadFacts, save_head
+    from protray.training.tasks.folder import STRUCTURE_MODEL
+    from protray.training.tasks.properties.head_export import HeadFacts, save_head
 
     reads = [run.embeddings[part] for part in run.rows[name]]
     net = next((one for one in reads if one.of_structures), None)

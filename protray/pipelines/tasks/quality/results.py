@@ -25,7 +25,8 @@ from protray.pipelines.tasks.tuned.models import save_tuned, tuned_table
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.plm.shipped import absolute
 from protray.plots.tasks.quality_report import write_quality_report
-from protray.training.tasks.quality.export import STRUCTURE_MODEL, save_graphqa
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.quality.export import save_graphqa
 from protray.training.tasks.turns import finished
 
 if TYPE_CHECKING:

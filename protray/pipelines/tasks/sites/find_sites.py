@@ -76,7 +76,8 @@ def memory(run: FindSites) -> int:
 @cache
 def _read_by(model: Location) -> list[Embedding]:
     """The embeddings that a network reads."""
-    from protray.training.tasks.sites.export import STRUCTURE_MODEL, load_site_net
+    from protray.training.tasks.folder import STRUCTURE_MODEL
+    from protray.training.tasks.sites.export import load_site_net
 
     reads = load_site_net(model).embeddings
     return read_by(reads.get("lm"), model / STRUCTURE_MODEL if "noise" in reads else None)

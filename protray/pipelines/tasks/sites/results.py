@@ -26,7 +26,8 @@ from protray.pipelines.tasks.sites.inputs import (
 )
 from protray.plm.shipped import absolute
 from protray.plots.tasks.sites_report import write_sites_report
-from protray.training.tasks.sites.export import STRUCTURE_MODEL, save_site_net
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.sites.export import save_site_net
 from protray.training.tasks.turns import finished
 
 log = logging.getLogger(__name__)

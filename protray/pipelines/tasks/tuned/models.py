@@ -59,13 +59,8 @@ def save_tuned(
     threshold: float | None,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
-    from protray.training.tasks.properties.head_export import (
-        LANGUAGE_MODEL,
-        OF_MUTATIONS,
-        STRUCTURE_MODEL,
-        HeadFacts,
-        save_head,
-    )
+    from protray.training.tasks.folder import STRUCTURE_MODEL
+    from protray.training.tasks.properties.head_export import LANGUAGE_MODEL, OF_MUTATIONS, HeadFacts, save_head
 
     embedding = run.embeddings[run.tuned[name]]
     parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}

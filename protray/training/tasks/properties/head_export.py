@@ -1,20 +1,17 @@
 """A finished head as a folder: weights, settings and labels, read without running code from them."""
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
 from protray.models.tasks.head import Head
 from protray.models.tasks.head_config import HeadConfig, Kind
-from protray.models.weight_files import load_weights
+from protray.training.tasks.folder import read_settings, save_net, with_weights
 
-WEIGHTS, SETTINGS = "model.safetensors", "head.json"
-STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
+SETTINGS, JOBS = "head.json", "jobs/function.py or jobs/stability.py"
 LANGUAGE_MODEL = "language_model"  # folder of a language model that was trained with it, if one was
 OF_MUTATIONS = ("ddg", "msp")  # tasks whose heads read vectors of mutations, and not of whole proteins
 
@@ -36,9 +33,7 @@ class HeadFacts:
 
 def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[str, Tensor]) -> None:
     """Write ``model.safetensors`` and ``head.json``; a score network is to be put beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
-    (folder / SETTINGS).write_text(json.dumps({"net": asdict(config), "head": asdict(facts)}, indent=1) + "\n")
+    save_net(folder, SETTINGS, {"net": asdict(config), "head": asdict(facts)}, weights)
 
 
 def load_facts(folder: Path | Location) -> HeadFacts:
@@ -56,20 +51,11 @@ def load_head(folder: Path | Location) -> tuple[Head, HeadFacts]:
     """
     facts = load_facts(folder)
     net = Head(HeadConfig(**_content(folder)["net"]), facts.kind, facts.channels, len(facts.labels))
-    weights = Location(folder).fetch() / WEIGHTS
-    try:
-        load_weights(net, weights)
-    except ValueError as error:
-        raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
-    return net.eval(), facts
+    return with_weights(net, folder, SETTINGS), facts
 
 
 def _content(folder: Path | Location) -> dict:
-    path = Location(folder) / SETTINGS
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/function.py or "
-                         "jobs/stability.py")  # fmt: skip
-    content = path.read_json()
+    content = read_settings(folder, SETTINGS, JOBS)
     if not {"net", "head"} <= content.keys():
-        raise ValueError(f"{path} is damaged: it lacks net or head; put it back")
+        raise ValueError(f"{Location(folder) / SETTINGS} is damaged: it lacks net or head; put it back")
     return content

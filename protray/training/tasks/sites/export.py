@@ -1,21 +1,18 @@
 """A finished network for interaction sites as a folder: weights and settings, read without running code from them."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
 from protray.data.sites.batch import FeatureSet
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.models.tasks.site_net import SiteNet
-from protray.models.weight_files import load_weights
+from protray.training.tasks.folder import read_settings, save_net, with_weights
 
-WEIGHTS, SETTINGS = "model.safetensors", "sites.json"
-STRUCTURE_MODEL = "structure_model"  # folder of the score network whose embeddings it reads, if it does
+SETTINGS, JOB = "sites.json", "jobs/sites.py"
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,8 @@ def save_site_net(
     embeddings: dict,
 ) -> None:  # fmt: skip
     """Write ``model.safetensors`` and ``sites.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
     content = {"net": asdict(config), "wanted": asdict(wanted), "threshold": threshold, "embeddings": embeddings}
-    (folder / SETTINGS).write_text(json.dumps(content, indent=1) + "\n")
+    save_net(folder, SETTINGS, content, weights)
 
 
 def load_site_net(folder: Path | Location) -> SiteModel:
@@ -44,16 +39,9 @@ def load_site_net(folder: Path | Location) -> SiteModel:
 
     Raises ValueError if the folder holds no such network, or not all of one.
     """
-    path = Location(folder) / SETTINGS
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {SETTINGS}; give a folder in `model` of a finished jobs/sites.py")
-    content = path.read_json()
+    content = read_settings(folder, SETTINGS, JOB)
     fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in content["net"].items()}
     wanted = FeatureSet(**content["wanted"])
     net = SiteNet(SiteNetConfig(**fields), wanted.width, wanted.channels)
-    weights = Location(folder).fetch() / WEIGHTS
-    try:
-        load_weights(net, weights)
-    except ValueError as error:
-        raise ValueError(f"{weights} does not fit {SETTINGS}: {error}") from None
-    return SiteModel(net.eval(), wanted, content["threshold"], content["embeddings"])
+    net = with_weights(net, folder, SETTINGS)
+    return SiteModel(net, wanted, content["threshold"], content["embeddings"])

@@ -22,7 +22,8 @@ from protray.inference.tasks.assess import Assessor
 from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GLOBAL, GraphQaConfig
 from protray.pipelines.tasks.quality.assess import JOB, Assess
-from protray.training.tasks.quality.export import STRUCTURE_MODEL, save_graphqa
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.quality.export import save_graphqa
 
 NET = GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
 READS = {"plain": ({}, Widths()), "lm": ({"lm": "shipped"}, Widths(192, 0)), "net": ({"noise": 1.0}, Widths(8, 8))}

@@ -21,7 +21,8 @@ from protray.inference.tasks.find_sites import SiteFinder
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.models.tasks.site_net import SiteNet
 from protray.pipelines.tasks.sites.find_sites import JOB, FindSites
-from protray.training.tasks.sites.export import STRUCTURE_MODEL, save_site_net
+from protray.training.tasks.folder import STRUCTURE_MODEL
+from protray.training.tasks.sites.export import save_site_net
 
 NET = SiteNetConfig(hidden=(8, 4), ratio=0.1)
 READS = {"plain": ({}, 0), "lm": ({"lm": "shipped"}, 192), "net": ({"noise": 1.0}, 8)}

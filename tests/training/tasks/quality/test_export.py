@@ -7,7 +7,8 @@ from decoys_here import decoys, random_extras
 from protray.data.decoys.graphs import Widths, no_extras
 from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GraphQaConfig
-from protray.training.tasks.quality.export import WEIGHTS, load_graphqa, save_graphqa
+from protray.training.tasks.folder import WEIGHTS
+from protray.training.tasks.quality.export import load_graphqa, save_graphqa
 from protray.training.tasks.quality.fit import fit_rows, predict
 from protray.training.tasks.quality.steps import QualityFitConfig
 from protray.training.tasks.turns import finished

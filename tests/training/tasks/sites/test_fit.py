@@ -13,8 +13,9 @@ from protray.data.sites.batch import FeatureSet
 from protray.models.tasks.site_config import SiteNetConfig
 from protray.models.tasks.site_net import SiteNet
 from protray.training.errors import NonFiniteLossError
+from protray.training.tasks.folder import WEIGHTS
 from protray.training.tasks.sites import fit as module
-from protray.training.tasks.sites.export import WEIGHTS, load_site_net, save_site_net
+from protray.training.tasks.sites.export import load_site_net, save_site_net
 from protray.training.tasks.sites.fit import fit, predict
 from protray.training.tasks.sites.steps import SiteFitConfig
 from protray.training.tasks.turns import finished, in_turn

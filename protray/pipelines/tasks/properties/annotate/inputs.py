@@ -53,7 +53,7 @@ def facts_of(model: Location) -> "HeadFacts":
 @cache
 def read_by(model: Location) -> list[Embedding]:
     """The embeddings that a head reads."""
-    from protray.training.tasks.properties.head_export import STRUCTURE_MODEL
+    from protray.training.tasks.folder import STRUCTURE_MODEL
 
     facts = facts_of(model)
     return embedding.read_by(facts.lm, None if facts.noise is None else model / STRUCTURE_MODEL)
