@@ -118,6 +118,7 @@ def _bare(training: Training, rank: int, size: int, folder: str, found) -> None:
     timed_loop({"training": training}, lambda metrics, _: reports.append(metrics), None, World(rank, size))
     if rank == 0:
         found.put((reports[-1]["wall"], reports[-1]["processor"]))
+    torch.distributed.barrier()  # a process that leaves while another still talks to it can end that one
     torch.distributed.destroy_process_group()
 
 
