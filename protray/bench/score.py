@@ -36,9 +36,8 @@ TURNS = 3  # of what takes half a minute each
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     """Cases of a step, of embeddings and of Ray; time per pair and memory of long chains."""
-    from protray.bench.through_ray.cases import (
-        ray_cases,  # starts from a clean environment, so Ray is imported in there
-    )
+    # they start from a clean environment, so Ray is imported in there
+    from protray.bench.through_ray.cases import ray_cases
     from protray.bench.through_ray.score import training
 
     kind = "bfloat16" if has_bf16() else "float32"

@@ -41,9 +41,8 @@ TURNS = 3  # of what takes half a minute each
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
     """Cases of a step, of an embedding and of Ray; time per residue of long chains, and of many chains."""
-    from protray.bench.through_ray.cases import (
-        ray_cases,  # starts from a clean environment, so Ray is imported in there
-    )
+    # they start from a clean environment, so Ray is imported in there
+    from protray.bench.through_ray.cases import ray_cases
     from protray.bench.through_ray.ssdm import training
 
     limit = matrix_rate()
@@ -152,16 +151,14 @@ def per_residue(repeats: int) -> dict[str, float]:
     found, most = {}, max(LENGTHS)
     encoders = {"default network": fresh_encoder(), "encoder in the package": StructureEncoder.open(ENCODER)}
     for name, encoder in encoders.items():
-        runs = {f"{length} x 1": our_embedding(encoder, random_chain(length)) for length in LENGTHS}
-        runs |= {f"{length} x {most // length}": at_once(encoder, length, most // length) for length in LENGTHS}
-        seconds = interleaved(runs, repeats, time.process_time)
-        ways = {"a chain at a time": [1] * len(LENGTHS), f"{most} residues at a time": [most // n for n in LENGTHS]}
-        for way, counts in ways.items():
-            each = [
-                float(np.median(seconds[f"{length} x {count}"])) / (length * count)
-                for length, count in zip(LENGTHS, counts, strict=True)
-            ]
-            for length, one in zip(LENGTHS, each, strict=True):
+        ways = {
+            "a chain at a time": {n: (n, our_embedding(encoder, random_chain(n))) for n in LENGTHS},
+            f"{most} residues at a time": {n: (most // n * n, at_once(encoder, n, most // n)) for n in LENGTHS},
+        }
+        for way, runs in ways.items():
+            seconds = interleaved({str(length): run for length, (_, run) in runs.items()}, repeats, time.process_time)
+            each = [float(np.median(seconds[str(length)])) / residues for length, (residues, _) in runs.items()]
+            for length, one in zip(runs, each, strict=True):
                 found[f"embedding by the {name}, {way}, µs per residue at L = {length}"] = 1e6 * one
             found[f"embedding by the {name}, {way}, slowest length over fastest"] = max(each) / min(each)
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -136,8 +137,9 @@ def test_cases_count_operations(tiny) -> None:
 def test_time_per_residue_by_hand(tiny, monkeypatch) -> None:
     """10, 20 and 40 residues in 1, 2 and 6 ms: 100, 100 and 150 µs each; four chains of 10 in 8 ms, two of 20 in 4 ms:
     200 and 100 µs; 10,000 chains of 25, each 2 ms, on 4 cores."""
-    seconds = {"10 x 1": [1e-3] * 3, "20 x 1": [2e-3] * 3, "40 x 1": [6e-3] * 3, "10 x 4": [8e-3], "20 x 2": [4e-3]}
-    monkeypatch.setattr(ssdm, "interleaved", lambda runs, *_: {name: seconds[name] for name in runs})
+    ways = [{"10": [1e-3] * 3, "20": [2e-3] * 3, "40": [6e-3] * 3}, {"10": [8e-3], "20": [4e-3], "40": [6e-3]}]
+    turns = cycle(ways)
+    monkeypatch.setattr(ssdm, "interleaved", lambda *_: next(turns))
     found = ssdm.per_residue(3)
     assert list(found.values()) == pytest.approx(2 * [100, 100, 150, 1.5, 200, 100, 150, 2])
     monkeypatch.setattr(ssdm, "interleaved", lambda runs, *_: dict.fromkeys(runs, [2e-3]))

@@ -1,6 +1,6 @@
-"""The rows of a task's table: what becomes of those that cannot be used, and a table of their structures."""
+"""The rows of a task's table: what becomes of those that cannot be used, their structures, and their embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +11,8 @@ from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import writing
+from protray.pipelines.tasks.embedding import Embedding
+from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,3 +40,16 @@ def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:
     with (folder / "structures.parquet").writing() as path:
         pq.write_table(table, path, row_group_size=500, **writing(table.schema))
     return folder / "structures.parquet"
+
+
+def embed_rows(
+    out: Location, embeddings: Mapping[str, Embedding], examples: Location, structures: Location
+) -> dict[str, Location]:
+    """Embed the rows' proteins as far as that is not done yet: means and deviations, by the names of the embeddings.
+
+    Models of structures read `structures`, language models `examples`.
+    """
+    return {
+        name: embed_proteins(out, [structures if embedding.of_structures else examples], embedding, "statistics")
+        for name, embedding in embeddings.items()
+    }

@@ -9,9 +9,8 @@ from protray.cluster.storage.identity import content_digest, digest
 from protray.data.location import Location
 from protray.data.tasks.tables import rows_digest
 from protray.models.tasks.head_config import Kind
-from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
-from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
+from protray.pipelines.tasks.properties.inputs import check_rejected, embed_rows, observed_table
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -156,9 +155,6 @@ def prepared(run: FunctionRun) -> HeadInputs:
     structures = observed_table(folder, proteins.rows)
     if run.nets and not run.structured:
         raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
-    found = {
-        name: embed_proteins(run.out, [structures if embedding.of_structures else examples], embedding, "statistics")
-        for name, embedding in run.embeddings.items()
-    }
+    found = embed_rows(run.out, run.embeddings, examples, structures)
     vectors = {name: [found[part] for part in parts] for name, parts in run.rows.items()}
     return HeadInputs(examples, vectors, structures)

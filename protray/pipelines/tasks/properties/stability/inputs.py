@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from protray.cluster.storage.identity import digest
 from protray.data.location import Location
 from protray.models.tasks.head_config import Kind
-from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
-from protray.pipelines.tasks.properties.inputs import check_rejected, observed_table
+from protray.pipelines.tasks.properties.inputs import check_rejected, embed_rows, observed_table
 from protray.pipelines.tasks.properties.mutants import embed_mutants, width_of, write_mutants
 
 if TYPE_CHECKING:
@@ -134,12 +133,7 @@ def prepared(run: StabilityRun) -> HeadInputs:
     structures = None
     if not run.of_mutations:
         structures = observed_table(folder, found.rows)
-        vectors = {
-            name: embed_proteins(
-                run.out, [structures if embedding.of_structures else examples], embedding, "statistics"
-            )
-            for name, embedding in run.embeddings.items()
-        }
+        vectors = embed_rows(run.out, run.embeddings, examples, structures)
     else:
         write_mutants(mutants, found.mutants)
         vectors = {name: embed_mutants(run.out, mutants, embedding) for name, embedding in run.embeddings.items()}

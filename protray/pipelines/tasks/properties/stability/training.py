@@ -66,9 +66,8 @@ def trial(run: StabilityRun, stage: Stage) -> dict:
 
 
 def finish(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
-    from protray.pipelines.tasks.properties.stability.results import (
-        write_results,  # draws: matplotlib is slow to import
-    )
+    # draws: matplotlib is slow to import
+    from protray.pipelines.tasks.properties.stability.results import write_results
 
     return write_results(run, inputs, state, context)
 
