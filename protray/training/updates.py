@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from protray.training.world import World
 
@@ -72,12 +73,11 @@ def descend(
     return norm.item()
 
 
-@torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
     """Move the running mean of the weights towards those of `net`; a decay of 0 copies them.
 
     Weights that both share stay as they are.
     """
-    for mean, weight in zip(average.parameters(), net.parameters(), strict=True):
-        if mean is not weight:
-            mean.lerp_(weight, 1 - decay)
+    pairs = zip(average.parameters(), net.parameters(), strict=True)
+    means, weights = zip(*[(mean, weight) for mean, weight in pairs if mean is not weight], strict=True)
+    get_ema_multi_avg_fn(decay)(means, weights, None)

@@ -4,6 +4,7 @@ from itertools import islice
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from protray.bench.through_ray.cases import Stamp, Training, now
 from protray.cluster.train.job import Report
@@ -27,13 +28,13 @@ def training() -> Training:
 
 
 def plain(settings: dict) -> list[Stamp]:
-    """A loop as in PyTorch's tutorials, with the same network, crops and objectives."""
+    """A loop as in PyTorch's tutorials, with the same network, crops, objectives and running mean."""
     joint, config = settings["joint"], settings["fit"]
     net, chains, k = fresh(joint, LEARN, config.seed), read_atoms(split="train"), joint.net.neighbours
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    stamps = []
+    average, stamps = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.ema)), []
     for visits in islice(steps(chains.lengths, config, LEARN), settings["steps"]):
         batches = [batch_of(chains, group, LEARN, config, k) for group in micro_batches(visits, config)]
         counts = {term: sum(batch.counts[term] for batch in batches) for term in LEARN.terms()}
@@ -42,6 +43,7 @@ def plain(settings: dict) -> list[Stamp]:
         nn.utils.clip_grad_norm_(net.parameters(), config.clip)
         optimizer.step()
         optimizer.zero_grad()
+        average.update_parameters(net)
         stamps.append(now())
     return stamps
 

@@ -1,14 +1,16 @@
 """Ray Train around a pure training loop: workers, checkpoints, restarts, and reports to the driver.
 
-Progress comes after every step, so it travels beside Ray Train's own reports, for each of which all workers wait.
+Progress travels beside Ray Train's own reports, for each of which all workers wait, and no more often than it is read.
 """
 
 import errno
 import functools
 import logging
+import math
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,9 +71,9 @@ def train(
 ) -> dict:
     """Run `loop(config, report, resume, world)` on the workers of `stage` and return the last state it reported.
 
-    Every `report(metrics, state)` goes to `on_report` on the driver; a state (all ranks pass one or none) becomes a
-    checkpoint.  A run of the same `name` in `storage` continues from its last checkpoint, and a finished one
-    returns at once: the name must change with everything that changes the result.
+    Each `report(metrics, state)` with a state (all ranks pass one or none) goes to the driver's `on_report` and becomes
+    a checkpoint; of those without one it hears every 0.3 s.  A run of the same `name` in `storage` continues from its
+    last checkpoint, and a finished one returns at once: the name must change with everything that changes the result.
 
     Raises
     ------
@@ -191,10 +193,13 @@ def _worker(settings: dict) -> None:
     if world.rank and number:
         resume = checkpoints.load(number)
 
+    told = -math.inf
+
     def report(metrics: dict[str, float], state: dict | None) -> None:
-        nonlocal last
-        if world.rank == 0:
+        nonlocal last, told
+        if world.rank == 0 and (state is not None or time.monotonic() - told >= POLL_SECONDS):
             settings["reports"].put.remote(metrics)
+            told = time.monotonic()
         if state is None:
             return
         with tempfile.TemporaryDirectory(prefix=f"protray-{os.getpid()}-") as folder:
