@@ -104,12 +104,12 @@ class Plan:
     def threads(self, name: str) -> int:
         """Torch threads for each worker of stage `name`.
 
-        More than one CPU per worker was chosen on purpose and is the answer.  Otherwise the workers on one node (with
-        GPUs, if they have some) share its cores: 1 worker on a 2-core laptop gets 2 threads, 2 workers get 1.
+        As many as a worker of a trainer without GPUs has CPUs, and any worker with more than one.  Otherwise the workers
+        on one node (with GPUs, if they have some) share its cores: 1 actor on a 2-core laptop gets 2 threads, 2 get 1.
         """
         stage = self[name]
-        if stage.cpus_per_worker > 1:
-            return int(stage.cpus_per_worker)
+        if stage.cpus_per_worker > 1 or (stage.kind == "train" and not stage.gpus_per_worker):
+            return max(1, int(stage.cpus_per_worker))
         node = max((node for node in stage.nodes(self.nodes) if _fit_on(node, stage)), key=lambda node: node.cpus)
         return max(1, int(node.cpus // min(stage.workers, _fit_on(node, stage))))
 

@@ -86,13 +86,13 @@ def test_a_worker_cannot_span_nodes() -> None:
 @pytest.mark.parametrize(
     ("stage", "nodes", "threads"),
     [
-        (a_trainer(1, 1), LAPTOP, 2),  # alone on 2 cores
+        (a_trainer(1, 1), LAPTOP, 1),  # asked for one CPU, and is alone on 2 cores
         (a_trainer(2, 1), LAPTOP, 1),
         (a_map(1, 1), LAPTOP, 2),  # the CPU kept for data is idle while the actor computes
         (a_map(2, 0.5), LAPTOP, 1),
         (a_trainer(1, 2), LAPTOP, 2),
         (a_trainer(4, 4), CLUSTER, 4),  # chosen on purpose
-        (a_trainer(4, 1), CLUSTER, 4),  # Ray packs all 4 on one node: 16 / 4
+        (a_trainer(4, 1), CLUSTER, 1),
         (a_trainer(40, 1), CLUSTER, 1),  # 16 per node: 16 / 16
         (a_trainer(4, 1, gpus=1), MIXED, 4),  # on the GPU node, whatever the other has: 8 / 2
     ],
@@ -249,7 +249,7 @@ def test_describe_reads() -> None:
     assert text.splitlines() == [
         "the cluster has 2 CPUs; this job uses",
         "  maps   2 actors x (0.5 CPUs, 1 thread) + 1 CPU for data = 2 CPUs",
-        "  train  1 worker x (1 CPU, 2 threads) = 1 CPU",
+        "  train  1 worker x (1 CPU, 1 thread) = 1 CPU",
     ]
 
 
