@@ -104,7 +104,7 @@ class Plan:
     def threads(self, name: str) -> int:
         """Torch threads for each worker of stage `name`.
 
-        As many as a worker of a trainer without GPUs has CPUs, and any worker with more than one.  Otherwise the workers
+        As many as a worker of a trainer without GPUs has CPUs, or any worker with more than one.  Else the workers
         on one node (with GPUs, if they have some) share its cores: 1 actor on a 2-core laptop gets 2 threads, 2 get 1.
         """
         stage = self[name]

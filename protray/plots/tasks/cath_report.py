@@ -1,19 +1,12 @@
-"""The report of a function run on folds (CATH), and its figure."""
+"""The report of a function run on folds (CATH)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from protray.evaluation.tasks.properties.cath import Row, Table
-from protray.evaluation.tasks.properties.read_outs import input_of
 from protray.evaluation.tasks.quality.tables import cell
-from protray.plots import palette
-from protray.plots.axes import plain
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, tuned_notes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from protray.plots.tasks.function import losses_figure, scores_figure, tuned_notes
 
 NOTES = (
     "A chain has one class; the one with the highest score is counted. Balanced accuracy is the mean over classes of "
@@ -36,34 +29,10 @@ def write_cath_report(
     best = max(rows, key=lambda row: row["accuracy"])
     text = f"Of {best['chains']} test chains of {best['classes']} classes, {best['method']} has the most right: "
     figures = [
-        ReportFigure("Accuracy of each read-out", accuracy_figure(rows)),
+        ReportFigure("Accuracy of each read-out", scores_figure(rows, "accuracy", "accuracy")),
         ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept."),
     ]
     told = [ReportTable(*table) for table in tables]
     write_report(
         path, title, told, figures, facts, NOTES + tuned_notes(rows), [f"{text}accuracy {cell(best, 'accuracy')}."]
     )
-
-
-def accuracy_figure(rows: Sequence[Row]) -> "Figure":
-    """Draw the accuracy with its interval, a line for each input and a colour for each read-out."""
-    from matplotlib.figure import Figure
-
-    names = list(dict.fromkeys(input_of(row["method"], row["read_out"]) for row in rows))
-    outs = list(dict.fromkeys(row["read_out"] for row in rows))
-    figure = Figure(figsize=(10.5, 1.2 + 0.4 * len(names)), layout="constrained")
-    ax = figure.subplots()
-    for rank, out in enumerate(outs):
-        mine = [row for row in rows if row["read_out"] == out]
-        y = [names.index(input_of(row["method"], out)) + 0.15 * (rank - (len(outs) - 1) / 2) for row in mine]
-        x = [row["accuracy"] for row in mine]
-        ends = [[value if end is None else end for end in row["accuracy_ci95"]]
-                for value, row in zip(x, mine, strict=True)]  # fmt: skip
-        off = [[abs(value - end[side]) for value, end in zip(x, ends, strict=True)] for side in (0, 1)]
-        ax.errorbar(x, y, xerr=off, fmt="o", color=palette.CYCLE[rank % len(palette.CYCLE)], ms=4, lw=1.2, label=out)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    ax.set(xlim=(0, None), xlabel="accuracy")
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    plain(ax)
-    return figure

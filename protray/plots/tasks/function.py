@@ -1,4 +1,4 @@
-"""Figures of a function run: precision and recall of each method, Fmax by identity, training curves.
+"""Figures of function and stability runs: scores of all methods, precision and recall, Fmax by identity, curves.
 
 Shape key:  B proteins   T labels
 """
@@ -85,6 +85,33 @@ def sets_figure(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     ax.set_xticks(range(len(sets)), [f"{name}\nn = {sizes[name]}" for name in sets])
     ax.set(ylim=(0, 1), ylabel="Fmax")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    plain(ax)
+    return figure
+
+
+def scores_figure(rows: Sequence[Mapping[str, Any]], score: str, words: str) -> "Figure":
+    """Draw a score with its interval, a line for each input and a colour for each read-out; `words` are the score's."""
+    from matplotlib.figure import Figure
+
+    known = [row for row in rows if row[score] is not None]
+    names = list(dict.fromkeys(input_of(row["method"], row["read_out"]) for row in known))
+    outs = list(dict.fromkeys(row["read_out"] for row in known))
+    figure = Figure(figsize=(10.5, 1.2 + 0.4 * len(names)), layout="constrained")
+    ax = figure.subplots()
+    for rank, out in enumerate(outs):
+        mine = [row for row in known if row["read_out"] == out]
+        y = [names.index(input_of(row["method"], out)) + 0.15 * (rank - (len(outs) - 1) / 2) for row in mine]
+        x = np.array([row[score] for row in mine])
+        ends = np.array([[value if end is None else end for end in row[f"{score}_ci95"]]
+                         for value, row in zip(x, mine, strict=True)])  # fmt: skip
+        off = np.abs(ends.T - x)
+        ax.errorbar(x, y, xerr=off, fmt="o", color=palette.CYCLE[rank % len(palette.CYCLE)], ms=4, lw=1.2,
+                    label="other" if out == "–" else out)  # fmt: skip
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set(xlim=(min(0, ax.get_xlim()[0]), None), xlabel=words)
+    if known:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     plain(ax)
     return figure
 

@@ -14,36 +14,32 @@ from protray.plots.axes import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = 3
+_COLUMNS, _PANELS = 3, 6
 _POINTS = 2000  # of a panel; more would only be darker
 
 
 def values_figure(predictions: Mapping[str, np.ndarray], true_N: np.ndarray) -> "Figure":
-    """Draw predicted against true values, a panel for each method that does not say the same of all."""
+    """Draw predicted against true values, a panel for each of the first six methods."""
     from matplotlib.figure import Figure
 
-    shown = {method: found_N for method, found_N in predictions.items() if np.ptp(found_N) > 0}
+    shown = list(predictions.items())[:_PANELS]
     rows = -(-len(shown) // _COLUMNS)
     figure = Figure(figsize=(10.5, 3.5 * rows), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax in panels[len(shown) :]:
-        ax.set_visible(False)
     some_N = np.random.default_rng(0).permutation(len(true_N))[:_POINTS]
     low, high = np.quantile(true_N, [0.001, 0.999])
-    for rank, (ax, (method, found_N)) in enumerate(zip(panels, shown.items(), strict=False)):
-        ax.plot(
-            true_N[some_N],
-            found_N[some_N],
-            "o",
-            ms=2.2,
-            alpha=0.35,
-            mew=0,
-            color=palette.CYCLE[rank % len(palette.CYCLE)],
-        )
+    for rank, (ax, (method, found_N)) in enumerate(zip(panels, shown, strict=False)):
+        colour = palette.CYCLE[rank % len(palette.CYCLE)]
+        ax.plot(true_N[some_N], found_N[some_N], "o", ms=2.2, alpha=0.35, mew=0, color=colour)
         ax.plot([low, high], [low, high], color="0.5", lw=0.8)
-        ax.set(xlim=(low, high), ylim=(low, high), xlabel="measured")
-        ax.set_title(method, fontsize=9, loc="left")
+        ax.set(xlim=(low, high), ylim=(low, high))
+        ax.set_title(method, fontsize=8, loc="left")
+        if rank + _COLUMNS >= len(shown):  # the lowest of its column
+            ax.set_xlabel("measured")
+            ax.tick_params(labelbottom=True)
         plain(ax)
+    for ax in panels[len(shown) :]:
+        ax.set_visible(False)
     for ax in panels[::_COLUMNS]:
         ax.set_ylabel("predicted")
     return figure

@@ -11,7 +11,7 @@ import numpy as np
 from protray.evaluation.tasks.properties.stability import Row
 from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, tuned_notes
+from protray.plots.tasks.function import losses_figure, scores_figure, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure
 
 NOTES = (
@@ -37,12 +37,19 @@ def write_stability_report(
     facts: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`."""
-    first = (
-        ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)) if "auroc" in rows[0]
-        else ReportFigure("Predicted and measured", values_figure(predictions, true_N))
-    )  # fmt: skip
-    kept = "The epoch with the lowest validation loss is kept."
-    figures = [first, ReportFigure("Training", losses_figure(histories), kept)]
+    score, word = score_of(rows)
+    best = sorted((row for row in rows if row[score] is not None), key=lambda row: -row[score])
+    if score == "auroc":
+        second = ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5))
+    else:
+        shown = {row["method"]: predictions[row["method"]] for row in best}
+        told = "The six best at most; all are in predictions.parquet."
+        second = ReportFigure("Predicted and measured", values_figure(shown, true_N), told)
+    figures = [
+        ReportFigure(f"{word} of each read-out", scores_figure(rows, score, word)),
+        second,
+        ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept."),
+    ]
     write_report(
         path,
         title,
@@ -54,9 +61,14 @@ def write_stability_report(
     )
 
 
+def score_of(rows: Sequence[Row]) -> tuple[str, str]:
+    """The first score of the tables, and its words."""
+    return ("auroc", "AUROC") if "auroc" in rows[0] else ("spearman", "Spearman's correlation")
+
+
 def headline(rows: Sequence[Row]) -> str:
     """Say which method is the best."""
-    name, word = ("auroc", "AUROC") if "auroc" in rows[0] else ("spearman", "Spearman's correlation")
+    name, word = score_of(rows)
     known = [row for row in rows if row[name] is not None]
     if not known:
         return "No method tells the test measurements apart."

@@ -16,9 +16,11 @@ def test_numbers(tmp_path) -> None:
     rows = value_rows(found, true_N, clusters)
     write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, stability_tables(rows), HISTORY, {"a": "<b>"})
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<img") == 2 and "&lt;b&gt;" in page and "language model is the best: Spearman" in page
-    figure = values_figure(found, true_N)
-    assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()] == ["language model"]
+    assert page.count("<img") == 3 and "&lt;b&gt;" in page and "language model is the best: Spearman" in page
+    many = {f"method {n}": true_N + n for n in range(8)}
+    shown = [ax.get_title(loc="left") for ax in values_figure(many, true_N).axes if ax.get_visible()]
+    assert shown == list(many)[:6]
+    assert [ax.get_title(loc="left") for ax in values_figure(found, true_N).axes if ax.get_visible()] == list(found)
     assert headline(rows[:1]) == "No method tells the test measurements apart."
 
 

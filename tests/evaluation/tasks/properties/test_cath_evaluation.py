@@ -5,7 +5,8 @@ import pytest
 
 from protray.evaluation.tasks.properties.cath import cath_rows, cath_tables, retrieval_rows, same_class
 from protray.evaluation.tasks.properties.function_tables import markdown
-from protray.plots.tasks.cath_report import accuracy_figure, write_cath_report
+from protray.plots.tasks.cath_report import write_cath_report
+from protray.plots.tasks.function import scores_figure
 
 LABEL_B = np.array([0, 0, 0, 2])
 CLUSTERS = ["a", "a", "b", "c"]
@@ -108,4 +109,4 @@ def test_tables_and_the_page(tmp_path) -> None:
     page = (tmp_path / "r.html").read_text()
     assert page.count("<img") == 2 and "&lt;b&gt;" in page
     assert "net a, linear has the most right: accuracy 1.000" in page
-    assert len(accuracy_figure(rows).axes[0].containers) == 3
+    assert len(scores_figure(rows, "accuracy", "accuracy").axes[0].containers) == 3
