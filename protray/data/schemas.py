@@ -128,6 +128,7 @@ FOUND_SITES = pa.schema(
         pa.field("sequence", pa.string(), nullable=False),
         pa.field("site", pa.string(), nullable=False),  # 1 where `prob` is at least the model's threshold
         pa.field("prob", pa.list_(pa.float32()), nullable=False),  # L, of being an interaction site
+        pa.field("residues", pa.list_(pa.string())),  # L, as the structure file numbers them (27A); null of a sequence
     ],
     metadata={"protray_schema": VERSION},
 )
@@ -184,6 +185,7 @@ EFFECTS = pa.schema(
         pa.field("sequence", pa.string(), nullable=False),  # of the wild type; chains of a complex one after the other
         # as the table has it; else A42G, position 42 of `sequence` from 1
         pa.field("mutation", pa.string(), nullable=False),
+        pa.field("residue", pa.string()),  # in a scan of a structure file, as the file numbers it (27A); else null
         # in the sign and unit of the training's table; of msp the probability that the mutant binds better
         pa.field("predicted", pa.float32(), nullable=False),
     ],

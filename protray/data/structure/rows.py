@@ -68,7 +68,7 @@ def structure_rows(
     Returns
     -------
     rows : list of dict
-        Of ``schemas.STRUCTURES``, `cluster` and `split` empty.
+        Of ``schemas.STRUCTURES``, `cluster` and `split` empty; and `numbers` of residues in the file, such as 27A.
     errors : list of InputError
         One for each chain that is not used; `LeftOutError` where that is a setting's choice.
     counts : Counter
@@ -145,6 +145,7 @@ def _row(
         "entity": chains[0].entity if len(chains) == 1 else None,
         "cluster": "",
         "split": "",
+        "numbers": [number for chain in chains for number in chain.numbers],
     }
 
 

@@ -6,7 +6,7 @@ A record is held by its row; rows of tables, and files, are read where they are 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,16 @@ SOURCE = pa.struct(
 EMPTY: Row = dict.fromkeys(field.name for field in SOURCE)
 ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
 BYTES_PER_RESIDUE, PACKED = 650, 4  # of PDB and mmCIF files, which gzip makes smaller by that
+
+
+class Protein(NamedTuple):
+    """A record of a FASTA file, which has no structure, or a chain of a structure file."""
+
+    id: str
+    sequence: str
+    atoms_LA3: np.ndarray | None = None
+    index_L: np.ndarray | None = None  # places in the chain, counted on over breaks
+    numbers: list[str] | None = None  # of its residues, as the file has them
 
 
 def record_rows(files: Iterable[Path]) -> Iterator[Row | InputError]:
@@ -129,16 +139,14 @@ def chains_of(row: Row, settings: StructureSettings, rejected: list[InputError])
     return found
 
 
-def proteins_of(
-    row: Row, rejected: list[InputError]
-) -> Iterator[tuple[str, str, np.ndarray | None, np.ndarray | None]]:
-    """Id, sequence, atoms (L, A, 3) and places (L,) of a record, which has no structure, or of each chain of a file."""
+def proteins_of(row: Row, rejected: list[InputError]) -> Iterator[Protein]:
+    """The record of a row, or the chains of its file; what cannot be used is added to `rejected`."""
     if row["sequence"] is not None:
-        yield row["id"], row["sequence"], None, None
+        yield Protein(row["id"], row["sequence"])
         return
     for one in chains_of(row, ANY_CHAIN, rejected):
         atoms_LA3 = stored_atoms(np.asarray(one["backbone_cA"], np.int16))
-        yield one["id"], one["sequence"], atoms_LA3, np.asarray(one["index"], np.int32)
+        yield Protein(one["id"], one["sequence"], atoms_LA3, np.asarray(one["index"], np.int32), one["numbers"])
 
 
 def read_row(row: Row, columns: tuple[str, ...]) -> dict:

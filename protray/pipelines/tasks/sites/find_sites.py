@@ -94,8 +94,9 @@ def work(finder: "SiteFinder", spans: list[Span]) -> Done:
     rejected: list[InputError] = []
     places, proteins = [], []
     for span in spans:
-        for start, protein in enumerate(_proteins(finder, span.row, rejected)):
-            places.append({"number": span.number, "start": start, "id": protein.id, "file": span.row["file"]})
+        for start, (protein, numbers) in enumerate(_proteins(finder, span.row, rejected)):
+            place = {"number": span.number, "start": start, "id": protein.id, "file": span.row["file"]}
+            places.append(place | {"residues": numbers})
             proteins.append(protein)
     found = []
     for place, protein, prob_L in zip(places, proteins, finder(proteins), strict=True):
@@ -104,16 +105,18 @@ def work(finder: "SiteFinder", spans: list[Span]) -> Done:
     return Done.of(found, schemas.FOUND_SITES, rejected)
 
 
-def _proteins(finder: "SiteFinder", row: Row, rejected: list[InputError]) -> "Iterator[SiteProtein]":
-    """The chains of a file, or the record, with their embeddings."""
+def _proteins(
+    finder: "SiteFinder", row: Row, rejected: list[InputError]
+) -> "Iterator[tuple[SiteProtein, list[str] | None]]":
+    """The chains of a file, or the record, with their embeddings; and the residues' numbers in the file."""
     from protray.data.sites.table import UNKNOWN, SiteProtein
 
-    for id, sequence, atoms_LA3, index_L in inputs.proteins_of(row, rejected):
+    for one in inputs.proteins_of(row, rejected):
         try:
-            protein = SiteProtein(id, sequence, np.full(len(sequence), UNKNOWN, np.int8), "")
-            yield finder.embedded(protein, atoms_LA3, index_L)
+            protein = SiteProtein(one.id, one.sequence, np.full(len(one.sequence), UNKNOWN, np.int8), "")
+            yield finder.embedded(protein, one.atoms_LA3, one.index_L), one.numbers
         except ValueError as error:
-            rejected.append(InputError(row["file"], row["line"], str(error), id))
+            rejected.append(InputError(row["file"], row["line"], str(error), one.id))
 
 
 JOB = BatchJob(

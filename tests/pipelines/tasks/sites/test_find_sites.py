@@ -69,7 +69,7 @@ def test_every_chain_of_a_structure(run, models, monkeypatch, kind) -> None:
     finder = SiteFinder.open(models / kind)
     for row in table.to_pylist():
         sequence = SEQUENCES[row["id"]]
-        assert row["sequence"] == sequence
+        assert row["sequence"] == sequence and row["residues"] == [str(n + 1) for n in range(len(sequence))]
         protein = SiteProtein(row["id"], sequence, np.full(len(sequence), -1, np.int8), "")
         (prob_L,) = finder([finder.embedded(protein, helix(len(sequence)))])
         np.testing.assert_allclose(row["prob"], prob_L, atol=5e-3)
@@ -86,7 +86,7 @@ def test_sequences_alone(run, models, tmp_path, no_ray) -> None:
     )
     assert (found["n_rows"], found["n_rejected"]) == (1, 2)
     (row,) = pq.read_table(run.out / "sites" / "part-00000.parquet").to_pylist()
-    assert (row["id"], row["sequence"], len(row["prob"])) == ("a", "MKVLITGAG", 9)
+    assert (row["id"], row["sequence"], len(row["prob"]), row["residues"]) == ("a", "MKVLITGAG", 9, None)
     reasons = {row["line"]: row["reason"] for row in pq.read_table(run.out / "rejected.parquet").to_pylist()}
     assert "'1' at position 3" in reasons[4] and "is also that of a protein before it" in reasons[6]
 

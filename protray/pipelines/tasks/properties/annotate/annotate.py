@@ -65,15 +65,15 @@ def work(opened: "tuple[Annotate, Annotator]", spans: list[Span]) -> Done:
     rejected: list[InputError] = []
     found = []
     for span in spans:
-        for start, (id, sequence, atoms_LA3, index_L) in enumerate(inputs.proteins_of(span.row, rejected)):
+        for start, one in enumerate(inputs.proteins_of(span.row, rejected)):
             try:
-                score_T = annotator(sequence, atoms_LA3, index_L)
+                score_T = annotator(one.sequence, one.atoms_LA3, one.index_L)
             except ValueError as error:
-                rejected.append(InputError(span.row["file"], span.row["line"], str(error), id))
+                rejected.append(InputError(span.row["file"], span.row["line"], str(error), one.id))
                 continue
             labels = annotator.labels(score_T, run.least)
             found.append({
-                "number": span.number, "start": start, "id": id, "file": span.row["file"], "sequence": sequence,
+                "number": span.number, "start": start, "id": one.id, "file": span.row["file"], "sequence": one.sequence,
                 "labels": [label for label, _ in labels], "scores": [score for _, score in labels],
             })  # fmt: skip
     return Done.of(found, schemas.ANNOTATED, rejected)

@@ -113,7 +113,7 @@ def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
     found: list[dict] = []
     rejected: list[InputError] = []
     for span in spans:
-        for start, id, mutation, one in _inputs(span, rejected):
+        for start, id, mutation, residue, one in _inputs(span, rejected):
             try:
                 predicted = effect_of(one)
             except ValueError as error:
@@ -121,23 +121,25 @@ def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
                 continue
             found.append({
                 "number": span.number, "start": start, "id": id, "file": span.row["file"], "sequence": one.sequence,
-                "mutation": mutation, "predicted": predicted,
+                "mutation": mutation, "residue": residue, "predicted": predicted,
             })  # fmt: skip
     return Done.of(found, schemas.EFFECTS, rejected)
 
 
-def _inputs(span: Span, rejected: list[InputError]) -> "Iterator[tuple[int, str, str, MutantInput]]":
-    """Mutants of a span: their place in its row, id, name, and what is predicted from."""
+def _inputs(span: Span, rejected: list[InputError]) -> "Iterator[tuple[int, str, str, str | None, MutantInput]]":
+    """Mutants of a span: their place in its row, id, name, residue in the file, and what is predicted from."""
     from protray.inference.tasks.mutants import single_mutants
 
     row, before = span.row, 0  # residues of the chains before
     if row["mutation"] is not None:
-        yield 0, row["id"], row["mutation"], input_of(row)
+        yield 0, row["id"], row["mutation"], None, input_of(row)
         return
-    for id, sequence, atoms_LA3, index_L in inputs.proteins_of(row, rejected):
-        for n, one in enumerate(single_mutants(sequence, index_L, atoms_LA3, span.start, span.stop or None)):
-            yield N_AA * (before + span.start) + n, id, one.name, one
-        before += len(sequence)
+    for protein in inputs.proteins_of(row, rejected):
+        scanned = single_mutants(protein.sequence, protein.index_L, protein.atoms_LA3, span.start, span.stop or None)
+        for n, one in enumerate(scanned):
+            residue = protein.numbers[one.sites[0]] if protein.numbers else None
+            yield N_AA * (before + span.start) + n, protein.id, one.name, residue, one
+        before += len(protein.sequence)
 
 
 def open_head(run: Annotate, device: str) -> "MutationEffects":

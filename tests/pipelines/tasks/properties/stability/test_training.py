@@ -11,7 +11,7 @@ from batch_here import plan_here, use_no_ray
 from decoys_here import decoys
 from joint_encoders import save_random_joint
 from score_nets import save_random_net
-from structure_text import pdb_chain
+from structure_text import mmcif, pdb_chain
 from train_here import train_here
 
 from protray.cluster.batch.driver import run_batch
@@ -178,6 +178,18 @@ def test_all_single_mutants_of_proteins(tmp_path, no_ray) -> None:
     rows = job.work(job.open(run, "cpu"), spans).rows
     assert len(spans) == 3 and rows["start"].to_pylist() == sorted(set(rows["start"].to_pylist()))
     assert rows["mutation"].to_pylist() == [row["mutation"] for row in found[:38]]
+
+
+def test_a_scan_of_a_structure_names_residues_as_its_file_does(tmp_path, no_ray) -> None:
+    """The file numbers them 104, 105, 106 and 111."""
+    untrained(tmp_path / "ddg", "ddg", 385)
+    (tmp_path / "x.cif").write_text(mmcif([("A", "1", "ACDE", [4, 5, 6, 11])]))
+    structures = (Location(tmp_path / "x.cif"),)
+    run = Annotate(model=Location(tmp_path / "ddg"), structures=structures, out=Location(tmp_path / "out"))
+    run_batch(annotate_mutants.JOB, run)
+    found = pq.read_table(run.out / "annotations" / "part-00000.parquet").to_pylist()
+    names = list(dict.fromkeys((row["mutation"][:-1], row["residue"]) for row in found))
+    assert names == [("A1", "104"), ("C2", "105"), ("D3", "106"), ("E4", "111")]
 
 
 @pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
