@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from protray.seq.alphabet import N_AA
 
 READS = {"residue": 1, "distance": 2, "angle": 3, "dihedral": 4, "contrast": 1, "siamdiff_sequence": 1}  # vectors
+WIDEST_PAIR = 256  # channels
 
 
 def two_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -19,15 +20,22 @@ def two_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 class PairNoiseHead(nn.Module):
-    r"""How far each pair is to move apart, :math:`a_{ij} = MLP([z_i \cdot z_j \| MLP(\tilde d_{ij})])` (SiamDiff)."""
+    r"""How far each pair is to move apart, :math:`a_{ij} = MLP([z_i \cdot z_j \| MLP(\tilde d_{ij})])` (SiamDiff).
+
+    Of more than `WIDEST_PAIR` channels (cross fusion has 1,024) z is a linear map to so many: there are 20 times as
+    many pairs as residues, and a step of 16 crops took 20 s.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.narrow = nn.Linear(channels, WIDEST_PAIR) if channels > WIDEST_PAIR else nn.Identity()
+        channels = min(channels, WIDEST_PAIR)
         self.of_distance = two_layers(1, channels, channels)
         self.of_pair = two_layers(2 * channels, channels, 1)
 
     def forward(self, z_BLC: Tensor, idx_BLK: Tensor, distance_BLK: Tensor) -> Tensor:
         """Of residues and their neighbours at noisy distances in Å; shape (B, L, K), in units of the noise."""
+        z_BLC = self.narrow(z_BLC)
         batch, length, channels = z_BLC.shape
         flat_N = (idx_BLK + length * torch.arange(batch, device=idx_BLK.device)[:, None, None]).flatten()
         other_BLKC = z_BLC.reshape(-1, channels).index_select(0, flat_N).view(*idx_BLK.shape, channels)

@@ -31,10 +31,11 @@ def test_no_head_without_a_term() -> None:
     assert heads("dihedral", *torch.randn(4, 2, 6)).shape == (2, 8)
 
 
-def test_pairs_read_both_residues_and_their_distance() -> None:
+@pytest.mark.parametrize("channels", [6, 1024])
+def test_pairs_read_both_residues_and_their_distance(channels) -> None:
     """a_ij from z_i * z_j: the same for (0, 1) and (1, 0) at the same distance, another at another."""
     torch.manual_seed(0)
-    head, z_BLC = PairNoiseHead(6), torch.randn(1, 3, 6)
+    head, z_BLC = PairNoiseHead(channels), torch.randn(1, 3, channels)
     idx_BLK, distance_BLK = torch.tensor([[[1, 2], [0, 2], [0, 1]]]), torch.tensor([[[4.0, 5], [4, 6], [7, 6]]])
     a_BLK = head(z_BLC, idx_BLK, distance_BLK)
     assert a_BLK.shape == (1, 3, 2)
