@@ -5,13 +5,14 @@ A file is judged by its name, size and header; nothing in it is run.
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protray.seq.errors import first_of
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"  # in the order in which Transformers looks for them
 POINTER = b"version https://git-lfs"
@@ -95,6 +96,13 @@ def _check_safetensors(file: Path) -> None:
     if size != expected:
         what = "is cut off" if size < expected else "is damaged"
         raise ValueError(f"{file} {what}: {size:,} of {expected:,} bytes; download or copy it again")
+
+
+def save_weights(weights: "Mapping[str, Tensor]", file: Path) -> None:
+    """Write a safetensors file that others may read, too: `save_file` leaves it to its owner alone."""
+    from safetensors.torch import save
+
+    file.write_bytes(save({name: weight.contiguous() for name, weight in weights.items()}))
 
 
 def load_weights(net: "nn.Module", file: Path) -> None:

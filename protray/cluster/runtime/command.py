@@ -79,7 +79,7 @@ def run_command(
         error = getattr(error, "cause", error)  # Ray's errors of tasks are of the type of their cause, with a traceback
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ray Train's own handler of Ctrl-C exits
         print(f"stopped; the same command goes on with what is done in {run.out}", file=sys.stderr)
         return 130
 

@@ -29,7 +29,7 @@ def print_sweep(run: SweepRun, metrics: dict) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # of a pipe; cut-off numbers help nobody
-    title = f"{metrics['metric']}, {metrics['table'][0]['n']} validation proteins that choose"
+    title = f"{metrics['metric']}, {metrics['table'][0]['n']} {metrics['scored']} that choose"
     table = Table(box=None, title=title, title_justify="left")
     names = [setting.split(".")[-1] for setting in metrics["table"][0]["point"]]
     for name in ("", *names, "score", "95 % interval", "to the paper's"):

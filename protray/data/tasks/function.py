@@ -91,7 +91,8 @@ def select(
     if unknown:
         log.warning("%d labels are no terms of the ontology: %s", len(unknown), first_of(sorted(unknown)))
     if not kept:
-        more = f"; of their labels {first_of(sorted(unknown))} are no terms of the ontology" if unknown else ""
+        more = f" (column {column_of(task)})"
+        more += f"; of their labels {first_of(sorted(unknown))} are no terms of the ontology" if unknown else ""
         raise ValueError(f"none of {len(rows)} proteins has a label of the task {task}{more}")
     places = with_splits(kept, seed)
     splits = [places[row.id][0] for row in kept]
@@ -131,6 +132,8 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
     of: dict[str, Any] = {str(raw["id"]): raw[column] for raw in lines if not isinstance(raw, InputError)}
     rows = [row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, column)]
     lost = sorted(of.keys() - {row.id for row in rows})
+    if lost and not rows:
+        raise ValueError(f"none of the {len(lost)} ids of {labels} is in {data}: {first_of(lost)}")
     return rows, [*errors, *(InputError(labels, None, f"{data} has no such chain", id) for id in lost)]
 
 

@@ -27,7 +27,10 @@ class JointConfig:
 
     def __post_init__(self) -> None:
         if (self.fusion == "none") != (self.lm is None):
-            raise ValueError(f"--fusion and --lm go together, got fusion {self.fusion} and language model {self.lm}")
+            raise ValueError(
+                f"--fusion and --lm go together, got fusion {self.fusion} and language model {self.lm}; "
+                "the one in the package is --lm shipped"
+            )
         if not 0 <= self.lm_lr_ratio <= 1:
             raise ValueError(f"lm_lr_ratio must lie in [0, 1], got {self.lm_lr_ratio}")
 

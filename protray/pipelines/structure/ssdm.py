@@ -8,6 +8,7 @@
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -18,6 +19,7 @@ from protray.data.location import Location
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import MEDIUM, PAPER
 from protray.plm.shipped import absolute, fingerprint
+from protray.seq.errors import first_of
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
 if TYPE_CHECKING:
@@ -67,14 +69,19 @@ class SsdmRun(TrainingSettings):
 
 
 def identity(run: SsdmRun) -> dict:
+    from protray.data.structure.atoms import read_atoms
     from protray.plm.hub.folder import check_present
 
-    read_split(run, "train")  # better an error now than after the start of the workers
-    read_split(run, "validation")
+    for split in ("train", "validation"):  # better an error now than after the start of the workers
+        chains, least = read_split(run, split), run.learn.shortest_chain()
+        _tell_left_out(split, int((chains.lengths < least).sum()), len(chains), least)
     if run.labels:
         from protray.inference.ssdm_results import folds
 
-        folds(run.data, run.labels)
+        known = folds(run.data, run.labels)
+        if run.data and not known.keys() & set(read_atoms(run.data).ids):
+            told = f"none of {len(known)} labelled ids of {run.labels} is in {run.data}: {first_of(sorted(known))}"
+            raise ValueError(told)
     if run.joint.lm is not None:
         check_present(run.joint.lm)
     return {
@@ -103,6 +110,14 @@ def read_split(run: SsdmRun, split: str) -> "AtomStructures":
     if not (chains.lengths >= least).any():
         raise ValueError(f"none of {len(chains)} chains of the {split} split has the {least} residues that are needed")
     return chains
+
+
+@cache
+def _tell_left_out(split: str, short: int, total: int, least: int) -> None:
+    """Once."""
+    if short:
+        told = "%d of %d chains of the %s split have fewer than %d residues, and are left out"
+        log.warning(told, short, total, split, least)
 
 
 def stages(run: SsdmRun, inputs: None) -> list[Stage]:

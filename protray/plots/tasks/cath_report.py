@@ -6,7 +6,7 @@ from pathlib import Path
 from protray.evaluation.tasks.properties.cath import Row, Table
 from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, scores_figure, tuned_notes
+from protray.plots.tasks.function import scores_figure, training, tuned_notes
 
 NOTES = (
     "A chain has one class; the one with the highest score is counted. Balanced accuracy is the mean over classes of "
@@ -30,7 +30,7 @@ def write_cath_report(
     text = f"Of {best['chains']} test chains of {best['classes']} classes, {best['method']} has the most right: "
     figures = [
         ReportFigure("Accuracy of each read-out", scores_figure(rows, "accuracy", "accuracy")),
-        ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept."),
+        training(histories),
     ]
     told = [ReportTable(*table) for table in tables]
     write_report(

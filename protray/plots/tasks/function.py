@@ -12,6 +12,7 @@ from protray.evaluation.tasks.properties.function import curve
 from protray.evaluation.tasks.properties.read_outs import LINEAR, NEAREST, TUNED, input_of, read_out_of
 from protray.plots import palette
 from protray.plots.axes import plain
+from protray.plots.report import ReportFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,18 +117,29 @@ def scores_figure(rows: Sequence[Mapping[str, Any]], score: str, words: str) -> 
     return figure
 
 
+def training(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> ReportFigure:
+    """The figure of all trainings, with what is kept of them."""
+    tuned = any(name.endswith(TUNED) for name in histories)
+    more = "; of fine-tuned encoders, the one of the highest quality on validation" if tuned else ""
+    kept = f"The epoch with the lowest validation loss is kept{more}."
+    return ReportFigure("Training", losses_figure(histories), kept)
+
+
 def losses_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """Draw the loss of training and validation over epochs."""
+    """Draw the loss of training and validation over epochs; that of fine-tuned encoders is another, and by itself."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
-    ax = figure.subplots()
-    for rank, (name, history) in enumerate(histories.items()):
-        colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in history]
-        losses = [point.get("train/loss", np.nan) for point in history]  # none before the first step
-        ax.plot(epochs, losses, color=colour, lw=1, ls="--")
-        ax.plot(epochs, [point["validation/loss"] for point in history], color=colour, lw=1.4, label=name)
-    ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    plain(ax)
+    parts = [[name for name in histories if name.endswith(TUNED) is tuned] for tuned in (False, True)]
+    parts = [names for names in parts if names]
+    figure = Figure(figsize=(10.5, 3.2 * len(parts)), layout="constrained")
+    for ax, names in zip(np.ravel(figure.subplots(len(parts))), parts, strict=True):
+        for rank, name in enumerate(names):
+            colour, epochs = palette.CYCLE[rank % len(palette.CYCLE)], [point["epoch"] for point in histories[name]]
+            losses = [point.get("train/loss", np.nan) for point in histories[name]]  # none before the first step
+            ax.plot(epochs, losses, ".--", color=colour, lw=1)
+            ax.plot(epochs, [point["validation/loss"] for point in histories[name]], ".-", color=colour, lw=1.4,
+                    label=name)  # fmt: skip
+        ax.set(xlabel="epoch", ylabel="loss (dashed: training)")
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+        plain(ax)
     return figure

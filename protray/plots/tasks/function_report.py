@@ -11,7 +11,7 @@ import numpy as np
 from protray.evaluation.tasks.properties.function_tables import WHOLE, Row, function_tables
 from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, precision_recall_figure, sets_figure, tuned_notes
+from protray.plots.tasks.function import precision_recall_figure, sets_figure, training, tuned_notes
 
 NOTES = (
     "Fmax is CAFA's: precision is the mean over proteins with a prediction, recall over all; the best threshold is "
@@ -38,9 +38,7 @@ def write_function_report(
     figures = [ReportFigure("Precision and recall", precision_recall_figure(predictions, true_BT))]
     if len({row["set"] for row in rows}) > 1:
         figures.append(ReportFigure("Fmax by identity to the training proteins", sets_figure(rows)))
-    figures.append(
-        ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept.")
-    )
+    figures.append(training(histories))
     tables = [ReportTable(*table) for table in function_tables(rows, reference, first)]
     write_report(path, title, tables, figures, facts, NOTES + tuned_notes(rows), [headline(rows, reference)])
 

@@ -11,7 +11,7 @@ import numpy as np
 from protray.evaluation.tasks.properties.stability import Row
 from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
-from protray.plots.tasks.function import losses_figure, scores_figure, tuned_notes
+from protray.plots.tasks.function import scores_figure, training, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure
 
 NOTES = (
@@ -34,7 +34,7 @@ NOTES = (
 def write_stability_report(
     path: Path, title: str, predictions: Mapping[str, np.ndarray], true_N: np.ndarray, rows: Sequence[Row],
     tables: Sequence[tuple[str, list[str], list[list[str]]]], histories: Mapping[str, Sequence[Mapping[str, float]]],
-    facts: Mapping[str, str],
+    facts: Mapping[str, str], reference: str | None = None,
 ) -> None:  # fmt: skip
     """Write the whole report; see `protray.plots.report.write_report`."""
     score, word = score_of(rows)
@@ -48,7 +48,7 @@ def write_stability_report(
     figures = [
         ReportFigure(f"{word} of each read-out", scores_figure(rows, score, word)),
         second,
-        ReportFigure("Training", losses_figure(histories), "The epoch with the lowest validation loss is kept."),
+        training(histories),
     ]
     write_report(
         path,
@@ -57,7 +57,7 @@ def write_stability_report(
         figures,
         facts,
         NOTES + tuned_notes(rows),
-        [headline(rows)],
+        [headline(rows, reference)],
     )
 
 
@@ -66,14 +66,16 @@ def score_of(rows: Sequence[Row]) -> tuple[str, str]:
     return ("auroc", "AUROC") if "auroc" in rows[0] else ("spearman", "Spearman's correlation")
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """Say which method is the best."""
+def headline(rows: Sequence[Row], reference: str | None) -> str:
+    """Say which method is ahead, and how good the simple fit `reference` is."""
     name, word = score_of(rows)
     known = [row for row in rows if row[name] is not None]
     if not known:
         return "No method tells the test measurements apart."
     best = max(known, key=lambda row: row[name])
-    return (
-        f"On {best['measurements']:,} test measurements of {best['clusters']} clusters, {best['method']} is the best: "
-        f"{word} {cell(best, name)}."
+    text = (
+        f"On {best['measurements']:,} test measurements of {best['clusters']} clusters, {best['method']} has the "
+        f"highest {word}: {cell(best, name)}"
     )
+    simple = next((row for row in known if row["method"] == reference), None)
+    return f"{text}." if simple in (None, best) else f"{text}; {reference} has {cell(simple, name)}."

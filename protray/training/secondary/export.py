@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
@@ -14,7 +13,7 @@ from protray.data.secondary.features import FeatureConfig
 from protray.losses.distil import DistilWeights
 from protray.models.secondary.enhance_net import EnhanceConfig, EnhanceNet
 from protray.models.secondary.ss_classifier import ClassifierConfig, SsClassifier
-from protray.models.weight_files import first_line, load_weights
+from protray.models.weight_files import first_line, load_weights, save_weights
 from protray.plm.reading import Reading
 from protray.training.secondary.steps import Distil
 
@@ -44,7 +43,7 @@ def save_model(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     for name in NETWORKS:
         own = {key.removeprefix(name + "."): value for key, value in weights.items() if key.startswith(name + ".")}
-        save_file(own, folder / f"{name}.safetensors")
+        save_weights(own, folder / f"{name}.safetensors")
     partial = folder / ".config.json.partial"
     partial.write_text(json.dumps({"format": FORMAT} | asdict(card), indent=1))
     os.replace(partial, folder / "config.json")

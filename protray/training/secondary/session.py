@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from protray.data.location import Location
@@ -23,6 +23,7 @@ from protray.data.secondary.collate import Batch, Totals, collate, in_order, ord
 from protray.data.secondary.dataset import Proteins
 from protray.data.secondary.features import FeatureConfig, Features
 from protray.models.secondary.ss_classifier import three_states
+from protray.models.weight_files import save_weights
 from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
@@ -257,9 +258,8 @@ def finish(
             pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), partial, **WRITING)
     world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
     if world.rank == 0:
-        weights = {name: weight.contiguous() for name, weight in step.state_dict().items()}
         with (folder / "model.safetensors").writing() as partial:
-            save_file(weights, partial)
+            save_weights(step.state_dict(), partial)
         (folder / "stage.json").write_json({"stage": asdict(stage), "workers": world.size, "history": history})
     world.sum([0.0])
 

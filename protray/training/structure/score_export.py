@@ -4,13 +4,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
 from protray.models.score.score_config import ScoreNetConfig
 from protray.models.score.score_net import ScoreNet
-from protray.models.weight_files import first_line, load_weights
+from protray.models.weight_files import first_line, load_weights, save_weights
 from protray.struct.noise import NoiseConfig
 
 WEIGHTS, SETTINGS = "model.safetensors", "score_net.json"
@@ -19,7 +18,7 @@ WEIGHTS, SETTINGS = "model.safetensors", "score_net.json"
 def save_score_net(folder: Path, config: ScoreNetConfig, weights: dict[str, Tensor]) -> None:
     """Write ``model.safetensors`` and ``score_net.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
+    save_weights(weights, folder / WEIGHTS)
     (folder / SETTINGS).write_text(json.dumps(asdict(config), indent=1) + "\n")
 
 
@@ -41,9 +40,10 @@ def load_config(folder: Path | Location) -> ScoreNetConfig:
     """Read the settings of a score network; ValueError if the folder holds none."""
     path = Location(folder) / SETTINGS
     if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no {SETTINGS}; give the folder `model` in the --out of a finished jobs/score_net.py"
-        )
+        within = Location(folder) / "model"
+        what = f"holds no {SETTINGS}, nor ssdm.json" if Location(folder).is_dir() else "is no folder"
+        usual = "the folder `model` in the --out of a finished jobs/score_net.py or jobs/ssdm.py"
+        raise ValueError(f"{folder} {what}; give {within if within.is_dir() else usual}")
     try:
         return read_config(path.read_json())
     except (LookupError, TypeError, AttributeError) as error:

@@ -92,14 +92,16 @@ def validation(ids: list[str], lengths: np.ndarray, fit: SsdmFitConfig, config: 
     """Batches of the chains with the smallest hashes of their ids, each seen once; to be drawn with the seed 0.
 
     Batches are of `fit.batch` chains whatever the number of workers: the contrast is among those of a batch.  Levels
-    of noise are handed out in turn.
+    of noise are handed out in turn; to fewer chains than levels, evenly from the whole range.
     """
     rows = np.flatnonzero(lengths >= config.shortest_chain()).tolist()
     if not rows:
         raise ValueError(f"no chain of {len(lengths)} has at least {config.shortest_chain()} residues to validate on")
     kept = sorted(rows, key=lambda row: key(ids[row]))[: fit.validation_chains]
     levels = len(noise_levels(config.levels))
-    visits = [Visit(row, VALIDATION, turn % levels) for turn, row in enumerate(kept)]
+    turns = np.arange(len(kept))
+    level_N = turns % levels if len(kept) >= levels else (2 * turns + 1) * levels // (2 * len(kept))
+    visits = [Visit(row, VALIDATION, level) for row, level in zip(kept, level_N.tolist(), strict=True)]
     return [visits[start : start + fit.batch] for start in range(0, len(visits), fit.batch)]
 
 

@@ -10,7 +10,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from protray.data.location import Location
@@ -20,7 +19,7 @@ from protray.models.joint.ssdm_config import RivalConfig, SsdmConfig
 from protray.models.structure.cdconv_config import CdConvConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.structure.gvp_config import GvpConfig
-from protray.models.weight_files import first_line, load_weights
+from protray.models.weight_files import first_line, load_weights, save_weights
 from protray.plm.sequence_encoder import SequenceEncoder
 
 WEIGHTS, HEADS, SETTINGS, LANGUAGE_MODEL = "model.safetensors", "heads.safetensors", "ssdm.json", "language_model"
@@ -46,9 +45,9 @@ def save_ssdm(folder: Path, card: SsdmCard, weights: dict[str, Tensor]) -> None:
     parts: dict[str, dict[str, Tensor]] = {"model.": {}, "heads.": {}, "model.lm.": {}}
     for name, weight in weights.items():
         part = max((start for start in parts if name.startswith(start)), key=len)
-        parts[part][name.removeprefix(part)] = weight.contiguous()
-    save_file(parts["model."], folder / WEIGHTS)
-    save_file(parts["heads."], folder / HEADS)
+        parts[part][name.removeprefix(part)] = weight
+    save_weights(parts["model."], folder / WEIGHTS)
+    save_weights(parts["heads."], folder / HEADS)
     if card.config.lm is not None:
         lm = SequenceEncoder(card.config.lm, trained=False)
         if parts["model.lm."]:

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from protray.data.location import Location
-from protray.models.weight_files import load_weights
+from protray.models.weight_files import load_weights, save_weights
 
 WEIGHTS = "model.safetensors"
 STRUCTURE_MODEL = "structure_model"  # folder of the score network or joint encoder that it reads, if it does
@@ -19,7 +18,7 @@ Net = TypeVar("Net", bound=nn.Module)
 def save_net(folder: Path, settings: str, content: dict, weights: dict[str, Tensor]) -> None:
     """Write ``model.safetensors``, and `content` under the name `settings`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
+    save_weights(weights, folder / WEIGHTS)
     (folder / settings).write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -66,5 +66,5 @@ def test_what_cannot_be_embedded_says_why() -> None:
         lm("MK1")
     with pytest.raises(ValueError, match="is empty"):
         lm("")
-    with pytest.raises(ValueError, match=r"holds no score_net\.json"):
+    with pytest.raises(ValueError, match="nowhere is no folder; give the folder `model`"):
         open_structure_model(Location("nowhere"))

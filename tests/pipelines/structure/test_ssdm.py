@@ -1,6 +1,7 @@
 """jobs/ssdm.py's pipeline on the bundled sample with a tiny encoder; it learns next to nothing in 10 steps."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from ssdm_here import sample_chains
@@ -52,16 +53,32 @@ def test_workers_that_cannot_share_a_batch_are_refused(tmp_path) -> None:
 
 
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    monkeypatch.setattr(
+        "protray.data.structure.atoms.read_atoms", lambda data, split="train": sample_chains(split, 3, 40, 60)
+    )
     labels = tmp_path / "labels.csv"
     labels.write_text("id,fold\na,1.1.1\n")
     with pytest.raises(ValueError, match="has no column 'cath'"):
         ssdm.identity(replace(TINY, labels=Location(labels)))
     with pytest.raises(ValueError, match="none of 3 chains of the train split has the 70 residues that are needed"):
         ssdm.identity(replace(TINY, learn=ObjectiveConfig(objective=("contrast",))))
+    labels.write_text("id,cath\nnobody,1.1.1.1\n")
+    with pytest.raises(ValueError, match=f"none of 1 labelled ids of {labels} is in {tmp_path}: nobody"):
+        ssdm.identity(replace(TINY, data=Location(tmp_path), labels=Location(labels)))
     joint = replace(TINY.joint, fusion="serial", lm=str(tmp_path))
     with pytest.raises(ValueError, match=r"it has no config\.json"):
         ssdm.identity(replace(TINY, joint=joint))
+
+
+def test_chains_that_are_too_short_are_told(monkeypatch, caplog) -> None:
+    """A contrast needs 70 residues."""
+    monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 40, 40, 99))
+    ssdm._tell_left_out.cache_clear()
+    ssdm.identity(replace(TINY, learn=ObjectiveConfig(objective=("contrast",))))
+    for split in ("train", "validation"):
+        short = int((sample_chains(split, 40, 40, 99).lengths < 70).sum())
+        assert 0 < short < 40
+        assert f"{short} of 40 chains of the {split} split have fewer than 70 residues" in caplog.text
 
 
 def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:

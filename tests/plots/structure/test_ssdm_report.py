@@ -46,7 +46,7 @@ def results(**more: object) -> SsdmResults:
 
 def test_headline_by_hand() -> None:
     assert headline(results()) == [
-        "The nearest chain has the same topology for 0.400 of 40 chains, +0.120 [0.040, 0.200] beside the same encoder "
+        "The nearest chain has the same topology for 0.400 of 40 chains, +0.120 [0.040, 0.200] over the same encoder "
         "with random weights.",
         "Residue: 0.400 nats explained on test chains.",
         "Distance: 60% of the variance explained on test chains.",

@@ -16,12 +16,12 @@ def test_numbers(tmp_path) -> None:
     rows = value_rows(found, true_N, clusters)
     write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, stability_tables(rows), HISTORY, {"a": "<b>"})
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<img") == 3 and "&lt;b&gt;" in page and "language model is the best: Spearman" in page
+    assert page.count("<img") == 3 and "&lt;b&gt;" in page and "language model has the highest Spearman" in page
     many = {f"method {n}": true_N + n for n in range(8)}
     shown = [ax.get_title(loc="left") for ax in values_figure(many, true_N).axes if ax.get_visible()]
     assert shown == list(many)[:6]
     assert [ax.get_title(loc="left") for ax in values_figure(found, true_N).axes if ax.get_visible()] == list(found)
-    assert headline(rows[:1]) == "No method tells the test measurements apart."
+    assert headline(rows[:1], None) == "No method tells the test measurements apart."
 
 
 def test_rankings(tmp_path) -> None:
@@ -30,8 +30,18 @@ def test_rankings(tmp_path) -> None:
     found = {"substitution": rng.random(60), "score net": true_N.astype(float)}
     rows = ranking_rows(found, true_N, [str(n) for n in range(60)])
     write_stability_report(
-        tmp_path / "r.html", "t", found, true_N.astype(float), rows, stability_tables(rows), HISTORY, {}
+        tmp_path / "r.html",
+        "t",
+        found,
+        true_N.astype(float),
+        rows,
+        stability_tables(rows),
+        HISTORY,
+        {},
+        "substitution",
     )
-    assert "score net is the best: AUROC 1.000" in (tmp_path / "r.html").read_text()
+    assert (
+        "score net has the highest AUROC: 1.000 [1.00, 1.00]; substitution has 0." in (tmp_path / "r.html").read_text()
+    )
     lines = roc_figure(found, true_N).axes[0].lines
     assert lines[1].get_ydata().tolist() == [0, 1, 1] and lines[1].get_xdata().tolist() == [0, 0, 1]

@@ -20,6 +20,11 @@ def test_a_truncated_file_of_weights_is_named(tmp_path, size, says) -> None:
 
 
 def test_a_folder_without_a_network_is_named(tmp_path) -> None:
+    with pytest.raises(ValueError, match="nothing is no folder; give the folder `model` in the --out"):
+        load_score_net(tmp_path / "nothing")
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"run holds no {SETTINGS}, nor ssdm.json; give {tmp_path}/run/model"):
+        load_score_net(tmp_path / "run")
     with pytest.raises(ValueError, match=f"holds no {SETTINGS}"):
         load_score_net(tmp_path)
     save_random_net(tmp_path)

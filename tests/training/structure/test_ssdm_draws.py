@@ -178,6 +178,12 @@ def test_validation_sees_each_chain_once_and_all_levels() -> None:
     assert visits[0].row not in {visit.row for part in validation(ids, lengths, fit, config) for visit in part}
 
 
+def test_few_validation_chains_see_the_whole_range_of_noise() -> None:
+    """The middles of thirds of 16 levels."""
+    (part,) = validation(["a", "b", "c"], np.full(3, 40), SsdmFitConfig(), ObjectiveConfig())
+    assert [visit.level for visit in part] == [2, 8, 13]
+
+
 def test_clusters_are_those_of_the_chain() -> None:
     chains = [atom_chain(30, id=id) for id in ("a", "b")]
 

@@ -58,6 +58,8 @@ class HeadRun(TrainingSettings):
         self.fit.check_workers(self.workers)
         if not self.embeddings:
             raise ValueError("no embedding is left: give --lm, or --model and rows with structures")
+        if self.nets and not self.structured:
+            raise ValueError("no row has a structure, which models of structures read: leave --model and --random out")
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:

@@ -94,7 +94,7 @@ def test_what_is_no_model_is_refused(run, models, tmp_path) -> None:
         JOB.identity(replace(run, model=Location(tmp_path)))
     shutil.copytree(models / "net", tmp_path / "broken")
     shutil.rmtree(tmp_path / "broken" / STRUCTURE_MODEL)
-    with pytest.raises(ValueError, match=r"structure_model holds no score_net\.json"):
+    with pytest.raises(ValueError, match=r"structure_model is no folder; give the folder"):
         JOB.identity(replace(run, model=Location(tmp_path / "broken")))
     with pytest.raises(ValueError, match="does not exist"):
         JOB.identity(replace(run, structures=(Location(tmp_path / "nowhere"),)))

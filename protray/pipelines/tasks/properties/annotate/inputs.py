@@ -72,6 +72,8 @@ def check_least(run: Annotate) -> None:
     if run.least is not None and (facts.kind == "value" or of_mutations(run)):
         told = f"--least is {run.least:g}, but {run.model} predicts a number (task {facts.task})"
         raise ValueError(f"{told}: leave it out")
+    if run.least is not None and not 0 <= run.least <= 1:
+        raise ValueError(f"--least is a probability and must lie in [0, 1], got {run.least:g}")
 
 
 def memory(run: Annotate) -> int:

@@ -153,8 +153,6 @@ def prepared(run: FunctionRun) -> HeadInputs:
     examples = folder / "examples.parquet"
     proteins.write(examples)
     structures = observed_table(folder, proteins.rows)
-    if run.nets and not run.structured:
-        raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     found = embed_rows(run.out, run.embeddings, examples, structures)
     vectors = {name: [found[part] for part in parts] for name, parts in run.rows.items()}
     return HeadInputs(examples, vectors, structures)

@@ -125,8 +125,6 @@ def prepared(run: StabilityRun) -> HeadInputs:
     found, errors = measurements_of(run)
     check_rejected(run.out, errors, len(found.rows))
     log.info("%d measurements: %s (train, validation, test)", len(found.rows), found.sizes())
-    if run.nets and not run.structured:
-        raise ValueError(f"{run.data}: no row has a structure, which models of structures read")
     folder = folder_of(run)
     examples, mutants = folder / "examples.parquet", folder / "mutants.parquet"
     found.write(examples)

@@ -76,7 +76,7 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
         title = f"protray: {TITLES[run.task]}"
-        write_stability_report(path, title, found, true_N, rows, tables, histories, facts)
+        write_stability_report(path, title, found, true_N, rows, tables, histories, facts, reference)
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")

@@ -324,6 +324,8 @@ def test_what_does_not_fit_is_refused(finished, structures, tmp_path, monkeypatc
     fasta, out = (Location(tmp_path / "a.fasta"),), Location(tmp_path / "out")
     with pytest.raises(ValueError, match="give --structures, not --fasta"):
         annotate.JOB.identity(Annotate(model=finished / "model" / "both", fasta=fasta, out=out))
+    with pytest.raises(ValueError, match=r"--least is a probability and must lie in \[0, 1\], got 2"):
+        annotate.JOB.identity(Annotate(model=finished / "model" / "language-model", fasta=fasta, least=2.0, out=out))
     with pytest.raises(ValueError, match="give --fasta, --structures or --mutations, one of them"):
         Annotate(model=finished / "model" / "both", out=out).check()
     plan_here(monkeypatch)
