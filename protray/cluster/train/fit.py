@@ -87,6 +87,8 @@ def train(
     """
     checkpoints = Checkpoints(storage, name)
     checkpoints.forget_broken_list()
+    if numbers := checkpoints.numbers():
+        log.info("training goes on from checkpoint %d", numbers[0])
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     reports: Any = Reports.options(label_selector=here).remote()  # not on a node that may be lost and the run go on
     trainer = functools.partial(

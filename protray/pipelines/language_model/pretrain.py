@@ -164,8 +164,6 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
         corpus = open_corpus(folder, "train")
         given = settings["held_out"]
         held_out = read_held_out(given, settings["min_length"]) if given else open_corpus(folder, "held-out")
-    if resume and world.rank == 0:
-        log.info("pre-training goes on at step %d of %d", resume["position"]["step"], config.steps)
 
     def mine(epoch: int, index: int):  # noqa: ANN202
         return steps(corpus, config, epoch, index, world.rank, world.size)

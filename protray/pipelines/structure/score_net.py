@@ -115,8 +115,6 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
     net, config, share = settings["net"], settings["fit"], settings["share"]
     chains, others = (read_split(settings["data"], split) for split in ("train", "validation"))
     total = config.steps(len(trainable(chains.lengths)))
-    if resume and world.rank == 0:
-        log.info("training goes on at step %d of %d", resume["position"]["step"], total)
     calibration, validation = (
         calibration_batches(chains, config, net.noise),
         validation_batches(others, config, net.noise),

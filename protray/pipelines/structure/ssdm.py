@@ -148,8 +148,6 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
     run: SsdmRun = settings["run"]
     chains, others = (read_split(run, split) for split in ("train", "validation"))
     total = total_steps(run)
-    if resume and world.rank == 0:
-        log.info("training goes on at step %d of %d", resume["position"]["step"], total)
     validation = validation_batches(others, run.learn, run.fit, run.joint.net.neighbours)
     validation = validation[: max(1, round(settings["share"] * len(validation)))]
     fit(run.joint, run.learn, run.fit, total, chains, validation, report, resume, world)

@@ -35,7 +35,7 @@ def start(out: Location, place: str, address: str) -> subprocess.CompletedProces
         [sys.executable, str(TESTS / "die_job.py"), "score_net", "nothing", str(out), place],
         env=os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    told = [line for line in done.stderr.splitlines() if "MEASURED" in line or "goes on at" in line]
+    told = [line for line in done.stderr.splitlines() if "MEASURED" in line or "goes on from" in line]
     print(f"killed: {place or 'never'}; {told}", file=sys.stderr)
     return done
 
