@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from protray.cluster.batch.folder import checked, finished, is_stale, let_go, pool
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
-from protray.cluster.batch.job import BatchJob, Done, Span
+from protray.cluster.batch.job import BatchJob, Done, Span, no_input
 from protray.cluster.batch.measure import amount_of, measured_rate
 from protray.cluster.batch.results import (
     Part,
@@ -110,7 +110,7 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
     found = stage(job, run, item_cost(each, rate))
     if not found["rows"] and not found["unusable"]:
         let_go(run, job.table)
-        raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
+        raise no_input(job, run)
     return found
 
 

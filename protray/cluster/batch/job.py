@@ -155,3 +155,11 @@ class BatchJob:
     amount: Callable[[Any], Amount] | None = None  # where counting all rows would take long
     conclude: Callable[[Any, list[Location], dict], dict] | None = None  # (run, finished files, summary): last facts
     shown: Callable[[Any, dict], dict[str, object]] | None = None  # lines to print of the summary
+
+
+def no_input(job: BatchJob, run: Any) -> ValueError:
+    """Says that there are no rows, and where: in all paths among the settings, but for the output and a model."""
+    given = [value for name, value in vars(run).items() if name not in ("out", "model")]
+    each = [one for value in given for one in (value if isinstance(value, tuple) else (value,))]
+    paths = [str(one) for one in each if isinstance(one, Location)]
+    return ValueError(f"there is nothing to work on: no {job.unit} in {', '.join(paths) or 'the input'}")

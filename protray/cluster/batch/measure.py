@@ -11,7 +11,7 @@ from typing import Any
 
 from protray.cluster.batch.folder import checked, finished, is_stale, pool
 from protray.cluster.batch.items import costs_of_items
-from protray.cluster.batch.job import Amount, BatchJob, Row, Span
+from protray.cluster.batch.job import Amount, BatchJob, Row, Span, no_input
 from protray.cluster.batch.results import parts_in, without_part
 from protray.cluster.batch.worker import open_job
 from protray.cluster.health.estimate import Estimate, Line, Process, Timed, Trials, mean_rate, seconds_for, timed
@@ -45,7 +45,7 @@ def estimate(job: BatchJob, run: Any) -> Estimate:
         return Estimate()
     amount = amount_of(job, run)
     if not amount.rows:
-        raise ValueError(f"there is nothing to work on: no {job.unit} in the input")
+        raise no_input(job, run)
     with Trials(run.work) as trials:
         line = line_of(job, run, amount, trials, 0.0 if is_stale(run, identity) else share_done(run))
         return trials.estimate([line], LEAVES_OUT + (f"; {amount.note}" if amount.note else ""))
