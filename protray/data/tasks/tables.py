@@ -85,7 +85,9 @@ def table_lines(path: Location, needed: tuple[str, ...]) -> Iterator[tuple[int, 
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path} has several columns {twice[0]!r}")
     if missing := [name for name in needed if name not in names]:
-        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+        parted = "; columns are parted by commas" if any(set(";\t") & set(name) for name in names) else ""
+        has = ", ".join(names) or "none, for it is empty"
+        raise ValueError(f"{path} has no column {missing[0]!r}; it has {has}{parted}")
     yield from lines
 
 

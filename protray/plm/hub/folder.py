@@ -46,8 +46,9 @@ def _check_kind(folder: Path) -> None:
             f"it is an adapter (LoRA) of {base}, not a whole model; merge the two (peft: merge_and_unload) and save "
             "the result with save_pretrained"
         )
-    if (folder / "score_net.json").is_file():
-        raise ValueError("it is a score network of jobs/score_net.py, which reads structures; --lm needs another model")
+    for name, job in (("score_net.json", "score_net"), ("ssdm.json", "ssdm")):
+        if (folder / name).is_file():
+            raise ValueError(f"it is a model of jobs/{job}.py, which reads structures; --lm needs another model")
     if not (folder / CONFIG).is_file():
         if (folder / CONFIG).is_symlink():
             raise ValueError(f"its {CONFIG} is a link to a file that is not there; copy the file itself")

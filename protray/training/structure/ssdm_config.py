@@ -71,7 +71,9 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.objective) - set(OBJECTIVES))
         if unknown or not self.objective or len(set(self.objective)) < len(self.objective):
-            raise ValueError(f"objective must be one or more of {', '.join(OBJECTIVES)}, got {self.objective}")
+            raise ValueError(
+                f"objective must be one or more of {', '.join(OBJECTIVES)}, none of them twice, got {self.objective}"
+            )
         for name in ("mask_share", "path_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share and must lie in (0, 1], got {getattr(self, name)}")

@@ -34,6 +34,13 @@ def test_rows_and_errors_of_a_csv_file(tmp_path) -> None:
 def test_what_is_no_table_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="no such file; give a table in CSV or Parquet with the columns id, sequence"):
         read_task_table(Location(tmp_path / "none.csv"))
+    for text, has in (
+        ("", "none, for it is empty"),
+        ("id;sequence\na;MK\n", "id;sequence; columns are parted by commas"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(ValueError, match=f"has no column 'id'; it has {has}"):
+            read_task_table(Location(tmp_path / "bad.csv"))
     with pytest.raises(ValueError, match="has no column 'sequence'; it has id, labels"):
         read_task_table(table(tmp_path, "id,labels\na,b\n"))
     with pytest.raises(ValueError, match="has several columns 'id'"):

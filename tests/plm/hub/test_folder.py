@@ -45,7 +45,7 @@ DAMAGE = {
         "it is an adapter .LoRA. of facebook/esm2, not a whole model; merge",
     ),
     "distil": (lambda lm: change_config(lm, format=2, lm="shipped"), "of jobs/distil.py; .* reads with is shipped"),
-    "score net": (lambda lm: (lm / "score_net.json").write_text("{}"), "score network of jobs/score_net.py"),
+    "score net": (lambda lm: (lm / "score_net.json").write_text("{}"), "a model of jobs/score_net.py"),
 }  # fmt: skip
 
 
