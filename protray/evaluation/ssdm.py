@@ -3,6 +3,7 @@
 Shape key:  L residues   3 x, y, z in Å
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,7 @@ class SsdmResults:
     retrieval: Sequence[dict] = ()  # `evaluation.tasks.cath.retrieval_rows`
     partner: Mapping[str, float] = field(default_factory=dict)  # share of crops whose partner is the nearest
     denoised: Denoised | None = None
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # 95 % intervals of `losses`, over clusters
 
     def metrics(self) -> dict[str, float]:
         """For MLflow."""
@@ -52,15 +54,18 @@ class SsdmResults:
         def add(what: str, text: str, **numbers: Any) -> None:
             found.append({"what": what, "text": text} | numbers)
 
+        def told(name: str) -> str:
+            low, high = self.ends.get(name, (math.nan, math.nan))
+            return f"{self.losses[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else "")
+
         for term, nothing in self.nothing.items():
-            loss, accuracy = self.losses[term], self.losses.get(f"{term}/accuracy")
-            right = "" if accuracy is None else f", right {accuracy:.3f}"
-            text = f"loss {loss:.3f}; {nothing:.3f} for the best constant answer{right}"
-            add(f"{term}, {self.split}", text, loss=loss, nothing=nothing)
-        for term in ("denoise", "siamdiff_structure"):
-            share = self.losses.get(f"{term}/over_zero")
-            if share is not None:
-                add(f"{term}, {self.split}", f"{share:.3f} of the loss of no answer", over_zero=share)
+            right = f", right {told(f'{term}/accuracy')}" if f"{term}/accuracy" in self.losses else ""
+            text = f"loss {told(term)}; {nothing:.3f} for the best constant answer{right}"
+            add(f"{term}, {self.split}", text, loss=self.losses[term], nothing=nothing)
+        for name in ("denoise/over_zero", "siamdiff_structure/over_zero"):
+            if name in self.losses:
+                text = f"{told(name)} of the loss of no answer"
+                add(f"{name.split('/')[0]}, {self.split}", text, over_zero=self.losses[name])
         for name, share in self.partner.items():
             add(f"contrast, {name}", f"{share:.3f} of crops find their partner", partner_found=share)
         for row in self.retrieval:

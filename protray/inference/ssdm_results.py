@@ -4,6 +4,7 @@ Shape key:  N chains   L residues   A 14 atoms   B crops   3 x, y, z in Å
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from protray.data.structure.atom_batches import collate
 from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.data.tasks.labels import cath_at, frequent
 from protray.data.tasks.tables import table_lines
+from protray.evaluation.bootstrap import interval
 from protray.evaluation.ssdm import LEVEL, TRAINED, UNTRAINED, Denoised, SsdmResults
 from protray.evaluation.tasks.properties.cath import retrieval_rows, same_class
 from protray.inference.embeddings.residues import statistics_of
@@ -31,10 +33,12 @@ from protray.struct.compare.quality import ca_lddt, ca_rmsd
 from protray.struct.residues.atom14 import BACKBONE
 from protray.struct.residues.frames import frames
 from protray.struct.residues.torsions import angle, dihedral
-from protray.training.structure.ssdm import Pretrained, evaluate, validation_batches
+from protray.training.structure.ssdm import Pretrained, evaluate, numbers, validation_batches
 from protray.training.structure.ssdm_batches import MicroBatch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
+from protray.training.structure.ssdm_draws import validation
 from protray.training.structure.ssdm_export import HEADS
+from protray.training.structure.ssdm_objectives import objective_losses
 
 LONGEST = 400  # residues of a chain whose nearest chain is looked for: larger ones have several domains
 SHOWN = 1.0  # Å: about the noise of the structures that are drawn
@@ -63,6 +67,7 @@ def measure(
         retrieval=retrieval(read_atoms(data), folds(data, labels), {TRAINED: trained, UNTRAINED: before}),
         partner=partner,
         denoised=denoised(nets[TRAINED], chains, learn, device) if "denoise" in learn.terms() else None,
+        ends=intervals(nets[TRAINED], chains, learn, settings, neighbours, device),
     )
 
 
@@ -75,6 +80,35 @@ def held_out(data: Location | None, least: int) -> tuple[str, AtomStructures]:
     if chains is not None and (chains.lengths >= least).any():
         return "test", chains
     return "validation", read_atoms(data, "validation")
+
+
+@torch.no_grad()
+def intervals(
+    net: Pretrained, chains: AtomStructures, learn: ObjectiveConfig, settings: SsdmFitConfig, neighbours: int,
+    device: str = "cpu",
+) -> dict[str, tuple[float, float]]:  # fmt: skip
+    """95 % of each loss and measure, over clusters; a chain has none of the contrast by itself."""
+    alone = tuple(name for name in learn.objective if name != "contrast" and getattr(learn.weights, name))
+    if not alone:
+        return {}
+    chains = chains.select(np.flatnonzero(chains.lengths >= learn.shortest_chain()))
+    learn, settings = replace(learn, objective=alone), replace(settings, batch=1, micro_batch=1)
+    visits = [visit for (visit,) in validation(chains.ids, chains.lengths, settings, learn)]
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))  # sums, and counts, of clusters
+    counted: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for visit, batch in zip(visits, validation_batches(chains, learn, settings, neighbours), strict=True):
+        losses = objective_losses(net.model, net.heads, batch.to(device), learn, neighbours, report=True)
+        cluster = chains.clusters[visit.row] or chains.ids[visit.row]
+        for name, (total, count) in numbers(losses).items():
+            if count:
+                found[name][cluster] += total
+                counted[name][cluster] += count
+    return {name: _interval(found[name], counted[name]) for name in found}
+
+
+def _interval(sum_of: Mapping[str, float], count_of: Mapping[str, float]) -> tuple[float, float]:
+    sum_C, count_C = (np.array(list(of.values())) for of in (sum_of, count_of))
+    return interval(sum_C / count_C, weights_B=count_C)
 
 
 def with_heads(encoder: StructureEncoder, folder: Location, learn: ObjectiveConfig) -> Pretrained:

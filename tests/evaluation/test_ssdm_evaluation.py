@@ -1,5 +1,7 @@
 """Lines and metrics of what pre-training taught, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from protray.evaluation.ssdm import TRAINED, UNTRAINED, SsdmResults
@@ -33,6 +35,17 @@ def test_lines_by_hand() -> None:
          "0.400 [0.300, 0.500] of 40; gain 0.100 [0.050, 0.150]"),
         ("nearest chain of the same topology, random weights", "0.300 [0.200, 0.400] of 40"),
     ]  # fmt: skip
+
+
+def test_intervals_stand_behind_their_numbers() -> None:
+    """A set of one cluster has none."""
+    ends = {"residue": (2.4, 2.6), "residue/accuracy": (0.15, 0.25), "distance": (np.nan, np.nan),
+            "denoise/over_zero": (0.7, 0.9)}  # fmt: skip
+    assert [row["text"] for row in replace(results(), ends=ends).rows()][:3] == [
+        "loss 2.500 [2.400, 2.600]; 2.900 for the best constant answer, right 0.210 [0.150, 0.250]",
+        "loss 0.300; 0.700 for the best constant answer",
+        "0.800 [0.700, 0.900] of the loss of no answer",
+    ]
 
 
 def test_metrics_by_hand() -> None:

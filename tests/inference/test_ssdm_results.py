@@ -14,7 +14,7 @@ from protray.data.location import Location
 from protray.data.structure.atoms import AtomStructures
 from protray.evaluation.ssdm import TRAINED, UNTRAINED
 from protray.inference import ssdm_results as module
-from protray.inference.ssdm_results import folds, held_out, measure, nothing_known, with_partner
+from protray.inference.ssdm_results import folds, held_out, intervals, measure, nothing_known, with_partner
 from protray.losses.self_prediction import MIDDLE, SPREAD
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
@@ -134,6 +134,19 @@ def test_measure_reads_both_folders(few, tmp_path, fusion, monkeypatch) -> None:
     assert shown.off["noisy"].mean() == pytest.approx(shown.sigma * math.sqrt(8 / math.pi), rel=0.3)
     assert shown.off["native"].max() == 0 and shown.backbones["denoised"].shape == (len(shown.sequence), 4, 3)
     assert np.isfinite(shown.off["denoised"]).all()
+
+
+def test_intervals_are_of_the_same_losses(few, monkeypatch) -> None:
+    """Chain by chain the sums are those of batches; a contrast has none of one chain."""
+    net = fresh(SsdmConfig(net=NET), LEARN, 0)
+    whole = evaluate(net, validation_batches(few, LEARN, FIT, NET.neighbours), LEARN, NET.neighbours)
+    found = intervals(net, few, LEARN, FIT, NET.neighbours)
+    assert found.keys() == {name for name in whole if not name.startswith(("contrast", "loss"))}
+    assert all(low <= whole[name] <= high for name, (low, high) in found.items() if "level" not in name)
+    monkeypatch.setattr(module, "_interval", lambda sums, counts: sum(sums.values()) / sum(counts.values()))
+    means = intervals(net, few, LEARN, FIT, NET.neighbours)
+    assert means == pytest.approx({name: whole[name] for name in means}, rel=1e-5)
+    assert intervals(net, few, replace(LEARN, objective=("contrast",)), FIT, NET.neighbours) == {}
 
 
 def test_without_folds_there_is_no_retrieval(few, monkeypatch) -> None:
