@@ -76,7 +76,7 @@ def identity(run: SsdmRun) -> dict:
         chains, least = read_split(run, split), run.learn.shortest_chain()
         _tell_left_out(split, int((chains.lengths < least).sum()), len(chains), least)
     if run.labels:
-        from protray.inference.ssdm_results import folds
+        from protray.inference.nearest_folds import folds
 
         known = folds(run.data, run.labels)
         if run.data and not known.keys() & set(read_atoms(run.data).ids):

@@ -22,7 +22,8 @@ from protray.data.structure.atoms import AtomStructures, read_atoms
 from protray.evaluation.sweep_halves import HALVES, ids_of
 from protray.evaluation.tasks.properties.cath import same_class
 from protray.inference.embeddings.structure_encoder import StructureEncoder
-from protray.inference.ssdm_results import folds, nothing_known, vectors, with_partner
+from protray.inference.nearest_folds import folds, vectors, with_partner
+from protray.inference.ssdm_results import nothing_known
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
