@@ -32,6 +32,7 @@ from protray.training.world import World
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.3
+WHERE = {"stage", "step", "of"}  # metrics that only say where a training is
 MOST_FAILURES = 3  # restarts from the last checkpoint before giving up
 NO_SPACE = errno.ENOSPC, errno.EDQUOT
 OF_THE_CODE = TypeError, AttributeError, NameError, LookupError, ArithmeticError, AssertionError  # it would come again
@@ -71,9 +72,10 @@ def train(
 ) -> dict:
     """Run `loop(config, report, resume, world)` on the workers of `stage` and return the last state it reported.
 
-    Each `report(metrics, state)` with a state (all ranks pass one or none) goes to the driver's `on_report` and becomes
-    a checkpoint; of those without one it hears every 0.3 s.  A run of the same `name` in `storage` continues from its
-    last checkpoint, and a finished one returns at once: the name must change with everything that changes the result.
+    Every `report(metrics, state)` goes to `on_report` on the driver, but of those that only say where the training is
+    one in 0.3 s; a state (all ranks pass one or none) becomes a checkpoint.  A run of the same `name` in `storage`
+    continues from its last checkpoint, and a finished one returns at once: the name must change with everything that
+    changes the result.
 
     Raises
     ------
@@ -199,7 +201,7 @@ def _worker(settings: dict) -> None:
 
     def report(metrics: dict[str, float], state: dict | None) -> None:
         nonlocal last, told
-        if world.rank == 0 and (state is not None or time.monotonic() - told >= POLL_SECONDS):
+        if world.rank == 0 and (metrics.keys() - WHERE or time.monotonic() - told >= POLL_SECONDS):
             settings["reports"].put.remote(metrics)
             told = time.monotonic()
         if state is None:
