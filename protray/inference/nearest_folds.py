@@ -3,7 +3,6 @@
 Shape key:  N chains   C channels
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, LABELS
 from protray.data.structure.atoms import AtomStructures
-from protray.data.tasks.labels import cath_at, frequent
+from protray.data.tasks.labels import cath_at, frequent, labels_in
 from protray.data.tasks.tables import table_lines
 from protray.evaluation.ssdm import LEVEL, UNTRAINED
 from protray.evaluation.tasks.properties.cath import retrieval_rows, same_class
@@ -20,7 +19,6 @@ from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.seq.errors import InputError
 
 LONGEST = 400  # residues of a chain whose nearest chain is looked for: larger ones have several domains
-_BETWEEN = re.compile(r"[\s,;|]+")  # codes in a cell of a CSV file
 
 
 def folds(data: Location | None, labels: Location | None) -> dict[str, str]:
@@ -35,8 +33,7 @@ def folds(data: Location | None, labels: Location | None) -> dict[str, str]:
         for _, line in table_lines(file, ("id", "cath")):
             if isinstance(line, InputError):
                 raise line
-            cell = line["cath"] if isinstance(line["cath"], list) else [line["cath"]]
-            codes = [code for one in cell if one is not None for code in _BETWEEN.split(str(one).strip()) if code]
+            codes = labels_in(line["cath"])
             if len(codes) == 1:
                 found[str(line["id"])] = cath_at(codes[0], LEVEL)
     return found

@@ -17,14 +17,13 @@ from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structure.structures import FOLDER
 from protray.data.tasks.examples import write_examples
-from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix
+from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix, labels_in
 from protray.data.tasks.obo import Ontology
 from protray.data.tasks.tables import Observed, TaskRow, read_task_table, table_lines, with_splits
 from protray.seq.errors import InputError, first_of
 
 log = logging.getLogger(__name__)
 
-_BETWEEN = re.compile(r"[\s,;|]+")  # labels in a cell of a CSV file
 _BELOW = re.compile(r"below_(\d+)")
 _YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "", "none")
 
@@ -176,9 +175,7 @@ def _labels(
     column = column_of(task)
     if column not in row.more:
         raise ValueError(f"no column {column!r}; the columns are {', '.join(row.more)}")
-    given = row.more[column]
-    several = given if isinstance(given, list) else ["" if given is None else str(given)]
-    words = [word for one in several if one is not None for word in _BETWEEN.split(str(one).strip()) if word]
+    words = labels_in(row.more[column])
     if ontology:
         return ontology.propagated(words, task.removeprefix("go-").upper())
     if task == "cath":

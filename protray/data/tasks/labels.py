@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 CATH_LEVELS = ("class", "architecture", "topology")
+_BETWEEN = re.compile(r"[\s,;|]+")  # labels in a cell of a CSV file
 _EC = re.compile(r"(?:EC[ :]?)?(\d+)(?:\.(\d+|-))?(?:\.(\d+|-))?(?:\.(n?\d+|-))?")
 
 
@@ -42,6 +43,16 @@ def cath_at(label: str, level: str) -> str:
     if not all(part.isdigit() for part in parts) or not wanted <= len(parts) <= 4 or not 1 <= int(parts[0]) <= 6:
         raise ValueError(f"{label!r} is no CATH code with its {level}, such as 3.40.50.300")
     return ".".join(parts[:wanted])
+
+
+def labels_in(cell: object) -> list[str]:
+    """Those of a cell of a table: a list of Parquet, or text, parted by blanks, commas, ; or |; None has none.
+
+    >>> labels_in("1.1.1.1; 2.7.1.2|3.1"), labels_in(["a", None]), labels_in(None)
+    (['1.1.1.1', '2.7.1.2', '3.1'], ['a'], [])
+    """
+    several = cell if isinstance(cell, list) else [cell]
+    return [label for one in several if one is not None for label in _BETWEEN.split(str(one).strip()) if label]
 
 
 def frequent(labels_B: Iterable[Iterable[str]], least: int) -> list[str]:

@@ -197,10 +197,9 @@ def conclude(run: PrepareStructures, files: list[Location], summary: dict) -> di
 
 def shown(run: PrepareStructures, summary: dict) -> dict[str, object]:
     splits, decisions = ("   ".join(f"{k}: {n}" for k, n in summary[name].items()) for name in ("splits", "decisions"))
+    kind = "complexes" if run.chains.complexes else "chains"
     return {
-        "complexes"
-        if run.chains.complexes
-        else "chains": f"{summary['n_chains']} ({summary['n_residues']} residues), from {summary['n_files']} files",
+        kind: f"{summary['n_chains']} ({summary['n_residues']} residues), from {summary['n_files']} files",
         "splits": f"{splits}   ({summary['n_clusters']} clusters)",
         "decisions": decisions,
         "digest": summary["digest"][:12],

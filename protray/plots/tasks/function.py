@@ -111,8 +111,7 @@ def scores_figure(rows: Sequence[Mapping[str, Any]], score: str, words: str) -> 
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.set(xlim=(min(0, ax.get_xlim()[0]), None), xlabel=words)
-    if known:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     plain(ax)
     return figure
 

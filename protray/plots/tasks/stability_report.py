@@ -39,17 +39,15 @@ def write_stability_report(
     """Write the whole report; see `protray.plots.report.write_report`."""
     score, word = score_of(rows)
     best = sorted((row for row in rows if row[score] is not None), key=lambda row: -row[score])
+    shown = {row["method"]: predictions[row["method"]] for row in best}
+    figures = [training(histories)]
     if score == "auroc":
-        second = ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5))
-    else:
-        shown = {row["method"]: predictions[row["method"]] for row in best}
+        figures.insert(0, ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)))
+    elif shown:
         told = "The six best at most; all are in predictions.parquet."
-        second = ReportFigure("Predicted and measured", values_figure(shown, true_N), told)
-    figures = [
-        ReportFigure(f"{word} of each read-out", scores_figure(rows, score, word)),
-        second,
-        training(histories),
-    ]
+        figures.insert(0, ReportFigure("Predicted and measured", values_figure(shown, true_N), told))
+    if shown:
+        figures.insert(0, ReportFigure(f"{word} of each read-out", scores_figure(rows, score, word)))
     write_report(
         path,
         title,

@@ -24,6 +24,16 @@ def test_numbers(tmp_path) -> None:
     assert headline(rows[:1], None) == "No method tells the test measurements apart."
 
 
+def test_equal_measurements_are_told_apart_by_nothing(tmp_path) -> None:
+    """No correlation, so no figure of any."""
+    true_N = np.ones(6)
+    found = {"training mean": np.zeros(6), "language model": np.arange(6.0)}
+    rows = value_rows(found, true_N, list("aabbcc"))
+    write_stability_report(tmp_path / "r.html", "t", found, true_N, rows, stability_tables(rows), HISTORY, {})
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<img") == 1 and "No method tells the test measurements apart." in page
+
+
 def test_rankings(tmp_path) -> None:
     rng = np.random.default_rng(0)
     true_N = rng.random(60) < 0.3
