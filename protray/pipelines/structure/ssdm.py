@@ -8,7 +8,6 @@
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -64,26 +63,34 @@ class SsdmRun(TrainingSettings):
         return cls(model="paper", joint=SsdmConfig(net=PAPER), fit=PAPER_FIT)
 
     def check(self) -> None:
+        """Better an error now than after the start of the workers."""
+        from protray.plm.hub.folder import check_present
+
         super().check()
         self.fit.check_workers(self.workers)
+        for split in ("train", "validation"):
+            chains, least = read_split(self, split), self.learn.shortest_chain()
+            if short := int((chains.lengths < least).sum()):
+                told = "%d of %d chains of the %s split have fewer than %d residues, and are left out"
+                log.warning(told, short, len(chains), split, least)
+        if self.labels:
+            check_labels(self.labels, self.data)
+        if self.joint.lm is not None:
+            check_present(self.joint.lm)
+
+
+def check_labels(labels: Location, data: Location | None) -> None:
+    """ValueError if they are no CATH codes, or of other chains."""
+    from protray.data.structure.atoms import read_atoms
+    from protray.inference.nearest_folds import folds
+
+    known = folds(data, labels)
+    if not known.keys() & set(read_atoms(data).ids):
+        told = f"none of {len(known)} labelled ids of {labels} is in {data or 'the bundled sample'}"
+        raise ValueError(f"{told}: {first_of(sorted(known))}")
 
 
 def identity(run: SsdmRun) -> dict:
-    from protray.data.structure.atoms import read_atoms
-    from protray.plm.hub.folder import check_present
-
-    for split in ("train", "validation"):  # better an error now than after the start of the workers
-        chains, least = read_split(run, split), run.learn.shortest_chain()
-        _tell_left_out(split, int((chains.lengths < least).sum()), len(chains), least)
-    if run.labels:
-        from protray.inference.nearest_folds import folds
-
-        known = folds(run.data, run.labels)
-        if run.data and not known.keys() & set(read_atoms(run.data).ids):
-            told = f"none of {len(known)} labelled ids of {run.labels} is in {run.data}: {first_of(sorted(known))}"
-            raise ValueError(told)
-    if run.joint.lm is not None:
-        check_present(run.joint.lm)
     return {
         "digest of the data": data_digest(run),
         "labels": content_digest([run.labels]) if run.labels else None,
@@ -110,14 +117,6 @@ def read_split(run: SsdmRun, split: str) -> "AtomStructures":
     if not (chains.lengths >= least).any():
         raise ValueError(f"none of {len(chains)} chains of the {split} split has the {least} residues that are needed")
     return chains
-
-
-@cache
-def _tell_left_out(split: str, short: int, total: int, least: int) -> None:
-    """Once."""
-    if short:
-        told = "%d of %d chains of the %s split have fewer than %d residues, and are left out"
-        log.warning(told, short, total, split, least)
 
 
 def stages(run: SsdmRun, inputs: None) -> list[Stage]:

@@ -58,15 +58,16 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, monkeypatc
     labels = tmp_path / "labels.csv"
     labels.write_text("id,fold\na,1.1.1\n")
     with pytest.raises(ValueError, match="has no column 'cath'"):
-        ssdm.identity(replace(TINY, labels=Location(labels)))
+        replace(TINY, labels=Location(labels)).check()
     with pytest.raises(ValueError, match="none of 3 chains of the train split has the 70 residues that are needed"):
-        ssdm.identity(replace(TINY, learn=ObjectiveConfig(objective=("contrast",))))
+        replace(TINY, learn=ObjectiveConfig(objective=("contrast",))).check()
     labels.write_text("id,cath\nnobody,1.1.1.1\n")
-    with pytest.raises(ValueError, match=f"none of 1 labelled ids of {labels} is in {tmp_path}: nobody"):
-        ssdm.identity(replace(TINY, data=Location(tmp_path), labels=Location(labels)))
+    for data, told in ((Location(tmp_path), tmp_path), (None, "the bundled sample")):
+        with pytest.raises(ValueError, match=f"none of 1 labelled ids of {labels} is in {told}: nobody"):
+            replace(TINY, data=data, labels=Location(labels)).check()
     joint = replace(TINY.joint, fusion="serial", lm=str(tmp_path))
     with pytest.raises(ValueError, match=r"it has no config\.json"):
-        ssdm.identity(replace(TINY, joint=joint))
+        replace(TINY, joint=joint).check()
 
 
 def test_chains_that_are_too_short_are_told(monkeypatch) -> None:
@@ -74,8 +75,7 @@ def test_chains_that_are_too_short_are_told(monkeypatch) -> None:
     monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 40, 40, 99))
     told: list[tuple] = []
     monkeypatch.setattr(ssdm.log, "warning", lambda *text: told.append(text))
-    ssdm._tell_left_out.cache_clear()
-    ssdm.identity(replace(TINY, learn=ObjectiveConfig(objective=("contrast",))))
+    replace(TINY, learn=ObjectiveConfig(objective=("contrast",))).check()
     assert [(total, split, least) for _, _, total, split, least in told] == [(40, "train", 70), (40, "validation", 70)]
     for _, short, _, split, _ in told:
         assert short == (sample_chains(split, 40, 40, 99).lengths < 70).sum() > 0
