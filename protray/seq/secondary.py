@@ -78,16 +78,6 @@ def encode_states(letters: str, states: str = STATES) -> np.ndarray:
     return codes_L
 
 
-def decode_states(codes_L: np.ndarray, states: str = STATES) -> str:
-    """Turn indices in `states` back into letters; ``IGNORE`` becomes '-'.
-
-    >>> decode_states(np.array([0, 0, 2, -100]))
-    'HHC-'
-    """
-    letters = np.frombuffer((states + NO_LABEL).encode(), dtype=np.uint8)
-    return letters[np.where(codes_L == IGNORE, len(states), codes_L)].tobytes().decode()
-
-
 def read_3line(path: str | Path) -> tuple[list[Labels], list[InputError]]:
     """Read records of three lines: ``>id``, sequence, labels (H/E/C or DSSP letters).
 

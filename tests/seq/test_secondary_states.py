@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protray.seq.errors import InputError
-from protray.seq.secondary import STATES8, decode_states, encode_states, read_3line, to_eight, to_three
+from protray.seq.secondary import STATES8, encode_states, read_3line, to_eight, to_three
 
 
 def test_eight_to_three() -> None:
@@ -16,7 +16,6 @@ def test_codes() -> None:
     assert encode_states("HEC-").tolist() == [0, 1, 2, -100]
     assert encode_states("HGIEBTSC-", STATES8).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, -100]
     assert encode_states("H").dtype == np.int8
-    assert decode_states(encode_states("CH-E")) == "CH-E"
 
 
 def test_foreign_letter() -> None:

@@ -69,11 +69,6 @@ def bonded_to_next(index_BL: Tensor, chain_BL: Tensor, real_BL: Tensor) -> Tenso
     return found_BL
 
 
-def relative_rotation(one_33: Tensor, other_33: Tensor) -> Tensor:
-    """M = R_i^T R_j, of any leading shape: the axes of frame j as frame i sees them."""
-    return one_33.mT @ other_33
-
-
 def euler_angles(m_33: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r"""Angles of M = Rz(t1) Rx(t2) Rz(t3), of any leading shape, in radians.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from protray.models.structure.structure_batch import StructureBatch
 from protray.struct.residues.atom14 import CA, C, N, O
-from protray.struct.residues.frames import BACKBONE, NONE, TRACE, Frames, euler_angles, frames, relative_rotation
+from protray.struct.residues.frames import BACKBONE, NONE, TRACE, Frames, euler_angles, frames
 
 MIRROR_33 = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
 
@@ -52,16 +52,18 @@ def test_a_frame_by_hand() -> None:
     assert found.origin_BL3[0, 0].tolist() == [7, 7, 7] and found.kind_BL.tolist() == [[BACKBONE]]
 
 
+def to_next(axes_L33: torch.Tensor) -> torch.Tensor:
+    """M = R_i^T R_j of each residue and the next."""
+    return axes_L33[:-1].mT @ axes_L33[1:]
+
+
 def test_frames_are_rotations_and_turn_with_the_protein() -> None:
     one = protein(30)
     found, turned = frames_of(one), frames_of(moved(one, shift=100.0))
     axes_L33 = found.rotation_BL33[0]
     torch.testing.assert_close(axes_L33.mT @ axes_L33, torch.eye(3, dtype=torch.float64).expand(30, 3, 3))
     assert (torch.linalg.det(axes_L33) > 0.99).all()
-    between = relative_rotation(axes_L33[:-1], axes_L33[1:])
-    torch.testing.assert_close(
-        relative_rotation(*(turned.rotation_BL33[0][s] for s in (slice(-1), slice(1, None)))), between
-    )
+    torch.testing.assert_close(to_next(turned.rotation_BL33[0]), to_next(axes_L33))
 
 
 def test_without_n_or_c_the_trace_takes_its_place() -> None:
@@ -149,6 +151,4 @@ def test_the_mirror_image_of_a_protein_turns_its_rotations_so() -> None:
     """M becomes S M S with S = diag(1, 1, -1): no axis of a frame but z is a pseudo-vector."""
     one = protein(10)
     there, here = (frames_of(moved(one, mirror=flip)).rotation_BL33[0] for flip in (True, False))
-    torch.testing.assert_close(
-        relative_rotation(there[:-1], there[1:]), MIRROR_33 @ relative_rotation(here[:-1], here[1:]) @ MIRROR_33
-    )
+    torch.testing.assert_close(to_next(there), MIRROR_33 @ to_next(here) @ MIRROR_33)

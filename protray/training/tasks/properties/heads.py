@@ -19,7 +19,7 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.properties.head_steps import HeadFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
-from protray.training.tasks.turns import Train, in_turn
+from protray.training.tasks.turns import Train
 from protray.training.world import World
 
 AT_ONCE = 1024  # rows that are validated or predicted together
@@ -62,14 +62,6 @@ def fit(
             found = progress.means(world) | {"validation/loss": validate(net, validation, world)}
             progress.point({"epoch": progress.step // per_epoch} | found)
     return progress.state
-
-
-def fit_rows(
-    rows: Mapping[str, Callable[[], tuple[Examples, Examples]]], net: HeadConfig, kind: Kind, config: HeadFitConfig,
-    report: Report, resume: dict | None, world: World,
-) -> None:  # fmt: skip
-    """Train a head on each embedding, one after another; see `row_trainings`."""
-    in_turn(row_trainings(rows, net, kind, config, world), report, resume)
 
 
 def row_trainings(

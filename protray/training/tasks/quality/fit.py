@@ -22,7 +22,7 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.progress import Progress, Report, from_step
 from protray.training.tasks.quality.steps import QualityFitConfig, epoch_batches
 from protray.training.tasks.steps import take_step
-from protray.training.tasks.turns import Train, in_turn
+from protray.training.tasks.turns import Train
 from protray.training.updates import half_cosine
 from protray.training.world import World
 
@@ -66,14 +66,6 @@ def fit(
         else:
             progress.tell()
     return progress.state
-
-
-def fit_rows(
-    rows: Mapping[str, Callable[[], Opened]], net: GraphQaConfig, train: Sequence[Decoy], validation: Sequence[Decoy],
-    config: QualityFitConfig, report: Report, resume: dict | None, world: World,
-) -> None:  # fmt: skip
-    """Train a network on each kind of embeddings, one after another; see `row_trainings`."""
-    in_turn(row_trainings(rows, net, train, validation, config, world), report, resume)
 
 
 def row_trainings(

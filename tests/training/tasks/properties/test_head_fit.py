@@ -3,6 +3,7 @@
 import copy
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.properties import heads
 from protray.training.tasks.properties.head_export import HeadFacts, load_head, save_head
 from protray.training.tasks.properties.head_steps import HeadFitConfig, epoch_batches
-from protray.training.tasks.properties.heads import Examples, fit, fit_rows, predict
-from protray.training.tasks.turns import finished
+from protray.training.tasks.properties.heads import Examples, fit, predict, row_trainings
+from protray.training.tasks.turns import finished, in_turn
 from protray.training.world import World
 
 NET = HeadConfig(hidden=16, dropout=0.0)
@@ -105,12 +106,12 @@ def test_rows_that_are_finished_are_not_trained_again() -> None:
         asked.append(name)
         return examples(20), examples(8, 1)
 
-    rows = {name: lambda name=name: read(name) for name in ("a", "b")}
-    fit_rows(rows, NET, "labels", FIT, lambda m, s: states.append(copy.deepcopy(s or {})), None, World())
+    trainings = row_trainings({name: partial(read, name) for name in ("a", "b")}, NET, "labels", FIT, World())
+    in_turn(trainings, lambda m, s: states.append(copy.deepcopy(s or {})), None)
     assert asked == ["a", "b"] and len(states) == 6 and list(finished(states[-1])) == ["a", "b"]
     asked.clear()
     last: list[dict] = []
-    fit_rows(rows, NET, "labels", FIT, lambda m, s: last.append(copy.deepcopy(s or {})), states[3], World())
+    in_turn(trainings, lambda m, s: last.append(copy.deepcopy(s or {})), states[3])
     assert asked == ["b"] and len(last) == 2
     for name, one in finished(last[-1]).items():
         expected = finished(states[-1])[name]["position"]

@@ -9,9 +9,9 @@ from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.training.tasks.folder import WEIGHTS
 from protray.training.tasks.quality.export import load_graphqa, save_graphqa
-from protray.training.tasks.quality.fit import fit_rows, predict
+from protray.training.tasks.quality.fit import predict, row_trainings
 from protray.training.tasks.quality.steps import QualityFitConfig
-from protray.training.tasks.turns import finished
+from protray.training.tasks.turns import finished, in_turn
 from protray.training.world import World
 
 NET = GraphQaConfig(layers=2, edges=(8, 8), nodes=(8, 8), whole=(8, 8))
@@ -64,7 +64,7 @@ def test_rows_follow_each_other_and_are_not_trained_twice() -> None:
                     raise StopError
 
         try:
-            fit_rows(rows(), NET, some, some, FIT, report, resume, World())
+            in_turn(row_trainings(rows(), NET, some, some, FIT, World()), report, resume)
         except StopError:
             pass
         return states[-1] if states else resume

@@ -14,9 +14,9 @@ from protray.models.tasks.graphqa import GraphQa
 from protray.models.tasks.graphqa_config import GraphQaConfig
 from protray.training.errors import NonFiniteLossError
 from protray.training.tasks.quality import fit as module
-from protray.training.tasks.quality.fit import fit, fit_rows, known, learning_rate, predict
+from protray.training.tasks.quality.fit import fit, known, learning_rate, predict, row_trainings
 from protray.training.tasks.quality.steps import QualityFitConfig, drawn, epoch_batches
-from protray.training.tasks.turns import finished
+from protray.training.tasks.turns import finished, in_turn
 from protray.training.world import World
 
 NET = GraphQaConfig(layers=2, edges=(16, 8), nodes=(16, 16), whole=(16, 16), dropout=0.0)
@@ -74,7 +74,8 @@ def test_rows_go_on_in_the_middle_of_the_second() -> None:
         found: list[dict] = []
         rows = {name: partial(row, name) for name in ("a", "b")}
         config = replace(FIT, epochs=4)
-        fit_rows(rows, NET, some, others, config, lambda _, s: found.append(_copy(s)) if s else None, resume, World())
+        trainings = row_trainings(rows, NET, some, others, config, World())
+        in_turn(trainings, lambda _, s: found.append(_copy(s)) if s else None, resume)
         return found
 
     whole = states(None)
