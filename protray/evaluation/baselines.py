@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from protray.seq.alphabet import PAD
-from protray.seq.secondary import IGNORE
+from protray.seq.secondary import IGNORE, STATES
 
 MAJORITY = "majority state"
 RESIDUE_MAJORITY = "majority per residue type"
@@ -16,7 +16,7 @@ TRIVIAL = (MAJORITY, RESIDUE_MAJORITY)
 _N_CODES = PAD + 1
 
 
-def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray], n_states: int = 3) -> np.ndarray:
+def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> np.ndarray:
     """Count training residues by residue code and state.
 
     Parameters
@@ -26,21 +26,19 @@ def state_counts(sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray], 
 
     Returns
     -------
-    counts_AS : ndarray, dtype=int64, shape=(23, S)
+    counts_AS : ndarray, dtype=int64, shape=(23, 3)
     """
     if len(sequences) != len(labels):
         raise ValueError(f"{len(sequences)} sequences but {len(labels)} label strings")
-    flat = np.zeros(_N_CODES * n_states, dtype=np.int64)
+    counts_AS = np.zeros((_N_CODES, len(STATES)), dtype=np.int64)
     for row, (codes_L, label_L) in enumerate(zip(sequences, labels, strict=True)):
         if len(codes_L) != len(label_L):
             raise ValueError(f"training protein {row} has {len(codes_L)} residues but {len(label_L)} labels")
         known_L = label_L != IGNORE
-        flat += np.bincount(
-            codes_L[known_L].astype(np.int64) * n_states + label_L[known_L].astype(np.int64), minlength=flat.size
-        )
-    if flat.sum() == 0:
+        np.add.at(counts_AS, (codes_L[known_L], label_L[known_L]), 1)
+    if counts_AS.sum() == 0:
         raise ValueError(f"the {len(labels)} training proteins have no labelled residue")
-    return flat.reshape(_N_CODES, n_states)
+    return counts_AS
 
 
 def trivial_predictions(counts_AS: np.ndarray, test: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:

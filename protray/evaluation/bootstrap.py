@@ -72,13 +72,11 @@ def interval(
     return float(low), float(high)
 
 
-def paired_interval(
-    values_B: np.ndarray, reference_B: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
+def paired_interval(values_B: np.ndarray, reference_B: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """Bootstrap interval of the mean of `values_B - reference_B`, two methods on the same proteins.
 
     Both are resampled together, so what makes a protein hard for both cancels: the interval is narrower than the two
-    single ones suggest.  A difference is significant at 1 - level where the interval does not contain 0.
+    single ones suggest.  A difference is significant at 0.05 where the interval does not contain 0.
 
     >>> q3_B = np.array([0.6, 0.7, 0.9])
     >>> [round(end, 6) for end in paired_interval(q3_B + 0.01, q3_B)]  # every protein gains the same
@@ -88,12 +86,10 @@ def paired_interval(
         raise ValueError(
             f"a paired interval needs the same proteins twice, got {len(values_B)} and {len(reference_B)} values"
         )
-    return interval(values_B - reference_B, draws=draws, level=level, seed=seed)
+    return interval(values_B - reference_B, seed=seed)
 
 
-def cluster_interval(
-    values_B: np.ndarray, clusters_B: Sequence[str], *, draws: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
+def cluster_interval(values_B: np.ndarray, clusters_B: Sequence[str], *, level: float = 0.95) -> tuple[float, float]:
     """Bootstrap interval of the mean of `values_B` where whole clusters of related proteins are drawn.
 
     Relatives are easy or hard together, so single proteins say less than their number suggests.  Where each protein is
@@ -112,7 +108,7 @@ def cluster_interval(
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
     sizes_C = np.bincount(place_B)
     means_C = np.bincount(place_B, weights=values_B) / sizes_C
-    return interval(means_C, weights_B=sizes_C, draws=draws, level=level, seed=seed)
+    return interval(means_C, weights_B=sizes_C, level=level)
 
 
 def correlation_interval(
@@ -120,8 +116,6 @@ def correlation_interval(
     y_N: np.ndarray,
     clusters_N: Sequence[str],
     *,
-    draws: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Bootstrap interval of Pearson's correlation of pooled values, from `correlation_draws`.
@@ -137,11 +131,11 @@ def correlation_interval(
     >>> [round(end, 6) for end in correlation_interval(x_N, 2 * x_N, list("aabbcc"))]
     [1.0, 1.0]
     """
-    found_D = correlation_draws(x_N, y_N, clusters_N, draws=draws, seed=seed)
+    found_D = correlation_draws(x_N, y_N, clusters_N, seed=seed)
     found_D = found_D[np.isfinite(found_D)]
     if not len(found_D):
         return float("nan"), float("nan")
-    low, high = np.quantile(found_D, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(found_D, [0.025, 0.975])
     return float(low), float(high)
 
 

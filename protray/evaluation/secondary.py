@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protray.seq.secondary import IGNORE
+from protray.seq.secondary import IGNORE, STATES
 
 
 @dataclass(frozen=True)
@@ -99,26 +99,24 @@ def sov(pred_L: np.ndarray, label_L: np.ndarray, n_states: int = 3) -> float:
     return float(score_S.sum() / norm_S.sum()) if norm_S.sum() else float("nan")
 
 
-def confusion(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3) -> np.ndarray:
+def confusion(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> np.ndarray:
     """Count labelled residues by true state (row) and predicted state (column).
 
     Returns
     -------
-    residues_SS : ndarray, dtype=int64, shape=(S, S)
+    residues_SS : ndarray, dtype=int64, shape=(3, 3)
 
     Examples
     --------
     >>> confusion({"p": np.array([0, 0, 2])}, {"p": np.array([0, 1, 2])}).tolist()
     [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     """
-    flat = np.zeros(n_states * n_states, dtype=np.int64)
+    found_SS = np.zeros((len(STATES), len(STATES)), dtype=np.int64)
     for id, label_L in labels.items():
-        pred_L = _prediction(predictions, id, label_L, n_states)
+        pred_L = _prediction(predictions, id, label_L, len(STATES))
         known_L = label_L != IGNORE
-        flat += np.bincount(
-            label_L[known_L].astype(np.int64) * n_states + pred_L[known_L].astype(np.int64), minlength=flat.size
-        )
-    return flat.reshape(n_states, n_states)
+        np.add.at(found_SS, (label_L[known_L], pred_L[known_L]), 1)
+    return found_SS
 
 
 def score_set(predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_states: int = 3) -> SetScores:

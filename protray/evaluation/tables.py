@@ -51,7 +51,7 @@ class LabelledProteins:
 
 
 def table_rows(
-    predictions: Predictions, proteins: LabelledProteins, predictions8: Predictions | None = None, *, seed: int = 0
+    predictions: Predictions, proteins: LabelledProteins, predictions8: Predictions | None = None
 ) -> list[Row]:
     """Score every method at the thresholds of the paper's Tables 2 and 3, and on all proteins.
 
@@ -74,18 +74,18 @@ def table_rows(
     ValueError
         Naming the method and the protein whose prediction is missing or does not fit its labels.
     """
-    rows = _rows(predictions, proteins, predictions8, TABLE_BINS, seed)
+    rows = _rows(predictions, proteins, predictions8, TABLE_BINS)
     return [{key: value for key, value in row.items() if key != "above"} for row in rows]
 
 
 def bin_rows(
-    predictions: Predictions, proteins: LabelledProteins, predictions8: Predictions | None = None, *, seed: int = 0
+    predictions: Predictions, proteins: LabelledProteins, predictions8: Predictions | None = None
 ) -> list[Row]:
     """Score every method in disjoint bins, the deep proteins included; rows as `table_rows`, and ``above``.
 
     A bin holds the proteins with above < depth <= max; None leaves that side open.
     """
-    return _rows(predictions, proteins, predictions8, DISJOINT_BINS, seed)
+    return _rows(predictions, proteins, predictions8, DISJOINT_BINS)
 
 
 def gain_rows(
@@ -93,8 +93,6 @@ def gain_rows(
     proteins: LabelledProteins,
     reference: str,
     bins: Sequence[Bin] = TABLE_BINS,
-    *,
-    seed: int = 0,
 ) -> list[Row]:
     """Q3 of every other method minus that of `reference` on the same proteins, with the paired interval.
 
@@ -122,7 +120,7 @@ def gain_rows(
                     "method": method,
                     "reference": reference,
                     "gain": _mean(value_B - reference_B),
-                    "ci95": _json(paired_interval(value_B, reference_B, seed=seed)),
+                    "ci95": _json(paired_interval(value_B, reference_B)),
                 }
             )
     return rows
@@ -165,7 +163,7 @@ def to_markdown(rows: Sequence[Row], value: str = "q3") -> str:
     return "\n\n".join(tables) + "\n"
 
 
-def to_rich(rows: Sequence[Row], value: str = "q3") -> "list[rich.table.Table]":
+def to_rich(rows: Sequence[Row]) -> "list[rich.table.Table]":
     """Terminal tables of `rows`, one per depth measure: a line per method, a column per bin, to fit 100 characters."""
     from rich import box
     from rich.table import Table
@@ -173,7 +171,7 @@ def to_rich(rows: Sequence[Row], value: str = "q3") -> "list[rich.table.Table]":
 
     tables = []
     for group in _by_depth(rows):
-        header, body = pivot(group, value)
+        header, body = pivot(group)
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column(Text(header[0]))
         for bin, n, *_ in body:
@@ -189,7 +187,6 @@ def _rows(
     proteins: LabelledProteins,
     predictions8: Predictions | None,
     bins: Sequence[Bin],
-    seed: int,
 ) -> list[Row]:
     """One row per bin and method, with every key that either public table needs."""
     if predictions8 and proteins.ss8 is None:
@@ -202,10 +199,10 @@ def _rows(
         for method, score in scores.items():
             labelled_B = score.labelled[keep_B]
             values = {
-                "q3": _with_interval("q3", score.accuracy[keep_B], seed),
-                "q3_residue": _with_interval("q3_residue", score.accuracy[keep_B], seed, labelled_B),
-                "sov": _with_interval("sov", score.sov[keep_B], seed),
-                "q8": _with_interval("q8", scores8[method].accuracy[keep_B] if method in scores8 else _NONE, seed),
+                "q3": _with_interval("q3", score.accuracy[keep_B]),
+                "q3_residue": _with_interval("q3_residue", score.accuracy[keep_B], labelled_B),
+                "sov": _with_interval("sov", score.sov[keep_B]),
+                "q8": _with_interval("q8", scores8[method].accuracy[keep_B] if method in scores8 else _NONE),
             }
             row = {"by": bin.by, "max": bin.max, "above": bin.above, "n": len(labelled_B), "method": method}
             row["n_residues"] = int(labelled_B.sum())
@@ -221,11 +218,11 @@ def _interval_of(name: str) -> str:
     return "ci95" if name in ("q3", "gain") else f"{name}_ci95"
 
 
-def _with_interval(name: str, values_B: np.ndarray, seed: int, weights_B: np.ndarray | None = None) -> Row:
+def _with_interval(name: str, values_B: np.ndarray, weights_B: np.ndarray | None = None) -> Row:
     """The mean of `values_B` under `name`, and its interval beside it."""
     return {
         name: _mean(values_B, weights_B),
-        _interval_of(name): _json(interval(values_B, weights_B=weights_B, seed=seed)),
+        _interval_of(name): _json(interval(values_B, weights_B=weights_B)),
     }
 
 

@@ -19,9 +19,10 @@ MIDDLE, SPREAD = 8.0, 4.0  # Å: about the mean and the deviation of distances w
 def bin_of(angle_X: Tensor, bins: int, signed: bool) -> Tensor:
     """Which of `bins` equal parts an angle is in: of [-pi, pi), where pi is -pi, or of [0, pi] for its size.
 
-    >>> bin_of(torch.tensor([0.0, 3.1, -3.1]), 4, signed=True).tolist()
+    >>> angle_X = Tensor([0.0, 3.1, -3.1])
+    >>> bin_of(angle_X, 4, signed=True).tolist()
     [2, 3, 0]
-    >>> bin_of(torch.tensor([0.0, 3.1, -3.1]), 4, signed=False).tolist()
+    >>> bin_of(angle_X, 4, signed=False).tolist()
     [0, 3, 3]
     """
     if signed:

@@ -20,6 +20,7 @@ ABLATION = "w/o"  # methods whose name starts so are ablations, as in the paper'
 
 Row = dict[str, Any]
 
+TITLE = "protray: secondary structure from shallow alignments"
 NOTES = (
     "Q3 is the share of residues whose state (H helix, E strand, C rest) is predicted right, taken per protein and "
     "averaged over proteins, as in PSSM-Distil. All residues count, alanine included. Numbers are shares of 1, never "
@@ -68,16 +69,16 @@ def _change(row: Row) -> str:
     return f"{span}: no difference that these proteins can show, the interval contains 0."
 
 
-def confusion_table(residues_SS: np.ndarray, states: str = STATES) -> ReportTable:
+def confusion_table(residues_SS: np.ndarray) -> ReportTable:
     """Shares of each true state's residues by predicted state; the diagonal is the recall."""
     total_S = residues_SS.sum(axis=1)
     body = [
         [f"true {state}", str(total), *(f"{count / total:.3f}" if total else "–" for count in counts)]
-        for state, total, counts in zip(states, total_S, residues_SS, strict=True)
+        for state, total, counts in zip(STATES, total_S, residues_SS, strict=True)
     ]
     return ReportTable(
         "Where the residues go",
-        ["", "residues", *(f"predicted {state}" for state in states)],
+        ["", "residues", *(f"predicted {state}" for state in STATES)],
         body,
         f"{OURS} on all test proteins; each line adds up to 1.",
     )
@@ -151,7 +152,6 @@ def write_distil_report(
     curves: "Figure | None",
     facts: Mapping[str, str],
     confusion_SS: np.ndarray | None = None,
-    title: str = "protray: secondary structure from shallow alignments",
 ) -> None:
     """Write the whole report of a distillation run; see `protray.plots.report.write_report`.
 
@@ -181,7 +181,7 @@ def write_distil_report(
         figures.append(ReportFigure(heading, figure, "" if rank else _LOGO_CAPTION))
     if curves is not None:
         figures.append(ReportFigure("Training curves", curves))
-    write_report(path, title, tables, figures, facts, NOTES, headline(gains))
+    write_report(path, TITLE, tables, figures, facts, NOTES, headline(gains))
 
 
 _LOGO_CAPTION = (

@@ -53,10 +53,8 @@ def information(prob_LA: np.ndarray) -> np.ndarray:
     return prob_LA * bits_L[:, None]
 
 
-def logo_figure(
-    rows: Sequence[LogoRow], structures: Sequence[tuple[str, str]], *, title: str = "", start: int = 0
-) -> "Figure":
-    """Draw one logo per row, and below them one strip per secondary structure.
+def logo_figure(rows: Sequence[LogoRow], structures: Sequence[tuple[str, str]]) -> "Figure":
+    """Draw one logo per row, and below them one strip per secondary structure, of the first 60 residues.
 
     A PSSM is first turned back into probabilities, ``P = B exp(X)`` scaled to 1: leaving out B would give the rarest
     residue of the background the tallest letter.
@@ -67,8 +65,6 @@ def logo_figure(
         Top to bottom; all of one length L.
     structures : sequence of (name, states)
         Strings of H, E, C and '-' with length L, such as the true and the predicted structure.
-    start : int
-        First residue of the window, from 0; the window ends after 60 residues or with the protein.
 
     Returns
     -------
@@ -83,12 +79,9 @@ def logo_figure(
         (name, len(states)) for name, states in structures
     ]:
         if found != length:
-            raise ValueError(f"logo of {title!r}: {name!r} has {found} residues but {rows[0].name!r} has {length}")
-    if not 0 <= start < length:
-        raise ValueError(f"logo of {title!r}: the window starts at residue {start}, the protein has {length} (0-based)")
+            raise ValueError(f"logo: {name!r} has {found} residues but {rows[0].name!r} has {length}")
 
-    window = slice(start, min(start + MAX_WINDOW, length))
-    heights = [information(profile(row.pssm[window], row.background)) for row in rows]
+    heights = [information(profile(row.pssm[:MAX_WINDOW], row.background)) for row in rows]
     top = max(0.01, *(height_WA.sum(axis=1).max() for height_WA in heights))  # 0.01: an axis even where all is flat
     figure = Figure(
         figsize=(2.2 + 0.19 * len(heights[0]), 1.35 * len(rows) + 0.32 * len(structures) + 0.9), layout="constrained"
@@ -101,14 +94,13 @@ def logo_figure(
     )[:, 0]
     for ax, row, height_WA in zip(axes, rows, heights, strict=False):
         zoom = _zoom(height_WA, top)
-        _draw_logo(ax, height_WA, start, top / zoom)
+        _draw_logo(ax, height_WA, top / zoom)
         ax.set_title(row.name if zoom == 1 else f"{row.name} (enlarged {zoom} times)", loc="left", fontsize=10)
         ax.set_ylabel("bits")
     if structures:
-        _draw_structures(axes[-1], [(name, states[window]) for name, states in structures], start)
-    axes[-1].set_xlim(start + 0.5, start + len(heights[0]) + 0.5)
+        _draw_structures(axes[-1], [(name, states[:MAX_WINDOW]) for name, states in structures])
+    axes[-1].set_xlim(0.5, len(heights[0]) + 0.5)
     axes[-1].set_xlabel("residue")
-    figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -118,20 +110,20 @@ def _zoom(height_WA: np.ndarray, top: float) -> int:
     return 1 if tallest >= top / 4 or tallest <= 0 else int(top / tallest)
 
 
-def _draw_logo(ax: "Axes", height_WA: np.ndarray, start: int, top: float) -> None:
+def _draw_logo(ax: "Axes", height_WA: np.ndarray, top: float) -> None:
     import logomaker
     import pandas as pd
 
     visible_WA = np.where(
         height_WA < top / 200, 0, height_WA
     )  # thinner than a line: left out, a logo is 1,200 outlines
-    frame = pd.DataFrame(visible_WA, columns=list(AMINO_ACIDS), index=range(start + 1, start + 1 + len(height_WA)))
+    frame = pd.DataFrame(visible_WA, columns=list(AMINO_ACIDS), index=range(1, len(height_WA) + 1))
     logomaker.Logo(frame, ax=ax, color_scheme=palette.RESIDUES, show_spines=False, baseline_width=0.4)
     ax.set_ylim(0, top)
     ax.spines["left"].set_visible(True)
 
 
-def _draw_structures(ax: "Axes", structures: Sequence[tuple[str, str]], start: int) -> None:
+def _draw_structures(ax: "Axes", structures: Sequence[tuple[str, str]]) -> None:
     """Helices as boxes, strands as arrows, coil as a line; nothing where there is no label."""
     from matplotlib.patches import FancyArrow, Rectangle
 
@@ -141,7 +133,7 @@ def _draw_structures(ax: "Axes", structures: Sequence[tuple[str, str]], start: i
             last = first
             while last + 1 < len(states) and states[last + 1] == states[first]:
                 last += 1
-            left, width, state = start + first + 0.5, last - first + 1, states[first]
+            left, width, state = first + 0.5, last - first + 1, states[first]
             if state == "H":
                 ax.add_patch(Rectangle((left, line - 0.3), width, 0.6, color=palette.STATES[state], lw=0))
             elif state == "E":

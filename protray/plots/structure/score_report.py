@@ -16,6 +16,7 @@ Split = Literal["test", "validation"]
 _DIGITS = {"rmsd": 2, "lddt": 3}
 _HEADS = {"rmsd": "RMSD (Å)", "lddt": "lDDT"}
 
+TITLE = "protray: a score network of protein structures"
 NOTES = (
     "A structure is perturbed with Gaussian noise of sigma Å per coordinate (Eq. 1 of Guo et al., AAAI 2022), and the "
     "network estimates the score g, the gradient of the log density of such structures. One step x + sigma² g(x) is "
@@ -147,7 +148,6 @@ def write_score_report(
     *,
     split: Split,
     facts: Mapping[str, str],
-    title: str = "protray: a score network of protein structures",
 ) -> None:
     """Write the whole report of a score-network training; see `protray.plots.report.write_report`.
 
@@ -169,7 +169,7 @@ def write_score_report(
     for rank, example in enumerate(results.examples):
         heading = f"Distance maps: {example.id}, {len(example.ca['native'])} residues"
         figures.append(ReportFigure(heading, maps_figure(example, results.start), "" if rank else _MAPS))
-    write_report(path, title, score_tables(results, split), figures, facts, NOTES, headline(history, results, split))
+    write_report(path, TITLE, score_tables(results, split), figures, facts, NOTES, headline(history, results, split))
 
 
 _TRAINING = (

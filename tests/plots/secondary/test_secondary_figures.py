@@ -56,10 +56,10 @@ def test_logo_has_a_panel_per_pssm_one_for_the_structures_and_a_shared_axis() ->
     rows = [
         LogoRow(name, synthetic_pssm(80, seed), SWISSPROT_A) for seed, name in enumerate(("low", "enhanced", "high"))
     ]
-    figure = logo_figure(rows, [("true", "H" * 40 + "E" * 40), ("predicted", "C" * 79 + "-")], title="p", start=10)
+    figure = logo_figure(rows, [("true", "H" * 40 + "E" * 40), ("predicted", "C" * 79 + "-")])
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["low", "enhanced", "high", ""]
     assert len({ax.get_ylim() for ax in figure.axes[:3]}) == 1
-    assert figure.axes[0].get_xlim() == (10.5, 10.5 + MAX_WINDOW)
+    assert figure.axes[0].get_xlim() == (0.5, 0.5 + MAX_WINDOW)
     assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["true", "predicted"]
     assert len(figure.axes[3].patches) == 2  # of the window: one helix and one strand
     assert len(png(figure)) > 10_000
@@ -88,10 +88,8 @@ def test_a_flat_logo_is_enlarged_and_says_so() -> None:
 
 def test_logo_refuses_what_does_not_fit() -> None:
     row = LogoRow("low", synthetic_pssm(5), SWISSPROT_A)
-    with pytest.raises(ValueError, match="'p': 'true' has 4 residues but 'low' has 5"):
-        logo_figure([row], [("true", "HHHH")], title="p")
-    with pytest.raises(ValueError, match="starts at residue 5, the protein has 5"):
-        logo_figure([row], [], title="p", start=5)
+    with pytest.raises(ValueError, match="'true' has 4 residues but 'low' has 5"):
+        logo_figure([row], [("true", "HHHH")])
 
 
 def gains() -> list[dict]:

@@ -20,8 +20,8 @@ ITERATIONS = 100  # of L-BFGS, at most
 def composition(sequences: Sequence[str]) -> np.ndarray:
     """Shares of the 20 amino acids, and the logarithm of the length; float32, shape (N, 21).
 
-    >>> composition(["AAR"])[0, :3].round(2).tolist()
-    [0.67, 0.33, 0.0]
+    >>> composition(["AARR"])[0, :3].tolist()
+    [0.5, 0.5, 0.0]
     """
     found = np.zeros((len(sequences), N_AA + 1), np.float32)
     for row, sequence in zip(found, sequences, strict=True):
