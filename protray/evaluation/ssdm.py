@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.cells import gain_cell, with_interval
+
 TRAINED, UNTRAINED = "pre-trained", "random weights"
 LEVEL = "topology"  # of CATH: what the nearest chain should share
 
@@ -55,8 +57,8 @@ class SsdmResults:
             found.append({"what": what, "text": text} | numbers)
 
         def told(name: str) -> str:
-            low, high = self.ends.get(name, (math.nan, math.nan))
-            return f"{self.losses[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else "")
+            ends = self.ends.get(name)
+            return with_interval(self.losses[name], ends if ends and math.isfinite(ends[0]) else None)
 
         for term, nothing in self.nothing.items():
             right = f", right {told(f'{term}/accuracy')}" if f"{term}/accuracy" in self.losses else ""
@@ -69,10 +71,8 @@ class SsdmResults:
         for name, share in self.partner.items():
             add(f"contrast, {name}", f"{share:.3f} of crops find their partner", partner_found=share)
         for row in self.retrieval:
-            low, high = row["agreement_ci95"]
-            text = f"{row['agreement']:.3f} [{low:.3f}, {high:.3f}] of {row['chains']}"
+            text = f"{with_interval(row['agreement'], row['agreement_ci95'])} of {row['chains']}"
             if "gain" in row:
-                low, high = row["gain_ci95"]
-                text += f"; gain {row['gain']:.3f} [{low:.3f}, {high:.3f}]"
+                text += f"; gain {gain_cell(row)}"
             add(f"nearest chain of the same {LEVEL}, {row['method']}", text, **row)
         return found

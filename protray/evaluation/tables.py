@@ -14,6 +14,7 @@ import numpy as np
 
 from protray.evaluation.bins import DISJOINT_BINS, TABLE_BINS, Bin
 from protray.evaluation.bootstrap import interval, paired_interval
+from protray.evaluation.cells import markdown_table, with_interval
 from protray.evaluation.secondary import SetScores, score_set
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ Predictions = Mapping[str, Mapping[str, np.ndarray]]  # method -> protein id -> 
 Row = dict[str, Any]
 
 DEPTH_NAMES = {"count": "homologs", "meff": "Meff"}
-# Decimals of an interval's ends.  A gain of a few thousandths needs 3: "+0.00" would hide on which side of 0 it ends.
-DECIMALS = {"gain": 3}
 
 
 @dataclass(frozen=True)
@@ -157,9 +156,8 @@ def to_markdown(rows: Sequence[Row], value: str = "q3") -> str:
     for group in _by_depth(rows):
         header, body = pivot(group, value)
         columns = zip(*([line[0], f"n = {line[1]}", *line[2:]] for line in body), strict=True)
-        lines = [[name, *cells] for name, cells in zip([header[0], "", *header[2:]], columns, strict=True)]
-        lines.insert(1, ["---"] * len(lines[0]))
-        tables.append("\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines))
+        head, *lines = ([name, *cells] for name, cells in zip([header[0], "", *header[2:]], columns, strict=True))
+        tables.append(markdown_table(head, lines))
     return "\n\n".join(tables) + "\n"
 
 
@@ -246,16 +244,9 @@ def _json(bounds: tuple[float, float]) -> list[float | None]:
 
 
 def _cell(row: Row, value: str) -> str:
-    """One cell: the number with 3 decimals, then the interval where the number has one."""
-    if row[value] is None:
-        return "–"
-    sign = "+z" if value == "gain" else ""  # z: no "-0.000"
-    text = f"{row[value]:{sign}.3f}"
-    low, high = row[_interval_of(value)]
-    if low is None:
-        return text
-    decimals = DECIMALS.get(value, 2)
-    return f"{text} [{low:{sign}.{decimals}f}, {high:{sign}.{decimals}f}]"
+    """The number with 3 decimals, then the interval where the number has one."""
+    styles = ("+z.3f", None) if value == "gain" else (".3f", ".2f")
+    return with_interval(row[value], row[_interval_of(value)], *styles)
 
 
 def _by_depth(rows: Iterable[Row]) -> list[list[Row]]:

@@ -32,7 +32,7 @@ def test_lines_by_hand() -> None:
         ("contrast, pre-trained", "0.900 of crops find their partner"),
         ("contrast, random weights", "0.600 of crops find their partner"),
         ("nearest chain of the same topology, pre-trained",
-         "0.400 [0.300, 0.500] of 40; gain 0.100 [0.050, 0.150]"),
+         "0.400 [0.300, 0.500] of 40; gain +0.100 [+0.050, +0.150]"),
         ("nearest chain of the same topology, random weights", "0.300 [0.200, 0.400] of 40"),
     ]  # fmt: skip
 

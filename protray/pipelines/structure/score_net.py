@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from protray.cluster.storage.identity import dataset_digest, digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
+from protray.evaluation.cells import with_interval
 from protray.evaluation.denoising import DenoisingConfig, choose
 from protray.models.score.score_config import ScoreNetConfig
 from protray.training.structure.score_steps import MIN_RESIDUES, ScoreFitConfig, trainable
@@ -187,16 +188,9 @@ def show(run: ScoreNetRun, facts: dict) -> None:
         f"from noise of {sampled[0]['sigma']:g} Å, {sampled[0]['n']} {facts['denoising_split']} chains (95 % intervals)"
     )
     for row in sampled:
-        rmsd, lddt = (_interval(row, measure) for measure in ("rmsd", "lddt"))
+        rmsd, lddt = (with_interval(row[name], row[f"{name}_ci95"]) for name in ("rmsd", "lddt"))
         print(f"  {row['method']:<24} RMSD {rmsd} Å, lDDT {lddt}")
     print(f"model   {run.out / 'model'}\nreport  {run.out / 'report.html'}\nMLflow  {facts['mlflow_ui']}")
-
-
-def _interval(row: dict, measure: str) -> str:
-    """A mean with its interval, which single chains have not."""
-    low, high = row[f"{measure}_ci95"]
-    mean = f"{row[measure]:.3f}"
-    return mean if low is None else f"{mean} [{low:.3f}, {high:.3f}]"
 
 
 JOB = TrainingJob(

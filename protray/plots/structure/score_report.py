@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from protray.evaluation.cells import gain_cell, with_interval
 from protray.evaluation.denoising import FLOW, NETWORK, NOISY, WIENER, DenoisingResults
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.denoising import denoising_figure, maps_figure, training_figure
@@ -106,9 +107,9 @@ def score_tables(results: DenoisingResults, split: Split) -> list[ReportTable]:
         body.append([
             f"{noisy['sigma']:.3g}",
             *(f"{of[method]['rmsd']:.3f}" for method in (NOISY, WIENER, NETWORK)),
-            _with_interval(of[NETWORK], "rmsd_gain", 3, sign=True),
+            gain_cell(of[NETWORK], "rmsd_gain"),
             *(f"{of[method]['lddt']:.3f}" for method in (NOISY, WIENER, NETWORK)),
-            _with_interval(of[NETWORK], "lddt_gain", 3, sign=True),
+            gain_cell(of[NETWORK], "lddt_gain"),
         ])  # fmt: skip
     one_step = ReportTable(
         "One step at each noise level",
@@ -128,16 +129,10 @@ def _of(rows: Sequence[Row], method: str) -> Row:
 def _with_gains(row: Row) -> list[str]:
     cells = []
     for measure in ("rmsd", "lddt"):
-        cells.append(_with_interval(row, measure, _DIGITS[measure]))
-        cells.append("" if row["method"] == NOISY else _with_interval(row, f"{measure}_gain", _DIGITS[measure], True))
+        gain, digits = f"{measure}_gain", _DIGITS[measure]
+        cells.append(with_interval(row[measure], row[f"{measure}_ci95"], f".{digits}f"))
+        cells.append("" if row["method"] == NOISY else with_interval(row[gain], row[f"{gain}_ci95"], f"+z.{digits}f"))
     return cells
-
-
-def _with_interval(row: Row, name: str, digits: int, sign: bool = False) -> str:
-    plus = "+z" if sign else ""
-    low, high = row[f"{name}_ci95"]
-    mean = f"{row[name]:{plus}.{digits}f}"
-    return mean if low is None else f"{mean} [{low:{plus}.{digits}f}, {high:{plus}.{digits}f}]"
 
 
 def write_score_report(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from protray.evaluation.cells import with_interval
 from protray.evaluation.sweep import Row, Scored
 from protray.evaluation.sweep_halves import HALVES
 from protray.plots.report import ReportFigure, ReportTable, write_report
@@ -129,8 +130,8 @@ def trial_table(rows: Sequence[Row], metric: str) -> ReportTable:
         [
             f"{number}" + (" ★ paper" if row["paper"] else ""),
             *(_cell(row["point"][name]) for name in settings),
-            _with_interval(row["score"], row["ci95"]),
-            _with_interval(row["gain"], row["gain_ci95"], "+z.3f"),
+            with_interval(row["score"], row["ci95"]),
+            with_interval(row["gain"], row["gain_ci95"], "+z.3f"),
             *(_cell(row["objectives"].get(name)) for name in objectives),
         ]
         for number, row in enumerate(rows, start=1)
@@ -148,7 +149,7 @@ def repeat_table(rows: Sequence[Row], metric: str) -> ReportTable:
             ", ".join(f"{score:.3f}" for score in row["scores"]),
             f"{row['mean']:.4f}",
             f"{row['sd']:.4f}",
-            _with_interval(row["gain"], row["gain_ci95"], "+z.4f"),
+            with_interval(row["gain"], row["gain_ci95"], "+z.4f"),
             _interval(row["gain_seeds"], "+z.4f") or "–",
             _interval(row["gain_proteins"], "+z.4f") or "–",
             {True: "yes", False: "no", None: "–"}[row["better"]],
@@ -197,10 +198,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _with_interval(value: float | None, bounds: Sequence[float | None] | None, style: str = ".3f") -> str:
-    return "–" if value is None else f"{value:{style}} {_interval(bounds, style)}".rstrip()
 
 
 def _interval(bounds: Sequence[float | None] | None, style: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from protray.evaluation.cells import cell
 from protray.evaluation.tasks.properties.cath import Row, Table
-from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import scores_figure, training, tuned_notes
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from protray.evaluation.cells import cell
 from protray.evaluation.tasks.properties.function_tables import WHOLE, Row, function_tables
-from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import precision_recall_figure, sets_figure, training, tuned_notes
 

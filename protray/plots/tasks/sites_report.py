@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from protray.data.sites.table import SiteProtein
-from protray.evaluation.tasks.sites.tables import COLUMNS, ON_TEST, Row, Trained, cell, gain_table, spread
+from protray.evaluation.cells import cell, gain_cell
+from protray.evaluation.tasks.sites.tables import COLUMNS, ON_TEST, Row, Trained, gain_table, spread
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.structure.viewer import ReportStructures, View
 from protray.plots.tasks.sites import curves_figure, precision_recall_figure, profile_figure
@@ -92,9 +93,7 @@ def headline(rows: Sequence[Row], gains: Sequence[Row]) -> str:
     text += f"sites), {best['method']} has the highest F, {cell(best, 'f')}."
     for gain in gains:
         if gain["column"] == "auprc" and " + " in gain["method"]:
-            low, high = gain["ci95"]
-            told = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-            text += f" {gain['method']} gains {gain['gain']:+.3f}{told} AUPRC over {gain['reference']}."
+            text += f" {gain['method']} gains {gain_cell(gain)} AUPRC over {gain['reference']}."
     return text
 
 

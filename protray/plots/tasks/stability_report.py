@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from protray.evaluation.cells import cell
 from protray.evaluation.tasks.properties.stability import Row
-from protray.evaluation.tasks.quality.tables import cell
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import scores_figure, training, tuned_notes
 from protray.plots.tasks.stability import roc_figure, values_figure

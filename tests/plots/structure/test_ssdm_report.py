@@ -87,7 +87,7 @@ def test_report_has_every_section_and_no_markup_of_the_user(tmp_path) -> None:
     ):  # fmt: skip
         assert wanted in headings
     assert "<script>alert" not in page
-    assert "0.400 [0.300, 0.500] of 40; gain 0.120 [0.040, 0.200]" in page
+    assert "0.400 [0.300, 0.500] of 40; gain +0.120 [+0.040, +0.200]" in page
     assert page.count("data:image/") == 2
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.cells import cell, gain_cell
 from protray.evaluation.tasks.properties.function import interval_of
-from protray.evaluation.tasks.properties.function_tables import gain_cell
 from protray.evaluation.tasks.properties.read_outs import (
     AT_ONCE,
     input_of,
@@ -21,7 +21,6 @@ from protray.evaluation.tasks.properties.read_outs import (
     standardised,
     unit,
 )
-from protray.evaluation.tasks.quality.tables import cell
 from protray.evaluation.tasks.sites.scores import draws_of
 
 Row = dict[str, Any]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.cells import cell, gain_cell, markdown_table
 from protray.evaluation.tasks.properties.function import interval_of, score_function
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of, same_read_out
-from protray.evaluation.tasks.quality.tables import cell
 
 Row = dict[str, Any]
 
@@ -102,23 +102,7 @@ def function_tables(
 
 def markdown(tables: Sequence[tuple[str, list[str], list[list[str]]]]) -> str:
     """The tables as text; 95 % intervals in brackets."""
-    parts = []
-    for title, header, body in tables:
-        lines = [[title, *header[1:]], ["---"] * len(header), *body]
-        parts.append("\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def gain_cell(row: Row, name: str = "gain") -> str:
-    """A gain with its interval; a dash where there is none.
-
-    >>> gain_cell({"gain": 0.25, "gain_ci95": [-0.125, 0.5]}), gain_cell({})
-    ('+0.250 [-0.125, +0.500]', '–')
-    """
-    if row.get(name) is None:
-        return "–"
-    low, high = row[f"{name}_ci95"]
-    return f"{row[name]:+z.3f}" + ("" if low is None else f" [{low:+z.3f}, {high:+z.3f}]")
+    return "\n\n".join(markdown_table([title, *header[1:]], body) for title, header, body in tables) + "\n"
 
 
 def _named(row: Row) -> tuple[str, str]:

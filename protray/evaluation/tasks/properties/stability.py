@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from protray.evaluation.bootstrap import correlation_draws
+from protray.evaluation.cells import cell, gain_cell
 from protray.evaluation.tasks.properties.function import interval_of
-from protray.evaluation.tasks.properties.function_tables import gain_cell, with_gains
+from protray.evaluation.tasks.properties.function_tables import with_gains
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of
 from protray.evaluation.tasks.quality.scores import global_row, ranks
-from protray.evaluation.tasks.quality.tables import cell
 from protray.evaluation.tasks.sites.scores import areas, draws_of
 
 Row = dict[str, Any]

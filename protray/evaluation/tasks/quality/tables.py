@@ -12,6 +12,7 @@ import numpy as np
 
 from protray.data.decoys.table import Decoy
 from protray.evaluation.bootstrap import paired_interval
+from protray.evaluation.cells import cell, gain_cell, markdown_table
 from protray.evaluation.tasks.quality.scores import OF_TARGETS, global_row, local_row, target_values
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 
@@ -73,7 +74,7 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
     Returns
     -------
     rows : list of dict
-        ``method``, ``reference``, ``column``, ``gain`` (above 0 is better in each column), ``ci95``, ``targets``.
+        ``method``, ``reference``, ``column``, ``gain`` (above 0 is better in each column), ``gain_ci95``, ``targets``.
     """
     known = with_gdt_ts(decoys)
     true_N, targets = _true(decoys, known)
@@ -88,7 +89,7 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
             rows.append({
                 "method": method, "reference": reference, "column": column, "targets": len(both),
                 "gain": float(sign * (both[:, 0] - both[:, 1]).mean()) if len(both) else None,
-                "ci95": [None if np.isnan(end) else end for end in (low, high)],
+                "gain_ci95": [None if np.isnan(end) else end for end in (low, high)],
             })  # fmt: skip
     return rows
 
@@ -96,24 +97,23 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
 def markdown(rows: Sequence[Row], kinds: Sequence[Row], gains: Sequence[Row]) -> str:
     """A table of GDT_TS, of its error by kind, of the scores of residues, of the gains; 95 % intervals in brackets."""
     head = f"GDT_TS, {rows[0]['decoys']} decoys of {rows[0]['targets']} targets"
-    parts = [
-        _table([head, *COLUMNS.values()], [[row["method"], *(cell(row, name) for name in COLUMNS)] for row in rows])
-    ]
+    body = [[row["method"], *(cell(row, name) for name in COLUMNS)] for row in rows]
+    parts = [markdown_table([head, *COLUMNS.values()], body)]
     for name in LOCAL:
         if f"{name}_rho" in rows[0]:
             head = f"{name} of {rows[0][f'{name}_residues']} residues"
             columns = (f"{name}_rho", f"{name}_rho_decoy")
             body = [[row["method"], *(cell(row, column) for column in columns)] for row in rows]
-            parts.append(_table([head, "rho", "rho_decoy"], body))
+            parts.append(markdown_table([head, "rho", "rho_decoy"], body))
     if len({row["kind"] for row in kinds}) > 1:
-        parts.append(_table(*kind_table(kinds)))
+        parts.append(markdown_table(*kind_table(kinds)))
     if gains:
         columns = list(dict.fromkeys(row["column"] for row in gains))
         of = {(row["method"], row["column"]): row for row in gains}
-        body = [[method, *(_gain(of[method, column]) for column in columns)]
+        body = [[method, *(gain_cell(of[method, column]) for column in columns)]
                 for method in dict.fromkeys(row["method"] for row in gains)]  # fmt: skip
         heads = [f"gain over {gains[0]['reference']}", *(COLUMNS[column] for column in columns)]
-        parts.append(_table(heads, body))
+        parts.append(markdown_table(heads, body))
     return "\n\n".join(parts) + "\n"
 
 
@@ -126,25 +126,6 @@ def kind_table(kinds: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         for method in dict.fromkeys(row["method"] for row in kinds)
     ]
     return ["RMSE of GDT_TS by kind", *names], body
-
-
-def cell(row: Row, name: str) -> str:
-    """A number with its interval; a dash where there is none.
-
-    >>> cell({"r": 0.5, "r_ci95": [0.25, 0.75]}, "r"), cell({"r": None}, "r")
-    ('0.500 [0.25, 0.75]', '–')
-    """
-    if row[name] is None:
-        return "–"
-    low, high = row[f"{name}_ci95"]
-    return f"{row[name]:.3f}" if low is None else f"{row[name]:.3f} [{low:.2f}, {high:.2f}]"
-
-
-def _gain(row: Row) -> str:
-    if row["gain"] is None:
-        return "–"
-    low, high = row["ci95"]
-    return f"{row['gain']:+z.3f}" + ("" if low is None else f" [{low:+z.3f}, {high:+z.3f}]")
 
 
 def with_gdt_ts(decoys: Sequence[Decoy]) -> list[int]:
@@ -175,8 +156,3 @@ def _of_residues(
     names = [np.repeat([getattr(decoy, key) for decoy in decoys], sizes) for key in ("id", "target")]
     row = local_row(predicted_N, true_N, names[0], names[1], seed=seed)  # type: ignore[arg-type]
     return {f"{name}_{key}": value for key, value in row.items()}
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from protray.data.sites.table import SiteProtein
+from protray.evaluation.cells import cell, gain_cell, markdown_table
 from protray.evaluation.tasks.sites.scores import AREAS, RATES, Scored, draws_of, measured
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def site_tables(
         of the mean for other proteins (``NAME_ci95``; clusters are drawn).
     gains : list of dict
         What every other method gains over `reference` in the mean over trainings, on the same draws: ``method``,
-        ``reference``, ``column``, ``gain``, ``ci95``.
+        ``reference``, ``column``, ``gain``, ``gain_ci95``.
     """
     labels, clusters = [protein.label_L for protein in proteins], [protein.cluster for protein in proteins]
     rows, drawn = [], {}
@@ -64,7 +65,7 @@ def site_tables(
     gains = [
         {
             "method": method, "reference": reference, "column": name, "gain": of[method][name] - of[reference][name],
-            "ci95": _ends(drawn[method][name] - drawn[reference][name]),
+            "gain_ci95": _ends(drawn[method][name] - drawn[reference][name]),
         }
         for method in methods for name in GAINS if method != reference
     ]  # fmt: skip
@@ -81,20 +82,19 @@ def measures_of(proteins: Sequence[SiteProtein], trained: Trained) -> dict[str, 
 def markdown(rows: Sequence[Row], gains: Sequence[Row]) -> str:
     """Tables at the threshold of validation, with intervals and with spreads; at the test set's own; gains."""
     head = f"{rows[0]['proteins']} proteins, {rows[0]['residues']} residues"
-    parts = [
-        _table([f"{head}; threshold of validation", *COLUMNS.values()],
-               [[row["method"], *(cell(row, name) for name in COLUMNS)] for row in rows]),
-        _table(["threshold that is best on the test set", *ON_TEST.values()],
-               [[row["method"], *(cell(row, name) for name in ON_TEST)] for row in rows]),
-    ]  # fmt: skip
+    parts = []
+    own = "threshold that is best on the test set"
+    for title, columns in ((f"{head}; threshold of validation", COLUMNS), (own, ON_TEST)):
+        body = [[row["method"], *(cell(row, name) for name in columns)] for row in rows]
+        parts.append(markdown_table([title, *columns.values()], body))
     several = [row for row in rows if row["trainings"] > 1]
     if several:
         names = {**COLUMNS, "f_test": "F, best on test", "mcc_test": "MCC, best on test"}
         count = several[0]["trainings"]
         body = [[row["method"], *(spread(row, name) for name in names)] for row in several]
-        parts.append(_table([f"mean ± sd of {count} trainings", *names.values()], body))
+        parts.append(markdown_table([f"mean ± sd of {count} trainings", *names.values()], body))
     if gains:
-        parts.append(_table(*gain_table(gains)))
+        parts.append(markdown_table(*gain_table(gains)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,32 +102,15 @@ def gain_table(gains: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and lines: what each method gains, with the paired interval."""
     of = {(row["method"], row["column"]): row for row in gains}
     body = [
-        [method, *(_gain(of[method, name]) for name in GAINS)]
+        [method, *(gain_cell(of[method, name]) for name in GAINS)]
         for method in dict.fromkeys(row["method"] for row in gains)
     ]
     return [f"gain over {gains[0]['reference']}", *(COLUMNS[name] for name in GAINS)], body
 
 
-def cell(row: Row, name: str) -> str:
-    """A number with its interval; a dash where there is none.
-
-    >>> cell({"f": 0.5, "f_ci95": [0.25, 0.75]}, "f"), cell({"f": None}, "f")
-    ('0.500 [0.25, 0.75]', '–')
-    """
-    if row[name] is None:
-        return "–"
-    low, high = row[f"{name}_ci95"]
-    return f"{row[name]:.3f}" if low is None else f"{row[name]:.3f} [{low:.2f}, {high:.2f}]"
-
-
 def spread(row: Row, name: str) -> str:
     """A mean over trainings, and their standard deviation."""
     return "–" if row[name] is None else f"{row[name]:.3f} ± {row[f'{name}_sd']:.3f}"
-
-
-def _gain(row: Row) -> str:
-    low, high = row["ci95"]
-    return f"{row['gain']:+z.3f}" + ("" if low is None else f" [{low:+z.3f}, {high:+z.3f}]")
 
 
 def _ends(values_D: np.ndarray) -> list[float | None]:
@@ -139,8 +122,3 @@ def _ends(values_D: np.ndarray) -> list[float | None]:
 
 def _known(value: np.floating) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

@@ -13,9 +13,10 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import read_parquet, writing
 from protray.data.tasks.examples import read_rows, read_statistics, write_examples
+from protray.evaluation.cells import cell
 from protray.evaluation.tasks.properties.read_outs import LINEAR
 from protray.evaluation.tasks.quality.scores import global_row
-from protray.evaluation.tasks.quality.tables import COLUMNS, cell
+from protray.evaluation.tasks.quality.tables import COLUMNS
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.pipelines.tasks.quality.inputs import QualityRun
 from protray.pipelines.tasks.tuned.examples import examples_of

@@ -59,7 +59,7 @@ def test_gains_are_paired_and_above_0_where_better() -> None:
     rows = gain_rows(some, {"reversed": predicted(some, 1, -1), "perfect": predicted(some)}, "reversed")
     found = {row["column"]: row for row in rows}
     assert {row["method"] for row in rows} == {"perfect"}
-    assert found["r_target"]["gain"] == pytest.approx(2) and found["r_target"]["ci95"] == pytest.approx([2, 2])
+    assert found["r_target"]["gain"] == pytest.approx(2) and found["r_target"]["gain_ci95"] == pytest.approx([2, 2])
     assert found["frl5"]["gain"] > 0 and found["z"]["gain"] > 0 and found["z"]["targets"] == 4
 
 

@@ -32,7 +32,7 @@ def test_mean_and_spread_over_trainings() -> None:
         assert low < rows[0][name] < high
     assert rows[0]["trainings"] == 3 and rows[0]["proteins"] == rows[0]["clusters"] == 6
     gain = {row["column"]: row for row in gains}["auprc"]
-    assert gain["gain"] == pytest.approx(rows[1]["auprc"] - rows[0]["auprc"]) and gain["ci95"][0] > 0
+    assert gain["gain"] == pytest.approx(rows[1]["auprc"] - rows[0]["auprc"]) and gain["gain_ci95"][0] > 0
     text = markdown(rows, gains)
     assert "mean ± sd of 3 trainings" in text and "gain over one" in text and f"{rows[1]['f']:.3f} [" in text
 
