@@ -15,14 +15,14 @@ import numpy as np
 from protray.data.structure.structures import Structures
 from protray.seq.keyed import generator, key
 from protray.struct.noise import NoiseConfig, draw_levels
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import SharedSteps
 
 MIN_RESIDUES = 8  # of a chain that trains: two of a shorter one's three dimensions are rigid motions
 CALIBRATION = 32  # micro-batches that the statistics of the norms are averaged over
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreFitConfig:
+class ScoreFitConfig(SharedSteps):
     """How to train; a step is global, whatever the number of workers."""
 
     epochs: int = 60
@@ -55,7 +55,7 @@ class ScoreFitConfig:
     """Noise levels that each of them is seen with, more where there are few chains: together they see every level."""
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs", "validate_every", "validation_chains", "validation_levels")
+        self.check_step("epochs", "validate_every", "validation_chains", "validation_levels")
         if self.crop < MIN_RESIDUES:
             raise ValueError(f"crop must be at least {MIN_RESIDUES} residues, got {self.crop}")
         if not 0 <= self.split <= 1:
@@ -66,10 +66,6 @@ class ScoreFitConfig:
     def steps(self, chains: int) -> int:
         """Steps of a training on so many chains, whatever their number: at least one."""
         return max(1, round(self.epochs * chains / self.batch))
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)
 
 
 @dataclass(frozen=True)

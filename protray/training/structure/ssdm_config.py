@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import SharedSteps
 
 Objective = Literal["residue", "distance", "angle", "dihedral", "contrast", "denoise", "siamdiff"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -122,7 +122,7 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SsdmFitConfig:
+class SsdmFitConfig(SharedSteps):
     """How to pre-train; a step is global, whatever the number of workers."""
 
     epochs: float = 30.0
@@ -155,7 +155,7 @@ class SsdmFitConfig:
     """Validation chains that each point of the curve scores; fewer where there are no more."""
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs", "validate_every", "validation_chains")
+        self.check_step("epochs", "validate_every", "validation_chains")
         if min(self.side_chain_drop, self.backbone_drop) < 0 or self.side_chain_drop + self.backbone_drop > 1:
             raise ValueError(
                 "side_chain_drop and backbone_drop are chances of cases that exclude each other, and add up to 1 at "
@@ -172,7 +172,3 @@ class SsdmFitConfig:
     def steps(self, chains: int) -> int:
         """Steps of a training on so many chains, whatever their number: at least one."""
         return max(1, round(self.epochs * chains / self.batch))
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)

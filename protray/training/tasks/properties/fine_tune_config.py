@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import WholeEpochs
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuneConfig:
+class FineTuneConfig(WholeEpochs):
     """How to train encoder and head together; a step is global, whatever the number of workers."""
 
     epochs: int = 5
@@ -34,7 +34,7 @@ class FineTuneConfig:
     """Of the order, of crops, and of encoders with random weights."""
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs", "crop")
+        self.check_step("epochs", "crop")
         if not 0 <= self.lm_lr_ratio <= 1 or self.weight_decay < 0 or self.warmup < 0:
             raise ValueError(
                 f"lm_lr_ratio must lie in [0, 1], weight_decay and warmup be at least 0, got {self.lm_lr_ratio}, "
@@ -45,15 +45,3 @@ class FineTuneConfig:
     def constant(self) -> bool:
         """Whether the rate stays after the warm-up, but for plateaus."""
         return self.schedule == "plateau"
-
-    def per_epoch(self, proteins: int) -> int:
-        """Steps of an epoch; the last may have fewer proteins."""
-        return -(-proteins // self.batch)
-
-    def steps(self, proteins: int) -> int:
-        """Steps of a training."""
-        return self.epochs * self.per_epoch(proteins)
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protray.seq.keyed import generator
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import WholeEpochs
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadFitConfig:
+class HeadFitConfig(WholeEpochs):
     """How to train a head; a step is global, whatever the number of workers."""
 
     epochs: int = 100
@@ -31,19 +31,7 @@ class HeadFitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs", "patience")
-
-    def steps(self, rows: int) -> int:
-        """Steps of a training that is not stopped before its end."""
-        return self.epochs * self.per_epoch(rows)
-
-    def per_epoch(self, rows: int) -> int:
-        """Steps of an epoch; the last may have fewer rows."""
-        return -(-rows // self.batch)
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)
+        self.check_step("epochs", "patience")
 
 
 def epoch_batches(rows: int, config: Any, epoch: int) -> "Iterator[np.ndarray]":

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protray.seq.keyed import generator
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import WholeEpochs
 
 if TYPE_CHECKING:
     from protray.data.decoys.table import Decoy
 
 
 @dataclass(frozen=True, kw_only=True)
-class QualityFitConfig:
+class QualityFitConfig(WholeEpochs):
     """How to train GraphQA; a step is global, whatever the number of workers."""
 
     epochs: int = 40
@@ -37,19 +37,7 @@ class QualityFitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs", "validate_every")
-
-    def steps(self, targets: int) -> int:
-        """Steps of a training on so many targets."""
-        return self.epochs * self.per_epoch(targets)
-
-    def per_epoch(self, targets: int) -> int:
-        """Steps of an epoch; the last batch may be smaller."""
-        return -(-targets // self.batch)
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)
+        self.check_step("epochs", "validate_every")
 
 
 def epoch_batches(decoys: "dict[str, list[Decoy]]", config: QualityFitConfig, epoch: int) -> "Iterator[list[Decoy]]":

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from protray.training.micro_batches import check_shared, check_step
+from protray.training.micro_batches import WholeEpochs
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteFitConfig:
+class SiteFitConfig(WholeEpochs):
     """How to train; a step is global, whatever the number of workers."""
 
     epochs: int = 10
@@ -24,16 +24,4 @@ class SiteFitConfig:
     """Of the first training of a row; the others have the seeds that follow."""
 
     def __post_init__(self) -> None:
-        check_step(self, "epochs")
-
-    def steps(self, proteins: int) -> int:
-        """Steps of a training on so many proteins."""
-        return self.epochs * self.per_epoch(proteins)
-
-    def per_epoch(self, proteins: int) -> int:
-        """Steps of an epoch; the last batch may be smaller."""
-        return -(-proteins // self.batch)
-
-    def check_workers(self, workers: int) -> None:
-        """Raise ValueError if `workers` cannot share a batch evenly."""
-        check_shared(self.batch, self.micro_batch, workers)
+        self.check_step("epochs")
