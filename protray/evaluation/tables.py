@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protray.evaluation.bins import DISJOINT_BINS, TABLE_BINS, Bin
-from protray.evaluation.bootstrap import interval, paired_interval
+from protray.evaluation.bootstrap import interval
 from protray.evaluation.cells import markdown_table, with_interval
 from protray.evaluation.secondary import SetScores, score_set
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Predictions = Mapping[str, Mapping[str, np.ndarray]]  # method -> protein id -> codes_L
 Row = dict[str, Any]
 
+FEWEST = 10  # proteins of an interval
 DEPTH_NAMES = {"count": "homologs", "meff": "Meff"}
 
 
@@ -119,7 +120,7 @@ def gain_rows(
                     "method": method,
                     "reference": reference,
                     "gain": _mean(value_B - reference_B),
-                    "ci95": _json(paired_interval(value_B, reference_B)),
+                    "ci95": _ends(value_B - reference_B),
                 }
             )
     return rows
@@ -220,7 +221,7 @@ def _with_interval(name: str, values_B: np.ndarray, weights_B: np.ndarray | None
     """The mean of `values_B` under `name`, and its interval beside it."""
     return {
         name: _mean(values_B, weights_B),
-        _interval_of(name): _json(interval(values_B, weights_B=weights_B)),
+        _interval_of(name): _ends(values_B, weights_B),
     }
 
 
@@ -239,8 +240,9 @@ def _mean(values_B: np.ndarray, weights_B: np.ndarray | None = None) -> float | 
     return float(np.average(values_B, weights=weights_B)) if len(values_B) else None
 
 
-def _json(bounds: tuple[float, float]) -> list[float | None]:
-    return [None if np.isnan(bound) else bound for bound in bounds]
+def _ends(values_B: np.ndarray, weights_B: np.ndarray | None = None) -> list[float | None]:
+    """Of the interval of a mean; of fewer than `FEWEST` proteins it would be too narrow, and there is none."""
+    return [None, None] if len(values_B) < FEWEST else list(interval(values_B, weights_B=weights_B))
 
 
 def _cell(row: Row, value: str) -> str:

@@ -22,6 +22,7 @@ import string
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -73,14 +74,14 @@ class Msa:
 
 
 def protein_id(path: str | Path) -> str:
-    """The file's name without folder, ``.gz`` or its like and format extension: ``1ABC_A.a3m.gz`` is ``1ABC_A``.
+    """The file's name without folder, ``.gz`` or its like and format extension; ``%7C`` in it is ``|``, and so on.
 
-    >>> protein_id("folder/1ABC_A.a3m.gz")
-    '1ABC_A'
+    >>> protein_id("folder/1ABC_A.a3m.gz"), protein_id("sp%7CP00698.a3m")
+    ('1ABC_A', 'sp|P00698')
     """
     name = without_packing(os.path.basename(path))
     stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name
+    return unquote(stem if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name)
 
 
 def format_of(path: str | Path) -> str | None:

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from protray.evaluation import tables
 from protray.evaluation.bins import DISJOINT_BINS
 from protray.evaluation.tables import LabelledProteins, bin_rows, gain_rows, pivot, table_rows, to_markdown, to_rich
 
 KEYS = ["by", "max", "n", "method", "n_residues", "q3", "ci95"]
 KEYS += ["q3_residue", "q3_residue_ci95", "sov", "sov_ci95", "q8", "q8_ci95"]
+
+
+@pytest.fixture(autouse=True)
+def _few_proteins(monkeypatch) -> None:
+    """Two can be checked by hand."""
+    monkeypatch.setattr(tables, "FEWEST", 2)
 
 
 def codes(*states: int) -> np.ndarray:
@@ -39,6 +46,14 @@ def only(rows: list[dict], **match) -> dict:
     found = [row for row in rows if all(row[key] == value for key, value in match.items())]
     assert len(found) == 1
     return found[0]
+
+
+def test_few_proteins_have_no_interval(monkeypatch) -> None:
+    """Two would be told apart from nothing by three values of a bootstrap."""
+    monkeypatch.undo()
+    row = only(table_rows(predictions(), proteins()), by="count", max=60, method="ours")
+    assert row["q3"] == 0.75 and row["ci95"] == row["sov_ci95"] == [None, None]
+    assert only(gain_rows(predictions(), proteins(), "Real"), by="count", max=60)["ci95"] == [None, None]
 
 
 def test_rows_by_hand() -> None:

@@ -196,7 +196,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     summary = {
         "identity": identity, "n_rows": sum(one["rows"] for one in written), "n_rejected": table.num_rows,
         "n_again": n_again, "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
-        "digest": f"{sum(one['digest'] for one in written) % 2**128:032x}", **facts,
+        **({"digest": f"{sum(one['digest'] for one in written) % 2**128:032x}"} if settled else {}), **facts,
     }  # fmt: skip
     total = summary["n_rows"] + table.num_rows  # a row of the input may be a file with any number of what is counted
     if not summary["n_rows"] or unusable.num_rows > run.max_rejected * total:

@@ -6,6 +6,7 @@ from protray.cluster.batch.job import BatchJob
 from protray.cluster.runtime.resources import Plan, actor_pool, make_plan
 from protray.cluster.runtime.start import Cluster
 from protray.cluster.storage.identity import difference
+from protray.data.location import Location
 
 WORTH_AN_ACTOR_S = 10.0  # of work: for less no other process is worth its start
 
@@ -14,11 +15,13 @@ def checked(job: BatchJob, run: Any) -> dict:
     """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
     run.check()
     identity = job.identity(run)
-    before = _recorded(run)
+    record, before = _recorded(run)
     if before is None:
         run.check_new()
     elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
-        raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it")
+        raise ValueError(
+            f"{run.out} was made differently: {changed}. Choose another --out, or remove it, and {record} with it"
+        )
     return identity
 
 
@@ -30,17 +33,15 @@ def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:
 
 def is_stale(run: Any, identity: dict) -> bool:
     """Whether what is there was made from inputs that have changed since, as ``job.grows`` allows."""
-    before = _recorded(run)
+    _, before = _recorded(run)
     return before is not None and bool(difference(before, identity))
 
 
-def _recorded(run: Any) -> dict | None:
-    """The identity of what is there; None if nothing is."""
-    for record in (run.summary, run.work / "run.json"):
-        if record.is_file():
-            before = record.read_json()
-            return before.get("identity", before)
-    return None
+def _recorded(run: Any) -> tuple[Location, dict | None]:
+    """The file that says what is there, and its identity; None if nothing is."""
+    record = run.summary if run.summary.is_file() else run.work / "run.json"
+    before = record.read_json() if record.is_file() else None
+    return record, before and before.get("identity", before)
 
 
 def let_go(run: Any, table: str) -> None:

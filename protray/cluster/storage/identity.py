@@ -6,6 +6,7 @@ cache by path, size and time, and files that have not changed are not read again
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -13,6 +14,7 @@ from contextlib import closing
 from protray.data.location import Location, cache
 
 PIECE = 1 << 22  # bytes that are read at a time
+_DIGEST = re.compile(r"[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}")
 
 
 def digest(content: object) -> str:
@@ -21,14 +23,15 @@ def digest(content: object) -> str:
 
 
 def content_digest(files: Iterable[Location], below: Location | None = None) -> str:
-    """Hash of the content of files, and of their names in the folder `below`.
+    """Hash of the content of files, and of their names, in the folder `below`; a single file without one has no name.
 
     Of an address size and time count: reading it would be a download.
     """
-    state = hashlib.sha256()
+    files, state = list(files), hashlib.sha256()
     with closing(_known()) as known:
         for file in files:
             name = file[len(below) :] if below and file.startswith(below) else file.name
+            name = "" if below is None and len(files) == 1 else name
             state.update(f"{name}\0{_digest_of(file, known)}\n".encode(errors="surrogateescape"))
         known.commit()
     return state.hexdigest()[:16]
@@ -106,7 +109,13 @@ def difference(before: dict, now: dict) -> str:
     """Say which settings differ, and how; empty if none does."""
     now = json.loads(json.dumps(now))
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
+    return "; ".join(_change(name, before.get(name), now.get(name)) for name in names)
+
+
+def _change(name: str, before: object, now: object) -> str:
+    if all(isinstance(value, str) and _DIGEST.fullmatch(value) for value in (before, now)):
+        return f"the content of {name!r} is not the same"
+    return f"{name} was {before!r}, is {now!r}"
 
 
 def _digest_of(file: Location, known: sqlite3.Connection) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
@@ -35,9 +35,12 @@ def printable(name: str | None) -> str | None:
 
 
 def group_reasons(reasons: Iterable[str]) -> Counter[str]:
-    """Count reasons that differ only in numbers, names and paths."""
+    """Count reasons that differ only in numbers, names and paths; where all are the same, they are in full."""
     pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+(?:\.\d+)?\b")
-    return Counter(pattern.sub("...", reason) for reason in reasons)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for reason in reasons:
+        alike[pattern.sub("...", reason)].append(reason)
+    return Counter({some[0] if len(set(some)) == 1 else what: len(some) for what, some in alike.items()})
 
 
 def reason_lines(reasons: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from protray.inference.secondary.write import to_table
-from protray.seq.alphabet import decode
+from protray.seq.alphabet import N_AA, decode
 from protray.seq.errors import InputError
 from protray.seq.fasta import Source, codes_of
 from protray.seq.msa import read_msa
@@ -79,6 +79,7 @@ def predict_part(
                     reasons[prediction.id] = _error(by_id[prediction.id], "its probabilities are not finite")
         queries.clear()
 
+    held = 0
     for source in sources:
         try:
             query = read_query(source, max_length, stored)
@@ -89,8 +90,10 @@ def predict_part(
             continue
         sequences[source.id] = decode(query.msa_NL[0])
         queries.append(query)
-        if sum(map(_bytes_of, queries)) > HELD_BYTES:
+        held += _bytes_of(query)
+        if held > HELD_BYTES:
             flush()
+            held = 0
     flush()
     done = [predictions[source.id] for source in sources if source.id in predictions]
     table = to_table((sequences[prediction.id] for prediction in done), done)
@@ -104,6 +107,8 @@ def read_query(source: Source, max_length: int, stored: Callable[[Source], Store
     msa_NL = read_msa(source.file).codes_NL if source.sequence is None else codes_of(source.sequence)[None]
     if msa_NL.shape[1] > max_length:
         raise ValueError(f"{msa_NL.shape[1]} residues; the limit is {max_length}, see --max-length")
+    if not (msa_NL[0] < N_AA).any():
+        raise ValueError(f"none of its {msa_NL.shape[1]} residues is one of the 20 amino acids")
     if stored is None:
         return Query(source.id, msa_NL)
     found = stored(source)

@@ -8,10 +8,10 @@
 
 import functools
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PREDICTED = PREDICTIONS.remove(PREDICTIONS.get_field_index("pssm_enhanced"))
 ROWS_PER_GROUP = 1024  # of Parquet: about 5 MB at 350 residues, all that is in memory at once
 PER_LINE = 60  # residues of PSIPRED's horizontal format
-LONGEST_NAME = 100  # letters of an id in a file name; file systems stop at 255 bytes
+LONGEST_NAME = 200  # letters of a file name; file systems stop at 255 bytes
 
 
 def check_format(out: Location) -> None:
@@ -104,15 +104,20 @@ def horiz(row: dict) -> str:
 
 
 def file_name(id: str, taken: set[str]) -> str:
-    """A file name without extension: the id itself where every system can store it; added to the names in `taken`.
+    """A file name without extension, of which `protray.seq.msa.protein_id` makes the id; added to the names in `taken`.
 
-    Anything but ASCII letters, digits and ``._+=@-`` becomes '_', so no name leaves its folder.  Eight digits of the
-    id's hash are added to a name that was changed or is taken, also by one that differs in case alone (macOS).
+    Anything but ASCII letters, digits and ``._+=@~-`` is written as in addresses: ``sp|P00698`` is ``sp%7CP00698``.  So
+    is a dot or a dash in front: no name leaves its folder, is hidden, or an option.  A name that is too long, or taken,
+    also by one that differs in case alone (macOS), is cut, and ends with eight digits of the id's hash.
+
+    >>> file_name("sp|P00698|LYSC", set()), file_name("../a", set())
+    ('sp%7CP00698%7CLYSC', '%2E.%2Fa')
     """
-    name = re.sub(r"[^A-Za-z0-9._+=@-]", "_", id)[:LONGEST_NAME]
-    name = re.sub(r"^(?=[.-]|$)", "_", name)  # neither hidden, nor an option, nor empty, nor '..'
-    if name != id or name.casefold() in taken:
-        name += "-" + hashlib.sha256(id.encode()).hexdigest()[:8]
+    name = quote(id, safe="+=@") or "_"
+    if name[:1] in (".", "-"):
+        name = f"%{ord(name[0]):X}{name[1:]}"
+    if len(name) > LONGEST_NAME or name.casefold() in taken:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
     taken.add(name.casefold())
     return name
 

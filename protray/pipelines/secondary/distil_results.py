@@ -199,7 +199,7 @@ def print_summary(run: DistilRun, metrics: dict) -> None:
         console = Console(width=TABLE_WIDTH)  # of a pipe or a narrow window; cut-off names help nobody
     for table in to_rich(metrics["table"]):
         console.print(table)
-    for sentence in headline(metrics["gains"]):
+    for sentence in headline(metrics["table"], metrics["gains"]):
         console.print(sentence)
     places = {"report": "report.html", "predictions": "predictions.parquet", "model": "model"}
     lines = [f"{what:<12} {run.out / name}" for what, name in places.items()] + [f"MLflow       {metrics['mlflow_ui']}"]

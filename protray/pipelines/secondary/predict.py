@@ -132,7 +132,7 @@ def card_of(model: Location) -> "ModelCard":
 
 
 def _loaded(model: Location) -> "ModelCard":
-    """The same, when the networks were loaded, too, once here, where an error is short."""
+    """The same, after loading the networks once in the driver: an unusable model fails with a short message."""
     from protray.training.secondary.export import load_model
 
     return load_model(model)[0]
@@ -255,7 +255,8 @@ def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
     write(tables, run.out, many=summary["n_rows"] + summary["n_rejected"] > 1)
     rows = (row for file in files for batch in read_batches(file, PREDICTED.names, 64) for row in batch.to_pylist())
     with run.page.writing() as path:
-        write_page(path, rows, summary["n_rows"])
+        model = str(run.model) if run.model else "the predictor in the package"
+        write_page(path, rows, summary["n_rows"], aligned=run.msas is not None, model=model)
     return {}
 
 

@@ -172,7 +172,7 @@ def settle(run: Prepare, names: pa.Table) -> Settled:
     columns = columns.append_column("split", pa.array([splits[id] for id in ids], pa.string()))
     n_clusters = len(set(clusters.values()))
     facts = {
-        "settings": {"msas": run.msas, "labels": run.labels, "split_by": run.split_by, **identity(run)},
+        "settings": {**identity(run), "msas": run.msas, "labels": run.labels, "split_by": run.split_by},
         "n_proteins": len(ids),
         "labelled_by": dict(Counter(names["labelled"].to_pylist())),
         "splits": split_sizes(splits.values(), n_clusters),

@@ -1,9 +1,9 @@
 """Queries and a FASTA database -> an alignment for each query, as `predict`, `prepare` and `distil` read them.
 
 ``OUT/msas/<id>.a3m.gz``     the query, then its homologs, best first; also where there are none
-``OUT/homologs/*.parquet``   id, sequence, homologs (rows below the query)
+``OUT/homologs/*.parquet``   id, sequence, homologs (rows below the query), file
 
-Each node indexes the database once, in its cache.  A work item is hundreds of queries.
+Each node indexes the database once, in its cache.  When --fasta has changed, alignments of the same queries stay.
 """
 
 import gzip
@@ -17,14 +17,14 @@ import pyarrow as pa
 import tyro
 
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
-from protray.cluster.storage.identity import content_digest
+from protray.cluster.storage.identity import content_digest, digest
 from protray.cluster.storage.locks import locked
 from protray.data.location import Location, cache
 from protray.data.parquet import read_parquet
 from protray.inference.secondary.write import file_name
 from protray.pipelines.structure.inputs import SOURCE, record_rows
 from protray.seq.errors import InputError
-from protray.seq.search import SearchSettings, check_database
+from protray.seq.search import SearchSettings, a3m, check_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEXT = pa.string()
-FOUND = pa.schema([("id", TEXT), ("sequence", TEXT), ("homologs", pa.int32())])
+FOUND = pa.schema([("id", TEXT), ("sequence", TEXT), ("homologs", pa.int32()), ("file", TEXT)])
 # seconds of a core: of a query, and of each of its residues times each of a million of the database's
 QUERY_S, RESIDUE_S = {"mmseqs": 5e-3, "jackhmmer": 0.1}, {"mmseqs": 2e-6, "jackhmmer": 5e-4}
 MEMORY = 2 << 30  # bytes of an actor; the index is shared by those of a node
@@ -56,9 +56,8 @@ class Search(BatchSettings):
     def msas(self) -> Location:
         return self.out / "msas"
 
-    def start_over(self, table: str) -> None:
-        super().start_over(table)
-        self.msas.remove()
+    def msa(self, id: str) -> Location:
+        return self.msas / f"{file_name(id, set())}.a3m.gz"
 
 
 def identity(run: Search) -> dict:
@@ -101,11 +100,11 @@ def open_database(run: Search, device: str) -> "tuple[Search, Find]":
     if run.settings.program == "jackhmmer":
         database = read_database(run.database.fetch())
         return run, partial(search_jackhmmer, database=database, settings=run.settings, threads=threads)
-    folder = cache() / "mmseqs" / content_digest([run.database])
+    folder = cache() / "mmseqs" / digest([content_digest([run.database]), _version("mmseqs")])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_suffix(".lock")):
         if not folder.is_dir():
-            log.info("the database is indexed, once on this node; Swiss-Prot's takes a minute")
+            log.info("the database is indexed, once on this node: %s may be removed at any time", folder)
             with Location(folder).writing() as made:
                 make_database(run.database.fetch(), made, threads)
     return run, partial(search_mmseqs, folder=folder, settings=run.settings, threads=threads)
@@ -113,21 +112,36 @@ def open_database(run: Search, device: str) -> "tuple[Search, Find]":
 
 def work(opened: "tuple[Search, Find]", spans: list[Span]) -> Done:
     """Write the alignments of some queries."""
-    from protray.seq.search import a3m
-
     run, find = opened
-    found = find([span.row["sequence"] for span in spans])
+    known = {span.number: depth_of(run, span.row) for span in spans}
+    new = [span.row for span in spans if known[span.number] is None]
+    for row, hits in zip(new, find([row["sequence"] for row in new]) if new else [], strict=True):
+        packed = gzip.compress(a3m(row["id"], row["sequence"], hits), compresslevel=6, mtime=0)
+        run.msa(row["id"]).write_bytes(packed)
     rows = []
-    for span, hits in zip(spans, found, strict=True):
+    for span in spans:
         id, sequence = span.row["id"], span.row["sequence"]
-        packed = gzip.compress(a3m(id, sequence, hits), compresslevel=6, mtime=0)
-        (run.msas / f"{file_name(id, set())}.a3m.gz").write_bytes(packed)
-        rows.append({"number": span.number, "start": 0, "id": id, "sequence": sequence, "homologs": len(hits)})
+        depth = known[span.number] or depth_of(run, span.row)
+        place = {"number": span.number, "start": 0}
+        rows.append(place | {"id": id, "sequence": sequence, "homologs": depth, "file": run.msa(id).name})
     return Done.of(rows, FOUND, [])
 
 
+def depth_of(run: Search, row: Row) -> int | None:
+    """Homologs in the alignment of a query that is there already, with the same id and sequence; None if none is."""
+    file = run.msa(row["id"])
+    if not file.is_file():
+        return None
+    text = gzip.decompress(file.read_bytes())
+    return text.count(b"\n>") if text.startswith(a3m(row["id"], row["sequence"], [])) else None
+
+
 def conclude(run: Search, files: list[Location], summary: dict) -> dict:
-    """How deep the alignments are."""
+    """How deep the alignments are; those of queries that are not asked for any more go."""
+    asked = {name for file in files for name in read_parquet(file, ["file"])["file"].to_pylist()}
+    for file in run.msas.files("*.a3m.gz"):
+        if file.name not in asked:
+            file.remove()
     counts = sorted(count for file in files for count in read_parquet(file, ["homologs"])["homologs"].to_pylist())
     return {"median_homologs": counts[len(counts) // 2] if counts else None, "without_homologs": counts.count(0)}
 
@@ -139,6 +153,6 @@ def shown(run: Search, summary: dict) -> dict[str, object]:
 
 JOB = BatchJob(
     name="alignments", unit="queries", table="homologs", source=SOURCE, identity=identity, grows=("queries",),
-    rows=rows, cost=cost, open=open_database, work=work, schema=lambda run: FOUND, memory=lambda run: MEMORY,
-    conclude=conclude, shown=shown,
+    rows=rows, cost=cost, open=open_database, work=work, timed=False, schema=lambda run: FOUND,
+    memory=lambda run: MEMORY, conclude=conclude, shown=shown,
 )  # fmt: skip

@@ -26,8 +26,8 @@ NOTES = (
     "averaged over proteins, as in PSSM-Distil. All residues count, alanine included. Numbers are shares of 1, never "
     "per cent.",
     "Brackets are 95 % percentile bootstrap intervals over the test proteins: what other test proteins of the same "
-    "kind would have given. They do not contain the spread between training runs with other seeds, and below about "
-    "ten proteins they are too narrow to trust.",
+    "kind would have given. They do not contain the spread between training runs with other seeds. Fewer than ten "
+    "proteins have none, since it would be too narrow.",
     "Two intervals may overlap and the methods still differ: the table of differences compares them protein by "
     "protein. A difference whose interval contains 0 may be nothing.",
     "Homologs are the rows of a protein's alignment without the protein itself. Meff counts them by how different they "
@@ -40,18 +40,24 @@ NOTES = (
 )
 
 
-def headline(gains: Sequence[Row], ours: str = OURS) -> list[str]:
-    """Say in words what `ours` gains over the reference at 60 homologs or fewer, and at none.
+def headline(rows: Sequence[Row], gains: Sequence[Row]) -> list[str]:
+    """Say in words what `OURS` gains over the reference at 60 homologs or fewer, and at none; or that it is useless.
 
     Parameters
     ----------
-    gains : sequence of dict
-        From `protray.evaluation.tables.gain_rows` at the paper's thresholds.
+    rows, gains : sequence of dict
+        From `table_rows` and `gain_rows` of `protray.evaluation.tables`, at the paper's thresholds.
     """
-    sentences = []
+    of_all = {row["method"]: row["q3"] for row in rows if row["by"] == "count" and row["max"] is None}
+    sentences = [
+        f"{OURS} has learnt nothing of use: its Q3 on all test proteins, {of_all[OURS]:.3f}, is not above "
+        f"{of_all[simple]:.3f}, that of the trivial baseline {simple!r}. Train it longer, or on more proteins."
+        for simple in TRIVIAL
+        if {OURS, simple} <= of_all.keys() and of_all[OURS] <= of_all[simple]
+    ]
     for most, where in ((60, "On proteins with at most 60 homologs"), (0, "On proteins without homologs")):
         for row in gains:
-            if (row["by"], row["max"], row["above"], row["method"]) == ("count", most, None, ours) and row["n"]:
+            if (row["by"], row["max"], row["above"], row["method"]) == ("count", most, None, OURS) and row["n"]:
                 sentences.append(f"{where} (n = {row['n']}), {_change(row)}")
     return sentences
 
@@ -60,7 +66,7 @@ def _change(row: Row) -> str:
     compared = f"{row['method']} differs from {row['reference']} by {row['gain']:+z.3f} in Q3"
     low, high = row["ci95"]
     if low is None:
-        return f"{compared}; one protein gives no interval."
+        return f"{compared}; so few proteins have no interval."
     span = f"{compared} (95 % interval {low:+z.3f} to {high:+z.3f})"
     if low > 0:
         return f"{span}: better, the interval excludes 0."
@@ -102,7 +108,10 @@ def distil_tables(rows: Sequence[Row], bins: Sequence[Row], gains: Sequence[Row]
         tables.append(_table(chosen, "q3", title, "Mean over proteins, with its 95 % interval."))
     tables.append(
         _table(
-            [row for row in gains if row["by"] == "count" and row["method"] in names],
+            sorted(
+                (row for row in gains if row["by"] == "count" and row["method"] in names),
+                key=lambda row: row["max"] is None and row["above"] is None,
+            ),
             "gain", f"Difference in Q3 to {REFERENCE}", "Protein by protein (paired), with its 95 % interval.",
         )
     )  # fmt: skip
@@ -166,7 +175,8 @@ def write_distil_report(
     confusion_SS : ndarray, shape=(3, 3), optional
         From `protray.evaluation.secondary.confusion`, of our method.
     """
-    tables = distil_tables(rows, bins, gains)
+    deep = [row for row in bin_gains if row["by"] == "count" and row["max"] is None]
+    tables = distil_tables(rows, bins, [*gains, *deep])
     if confusion_SS is not None:
         tables.append(confusion_table(confusion_SS))
     shown = [name for name in (OURS, "Bagging") if any(row["method"] == name for row in bin_gains)]
@@ -181,7 +191,7 @@ def write_distil_report(
         figures.append(ReportFigure(heading, figure, "" if rank else _LOGO_CAPTION))
     if curves is not None:
         figures.append(ReportFigure("Training curves", curves))
-    write_report(path, TITLE, tables, figures, facts, NOTES, headline(gains))
+    write_report(path, TITLE, tables, figures, facts, NOTES, headline(rows, gains))
 
 
 _LOGO_CAPTION = (

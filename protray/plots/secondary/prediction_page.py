@@ -17,7 +17,7 @@ LETTERS_Y, STATES_Y, SURE_Y = 26, 42, 54  # baseline of letters, middle of state
 HALF, SURE = 6, 16  # half the height of a helix; the height of a probability of 1
 BOTTOM = SURE_Y + SURE + 4
 STYLE = """
-.chain svg { display: block; margin: .2rem 0 .5rem; max-width: 100%; height: auto; }
+.chain svg { display: block; margin: .2rem 0 .5rem; max-width: 100%; height: auto; overflow: visible; }
 .chain text { font: 11px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text); text-anchor: middle; }
 .chain .ten { fill: var(--soft); font-size: 9px; }
 .key span { margin-right: 1.2rem; }
@@ -25,28 +25,33 @@ STYLE = """
 KEY = {"H": "helix", "E": "strand", "C": "coil"}
 
 
-def write_page(path: Path, rows: Iterable[Mapping], total: int) -> None:
-    """Write the page of the first `SHOWN` of `total` rows, each with id, sequence, ss3, prob and msa_count."""
+def write_page(path: Path, rows: Iterable[Mapping], total: int, *, aligned: bool, model: str) -> None:
+    """Write the page of the first `SHOWN` of `total` rows, each with id, sequence, ss3, prob and msa_count.
+
+    `aligned`: whether alignments were given, or sequences alone; `model` is named.
+    """
     named = "".join(
         f'<span><b style="color:{palette.STATES[state]}">■</b> {name}</span>' for state, name in KEY.items()
     )
     parts = ["<h1>Predicted secondary structure</h1>", f'<p class="key">{named}</p>']
-    parts.append('<p class="caption">Bars: probability of the predicted state, from 0 to 1.</p>')
+    given = "alignments" if aligned else "sequences alone, without alignments"
+    told = f"From {given}, by {escape(model)}. Bars: probability of the predicted state, from 0 to 1."
+    parts.append(f'<p class="caption">{told}</p>')
     if total > SHOWN:
         parts.append(f'<p class="caption">The first {SHOWN} of {total:,} proteins.</p>')
-    parts += [_chain(row) for row in islice(rows, SHOWN)]
+    parts += [_chain(row, aligned) for row in islice(rows, SHOWN)]
     path.write_text(page("Predicted secondary structure", parts, STYLE), encoding="utf-8")
 
 
-def _chain(row: Mapping) -> str:
+def _chain(row: Mapping, aligned: bool) -> str:
     sequence, states, count = row["sequence"], row["ss3"], row["msa_count"]
     sure_L = np.asarray(row["prob"]).reshape(-1, 3).max(axis=1)
     drawn = [
         _line(sequence[start : start + PER_LINE], states, sure_L, start) for start in range(0, len(sequence), PER_LINE)
     ]
     shares = ", ".join(f"{states.count(state) / len(states):.0%} {name}" for state, name in KEY.items())
-    known = f"{count} homologs" if count else "no homologs"
-    told = f"{len(sequence)} residues, {known}; {shares}; mean probability {sure_L.mean():.2f}"
+    known = f", {count or 'no'} homologs" if aligned else ""
+    told = f"{len(sequence)} residues{known}; {shares}; mean probability {sure_L.mean():.2f}"
     return f'<section class="chain"><h2>{escape(row["id"])}</h2><p class="caption">{told}</p>{"".join(drawn)}</section>'
 
 

@@ -28,6 +28,7 @@ def predictor(tmp_path_factory) -> Predictor:
         ("AC-DE", "'-' at position 3 is no residue; is this an alignment?"),
         ("AC1DE", "'1' at position 3 is no residue; remove numbers and confidence values"),
         ("ACDEFA", "6 residues; the limit is 5, see --max-length"),
+        ("XXBZ", "none of its 4 residues is one of the 20 amino acids"),
     ],
 )
 def test_records_that_cannot_be_predicted(predictor, sequence, reason) -> None:

@@ -125,7 +125,7 @@ def test_fasta_to_a_folder_of_ss2(asked, model, tmp_path) -> None:
     summary = run_batch(JOB, run)
     assert (summary["n_rows"], summary["n_rejected"]) == (2, 2)
     (up,) = [name for name in names(run.out) if name != "b.ss2"]
-    assert up.startswith("_.._.._up-")
+    assert up == "%2E.%2F..%2Fup.ss2"
     assert (run.out / up).path.read_text().splitlines()[0].endswith(" ../../up")
     assert len((run.out / "b.ss2").path.read_text().splitlines()) == 2 + 5
     assert names(tmp_path) == ["out", "p.fasta"]

@@ -295,6 +295,7 @@ def test_reasons_are_grouped() -> None:
         "row ... ... has ... aligned columns, the query has ...": 2,
         "the file is empty": 1,
     }
+    assert group_reasons([reasons[0]] * 2) == {reasons[0]: 2}  # nothing differs, nothing is hidden
 
 
 def test_histogram_by_hand() -> None:

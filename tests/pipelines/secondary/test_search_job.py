@@ -13,6 +13,7 @@ from protray.data.secondary.inputs import find_items
 from protray.pipelines.secondary.search import JOB, Search, identity
 from protray.seq.alphabet import AMINO_ACIDS, decode
 from protray.seq.msa import read_msa
+from protray.seq.search import Hit
 
 RNG = np.random.default_rng(1)
 QUERY, OTHER = ("".join(RNG.choice(list(AMINO_ACIDS), 80)) for _ in range(2))
@@ -40,8 +41,9 @@ def test_alignments_that_are_read_by_what_comes_next(no_ray, run) -> None:
     assert [(row["id"], row["line"]) for row in reasons] == [("bad", 5), ("other", 7)]
     items, errors = find_items(run.msas.path, None)
     assert errors == [] and len(items) == 2
-    rows = {item.id.partition("-")[0]: read_msa(item.msa_file) for item in items}
-    assert [decode(row) for row in rows["sp_P1_q"].codes_NL] == [QUERY, CLOSE]
+    assert {row["id"]: row["file"] for row in table} == {item.id: Path(item.msa_file).name for item in items}
+    rows = {item.id: read_msa(item.msa_file) for item in items}
+    assert [decode(row) for row in rows["sp|P1|q"].codes_NL] == [QUERY, CLOSE]
     assert [decode(row) for row in rows["other"].codes_NL] == [OTHER]
 
 
@@ -50,8 +52,32 @@ def test_again_costs_nothing_and_another_database_is_refused(no_ray, run, tmp_pa
     monkeypatch.setattr("protray.seq.search.search_mmseqs", lambda *_, **__: pytest.fail("searched again"))
     assert run_batch(JOB, run)["n_rows"] == 2
     (tmp_path / "db.fasta").write_text(f">hit\n{CLOSE}\n")
-    with pytest.raises(ValueError, match="was made differently: database was"):
+    with pytest.raises(ValueError, match="was made differently: the content of 'database' is not the same"):
         run_batch(JOB, run)
+
+
+def test_when_the_queries_change_alignments_stay_and_new_ones_come(no_ray, run, tmp_path, monkeypatch) -> None:
+    """A query of the same id and another sequence is searched for again; that of one which is gone goes."""
+    run_batch(JOB, run)
+    asked: list[str] = []
+
+    def search(queries: list[str], **_: object) -> list[list[Hit]]:
+        asked.extend(queries)
+        return [[Hit("new", query)] for query in queries]
+
+    monkeypatch.setattr("protray.seq.search.search_mmseqs", search)
+    (tmp_path / "queries.fasta").rename(tmp_path / "renamed.fasta")
+    renamed = replace(run, fasta=Location(tmp_path / "renamed.fasta"))
+    assert run_batch(JOB, renamed)["cached"]
+    (tmp_path / "renamed.fasta").write_text(f">sp|P1|q\n{QUERY}\n>third\n{OTHER}\n")
+    assert run_batch(JOB, renamed)["n_rows"] == 2 and asked == [OTHER]
+    (tmp_path / "renamed.fasta").write_text(f">third\n{CLOSE}\n>sp|P1|q\n{QUERY}\n")
+    assert run_batch(JOB, renamed)["n_rows"] == 2 and asked == [OTHER, CLOSE]
+    table = pq.read_table((run.out / "homologs").path).to_pylist()
+    assert [(row["id"], row["sequence"], row["homologs"]) for row in table] == [
+        ("third", CLOSE, 1), ("sp|P1|q", QUERY, 1),
+    ]  # fmt: skip
+    assert sorted(row["file"] for row in table) == sorted(file.name for file in run.msas.files())
 
 
 def test_by_jackhmmer(no_ray, run) -> None:

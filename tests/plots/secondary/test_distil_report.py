@@ -34,21 +34,31 @@ def gain(low: float | None, high: float | None, most: int = 60, n: int = 20) -> 
         ((-0.03, -0.01), "worse, the interval excludes 0."),
         ((-0.01, 0.03), "the interval contains 0."),
         ((0.0, 0.03), "the interval contains 0."),
-        ((None, None), "one protein gives no interval."),
+        ((None, None), "so few proteins have no interval."),
     ],
 )
 def test_headline_says_what_the_interval_says(ends, verdict) -> None:
-    (sentence,) = headline([gain(*ends)])
+    (sentence,) = headline([], [gain(*ends)])
     assert sentence.startswith("On proteins with at most 60 homologs (n = 20), protray differs from Real by +0.020")
     assert sentence.endswith(verdict)
 
 
 def test_headline_has_no_sentence_about_no_protein() -> None:
-    assert headline([gain(None, None, n=0)]) == []
-    assert [sentence.split(" (")[0] for sentence in headline([gain(0.01, 0.02), gain(0.01, 0.02, most=0)])] == [
+    assert headline([], [gain(None, None, n=0)]) == []
+    assert [sentence.split(" (")[0] for sentence in headline([], [gain(0.01, 0.02), gain(0.01, 0.02, most=0)])] == [
         "On proteins with at most 60 homologs",
         "On proteins without homologs",
     ]
+
+
+def test_headline_says_that_a_model_is_worth_nothing() -> None:
+    def rows(ours: float) -> list[dict]:
+        q3 = {"protray": ours, "majority state": 0.4, "majority per residue type": 0.485}
+        return [{"by": "count", "max": None, "method": method, "q3": value} for method, value in q3.items()]
+
+    assert headline(rows(0.49), []) == []
+    [sentence] = headline(rows(0.45), [])
+    assert "0.450, is not above 0.485, that of the trivial baseline 'majority per residue type'" in sentence
 
 
 def test_confusion_rows_are_shares_of_the_true_state() -> None:

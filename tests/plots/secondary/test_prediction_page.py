@@ -14,8 +14,8 @@ def row(id: str, states: str) -> dict:
     return {"id": id, "sequence": "A" * len(states), "ss3": states, "prob": prob_L3.ravel().tolist(), "msa_count": 2}
 
 
-def page(tmp_path, *rows: dict, total: int | None = None) -> str:  # noqa: ANN001
-    write_page(tmp_path / "p.html", iter(rows), total or len(rows))
+def page(tmp_path, *rows: dict, total: int | None = None, aligned: bool = True) -> str:  # noqa: ANN001
+    write_page(tmp_path / "p.html", iter(rows), total or len(rows), aligned=aligned, model="<model>")
     return (tmp_path / "p.html").read_text(encoding="utf-8")
 
 
@@ -26,6 +26,13 @@ def test_elements_are_where_their_residues_are(tmp_path) -> None:
     arrow = re.search(r'<polygon points="([^"]*)"', text)
     assert arrow and f"{7 * WIDE},42" in arrow[1].split()
     assert "7 residues, 2 homologs; 43% helix, 29% strand, 29% coil; mean probability 0.80" in text
+
+
+def test_sequences_alone_are_not_said_to_have_no_homologs(tmp_path) -> None:
+    """Nobody looked for them."""
+    text = page(tmp_path, row("x", "CCH") | {"msa_count": 0}, aligned=False)
+    assert "homologs" not in text and "From sequences alone, without alignments, by &lt;model&gt;." in text
+    assert "3 residues, no homologs;" in page(tmp_path, row("x", "CCH") | {"msa_count": 0})
 
 
 def test_a_strand_that_goes_on_in_the_next_line_has_its_arrow_there(tmp_path) -> None:
