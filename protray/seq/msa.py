@@ -126,7 +126,10 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
     """
     text = _clean(raw, source)
     try:
-        return Msa(protein_id(source), _parse(text, fmt or sniff(text), source))
+        kind = fmt or sniff(text)
+        if fmt is None and kind == "aln" and b"\n" not in text.strip():
+            raise InputError(source, 1, "a line of letters; of a protein name the file .aln, or put a '>' line first")
+        return Msa(protein_id(source), _parse(text, kind, source))
     except InputError as error:
         if fmt != "stockholm" and (kind := looks_like(text)):
             raise InputError(source, 1, kind) from None
