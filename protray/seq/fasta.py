@@ -56,7 +56,7 @@ class Record(NamedTuple):
             return kind
         if not id:
             return "a record without an id behind '>'"
-        return f"id {id!r} holds bytes that are not ASCII" if FOREIGN in id else None
+        return f"id {id!r} holds bytes that are not ASCII; rename it" if FOREIGN in id else None
 
     def other_kind(self) -> str | None:
         """Of what other format it is, or None."""

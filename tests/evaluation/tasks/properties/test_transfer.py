@@ -5,6 +5,7 @@ import pytest
 from decoys_here import decoys
 
 from protray.evaluation.tasks.properties.function_baselines import (
+    PENALTIES,
     choose_logistic,
     composition,
     cross_entropy,
@@ -66,3 +67,18 @@ def test_the_penalty_is_the_validations_best() -> None:
     best = choose_logistic(x_NF[:30], y_NT[:30], x_NF[30:], y_NT[30:])
     assert best.penalty == 1e-1
     assert cross_entropy(np.array([[0.5]]), np.array([[1.0]])) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+def test_the_path_down_ends_where_a_trial_of_all_penalties_does(noise) -> None:
+    """And begun with the last weights, the minimum is the same."""
+    rng = np.random.default_rng(1)
+    x_NF = rng.normal(size=(400, 10))
+    y_NT = (x_NF @ rng.normal(size=(10, 4)) + noise * rng.normal(size=(400, 4)) > 0).astype(float)
+    parts = x_NF[:200], y_NT[:200], x_NF[200:], y_NT[200:]
+    best = choose_logistic(*parts)
+    all_of_them = [fit_logistic(x_NF[:200], y_NT[:200], penalty) for penalty in PENALTIES]
+    found = [cross_entropy(one.predict(x_NF[200:]), y_NT[200:]) for one in all_of_them]
+    cold = all_of_them[int(np.argmin(found))]
+    assert best.penalty == cold.penalty
+    np.testing.assert_allclose(best.predict(x_NF), cold.predict(x_NF), atol=2e-3)
