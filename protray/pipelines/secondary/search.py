@@ -113,17 +113,20 @@ def open_database(run: Search, device: str) -> "tuple[Search, Find]":
 def work(opened: "tuple[Search, Find]", spans: list[Span]) -> Done:
     """Write the alignments of some queries."""
     run, find = opened
-    known = {span.number: depth_of(run, span.row) for span in spans}
-    new = [span.row for span in spans if known[span.number] is None]
-    for row, hits in zip(new, find([row["sequence"] for row in new]) if new else [], strict=True):
-        packed = gzip.compress(a3m(row["id"], row["sequence"], hits), compresslevel=6, mtime=0)
-        run.msa(row["id"]).write_bytes(packed)
-    rows = []
-    for span in spans:
-        id, sequence = span.row["id"], span.row["sequence"]
-        depth = known[span.number] or depth_of(run, span.row)
-        place = {"number": span.number, "start": 0}
-        rows.append(place | {"id": id, "sequence": sequence, "homologs": depth, "file": run.msa(id).name})
+    depth = {span.number: depth_of(run, span.row) for span in spans}
+    new = [span for span in spans if depth[span.number] is None]
+    found = find([span.row["sequence"] for span in new]) if new else []
+    for span, hits in zip(new, found, strict=True):
+        text = a3m(span.row["id"], span.row["sequence"], hits)
+        run.msa(span.row["id"]).write_bytes(gzip.compress(text, compresslevel=6, mtime=0))
+        depth[span.number] = len(hits)
+    rows = [
+        {
+            "number": span.number, "start": 0, "id": span.row["id"], "sequence": span.row["sequence"],
+            "homologs": depth[span.number], "file": run.msa(span.row["id"]).name,
+        }
+        for span in spans
+    ]  # fmt: skip
     return Done.of(rows, FOUND, [])
 
 
