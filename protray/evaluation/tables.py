@@ -67,7 +67,8 @@ def table_rows(
     rows : list of dict
         ``by`` ("count" or "meff"), ``max`` (None for all proteins), ``n`` proteins, ``method``, ``q3``, ``sov`` and
         ``q8`` (means over proteins; ``q8`` is None where a method has none), ``q3_residue`` (all ``n_residues``
-        together), and the interval [low, high] of each: ``ci95`` of ``q3``, ``sov_ci95`` and so on of the others.
+        together), and the interval [low, high] of each: ``ci95`` of ``q3``, ``sov_ci95`` and so on of the others; of
+        fewer than `FEWEST` proteins [None, None].
 
     Raises
     ------

@@ -22,7 +22,6 @@ import string
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from protray.seq.errors import SHOWN, InputError, first_of
 from protray.seq.files.foreign import looks_like
 from protray.seq.files.kinds import MIN_STATES3, STATES8, are_states, not_protein
 from protray.seq.files.msa_formats import START, Rows, read_aln, read_fasta_rows, read_stockholm, sniff
+from protray.seq.files.names import unquoted
 from protray.seq.files.packed import read_bytes, without_packing
 
 FORMATS = {
@@ -81,7 +81,7 @@ def protein_id(path: str | Path) -> str:
     """
     name = without_packing(os.path.basename(path))
     stem, suffix = os.path.splitext(name)
-    return unquote(stem if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name)
+    return unquoted(stem if suffix.lower() in FORMATS or suffix.lower() in UNCLEAR else name)
 
 
 def format_of(path: str | Path) -> str | None:
@@ -128,7 +128,10 @@ def parse_msa(raw: bytes, fmt: str | None, source: str | Path) -> Msa:
     try:
         kind = fmt or sniff(text)
         if fmt is None and kind == "aln" and b"\n" not in text.strip():
-            raise InputError(source, 1, "a line of letters; of a protein name the file .aln, or put a '>' line first")
+            told = (
+                "one line of letters without a header; of a protein, name the file .aln, or put a line '>id' above it"
+            )
+            raise InputError(source, 1, told)
         return Msa(protein_id(source), _parse(text, kind, source))
     except InputError as error:
         if fmt != "stockholm" and (kind := looks_like(text)):

@@ -193,7 +193,9 @@ def test_error_survives_pickling() -> None:
 
 def test_a_note_beside_alignments_is_no_protein(tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("hello\n")
-    with pytest.raises(InputError, match=r"notes\.txt:1.*a line of letters; of a protein name the file \.aln"):
+    with pytest.raises(
+        InputError, match=r"notes\.txt:1.*one line of letters without a header; of a protein, name the file \.aln"
+    ):
         read_msa(tmp_path / "notes.txt")
     (tmp_path / "p.aln").write_text("MKTAY\n")
     assert read_msa(tmp_path / "p.aln").codes_NL.shape == (1, 5)

@@ -15,13 +15,12 @@ def checked(job: BatchJob, run: Any) -> dict:
     """What the result depends on; ValueError for unusable settings, and for an output folder of something else."""
     run.check()
     identity = job.identity(run)
-    record, before = _recorded(run)
+    record, before = recorded(run)
     if before is None:
         run.check_new()
     elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
-        raise ValueError(
-            f"{run.out} was made differently: {changed}. Choose another --out, or remove it, and {record} with it"
-        )
+        more = "" if record.startswith(f"{run.out}/") else f" and {run.work if record.startswith(run.work) else record}"
+        raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it{more}")
     return identity
 
 
@@ -33,21 +32,27 @@ def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:
 
 def is_stale(run: Any, identity: dict) -> bool:
     """Whether what is there was made from inputs that have changed since, as ``job.grows`` allows."""
-    _, before = _recorded(run)
+    _, before = recorded(run)
     return before is not None and bool(difference(before, identity))
 
 
-def _recorded(run: Any) -> tuple[Location, dict | None]:
+def recorded(run: Any) -> tuple[Location, dict | None]:
     """The file that says what is there, and its identity; None if nothing is."""
     record = run.summary if run.summary.is_file() else run.work / "run.json"
     before = record.read_json() if record.is_file() else None
     return record, before and before.get("identity", before)
 
 
-def let_go(run: Any, table: str) -> None:
-    """Free the folder for another input, since nothing of this one could be used; the list of why stays."""
-    for place in (run.work, run.folder(table)):
+def let_go(job: BatchJob, run: Any) -> None:
+    """Free the folder for another input, since nothing of this one could be used; the list of why stays.
+
+    Where inputs may change, it still belongs to the other settings.
+    """
+    _, before = recorded(run)
+    for place in (run.work, run.folder(job.table)):
         place.remove()
+    if job.grows:
+        (run.work / "run.json").write_json(before)
 
 
 def pool(job: BatchJob, run: Any, cluster: Cluster, cost: float) -> Plan:

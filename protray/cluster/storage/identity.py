@@ -23,15 +23,14 @@ def digest(content: object) -> str:
 
 
 def content_digest(files: Iterable[Location], below: Location | None = None) -> str:
-    """Hash of the content of files, and of their names, in the folder `below`; a single file without one has no name.
+    """Hash of the content of files, and of their names in the folder `below`; a file that is itself `below` has none.
 
     Of an address size and time count: reading it would be a download.
     """
-    files, state = list(files), hashlib.sha256()
+    state = hashlib.sha256()
     with closing(_known()) as known:
         for file in files:
             name = file[len(below) :] if below and file.startswith(below) else file.name
-            name = "" if below is None and len(files) == 1 else name
             state.update(f"{name}\0{_digest_of(file, known)}\n".encode(errors="surrogateescape"))
         known.commit()
     return state.hexdigest()[:16]

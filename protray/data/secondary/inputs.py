@@ -10,6 +10,7 @@ import numpy as np
 from protray.data.secondary.proteins import ProteinSettings, check_labels, protein_row
 from protray.seq.errors import InputError, first_of
 from protray.seq.files.folders import Listing, list_folder
+from protray.seq.files.names import unquoted
 from protray.seq.files.packed import without_packing
 from protray.seq.msa import Msa, format_of, protein_id, read_msa
 from protray.seq.secondary import NO_LABEL, Labels, read_3line, to_three
@@ -139,7 +140,7 @@ def _read_labels(labels: Path) -> tuple[dict[str, Labels], dict[str, str], list[
     errors += listing.errors
     for path in listing.files:
         if is_structure(path):
-            found[structure_stem(path)].append(path)
+            found[unquoted(structure_stem(path))].append(path)
         elif labels.is_file() or without_packing(path.name).endswith(LABEL_SUFFIX):
             try:
                 read, faults = read_3line(path)

@@ -8,10 +8,10 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from protray import __version__
 from protray.data.location import Location
 from protray.data.parquet import WRITING
 from protray.data.schemas import PREDICTIONS
+from protray.seq.files.names import quoted
 
 if TYPE_CHECKING:
     from protray.inference.secondary.predict import Prediction
@@ -104,20 +105,15 @@ def horiz(row: dict) -> str:
 
 
 def file_name(id: str, taken: set[str]) -> str:
-    """A file name without extension, of which `protray.seq.msa.protein_id` makes the id; added to the names in `taken`.
+    """A file name without extension, as `protray.seq.files.names.quoted`; added to the names in `taken`.
 
-    Anything but ASCII letters, digits and ``._+=@~-`` is written as in addresses: ``sp|P00698`` is ``sp%7CP00698``.  So
-    is a dot or a dash in front: no name leaves its folder, is hidden, or an option.  A name that is too long, or taken,
-    also by one that differs in case alone (macOS), is cut, and ends with eight digits of the id's hash.
-
-    >>> file_name("sp|P00698|LYSC", set()), file_name("../a", set())
-    ('sp%7CP00698%7CLYSC', '%2E.%2Fa')
+    One that is too long, or taken, also by one that differs in case alone (macOS), is cut, and ends with eight digits
+    of the id's hash: it does not give the id back.
     """
-    name = quote(id, safe="+=@") or "_"
-    if name[:1] in (".", "-"):
-        name = f"%{ord(name[0]):X}{name[1:]}"
+    name = quoted(id) or "_"
     if len(name) > LONGEST_NAME or name.casefold() in taken:
-        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
+        whole = re.sub(r"%.?$", "", name[:LONGEST_NAME])
+        name = f"{whole}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
     taken.add(name.casefold())
     return name
 

@@ -117,7 +117,7 @@ def identity(run: Predict) -> dict:
     return {
         "model": fingerprint(str(run.networks.fetch())),
         "language model": fingerprint(card.lm) if card.reads_lm else None,
-        "proteins": content_digest(_input_files(run), run.msas),
+        "proteins": content_digest(_input_files(run), run.msas or run.fasta),
         "maps": (run.maps / "summary.json").read_json()["identity"] if run.maps else None,
         "max_length": run.max_length,
     }

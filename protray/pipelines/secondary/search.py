@@ -8,6 +8,7 @@ Each node indexes the database once, in its cache.  When --fasta has changed, al
 
 import gzip
 import logging
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -65,8 +66,8 @@ def identity(run: Search) -> dict:
         raise ValueError(f"{run.fasta}: no such file; --fasta is a FASTA file of the queries")
     check_database(run.database.fetch())
     return {
-        "queries": content_digest([run.fasta]),
-        "database": content_digest([run.database]),
+        "queries": content_digest([run.fasta], run.fasta),
+        "database": content_digest([run.database], run.database),
         **asdict(run.settings),
         "version": _version(run.settings.program),
     }
@@ -100,11 +101,11 @@ def open_database(run: Search, device: str) -> "tuple[Search, Find]":
     if run.settings.program == "jackhmmer":
         database = read_database(run.database.fetch())
         return run, partial(search_jackhmmer, database=database, settings=run.settings, threads=threads)
-    folder = cache() / "mmseqs" / digest([content_digest([run.database]), _version("mmseqs")])
+    folder = cache() / "mmseqs" / digest([content_digest([run.database], run.database), _version("mmseqs")])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_suffix(".lock")):
         if not folder.is_dir():
-            log.info("the database is indexed, once on this node: %s may be removed at any time", folder)
+            log.info("the database is indexed, once on this node, in %s", folder)
             with Location(folder).writing() as made:
                 make_database(run.database.fetch(), made, threads)
     return run, partial(search_mmseqs, folder=folder, settings=run.settings, threads=threads)
@@ -135,15 +136,19 @@ def depth_of(run: Search, row: Row) -> int | None:
     file = run.msa(row["id"])
     if not file.is_file():
         return None
-    text = gzip.decompress(file.read_bytes())
+    packed = file.read_bytes()
+    try:
+        text = gzip.decompress(packed)
+    except (EOFError, gzip.BadGzipFile, zlib.error):  # it is made anew
+        return None
     return text.count(b"\n>") if text.startswith(a3m(row["id"], row["sequence"], [])) else None
 
 
 def conclude(run: Search, files: list[Location], summary: dict) -> dict:
     """How deep the alignments are; those of queries that are not asked for any more go."""
-    asked = {name for file in files for name in read_parquet(file, ["file"])["file"].to_pylist()}
+    asked = {name.casefold() for file in files for name in read_parquet(file, ["file"])["file"].to_pylist()}
     for file in run.msas.files("*.a3m.gz"):
-        if file.name not in asked:
+        if file.name.casefold() not in asked:  # a file system may know one spelling alone
             file.remove()
     counts = sorted(count for file in files for count in read_parquet(file, ["homologs"])["homologs"].to_pylist())
     return {"median_homologs": counts[len(counts) // 2] if counts else None, "without_homologs": counts.count(0)}

@@ -49,12 +49,13 @@ def headline(rows: Sequence[Row], gains: Sequence[Row]) -> list[str]:
         From `table_rows` and `gain_rows` of `protray.evaluation.tables`, at the paper's thresholds.
     """
     of_all = {row["method"]: row["q3"] for row in rows if row["by"] == "count" and row["max"] is None}
-    sentences = [
-        f"{OURS} has learnt nothing of use: its Q3 on all test proteins, {of_all[OURS]:.3f}, is not above "
-        f"{of_all[simple]:.3f}, that of the trivial baseline {simple!r}. Train it longer, or on more proteins."
-        for simple in TRIVIAL
-        if {OURS, simple} <= of_all.keys() and of_all[OURS] <= of_all[simple]
-    ]
+    simple = max((name for name in TRIVIAL if name in of_all), key=lambda name: of_all[name], default=None)
+    sentences = []
+    if simple and OURS in of_all and of_all[OURS] <= of_all[simple]:
+        sentences.append(
+            f"{OURS} has learnt nothing of use: its Q3 on all test proteins, {of_all[OURS]:.3f}, is not above "
+            f"{of_all[simple]:.3f}, that of the trivial baseline {simple!r}. Train it longer, or on more proteins."
+        )
     for most, where in ((60, "On proteins with at most 60 homologs"), (0, "On proteins without homologs")):
         for row in gains:
             if (row["by"], row["max"], row["above"], row["method"]) == ("count", most, None, OURS) and row["n"]:
@@ -96,7 +97,8 @@ def distil_tables(rows: Sequence[Row], bins: Sequence[Row], gains: Sequence[Row]
     Parameters
     ----------
     rows, bins, gains : sequence of dict
-        From `table_rows`, `bin_rows` and `gain_rows` (at the paper's thresholds) of `protray.evaluation.tables`.
+        From `table_rows`, `bin_rows` and `gain_rows` of `protray.evaluation.tables`, gains at the paper's thresholds
+        and above them.
     """
     main = [row for row in rows if row["method"] not in TRIVIAL and not row["method"].startswith(ABLATION)]
     deep = [row for row in bins if row["above"] is not None and row["max"] is None]

@@ -26,8 +26,8 @@ def gain_figure(rows: Sequence[dict[str, Any]], methods: Sequence[str] | None = 
     Returns
     -------
     matplotlib.figure.Figure
-        Below each bin stands how many proteins it holds.  A bin without proteins has no bar, one with a single
-        protein has a bar without interval.
+        Below each bin stands how many proteins it holds.  A bin without proteins has no bar, one with fewer
+        than ten has a bar without interval.
     """
     from matplotlib.figure import Figure
 

@@ -140,7 +140,7 @@ def test_too_many_rejects_and_a_raised_limit(no_ray, tmp_path) -> None:
         run_batch(JOB, run)
     assert str(raised.value) == (
         f"3 of 13 words in the input cannot be used, more than --max-rejected 0.1; see {run.rejected}, "
-        f"where the first is {run.text}:11: 'x1' is no word\n  2 x is never done\n  1 x ... is no word"
+        f"where the first is {run.text}:11: 'x1' is no word\n  2 x is never done\n  1 x 'x1' is no word"
     )
     before = worked_on(run)
     assert run_batch(JOB, replace(run, max_rejected=0.3))["n_rejected"] == 3

@@ -1,5 +1,6 @@
 """The four formats letter by letter, and names that stay inside their folder."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -131,8 +132,14 @@ def test_unsafe_ids_stay_in_the_folder_and_apart(tmp_path) -> None:
     assert len({name.casefold() for name in names}) == len(ids)
     assert names[ids.index("1abc_A")] == "1abc_A"
     back = {protein_id(f"{name}.a3m.gz") for name in names}
-    assert set(ids) - back == {"", "x" * 300, "1abc_a"}  # too long, or taken on a system that ignores case
+    # too long, taken on a system that ignores case, or not printable
+    assert set(ids) - back == {"", "x" * 300, "1abc_a", "a\0b", "a\nb"}
     assert names[ids.index("sp|P12345|X_HUMAN")] == "sp%7CP12345%7CX_HUMAN"
+
+
+def test_long_names_are_cut_between_letters() -> None:
+    name = file_name("é" * 40, set())
+    assert re.fullmatch(r"(%C3%A9)*(%C3)?-[0-9a-f]{8}", name)
 
 
 def test_hostile_ids_are_written_inside_the_folder(tmp_path) -> None:

@@ -136,6 +136,22 @@ def test_fasta_to_a_folder_of_ss2(asked, model, tmp_path) -> None:
         run_batch(JOB, run)
 
 
+def test_without_its_record_unfinished_work_is_not_taken_over(asked, model, tmp_path, monkeypatch) -> None:
+    """Other settings are refused by name of what has to go."""
+    (tmp_path / "p.fasta").write_text(">a\nMKTAY\n>b\nACDEFGHIKL\n")
+    proteins, out = Location(tmp_path / "p.fasta"), Location(tmp_path / "p.3line")
+    run = Predict(model=model, fasta=proteins, out=out, max_rejected=0.9)
+    with monkeypatch.context() as broken:
+        broken.setattr("protray.cluster.batch.driver._finish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_batch(JOB, run)
+    shorter = replace(run, max_length=6)
+    with pytest.raises(ValueError, match=r"max_length was 5000, is 6\..* or remove it and .*p\.3line\.parts$"):
+        run_batch(JOB, shorter)
+    (run.work / "run.json").remove()
+    assert run_batch(JOB, shorter)["n_rows"] == 1
+
+
 def test_nothing_usable_is_an_error_with_the_reasons(asked, model, tmp_path) -> None:
     (tmp_path / "p.fasta").write_text("ACDEF\n>\nACDEF\n")
     run = Predict(model=model, fasta=Location(tmp_path / "p.fasta"), out=Location(tmp_path / "p.3line"))

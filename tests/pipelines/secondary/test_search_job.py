@@ -80,6 +80,40 @@ def test_when_the_queries_change_alignments_stay_and_new_ones_come(no_ray, run, 
     assert sorted(row["file"] for row in table) == sorted(file.name for file in run.msas.files())
 
 
+def test_a_damaged_alignment_is_made_anew(no_ray, run, tmp_path) -> None:
+    run_batch(JOB, run)
+    first, second = run.msa("sp|P1|q"), run.msa("other")
+    whole = first.read_bytes(), second.read_bytes()
+    first.write_bytes(whole[0][:20])
+    second.write_bytes(b"no gzip")
+    with (tmp_path / "queries.fasta").open("a") as file:
+        file.write(f">third\n{OTHER}\n")
+    assert run_batch(JOB, run)["n_rows"] == 3
+    assert (first.read_bytes(), second.read_bytes()) == whole
+
+
+def test_queries_that_cannot_be_used_do_not_lock_the_folder(no_ray, run, tmp_path) -> None:
+    run_batch(JOB, run)
+    good = (tmp_path / "queries.fasta").read_text()
+    for text in (">bad\nMK1\n", ""):
+        (tmp_path / "queries.fasta").write_text(text)
+        with pytest.raises(ValueError, match=r"queries"):
+            run_batch(JOB, run)
+    (tmp_path / "queries.fasta").write_text(good)
+    assert run_batch(JOB, run)["n_rows"] == 2
+
+
+def test_a_start_that_fails_does_not_lock_it_either(no_ray, run, tmp_path, monkeypatch) -> None:
+    run_batch(JOB, run)
+    with (tmp_path / "queries.fasta").open("a") as file:
+        file.write(f">third\n{OTHER}\n")
+    with monkeypatch.context() as broken:
+        broken.setattr("protray.cluster.batch.driver.start_ray", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_batch(JOB, run)
+    assert run_batch(JOB, run)["n_rows"] == 3
+
+
 def test_by_jackhmmer(no_ray, run) -> None:
     run_batch(JOB, replace(run, settings=replace(run.settings, program="jackhmmer")))
     assert pq.read_table((run.out / "homologs").path)["homologs"].to_pylist() == [1, 0]

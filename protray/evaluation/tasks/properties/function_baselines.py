@@ -90,15 +90,11 @@ def fit_logistic(x_NF: np.ndarray, y_NT: np.ndarray, penalty: float, start: Logi
 def choose_logistic(
     x_NF: np.ndarray, y_NT: np.ndarray, validation_x_NF: np.ndarray, validation_y_NT: np.ndarray
 ) -> Logistic:
-    """The penalty with the lowest cross-entropy on the validation split; from the highest down, until it gets worse."""
-    best, lowest = None, np.inf
+    """The penalty with the lowest cross-entropy on the validation split; each begins where a higher one ended."""
+    fitted: list[Logistic] = []
     for penalty in PENALTIES:
-        one = fit_logistic(x_NF, y_NT, penalty, best)
-        if not (found := cross_entropy(one.predict(validation_x_NF), validation_y_NT)) < lowest:
-            break
-        best, lowest = one, found
-    assert best, "cross-entropy is finite"
-    return best
+        fitted.append(fit_logistic(x_NF, y_NT, penalty, fitted[-1] if fitted else None))
+    return min(fitted, key=lambda one: cross_entropy(one.predict(validation_x_NF), validation_y_NT))
 
 
 def cross_entropy(probability_NT: np.ndarray, true_NT: np.ndarray) -> float:

@@ -69,16 +69,30 @@ def test_the_penalty_is_the_validations_best() -> None:
     assert cross_entropy(np.array([[0.5]]), np.array([[1.0]])) == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
-def test_the_path_down_ends_where_a_trial_of_all_penalties_does(noise) -> None:
-    """And begun with the last weights, the minimum is the same."""
+def clear(noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Four labels that follow from ten features, and noise."""
     rng = np.random.default_rng(1)
     x_NF = rng.normal(size=(400, 10))
-    y_NT = (x_NF @ rng.normal(size=(10, 4)) + noise * rng.normal(size=(400, 4)) > 0).astype(float)
-    parts = x_NF[:200], y_NT[:200], x_NF[200:], y_NT[200:]
-    best = choose_logistic(*parts)
-    all_of_them = [fit_logistic(x_NF[:200], y_NT[:200], penalty) for penalty in PENALTIES]
-    found = [cross_entropy(one.predict(x_NF[200:]), y_NT[200:]) for one in all_of_them]
+    return x_NF, (x_NF @ rng.normal(size=(10, 4)) + noise * rng.normal(size=(400, 4)) > 0).astype(float)
+
+
+def hidden() -> tuple[np.ndarray, np.ndarray]:
+    """A label that pairs of nearly equal features tell by their difference, among others that tell nothing.
+
+    Validation gets worse with the second penalty before it gets better with the fourth.
+    """
+    rng = np.random.default_rng(0)
+    common_N8, small_N = rng.normal(size=(400, 8)), rng.normal(size=400)
+    pairs = [common_N8 + sign * 0.07 * small_N[:, None] for sign in (1, -1)]
+    return np.concatenate([*pairs, rng.normal(size=(400, 30))], axis=1), (small_N > 0).astype(float)[:, None]
+
+
+@pytest.mark.parametrize("examples", [clear(0.3), clear(1.0), clear(3.0), hidden()])
+def test_begun_with_the_last_weights_the_choice_and_its_minimum_are_the_same(examples) -> None:
+    x_NF, y_NT = examples
+    best = choose_logistic(x_NF[:150], y_NT[:150], x_NF[150:], y_NT[150:])
+    all_of_them = [fit_logistic(x_NF[:150], y_NT[:150], penalty) for penalty in PENALTIES]
+    found = [cross_entropy(one.predict(x_NF[150:]), y_NT[150:]) for one in all_of_them]
     cold = all_of_them[int(np.argmin(found))]
     assert best.penalty == cold.penalty
-    np.testing.assert_allclose(best.predict(x_NF), cold.predict(x_NF), atol=2e-3)
+    np.testing.assert_allclose(best.predict(x_NF), cold.predict(x_NF), atol=5e-3)
