@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.folder import checked, finished, is_stale, let_go, pool, recorded
+from protray.cluster.batch.folder import checked, finished, let_go, pool, recorded
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Span, no_input
 from protray.cluster.batch.measure import amount_of, measured_rate
@@ -37,6 +37,7 @@ from protray.cluster.health.doctor import check_shared
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, describe
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
+from protray.cluster.storage.identity import difference
 from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
 from protray.data import schemas
 from protray.data.location import Location
@@ -66,9 +67,10 @@ def run_batch(job: BatchJob, run: Any) -> dict:
     identity = checked(job, run)
     if summary := finished(job, run, identity):
         return summary | {"cached": True, "seconds": time.monotonic() - started}
-    if recorded(run)[1] is None:
+    _, before = recorded(run)
+    if before is None:
         run.work.remove()  # parts of which no record says what they were made from
-    if is_stale(run, identity):
+    elif difference(before, identity):
         log.info("%s have changed, and %s is made anew", " and ".join(job.grows), run.out)
         run.start_over(job.table)
         (run.work / "run.json").write_json(identity)  # what stays belongs to it, whatever comes now
@@ -112,7 +114,7 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
         rate = measured_rate(job, run, plan) or 1.0
     found = stage(job, run, item_cost(each, rate))
     if not found["rows"] and not found["unusable"]:
-        let_go(job, run)
+        let_go(run, job.table)
         raise no_input(job, run)
     return found
 
@@ -206,7 +208,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
         share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
         more = f"more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else "and nothing is left"
         if not summary["n_rows"]:
-            let_go(job, run)
+            let_go(run, job.table)
         first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
         raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(reasons)}")
     if job.conclude:

@@ -19,7 +19,8 @@ def checked(job: BatchJob, run: Any) -> dict:
     if before is None:
         run.check_new()
     elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
-        more = "" if record.startswith(f"{run.out}/") else f" and {run.work if record.startswith(run.work) else record}"
+        place = next((place for place in (run.out, run.work) if record.startswith(f"{place}/")), record)
+        more = "" if place == run.out else f" and {place}"
         raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it{more}")
     return identity
 
@@ -43,15 +44,15 @@ def recorded(run: Any) -> tuple[Location, dict | None]:
     return record, before and before.get("identity", before)
 
 
-def let_go(job: BatchJob, run: Any) -> None:
+def let_go(run: Any, table: str) -> None:
     """Free the folder for another input, since nothing of this one could be used; the list of why stays.
 
-    Where inputs may change, it still belongs to the other settings.
+    If more is left, such as alignments of an input that has changed since, it still belongs to its settings.
     """
     _, before = recorded(run)
-    for place in (run.work, run.folder(job.table)):
+    for place in (run.work, run.folder(table)):
         place.remove()
-    if job.grows:
+    if not run.is_new:
         (run.work / "run.json").write_json(before)
 
 

@@ -1,8 +1,10 @@
 """Work items: rows of the input, cut into lists of about equal cost, in files that any number of actors work off.
 
-``OUT/work/items/*.parquet``   one row per item: its spans, what they cost, and its name
-``OUT/work/input.json``        how many rows there are, and what they cost; written last
-``OUT/work/unusable.parquet``  what could be seen to be unusable while the input was read
+In ``OUT/work``:
+
+``items/*.parquet``   one row per item: its spans, what they cost, and its name
+``input.json``        how many rows there are, and what they cost; written last
+``unusable.parquet``  what could be seen to be unusable while the input was read
 """
 
 import itertools

@@ -58,9 +58,14 @@ class BatchSettings:
         for place in (self.summary, self.work, self.rejected, self.folder(table)):
             place.remove()
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the output folder holds nothing but a list of rejects."""
+        return not (self.out.is_file() or (self.out.is_dir() and set(self.out.files()) - {self.rejected}))
+
     def check_new(self) -> None:
         """Raise ValueError if the output folder holds something else than a list of rejects."""
-        if self.out.is_file() or (self.out.is_dir() and [file for file in self.out.files() if file != self.rejected]):
+        if not self.is_new:
             raise ValueError(f"{self.out} exists, and no such job has made it; choose another --out, or remove it")
 
     def check(self) -> None:

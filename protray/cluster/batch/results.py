@@ -1,8 +1,11 @@
 """From parts to the finished table: what is there, what is missing, and the files that users read.
 
-``OUT/work/parts/KIND-ROW-START.parquet``  what an actor wrote (`Part.kind`), with what became of the other rows
-``OUT/work/settled.parquet``               what was found out of all rows together, such as clusters and splits
-``OUT/TABLE/part-*.parquet``               the finished rows, in the order of the input
+``OUT/TABLE/part-*.parquet``      the finished rows, in the order of the input
+
+In ``OUT/work``:
+
+``parts/KIND-ROW-START.parquet``  what an actor wrote (`Part.kind`), with what became of the other rows
+``settled.parquet``               what was found out of all rows together, such as clusters and splits
 """
 
 import hashlib

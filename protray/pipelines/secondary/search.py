@@ -146,11 +146,12 @@ def depth_of(run: Search, row: Row) -> int | None:
 
 def conclude(run: Search, files: list[Location], summary: dict) -> dict:
     """How deep the alignments are; those of queries that are not asked for any more go."""
-    asked = {name.casefold() for file in files for name in read_parquet(file, ["file"])["file"].to_pylist()}
+    rows = [row for file in files for row in read_parquet(file, ["file", "homologs"]).to_pylist()]
+    asked = {row["file"].casefold() for row in rows}
     for file in run.msas.files("*.a3m.gz"):
         if file.name.casefold() not in asked:  # a file system may know one spelling alone
             file.remove()
-    counts = sorted(count for file in files for count in read_parquet(file, ["homologs"])["homologs"].to_pylist())
+    counts = sorted(row["homologs"] for row in rows)
     return {"median_homologs": counts[len(counts) // 2] if counts else None, "without_homologs": counts.count(0)}
 
 
