@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from protray.cluster.tracking import entries
 from protray.cluster.tracking import tracker as tracking
 from protray.cluster.tracking.store import connect
 from protray.cluster.tracking.tracker import Tracker
@@ -15,8 +16,8 @@ def forget() -> None:
     """Forget what this process knows, as a new process would."""
     tracking._warned.clear()
     tracking._resume_at.clear()
-    tracking._logged_steps.cache_clear()
-    tracking._run_id_of.cache_clear()
+    entries._logged_steps.cache_clear()
+    entries._run_id_of.cache_clear()
 
 
 @contextmanager

@@ -2,38 +2,33 @@
 
 The driver does ``Tracker.open``, once, before any worker starts; the tracker is then pickled to whoever logs.  A run
 has one writer at a time.  What the store refuses goes to ``mlflow_spool.jsonl`` in the output folder, and ``replay``
-writes it later, each step once.
+writes it later, each step once.  How an entry is written: ``entries.py``.
 """
 
-import functools
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from protray.cluster.storage.locks import locked
 from protray.cluster.storage.secrets import is_secret, redact
 from protray.cluster.tracking import spool
+from protray.cluster.tracking.entries import SPOOLED, write
 from protray.cluster.tracking.folder import folder_id, folder_of, lives, newest, this_driver
 from protray.cluster.tracking.run_info import flatten, metric_name
 from protray.cluster.tracking.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
 from protray.data.location import Location
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
 SPOOL = "mlflow_spool.jsonl"  # in the output folder
 DATABASE = "mlflow.db"  # likewise, unless there is a server
 KEPT = DATABASE, ".mlflow_out_id", SPOOL  # at an address: copied there at the end, and from there at the beginning
-SPOOLED = "spooled:"  # then the key: stands for the id of a run that could not be created yet
-MOST_PARAMS, MOST_METRICS = 100, 1000  # per request, MLflow's limits
 LONGEST_PAUSE_S = 600.0
 
 _resume_at: dict[str, float] = {}  # tracking URI -> monotonic time before which nobody should try it again
@@ -76,7 +71,7 @@ class Tracker:
                 newest(out / name, folder / name)
             tracker = cls(uri, experiment, out, folder, folder_id(folder / KEPT[1]))
             try:  # under the lock: of several processes on a fresh database all but one die
-                tracker._experiment_id()
+                tracker.experiment_id()
             except Exception as error:
                 tracker._warn(error)
         tracker.replay()
@@ -161,7 +156,7 @@ class Tracker:
             client = connect(self.uri)
             where = f"attributes.status = 'RUNNING' and tags.`protray.out_id` = '{self.out_id}'"
             ended = []
-            for run in all_runs(client, self._experiment_id(), where):
+            for run in all_runs(client, self.experiment_id(), where):
                 driver = run.data.tags.get("protray.driver", "")
                 if driver == this_driver():
                     continue
@@ -179,12 +174,12 @@ class Tracker:
         """Write what was spooled, as far as the store takes it now; returns how many entries were written."""
         alive = True
 
-        def write(entry: spool.Entry) -> bool:
+        def taken(entry: spool.Entry) -> bool:
             nonlocal alive
             if not alive:
                 return False
             try:
-                self._write(entry)
+                write(self, entry)
                 _resume_at.pop(self.uri, None)
                 return True
             except Exception as error:
@@ -192,7 +187,7 @@ class Tracker:
                 alive = self._answers()  # if it does, this one entry is at fault: go on with the others
                 return False
 
-        written, left = spool.drain(self._spool, write)
+        written, left = spool.drain(self._spool, taken)
         if written:
             logger.info("wrote %d spooled entries to MLflow", written)
         if left:
@@ -202,7 +197,7 @@ class Tracker:
     def ui(self) -> str:
         """Say how to look at the runs: the command that starts the UI, and the page to open."""
         try:
-            page = runs_page(self.uri, self._experiment_id())
+            page = runs_page(self.uri, self.experiment_id())
         except Exception as error:
             self._warn(error)
             return ui_command(self.uri)
@@ -216,7 +211,7 @@ class Tracker:
         begun = time.monotonic()
         if begun >= _resume_at.get(self.uri, 0.0):
             try:
-                return self._write(entry)
+                return write(self, entry)
             except Exception as error:
                 self._warn(error)
                 # A store that fails at once may be tried at every step; one that hangs must not cost more than a tenth.
@@ -228,64 +223,8 @@ class Tracker:
             logger.error("MLflow does not answer and %s cannot be written (%s): an entry is lost", self._spool, error)
         return None
 
-    def _write(self, entry: Mapping[str, Any]) -> str | None:
-        if entry["op"] == "start":
-            return self._start(entry)
-        client, run_id = connect(self.uri), self._resolve(entry["run_id"])
-        if entry["op"] == "log":
-            self._log(client, run_id, entry)
-        elif entry["op"] == "finish":
-            client.set_terminated(run_id, entry["status"], end_time=entry["time"])
-        elif not os.path.exists(entry["path"]):
-            logger.warning("%s does not exist (any more) and is not stored with run %s", entry["path"], run_id)
-        elif os.path.isdir(entry["path"]):
-            client.log_artifacts(run_id, entry["path"], entry["folder"])
-        else:
-            client.log_artifact(run_id, entry["path"], entry["folder"])
-        return None
-
-    def _start(self, entry: Mapping[str, Any]) -> str:
-        client = connect(self.uri)
-        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": this_driver()}
-        tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
-        if entry["parent"]:
-            tags["mlflow.parentRunId"] = self._resolve(entry["parent"])
-        run = self._find(entry["key"])
-        if run is None:
-            run = client.create_run(self._experiment_id(), start_time=entry["time"], tags=tags, run_name=entry["name"])
-            known: Mapping[str, str] = {}
-        else:
-            client.update_run(run.info.run_id, status="RUNNING")
-            client.log_batch(run.info.run_id, tags=_entities("RunTag", tags))
-            known = run.data.params
-        for name in sorted(entry["params"].keys() & known.keys()):
-            if known[name] != entry["params"][name]:
-                told = (entry["name"], name, known[name], entry["params"][name])
-                logger.error("run %s has %s = %s and is continued with %s; MLflow keeps the first", *told)
-        new = {name: value for name, value in entry["params"].items() if name not in known}
-        for part in _parts(_entities("Param", new), MOST_PARAMS):
-            client.log_batch(run.info.run_id, params=part)
-        return run.info.run_id
-
-    def _log(self, client: "MlflowClient", run_id: str, entry: Mapping[str, Any]) -> None:
-        from mlflow.entities import Metric
-
-        step = entry["step"]
-        done = {name: _logged_steps(self.uri, run_id, name) for name in entry["metrics"]}
-        new = {name: value for name, value in entry["metrics"].items() if step not in done[name]}
-        for part in _parts([Metric(name, value, entry["time"], step) for name, value in new.items()], MOST_METRICS):
-            client.log_batch(run_id, metrics=part)
-            for metric in part:
-                done[metric.key].add(step)
-
-    def _find(self, key: str) -> Any | None:
-        where = f"tags.`protray.key` = '{key}' and tags.`protray.out_id` = '{self.out_id}'"
-        return next(all_runs(connect(self.uri), self._experiment_id(), where), None)
-
-    def _resolve(self, run_id: str) -> str:
-        return _run_id_of(self, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
-
-    def _experiment_id(self) -> str:
+    def experiment_id(self) -> str:
+        """Its id, in a store where it is made if it is missing."""
         return experiment_id(self.uri, self.experiment, self.folder)
 
     def _answers(self) -> bool:
@@ -303,31 +242,6 @@ class Tracker:
                 "MLflow at %s failed (%s: %.300s); the job goes on, and what MLflow misses is kept in %s",
                 redact(self.uri), type(error).__name__, reason, self._spool,
             )  # fmt: skip
-
-
-@functools.cache
-def _logged_steps(uri: str, run_id: str, metric: str) -> set[int]:
-    """Steps at which `metric` was logged, by whichever process; asked once, then kept up to date by the caller."""
-    return {point.step for point in connect(uri).get_metric_history(run_id, metric)}
-
-
-@functools.cache
-def _run_id_of(tracker: Tracker, key: str) -> str:
-    run = tracker._find(key)
-    if run is None:
-        raise LookupError(f"run {key!r} is not created yet")
-    return run.info.run_id
-
-
-def _entities(kind: Literal["Param", "RunTag"], values: Mapping[str, str]) -> list[Any]:
-    import mlflow.entities
-
-    return [getattr(mlflow.entities, kind)(name, value) for name, value in values.items()]
-
-
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]
 
 
 def _now() -> int:

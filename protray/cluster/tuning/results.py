@@ -5,9 +5,10 @@ import logging
 from typing import Any
 
 from protray.cluster.tracking import run_info
+from protray.cluster.tracking.entries import SPOOLED
 from protray.cluster.tracking.registry import register_champion
-from protray.cluster.tracking.store import compare_page, experiment_id, ui_command
-from protray.cluster.tracking.tracker import SPOOLED, Tracker
+from protray.cluster.tracking.store import compare_page, ui_command
+from protray.cluster.tracking.tracker import Tracker
 from protray.cluster.tuning.job import Sweepable
 from protray.cluster.tuning.settings import SweepRun
 from protray.cluster.tuning.trial import Record
@@ -115,5 +116,5 @@ def _links(tracker: Tracker, runs: list[str]) -> str:
     """The page that compares `runs`, and the command that shows it where no server runs."""
     if any(run.startswith(SPOOLED) for run in runs):
         return tracker.ui()
-    page = compare_page(tracker.uri, experiment_id(tracker.uri, tracker.experiment, tracker.folder), runs)
+    page = compare_page(tracker.uri, tracker.experiment_id(), runs)
     return page if tracker.uri.startswith("http") else f"{ui_command(tracker.uri)}\nthen open {page}"

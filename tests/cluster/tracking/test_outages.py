@@ -9,8 +9,9 @@ from tracking_store import failing, forget, points, spooled
 
 from protray.cluster.tracking import spool
 from protray.cluster.tracking import tracker as tracking
+from protray.cluster.tracking.entries import SPOOLED
 from protray.cluster.tracking.store import connect
-from protray.cluster.tracking.tracker import SPOOLED, Tracker
+from protray.cluster.tracking.tracker import Tracker
 from protray.data.location import Location
 
 

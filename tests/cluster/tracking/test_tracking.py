@@ -140,10 +140,10 @@ def test_artifacts_lie_beside_the_database(tracker: Tracker, database: Path, tmp
 def test_a_deleted_experiment_comes_back(tracker: Tracker, tmp_path: Path) -> None:
     client = connect(tracker.uri)
     gone = Tracker.open(tracker.uri, "deleted by hand", Location(tmp_path) / "out")
-    client.delete_experiment(gone._experiment_id())
+    client.delete_experiment(gone.experiment_id())
     store.experiment_id.cache_clear()
     run_id = Tracker.open(tracker.uri, "deleted by hand", Location(tmp_path) / "out").start_run("a", "a")
-    assert client.get_run(run_id).info.experiment_id == gone._experiment_id()
+    assert client.get_run(run_id).info.experiment_id == gone.experiment_id()
 
 
 def test_ui_command() -> None:
