@@ -4,15 +4,16 @@ import functools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from protray.cluster.tracking.folder import this_driver
-from protray.cluster.tracking.store import all_runs, connect
+from protray.cluster.tracking.store import all_runs, connect, experiment_id
+from protray.data.location import Location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from protray.cluster.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -20,45 +21,74 @@ SPOOLED = "spooled:"  # then the key: stands for the id of a run that could not 
 MOST_PARAMS, MOST_METRICS = 100, 1000  # per request, MLflow's limits
 
 
-def write(tracker: "Tracker", entry: Mapping[str, Any]) -> str | None:
-    """Write an entry, and give the id of a run that it starts; raises whatever the store does."""
-    if entry["op"] == "start":
-        return _start(tracker, entry)
-    client, run_id = connect(tracker.uri), _resolved(tracker, entry["run_id"])
-    if entry["op"] == "log":
-        _log(client, tracker.uri, run_id, entry)
-    elif entry["op"] == "finish":
-        client.set_terminated(run_id, entry["status"], end_time=entry["time"])
-    elif not os.path.exists(entry["path"]):
-        logger.warning("%s does not exist (any more) and is not stored with run %s", entry["path"], run_id)
-    elif os.path.isdir(entry["path"]):
-        client.log_artifacts(run_id, entry["path"], entry["folder"])
-    else:
-        client.log_artifact(run_id, entry["path"], entry["folder"])
-    return None
+@dataclass(frozen=True)
+class Writer:
+    """Writes what becomes of the runs of one output folder, in one experiment; raises whatever the store does."""
+
+    uri: str
+    experiment: str
+    out: Location
+    folder: Path  # where the spool and, by default, the database are: `out`, or for an address a folder of this node
+    out_id: str  # of the output folder: two folders may use the same keys on one server
+
+    def experiment_id(self) -> str:
+        """That of the experiment, which is made if there is none."""
+        return experiment_id(self.uri, self.experiment, self.folder)
+
+    def write(self, entry: Mapping[str, Any]) -> str | None:
+        """Write an entry, and give the id of a run that it starts; raises whatever the store does."""
+        if entry["op"] == "start":
+            return self._start(entry)
+        client, run_id = connect(self.uri), self._resolved(entry["run_id"])
+        if entry["op"] == "log":
+            _log(client, self.uri, run_id, entry)
+        elif entry["op"] == "finish":
+            client.set_terminated(run_id, entry["status"], end_time=entry["time"])
+        elif not os.path.exists(entry["path"]):
+            logger.warning("%s does not exist (any more) and is not stored with run %s", entry["path"], run_id)
+        elif os.path.isdir(entry["path"]):
+            client.log_artifacts(run_id, entry["path"], entry["folder"])
+        else:
+            client.log_artifact(run_id, entry["path"], entry["folder"])
+        return None
+
+    def _start(self, entry: Mapping[str, Any]) -> str:
+        client = connect(self.uri)
+        own = {"key": entry["key"], "out": str(self.out), "out_id": self.out_id, "driver": this_driver()}
+        tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
+        if entry["parent"]:
+            tags["mlflow.parentRunId"] = self._resolved(entry["parent"])
+        run = self.find(entry["key"])
+        if run is None:
+            run = client.create_run(self.experiment_id(), start_time=entry["time"], tags=tags, run_name=entry["name"])
+            known: Mapping[str, str] = {}
+        else:
+            client.update_run(run.info.run_id, status="RUNNING")
+            client.log_batch(run.info.run_id, tags=_entities("RunTag", tags))
+            known = run.data.params
+        for name in sorted(entry["params"].keys() & known.keys()):
+            if known[name] != entry["params"][name]:
+                told = (entry["name"], name, known[name], entry["params"][name])
+                logger.error("run %s has %s = %s and is continued with %s; MLflow keeps the first", *told)
+        new = {name: value for name, value in entry["params"].items() if name not in known}
+        for part in _parts(_entities("Param", new), MOST_PARAMS):
+            client.log_batch(run.info.run_id, params=part)
+        return run.info.run_id
+
+    def _resolved(self, run_id: str) -> str:
+        return _run_id_of(self, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
+
+    def find(self, key: str) -> Any | None:
+        """The run of a key; None if there is none yet."""
+        where = f"tags.`protray.key` = '{key}' and tags.`protray.out_id` = '{self.out_id}'"
+        return next(all_runs(connect(self.uri), self.experiment_id(), where), None)
 
 
-def _start(tracker: "Tracker", entry: Mapping[str, Any]) -> str:
-    client = connect(tracker.uri)
-    own = {"key": entry["key"], "out": str(tracker.out), "out_id": tracker.out_id, "driver": this_driver()}
-    tags = dict(entry["tags"]) | {f"protray.{name}": value for name, value in own.items()}
-    if entry["parent"]:
-        tags["mlflow.parentRunId"] = _resolved(tracker, entry["parent"])
-    run = _find(tracker, entry["key"])
+@functools.cache
+def _run_id_of(writer: Writer, key: str) -> str:
+    run = writer.find(key)
     if run is None:
-        run = client.create_run(tracker.experiment_id(), start_time=entry["time"], tags=tags, run_name=entry["name"])
-        known: Mapping[str, str] = {}
-    else:
-        client.update_run(run.info.run_id, status="RUNNING")
-        client.log_batch(run.info.run_id, tags=_entities("RunTag", tags))
-        known = run.data.params
-    for name in sorted(entry["params"].keys() & known.keys()):
-        if known[name] != entry["params"][name]:
-            told = (entry["name"], name, known[name], entry["params"][name])
-            logger.error("run %s has %s = %s and is continued with %s; MLflow keeps the first", *told)
-    new = {name: value for name, value in entry["params"].items() if name not in known}
-    for part in _parts(_entities("Param", new), MOST_PARAMS):
-        client.log_batch(run.info.run_id, params=part)
+        raise LookupError(f"run {key!r} is not created yet")
     return run.info.run_id
 
 
@@ -72,23 +102,6 @@ def _log(client: "MlflowClient", uri: str, run_id: str, entry: Mapping[str, Any]
         client.log_batch(run_id, metrics=part)
         for metric in part:
             done[metric.key].add(step)
-
-
-def _resolved(tracker: "Tracker", run_id: str) -> str:
-    return _run_id_of(tracker, run_id.removeprefix(SPOOLED)) if run_id.startswith(SPOOLED) else run_id
-
-
-@functools.cache
-def _run_id_of(tracker: "Tracker", key: str) -> str:
-    run = _find(tracker, key)
-    if run is None:
-        raise LookupError(f"run {key!r} is not created yet")
-    return run.info.run_id
-
-
-def _find(tracker: "Tracker", key: str) -> Any | None:
-    where = f"tags.`protray.key` = '{key}' and tags.`protray.out_id` = '{tracker.out_id}'"
-    return next(all_runs(connect(tracker.uri), tracker.experiment_id(), where), None)
 
 
 @functools.cache

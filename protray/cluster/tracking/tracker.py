@@ -18,10 +18,10 @@ from typing import Literal
 from protray.cluster.storage.locks import locked
 from protray.cluster.storage.secrets import is_secret, redact
 from protray.cluster.tracking import spool
-from protray.cluster.tracking.entries import SPOOLED, write
+from protray.cluster.tracking.entries import SPOOLED, Writer
 from protray.cluster.tracking.folder import folder_id, folder_of, lives, newest, this_driver
 from protray.cluster.tracking.run_info import flatten, metric_name
-from protray.cluster.tracking.store import absolute, all_runs, connect, experiment_id, runs_page, ui_command
+from protray.cluster.tracking.store import absolute, all_runs, connect, runs_page, ui_command
 from protray.data.location import Location
 
 logger = logging.getLogger(__name__)
@@ -36,14 +36,8 @@ _warned: set[str] = set()
 
 
 @dataclass(frozen=True)
-class Tracker:
-    """A handle on one experiment for one output folder; small, and safe to pickle."""
-
-    uri: str
-    experiment: str
-    out: Location
-    folder: Path  # where the spool and, by default, the database are: `out`, or for an address a folder of this node
-    out_id: str  # of the output folder: two folders may use the same keys on one server
+class Tracker(Writer):
+    """A handle on one experiment for one output folder, which survives what the store does; small, safe to pickle."""
 
     @classmethod
     def open(cls, uri: str | None, experiment: str, out: Location) -> "Tracker":
@@ -179,7 +173,7 @@ class Tracker:
             if not alive:
                 return False
             try:
-                write(self, entry)
+                self.write(entry)
                 _resume_at.pop(self.uri, None)
                 return True
             except Exception as error:
@@ -211,7 +205,7 @@ class Tracker:
         begun = time.monotonic()
         if begun >= _resume_at.get(self.uri, 0.0):
             try:
-                return write(self, entry)
+                return self.write(entry)
             except Exception as error:
                 self._warn(error)
                 # A store that fails at once may be tried at every step; one that hangs must not cost more than a tenth.
@@ -222,10 +216,6 @@ class Tracker:
         except OSError as error:
             logger.error("MLflow does not answer and %s cannot be written (%s): an entry is lost", self._spool, error)
         return None
-
-    def experiment_id(self) -> str:
-        """Its id, in a store where it is made if it is missing."""
-        return experiment_id(self.uri, self.experiment, self.folder)
 
     def _answers(self) -> bool:
         try:

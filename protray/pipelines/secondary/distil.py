@@ -86,7 +86,7 @@ def hidden_width(run: DistilRun) -> int:
 
 def folders_of(run: DistilRun, trainings: "Sequence[Training]", made: MadeWith) -> dict[str, Location]:
     """Where each training is kept when it is finished."""
-    from protray.training.secondary.session import stage_keys
+    from protray.training.secondary.stage_features import stage_keys
 
     keys = stage_keys(list(trainings), made.proteins, made.key, run.features, unlabelled_digest(run))
     return {one.name: run.out / "cache" / f"{slug(one.name)}-{keys[one.name]}" for one in trainings}
@@ -105,7 +105,7 @@ def planned(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs | No
     """What the driver knows of some trainings."""
     from protray.data.secondary.collate import order
     from protray.pipelines.secondary.distil_few import counted
-    from protray.training.secondary.session import is_finished
+    from protray.training.secondary.finished import is_finished
     from protray.training.secondary.stages import check_splits, rows_of, training_rows
 
     proteins = inputs.proteins if inputs else counted(run.data, run.unlabelled)
@@ -168,7 +168,7 @@ def train_some(run: DistilRun, trainings: "Sequence[Training]", inputs: Inputs, 
 def log_histories(folders: dict[str, Location], context: Context) -> None:
     """Log what MLflow may have missed of each training."""
     from protray.cluster.train.driver import track_history
-    from protray.training.secondary.session import read_history
+    from protray.training.secondary.finished import read_history
 
     for name, folder in folders.items():
         track_history(context, context.runs[name], read_history(folder))

@@ -30,7 +30,7 @@ from protray.seq.keyed import generator
 from protray.seq.pssm import background, count_residues, pssm
 from protray.seq.secondary import STATES
 from protray.training.secondary.export import ModelCard, save_model
-from protray.training.secondary.session import read_history, read_probabilities
+from protray.training.secondary.finished import read_history, read_probabilities
 from protray.training.secondary.stages import Stage, training_rows, unlabelled_rows
 
 N_LOGOS = 2  # proteins shown in the report

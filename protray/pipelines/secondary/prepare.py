@@ -21,6 +21,7 @@ import tyro
 
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Settled, Span
 from protray.cluster.storage.identity import contents
+from protray.data.cluster_files import read_clusters, read_splits
 from protray.data.location import Location
 from protray.data.secondary.inputs import Item, files_in, find_items, make_row
 from protray.data.secondary.proteins import ProteinSettings, protein_schema
@@ -28,8 +29,6 @@ from protray.data.splits import (
     assign_splits,
     check_disjoint,
     cluster_by_identity,
-    read_clusters,
-    read_splits,
     split_sizes,
 )
 from protray.seq.errors import InputError

@@ -30,8 +30,9 @@ from protray.pipelines.language_model.made_with import MadeWith
 from protray.pipelines.secondary import distil
 from protray.pipelines.secondary.distil_inputs import DistilRun, maps_of, prepare_inputs, read_inputs
 from protray.seq.downsample import LOW_QUALITY
+from protray.training.secondary.finished import read_history, read_probabilities
 from protray.training.secondary.fit import FitConfig
-from protray.training.secondary.session import read_history, read_probabilities, run_stages, validation_rows
+from protray.training.secondary.session import run_stages, validation_rows
 from protray.training.secondary.stages import Stage
 from protray.training.world import World
 

@@ -19,8 +19,9 @@ import tyro
 from protray.cluster.batch.job import Amount, BatchJob, BatchSettings, Done, Row, Settled, Span, placed
 from protray.cluster.storage.identity import contents
 from protray.data import schemas
+from protray.data.cluster_files import read_clusters, read_splits
 from protray.data.location import Location
-from protray.data.splits import assign_splits, check_disjoint, read_clusters, read_splits, split_sizes
+from protray.data.splits import assign_splits, check_disjoint, split_sizes
 from protray.data.structure.files import is_packed
 from protray.data.structure.rows import LeftOutError, StructureSettings, structure_rows
 from protray.data.structure.splits import (

@@ -4,87 +4,27 @@ Shape key:  B proteins in a batch   L residues   A amino-acid types (20)   S sta
 """
 
 import functools
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from protray.data.location import Location
-from protray.data.parquet import WRITING, read_parquet
 from protray.data.secondary.collate import Batch, Totals, collate, in_order, order
 from protray.data.secondary.dataset import Proteins
 from protray.data.secondary.features import FeatureConfig, Features
 from protray.models.secondary.ss_classifier import three_states
-from protray.models.weight_files import save_weights
-from protray.seq.alphabet import N_AA
 from protray.seq.downsample import Prior
 from protray.seq.keyed import key
+from protray.training.secondary.finished import PER_BATCH, evaluated, finish, is_finished
 from protray.training.secondary.fit import Report, Share, fit
+from protray.training.secondary.stage_features import stage_features
 from protray.training.secondary.stages import Stage, build, rows_of, training_rows
-from protray.training.secondary.steps import Distil, Reconstruct
+from protray.training.secondary.steps import Reconstruct
 from protray.training.threads import Map, threads
 from protray.training.world import World
-
-log = logging.getLogger(__name__)
-
-PER_BATCH = 32  # proteins, in evaluation
-NOTHING_LA = np.empty((0, N_AA), dtype=np.float32)  # the enhanced PSSM of a stage that has none
-RAW = pa.schema(
-    [
-        pa.field("id", pa.string()),
-        pa.field("prob", pa.list_(pa.float32())),  # L x S
-        pa.field("pssm_enhanced", pa.list_(pa.float32())),  # L x 20; empty where a stage makes none
-    ]
-)
-
-
-def stage_keys(
-    stages: list[Stage], data: str, lm: str, features: FeatureConfig, unlabelled: str | None = None
-) -> dict[str, str]:
-    """Name -> hash of all that its result depends on, and of nothing else.
-
-    `data` and `unlabelled` are digests of datasets, `lm` is that of the language model with the settings of its maps.
-    """
-    keys: dict[str, str] = {}
-    for stage in stages:
-        content = [depends_on(stage, lm, features), data, keys.get(stage.after or "")]
-        content += [unlabelled] if unlabelled and stage.kind == "distil" else []
-        keys[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    return keys
-
-
-def depends_on(stage: Stage, lm: str, features: FeatureConfig) -> dict:
-    """What of its own settings, of the features and of the language model enters a stage's result."""
-    networks, asked = stage.networks, stage_config(stage, features)
-    found = {"kind": stage.kind, "train_on": stage.train_on, "lowering": stage.lowering, "fit": asdict(networks.fit)}
-    found |= {"background": asked.background, "pseudocount": asked.pseudocount, "seed": asked.seed}
-    if stage.kind != "reconstruct":
-        found["classifier"] = asdict(networks.classifier)
-    if stage.kind != "classify":
-        found["enhance"] = asdict(networks.enhance)
-    if stage.kind == "reconstruct":
-        found["weights"] = {"l2": stage.weights.l2}
-    if stage.kind == "distil":
-        found["weights"] = asdict(stage.weights)
-    if stage.lowering == "fixed-ratio":
-        found["fixed_ratio"] = asked.fixed_ratio
-    if stage.lowering == "prior":
-        found["kept_deep"] = asked.kept_deep
-    if asked.bert or asked.lm_hidden:
-        found |= {"lm": lm, "drawing": asked.drawing, "lm_hidden": asked.lm_hidden}
-    return found
-
-
-def is_finished(folder: Location) -> bool:
-    return (folder / "stage.json").is_file()
 
 
 def run_stages(
@@ -147,33 +87,10 @@ def train_stage(
     return fit(step, batches, n_batches, score, settings, report, resume, world)
 
 
-def stage_features(stage: Stage, proteins: Proteins, config: FeatureConfig, prior: Prior | None = None) -> Features:
-    """The features that this stage's networks read, and no more."""
-    return Features(proteins, stage_config(stage, config), prior)
-
-
-def stage_config(stage: Stage, config: FeatureConfig) -> FeatureConfig:
-    """The settings of the features, without what this stage's networks do not read."""
-    networks = stage.networks
-    needs_hidden = networks.enhance.extra > 0 or networks.classifier.extra > 0
-    return replace(config, bert=networks.enhance.bert, lm_hidden=config.lm_hidden and needs_hidden)
-
-
 def _batch(features: Features, mine: np.ndarray, totals: Totals, stage: Stage, epoch: int) -> Batch:
     examples = [features.example(int(row), stage.lowering, epoch) for row in mine]
     keys = [key(stage.networks.fit.seed, "dropout", epoch, example.id) for example in examples]
     return collate(examples, totals, keys)
-
-
-def evaluation_batches(features: Features, rows: np.ndarray, world: World) -> Iterable[Batch]:
-    """This worker's proteins with their natural PSSM, each exactly once; nothing is dropped or padded in."""
-    for chosen in in_order(rows[world.rank :: world.size], PER_BATCH, features.proteins.lengths):
-        yield _evaluated(features, chosen, world)
-
-
-def _evaluated(features: Features, chosen: np.ndarray, world: World) -> Batch:
-    examples = [features.example(int(row)) for row in chosen]
-    return collate(examples, Totals.of(features.proteins, chosen)).to(world.device)
 
 
 def validation_rows(proteins: Proteins) -> np.ndarray:
@@ -210,7 +127,7 @@ def validate(step: nn.Module, stage: Stage, features: Features, world: World, at
 
     @torch.no_grad()
     def right(chosen: np.ndarray) -> tuple[float, float]:
-        batch = _evaluated(features, chosen, world)
+        batch = evaluated(features, chosen, world)
         predicted_BL = three_states(step.logits(batch)).argmax(dim=-1)  # type: ignore[operator]
         known_BL = batch.ss3_BL >= 0
         right_B = ((predicted_BL == batch.ss3_BL) & known_BL).sum(1) / known_BL.sum(1)
@@ -228,57 +145,3 @@ def _mean(
     found = list(at_once(sums, chosen))
     total, n = world.sum([sum(column) for column in zip(*found, strict=True)] if found else [0.0, 0.0])
     return total / n
-
-
-@torch.no_grad()
-def predict_batches(step: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield id, state probabilities (L, S) and enhanced PSSM (L, 20; empty without F_e) of each protein."""
-    for batch in batches:
-        enhanced_BLA = step.enhance(batch) if isinstance(step, Distil) else None
-        logits_BLS = step.logits(batch) if enhanced_BLA is None else step.logits(batch, enhanced_BLA)  # type: ignore
-        prob_BLS = logits_BLS.softmax(dim=-1).cpu().numpy()
-        for row, (name, length) in enumerate(zip(batch.ids, batch.lengths_B.tolist(), strict=True)):
-            made = enhanced_BLA is not None
-            yield name, prob_BLS[row, :length], enhanced_BLA[row, :length].cpu().numpy() if made else NOTHING_LA
-
-
-def finish(
-    stage: Stage, step: nn.Module, history: list[dict[str, float]], folder: Location, proteins: Proteins,
-    config: FeatureConfig, world: World,
-) -> None:  # fmt: skip
-    """Predict the validation and test splits (each worker its share) and write the stage's folder."""
-    if stage.predicts:
-        features = stage_features(stage, proteins, config)
-        rows = np.concatenate([proteins.of_split("validation"), proteins.of_split("test")])
-        predicted = [
-            {"id": name, "prob": prob_LS.ravel(), "pssm_enhanced": enhanced_LA.ravel()}
-            for name, prob_LS, enhanced_LA in predict_batches(step, evaluation_batches(features, rows, world))
-        ]
-        with (folder / f"predictions-{world.rank}-of-{world.size}.parquet").writing() as partial:
-            pq.write_table(pa.Table.from_pylist(predicted, schema=RAW), partial, **WRITING)
-    world.sum([0.0])  # a barrier: every share is written before the stage counts as finished
-    if world.rank == 0:
-        with (folder / "model.safetensors").writing() as partial:
-            save_weights(step.state_dict(), partial)
-        (folder / "stage.json").write_json({"stage": asdict(stage), "workers": world.size, "history": history})
-    world.sum([0.0])
-
-
-def read_history(folder: Location) -> list[dict[str, float]]:
-    """The metrics of a finished stage's epochs."""
-    return (folder / "stage.json").read_json()["history"]
-
-
-def read_probabilities(folder: Location, states: int) -> tuple[dict, dict]:
-    """What a finished stage predicted: id -> probabilities (L, S), and id -> enhanced PSSM (L, 20)."""
-    workers = (folder / "stage.json").read_json()["workers"]
-    files = [folder / f"predictions-{rank}-of-{workers}.parquet" for rank in range(workers)]
-    parts = [read_parquet(file, remedy=f"remove {folder} and run the same command again") for file in files]
-    table = pa.concat_tables(parts)
-    names = table["id"].to_pylist()
-
-    def column(name: str, width: int) -> dict[str, np.ndarray]:
-        arrays = (row.values.to_numpy(zero_copy_only=False).reshape(-1, width) for row in table[name])
-        return dict(zip(names, arrays, strict=True))
-
-    return column("prob", states), column("pssm_enhanced", 20)
