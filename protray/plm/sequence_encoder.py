@@ -64,12 +64,21 @@ class SequenceEncoder(nn.Module):
         return self
 
     def forward(self, batch: StructureBatch) -> Tensor:
+        """Shape (B, L, C), 0 at padding; of residues of a longer sequence those that this has at their places."""
+        text = batch.text
+        if text is None:
+            return self._read(batch.type_BL, batch.chain_BL, batch.real_BL)
+        whole_BWC = self._read(text.type_BW, text.chain_BW, text.real_BW)
+        found_BLC = whole_BWC.gather(1, text.place_BL[:, :, None].expand(-1, -1, self.channels))
+        return found_BLC * batch.real_BL[:, :, None]
+
+    def _read(self, type_BL: Tensor, chain_BL: Tensor, real_BL: Tensor) -> Tensor:
         """Shape (B, L, C), 0 at padding; a chain that is longer than the model reads is read in overlapping windows."""
-        device = batch.type_BL.device
+        device = type_BL.device
         rows = [
             (row, start, window)
-            for row in range(len(batch.type_BL))
-            for start, stop in _chains(batch, row)
+            for row in range(len(type_BL))
+            for start, stop in _chains(chain_BL[row, : int(real_BL[row].sum())])
             for window in windows(stop - start, self.longest)
         ]
         longest = max(window.last - window.first for *_, window in rows)
@@ -78,25 +87,23 @@ class SequenceEncoder(nn.Module):
         seen_RT = torch.zeros_like(tokens_RT)
         before, after = (torch.tensor(part, device=device, dtype=torch.long) for part in (self.before, self.after))
         for at, (row, start, window) in enumerate(rows):
-            chain_L = self.token_of_type[batch.type_BL[row, start + window.first : start + window.last]]
+            chain_L = self.token_of_type[type_BL[row, start + window.first : start + window.last]]
             line = torch.cat([before, chain_L, after])
             tokens_RT[at, : len(line)] = line
             seen_RT[at, : len(line)] = 1
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
-        width = batch.type_BL.shape[1]
+        width = type_BL.shape[1]
         places, parts = [], []
         for hidden_TC, (row, start, window) in zip(hidden_RTC, rows, strict=True):
             places.append(torch.arange(window.start, window.stop) + start + row * width)
             parts.append(hidden_TC[ahead - window.first + window.start : ahead - window.first + window.stop])
-        flat_NC = hidden_RTC.new_zeros(batch.type_BL.numel(), self.channels)
+        flat_NC = hidden_RTC.new_zeros(type_BL.numel(), self.channels)
         found_NC = flat_NC.index_copy(0, torch.cat(places).to(device), torch.cat(parts))
-        return found_NC.view(*batch.type_BL.shape, self.channels)
+        return found_NC.view(*type_BL.shape, self.channels)
 
 
-def _chains(batch: StructureBatch, row: int) -> list[tuple[int, int]]:
+def _chains(chain_L: Tensor) -> list[tuple[int, int]]:
     """First residue and the one behind the last of each chain of a protein."""
-    length = int(batch.real_BL[row].sum())
-    chain_L = batch.chain_BL[row, :length]
     cuts = (torch.nonzero(chain_L[1:] != chain_L[:-1]).flatten() + 1).tolist()
-    return list(zip([0, *cuts], [*cuts, length], strict=True))
+    return list(zip([0, *cuts], [*cuts, len(chain_L)], strict=True))

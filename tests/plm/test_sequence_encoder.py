@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from structure_batches import joined, protein, single
 from tiny_model import LM_CHANNELS, save_tiny_lm
 
+from protray.data.structure.atom_batches import collate
+from protray.data.structure.atoms import AtomChain, Text
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.plm.shipped import SHIPPED
+from protray.struct.residues.atom14 import HAS
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,13 @@ def lm(folder) -> SequenceEncoder:
 
 def batch(*lengths: int) -> StructureBatch:
     return single(joined([protein(length, seed=length) for length in lengths], max(lengths)))
+
+
+def chain(length: int, seed: int) -> AtomChain:
+    """Of any residues."""
+    codes_L = np.random.default_rng(seed).integers(0, 20, length).astype(np.uint8)
+    index_L, atoms_LA3 = np.arange(length, dtype=np.int32), np.zeros((length, 14, 3), np.float32)
+    return AtomChain(f"c{seed}", codes_L, index_L, np.zeros(length, np.int8), atoms_LA3, HAS[codes_L])
 
 
 def hidden(one: StructureBatch, places: list[int]) -> StructureBatch:
@@ -102,3 +113,19 @@ def test_what_is_saved_is_a_model_folder(tmp_path, folder, name) -> None:
     again = SequenceEncoder(str(tmp_path / "saved"), trained=False)
     one = hidden(batch(8, 5), [2])
     assert torch.equal(again(one), lm(one))
+
+
+@torch.no_grad()
+def test_residues_of_a_longer_sequence_have_its_vectors(lm) -> None:
+    """Of two chains of 6 and 5 residues the structure has four; the other protein is there as a whole."""
+    whole, other = chain(11, seed=1), chain(3, seed=2)
+    chain_W, place_L = np.repeat([0, 1], [6, 5]).astype(np.int8), np.array([1, 2, 5, 8])
+    kept = replace(whole.cut(place_L), text=Text(whole.codes_L, chain_W, place_L))
+    found_BLC = lm(collate([kept, other]))
+    expected_LC = lm(collate([replace(whole, chain_L=chain_W)]))[0, place_L]
+    torch.testing.assert_close(found_BLC[0], expected_LC, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found_BLC[1, :3], lm(collate([other]))[0], atol=1e-5, rtol=1e-5)
+    assert not found_BLC[1, 3:].any()
+    assert (lm(collate([replace(kept, text=None)]))[0] - expected_LC).abs().max() > 1e-2  # a sequence that nobody has
+    with pytest.raises(ValueError, match="would be read there"):
+        collate([kept], [np.array([0])])

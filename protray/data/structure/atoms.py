@@ -25,6 +25,15 @@ NO_PLDDT = np.uint8(255)
 
 
 @dataclass(frozen=True)
+class Text:
+    """The whole sequence that some residues are of, which a language model reads in their place."""
+
+    codes_W: np.ndarray  # uint8
+    chain_W: np.ndarray  # int8, number of the chain
+    place_L: np.ndarray  # int64, of the residues at hand, from 0
+
+
+@dataclass(frozen=True)
 class AtomChain:
     """One protein, of one chain or more, in a frame of its own."""
 
@@ -35,15 +44,16 @@ class AtomChain:
     atoms_LA3: np.ndarray  # float32, Å, the mean of the C-alpha atoms near 0; 0 where an atom is absent
     present_LA: np.ndarray  # bool; C-alpha always
     plddt_L: np.ndarray | None = None  # uint8, 0 to 100, of a predicted model
+    text: Text | None = None  # where these are not all residues, and those that lack are to be read
 
     def __len__(self) -> int:
         return len(self.codes_L)
 
     def cut(self, places: np.ndarray | slice) -> "AtomChain":
-        """Some of its residues: numbers from 0, or a slice."""
+        """Some of its residues, as a protein: numbers from 0, or a slice."""
         of_residues = ("codes_L", "index_L", "chain_L", "atoms_LA3", "present_LA", "plddt_L")
         found = {name: getattr(self, name) for name in of_residues}
-        return replace(self, **{name: array[places] for name, array in found.items() if array is not None})
+        return replace(self, **{name: array[places] for name, array in found.items() if array is not None}, text=None)
 
 
 @dataclass(frozen=True)

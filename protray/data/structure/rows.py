@@ -49,6 +49,42 @@ class StructureSettings:
             raise ValueError(f"max_resolution is in Å and must be positive, got {self.max_resolution}")
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Atoms of one chain, or of several as one, as ``schemas.STRUCTURES`` has them."""
+
+    backbone_cA: np.ndarray  # noqa: N815
+    sidechains_cA: np.ndarray | None  # noqa: N815  (None where they were not read)
+    chain_L: np.ndarray | None  # int8, number of the chain of each residue; None for one chain
+    origin_3: np.ndarray  # Å, the mean of the C-alpha atoms, about which the others are
+
+    @classmethod
+    def of(cls, chains: Sequence[Chain]) -> "Packed":
+        """ValueError if several chains are too many, or too far apart."""
+        backbone_L43 = np.concatenate([chain.backbone_L43 for chain in chains])
+        origin_3 = backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
+        chain_L, sides = None, None
+        if len(chains) > 1:
+            _check_size(backbone_L43 - origin_3, len(chains))
+            chain_L = np.repeat(np.arange(len(chains)), [len(chain.sequence) for chain in chains]).astype(np.int8)
+        found = [chain.sidechains_L103 for chain in chains if chain.sidechains_L103 is not None]
+        if found:
+            side_L103 = np.concatenate(found) - origin_3
+            side_L103[(np.abs(side_L103) > MAX_EXTENT).any(axis=2)] = np.nan  # at the edge of a chain of that extent
+            sides = pack_backbone(side_L103)
+        return cls(pack_backbone(backbone_L43 - origin_3), sides, chain_L, origin_3)
+
+
+def _check_size(backbone_L43: np.ndarray, n_chains: int) -> None:
+    """Raise ValueError if a complex about its centre cannot be stored."""
+    if n_chains > MAX_CHAINS:
+        raise ValueError(f"{n_chains} chains, more than {MAX_CHAINS}, the most that a complex may have")
+    if (extent := np.nanmax(np.abs(backbone_L43))) > MAX_EXTENT:
+        raise ValueError(
+            f"an atom is {extent:.0f} Å from the complex's centre on one axis, at most {MAX_EXTENT} can be stored"
+        )
+
+
 class LeftOutError(InputError):
     """A chain that a setting leaves out: nothing is wrong with it."""
 
@@ -122,21 +158,24 @@ def _row(
     """Fill one row with one chain, or with all of a complex."""
     stem = structure_stem(name)
     id, entry = (stem, stem) if settings.complexes else chain_id(chains[0], structure, stem)
-    backbone_L43 = np.concatenate([chain.backbone_L43 for chain in chains])
-    origin_3 = backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
-    if len(chains) > 1 and (reason := _too_large(backbone_L43 - origin_3, len(chains))):
-        raise InputError(name, None, reason, id)
-    index_L, breaks = _counted_on(chains)
-    number_L = np.repeat(np.arange(len(chains)), [len(chain.sequence) for chain in chains])
+    try:
+        packed = Packed.of(chains)
+    except ValueError as error:
+        raise InputError(name, None, str(error), id) from None
+    if packed.sidechains_cA is not None:
+        has_L10 = HAS[encode("".join(chain.sequence for chain in chains)), len(BACKBONE) :]
+        lost_L10 = packed.sidechains_cA.reshape(*has_L10.shape, 3)[:, :, 0] == MISSING
+        counts["missing_side_chain_atoms"] += int((has_L10 & lost_L10).sum())
+    index_L, breaks = counted_on(chains)
     return {
         "id": id,
         "sequence": "".join(chain.sequence for chain in chains),
         "index": index_L,
-        "backbone_cA": pack_backbone(backbone_L43 - origin_3),
-        "sidechains_cA": _side_chains(chains, origin_3, counts) if settings.side_chains else None,
-        "chain_index": number_L.astype(np.int8) if len(chains) > 1 else None,
+        "backbone_cA": packed.backbone_cA,
+        "sidechains_cA": packed.sidechains_cA,
+        "chain_index": packed.chain_L,
         "plddt": _plddt(chains, structure, settings, counts),
-        "origin": origin_3.astype(np.float32),
+        "origin": packed.origin_3.astype(np.float32),
         "breaks": breaks,
         "resolution": structure.resolution,
         "method": structure.method,
@@ -149,7 +188,7 @@ def _row(
     }
 
 
-def _counted_on(chains: Sequence[Chain]) -> tuple[np.ndarray, np.ndarray]:
+def counted_on(chains: Sequence[Chain]) -> tuple[np.ndarray, np.ndarray]:
     """Index and breaks, from one chain on to the next; int32."""
     index_L, breaks = np.empty(0, np.int32), np.empty(0, np.int32)
     for chain in chains:
@@ -159,16 +198,6 @@ def _counted_on(chains: Sequence[Chain]) -> tuple[np.ndarray, np.ndarray]:
         breaks = np.concatenate([breaks, [done - 1] if done else [], own + done]).astype(np.int32)
         index_L = np.concatenate([index_L, start + count_on(chain.positions, own)]).astype(np.int32)
     return index_L, breaks
-
-
-def _side_chains(chains: Sequence[Chain], origin_3: np.ndarray, counts: Counter[str]) -> np.ndarray:
-    """As stored; counts the atoms that are missing."""
-    found = [chain.sidechains_L103 for chain in chains if chain.sidechains_L103 is not None]
-    side_L103 = np.concatenate(found) - origin_3
-    side_L103[(np.abs(side_L103) > MAX_EXTENT).any(axis=2)] = np.nan  # at the very edge of a chain of that extent
-    has_L10 = HAS[encode("".join(chain.sequence for chain in chains)), len(BACKBONE) :]
-    counts["missing_side_chain_atoms"] += int((has_L10 & np.isnan(side_L103[:, :, 0])).sum())
-    return pack_backbone(side_L103)
 
 
 def _plddt(
@@ -184,15 +213,6 @@ def _plddt(
     scale = 100 if every_R.max() <= 1 else 1
     found = [chain.b_factors_L for chain in chains if chain.b_factors_L is not None]
     return np.rint(scale * np.concatenate(found)).astype(np.uint8)
-
-
-def _too_large(backbone_L43: np.ndarray, n_chains: int) -> str | None:
-    """Say why a complex about its centre cannot be stored; None if it can."""
-    if n_chains > MAX_CHAINS:
-        return f"{n_chains} chains, more than {MAX_CHAINS}, the most that a complex may have"
-    if (extent := np.nanmax(np.abs(backbone_L43))) > MAX_EXTENT:
-        return f"an atom is {extent:.0f} Å from the complex's centre on one axis, at most {MAX_EXTENT} can be stored"
-    return None
 
 
 def chain_id(chain: Chain, structure: Structure, stem: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from protray.data.structure.structures import FOLDER
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix, labels_in
 from protray.data.tasks.obo import Ontology
-from protray.data.tasks.tables import Observed, TaskRow, read_task_table, table_lines, with_splits
+from protray.data.tasks.tables import STRUCTURE, TaskRow, observed_of, read_task_table, table_lines, with_splits
 from protray.seq.errors import InputError, first_of
 
 log = logging.getLogger(__name__)
@@ -159,11 +159,11 @@ def _stored(file: Location, labels: dict[str, Any], column: str) -> Iterable[Tas
     for line, id in enumerate(table["id"].to_pylist()):
         if id not in labels:
             continue
-        sequence, index_L = table["sequence"][line].as_py(), None
-        if "index" in table.column_names:
-            index_L = table["index"][line].values.to_numpy()
-        index_L = np.arange(len(sequence), dtype=np.int32) if index_L is None else index_L
-        observed = Observed(sequence, index_L, table["backbone_cA"][line].values.to_numpy())
+        sequence = table["sequence"][line].as_py()
+        cells = {name: table[name][line] for name in STRUCTURE if name in table.column_names}
+        observed = observed_of(
+            sequence, {name: cell.values.to_numpy() for name, cell in cells.items() if cell.is_valid}
+        )
         more = {name: table[name][line].as_py() for name in ("split", "cluster")} | {column: labels[id]}
         yield TaskRow(id, sequence, str(file), line + 1, observed, more)
 

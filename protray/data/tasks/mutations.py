@@ -17,17 +17,15 @@ from typing import Any
 import numpy as np
 
 from protray.data.location import Location
-from protray.data.structure.rows import pack_backbone
-from protray.data.structure.structures import CA
+from protray.data.structure.atoms import AtomChain
+from protray.data.structure.rows import counted_on
 from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
 from protray.struct.files.io import Chain
-from protray.struct.residues.breaks import count_on, find_breaks
 
 _ONE = re.compile(rf"(?:(\w+):)?([{AMINO_ACIDS}])(-?\d+[A-Za-z]?)([{AMINO_ACIDS}])")
 _BETWEEN = re.compile(r"[\s,;]+")
-APART = 100  # places between the chains of a complex, so that none takes their ends for neighbours in a chain
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,18 @@ class Mutant:
         if len(observed.sequence) < len(self.row.sequence):
             return observed.index_L
         return np.arange(len(observed.sequence), dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The residues around the sites of a mutation, of all chains: what a model of structures sees of it.
+
+    The mutant has the wild type's backbone, and of the new side chain nothing, since nobody has seen it.
+    """
+
+    wild: AtomChain
+    mutant: AtomChain
+    sites: list[int]  # among these residues
 
 
 def read_mutants(path: Location, *, complexes: bool, measured: bool = True) -> tuple[list[Mutant], list[InputError]]:
@@ -183,13 +193,7 @@ def _complex(file: Location) -> tuple[list[Chain], tuple[int, ...], str, Observe
     chains = chains_of_file(file)
     starts = tuple(int(start) for start in np.cumsum([0, *(len(chain.sequence) for chain in chains)])[:-1])
     sequence = "".join(chain.sequence for chain in chains)
-    backbone_L43 = np.concatenate([chain.backbone_L43 for chain in chains])
-    centred_L43 = backbone_L43 - backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
-    places, first = [], 0
-    for chain in chains:
-        places.append(first + count_on(chain.positions, find_breaks(chain.backbone_L43)))
-        first = int(places[-1][-1]) + APART
-    return chains, starts, sequence, Observed(sequence, np.concatenate(places), pack_backbone(centred_L43))
+    return chains, starts, sequence, Observed.of(chains, counted_on(chains)[0])
 
 
 def sequences_by_chain(sequence: str, starts: Sequence[int]) -> list[str]:

@@ -1,7 +1,8 @@
 """A user's table of proteins (CSV or Parquet), with what is known of each: labels, a number, a mutation.
 
-Columns that every table has: ``id``, ``sequence``.  A structure is optional: ``backbone_cA`` and ``index``, as in
-``schemas.STRUCTURES``; or ``structure``, a PDB or mmCIF file (its path from the table's folder), and maybe ``chain``.
+Columns that every table has: ``id``, ``sequence``.  A structure is optional: ``backbone_cA`` and ``index``, and maybe
+``sidechains_cA`` and ``chain_index``, as in ``schemas.STRUCTURES``; or ``structure``, a PDB or mmCIF file (its path
+from the table's folder), and maybe ``chain``.
 Also optional: ``split`` (train, validation, test) and ``cluster``.  Which further columns count is the task's business.
 """
 
@@ -10,7 +11,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ from protray.seq.fasta import codes_of, plain_letters
 if TYPE_CHECKING:
     from protray.struct.files.io import Chain
 
-STRUCTURE = ("backbone_cA", "index")
+STRUCTURE = ("backbone_cA", "index", "sidechains_cA", "chain_index")  # of ``schemas.STRUCTURES``
+PER_RESIDUE = (12, 1, 30, 1)  # numbers
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,22 @@ class Observed:
     sequence: str
     index_L: np.ndarray  # int32; their places in the protein, from 0
     backbone_cA: np.ndarray  # noqa: N815  (int16, flat)
+    sidechains_cA: np.ndarray | None = None  # noqa: N815  (likewise; None where there are none)
+    chain_L: np.ndarray | None = None  # int8; None for one chain
+
+    @classmethod
+    def of(cls, chains: "Sequence[Chain]", index_L: np.ndarray) -> "Observed":
+        """Chains of a file, as one; ValueError if they are too large to be stored."""
+        from protray.data.structure.rows import Packed
+
+        packed, sequence = Packed.of(chains), "".join(chain.sequence for chain in chains)
+        return cls(sequence, index_L.astype(np.int32), packed.backbone_cA, packed.sidechains_cA, packed.chain_L)
+
+    @property
+    def stored(self) -> dict[str, np.ndarray | None]:
+        """The columns of ``schemas.STRUCTURES`` that have its atoms, by their names in `STRUCTURE`."""
+        values = (self.backbone_cA, self.index_L, self.sidechains_cA, self.chain_L)
+        return dict(zip(STRUCTURE, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -97,8 +115,9 @@ def rows_digest(rows: Iterable[TaskRow]) -> str:
     for row in rows:
         state.update(repr((row.id, row.sequence, sorted(row.more.items(), key=lambda item: item[0]))).encode())
         if row.observed:
-            state.update(row.observed.sequence.encode() + row.observed.index_L.tobytes())
-            state.update(row.observed.backbone_cA.tobytes())
+            state.update(row.observed.sequence.encode())
+            for array in row.observed.stored.values():
+                state.update(b"" if array is None else array.tobytes())
     return state.hexdigest()[:16]
 
 
@@ -151,22 +170,37 @@ def _row(raw: Mapping[str, Any], path: Location, line: int) -> TaskRow | InputEr
 
 
 def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed | None:
-    backbone, index_L = (raw.get(name) for name in STRUCTURE)
-    if backbone is not None:
-        index_L = np.arange(len(sequence)) if index_L is None else index_L
-        if not len(backbone) == 12 * len(sequence) == 12 * len(index_L):
-            raise ValueError(f"{len(sequence)} residues, but {len(backbone)} numbers in backbone_cA (12 for each "
-                             f"residue) and {len(index_L)} in index")  # fmt: skip
-        return Observed(sequence, index_L.astype(np.int32), backbone.astype(np.int16))
+    if found := observed_of(sequence, raw):
+        return found
     if not _given(raw.get("structure")):
         return None
     return _from_file(beside(path, str(raw["structure"])), raw.get("chain"), sequence)
 
 
+def observed_of(sequence: str, arrays: Mapping[str, np.ndarray | None]) -> Observed | None:
+    """A structure of the columns `STRUCTURE`, with places from 0 where there are none; None without a backbone.
+
+    ValueError if a column is of another length.
+    """
+    backbone, index_L, side_chains, chain_L = (arrays.get(name) for name in STRUCTURE)
+    if backbone is None:
+        return None
+    for name, each in zip(STRUCTURE, PER_RESIDUE, strict=True):
+        array = arrays.get(name)
+        if array is not None and len(array) != each * len(sequence):
+            raise ValueError(f"{len(sequence)} residues, but {len(array)} numbers in {name} ({each} for each residue)")
+    return Observed(
+        sequence,
+        np.arange(len(sequence), dtype=np.int32) if index_L is None else index_L.astype(np.int32),
+        backbone.astype(np.int16),
+        None if side_chains is None else side_chains.astype(np.int16),
+        None if chain_L is None else chain_L.astype(np.int8),
+    )
+
+
 def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
     """The chain whose residues are those of `sequence`, some of which may have no coordinates."""
-    from protray.data.structure.rows import impossible, pack_backbone
-    from protray.data.structure.structures import CA
+    from protray.data.structure.rows import impossible
     from protray.struct.residues.placement import place
 
     chains = [chain for chain in chains_of_file(file) if not _given(chain_id) or chain.id == str(chain_id)]
@@ -175,8 +209,7 @@ def _from_file(file: Location, chain_id: Any, sequence: str) -> Observed:
         if positions is not None:
             if reason := impossible(chain):
                 raise ValueError(f"{file}: {reason}")
-            backbone_L43 = chain.backbone_L43 - chain.backbone_L43[:, CA].mean(axis=0, dtype=np.float64)
-            return Observed(chain.sequence, positions.astype(np.int32), pack_backbone(backbone_L43))
+            return Observed.of([chain], positions)
     named = f"chain {chain_id!r}" if _given(chain_id) else "any chain"
     raise ValueError(f"the sequence is not that of {named} of {file}, with some residues left out")
 
@@ -193,7 +226,7 @@ def chains_of_file(file: Location) -> "list[Chain]":
 
     if not file.is_file():
         raise ValueError(f"{file}: no such file")
-    return read_chains(file.path)
+    return read_chains(file.path, side_chains=True)
 
 
 def _given(value: Any) -> bool:

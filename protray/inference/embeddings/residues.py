@@ -30,8 +30,9 @@ class ResidueEmbedder(Protocol):
     width: int  # C
 
     def __call__(
-        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None,
+        chain_L: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Float32, shape (L, C).
 
         Parameters
@@ -42,6 +43,8 @@ class ResidueEmbedder(Protocol):
             Backbone, or all atoms, in Å; NaN for those that are missing, which no C-alpha atom is.
         index_L : ndarray, dtype=int, shape=(L,), optional
             Places of the residues in the chain, counted on over breaks; default: there are none.
+        chain_L : ndarray, dtype=int, shape=(L,), optional
+            Numbers of their chains; default: there is one.
 
         Raises
         ------
@@ -67,8 +70,9 @@ class LanguageModel:
         return cls(masked.load(name, device=device))
 
     def __call__(
-        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None,
+        chain_L: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         return masked.hidden_rows(self.lm, codes_of(sequence))
 
 
@@ -83,9 +87,13 @@ class ScoreNet:
         self.width = embedder.channels
 
     def __call__(
-        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
-    ) -> np.ndarray:
-        chain = chain_of(sequence, atoms_LA3, index_L)
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None,
+        chain_L: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        return self.of_chain(chain_of(sequence, atoms_LA3, index_L))
+
+    def of_chain(self, chain: AtomChain) -> np.ndarray:
+        """The same of a protein as it is read; it knows of one chain alone."""
         return self.embedder.residue(StructureChain(chain.id, chain.codes_L, chain.index_L, chain.atoms_LA3[:, CA]))
 
 
@@ -97,9 +105,14 @@ class JointEncoder:
         self.width = encoder.channels
 
     def __call__(
-        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None
-    ) -> np.ndarray:
-        return self.encoder.residue(chain_of(sequence, atoms_LA3, index_L))
+        self, sequence: str, atoms_LA3: np.ndarray | None = None, index_L: np.ndarray | None = None,
+        chain_L: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        return self.of_chain(chain_of(sequence, atoms_LA3, index_L, chain_L))
+
+    def of_chain(self, chain: AtomChain) -> np.ndarray:
+        """The same of a protein as it is read."""
+        return self.encoder.residue(chain)
 
 
 def open_structure_model(folder: Path | Location, noise: float = NOISE, device: str = "cpu") -> ScoreNet | JointEncoder:
@@ -109,7 +122,9 @@ def open_structure_model(folder: Path | Location, noise: float = NOISE, device: 
     return ScoreNet(Embedder.open(folder, noise, device))
 
 
-def chain_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | None = None) -> AtomChain:
+def chain_of(
+    sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | None = None, chain_L: np.ndarray | None = None
+) -> AtomChain:
     """A protein as encoders read it; ValueError if its parts do not fit, or a C-alpha atom is missing."""
     codes_L = codes_of(sequence)
     if atoms_LA3 is None:
@@ -126,7 +141,7 @@ def chain_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | 
         raise ValueError(f"{lost.size} of {len(codes_L)} residues have no C-alpha atom, {first}")
     centred_LA3 = np.where(there_LA[..., None], atoms_LA3 - atoms_LA3[:, CA].mean(axis=0), 0).astype(np.float32)
     whole_LA3, present_LA = np.pad(centred_LA3, (*absent, (0, 0))), np.pad(there_LA, absent)
-    chain_L = np.zeros(len(codes_L), np.int8)
+    chain_L = np.zeros(len(codes_L), np.int8) if chain_L is None else chain_L
     return AtomChain(shown(sequence.encode()), codes_L, index_L.astype(np.int32), chain_L, whole_LA3, present_LA)
 
 

@@ -1,8 +1,9 @@
 """A finished head on new proteins, or new mutations, with the embeddings that it was trained with.
 
-Shape key:  L residues   C channels   T labels, or 1   3 x, y, z in Å
+Shape key:  L residues   A atoms, 4 of the backbone or 14   C channels   T labels, or 1   3 x, y, z in Å
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from protray.inference.embeddings.residues import (
 )
 from protray.inference.tasks.mutants import MutantEmbedder, MutantInput, mutant_embedder
 from protray.models.tasks.head import Head
+from protray.struct.residues.atom14 import BACKBONE
 from protray.training.tasks.folder import STRUCTURE_MODEL
 from protray.training.tasks.properties.head_export import HeadFacts, load_head
 from protray.training.tasks.properties.heads import predict
@@ -42,6 +44,7 @@ class Annotator:
         Raises ValueError for what an embedding cannot be made of; a model of structures asks for atoms.
         """
         read = statistics_of if self.facts.reads == "statistics" else mean_of
+        atoms_LA3 = as_trained(self.facts, atoms_LA3)
         vectors = [read(embed(sequence, atoms_LA3, index_L)) for embed in self.embedders]
         return predict(self.head, np.concatenate(vectors)[None], self.device)[0]
 
@@ -57,21 +60,27 @@ class Annotator:
 class MutationEffects:
     """Gives what a mutation changes: a number, or the probability that a mutant of a complex binds better."""
 
-    def __init__(self, head: Head, embedders: list[MutantEmbedder], device: str = "cpu") -> None:
-        self.head, self.embedders, self.device = head, embedders, device
+    def __init__(self, head: Head, facts: HeadFacts, embedders: list[MutantEmbedder], device: str = "cpu") -> None:
+        self.head, self.facts, self.embedders, self.device = head, facts, embedders, device
 
     @classmethod
     def open(cls, folder: Path | Location, device: str = "cpu") -> "MutationEffects":
         """Read a folder in ``model`` of jobs/stability.py, at a path or an address; ValueError if it is none."""
         head, facts = load_head(folder)
-        return cls(head, [mutant_embedder(embed) for embed in _embedders(folder, facts, device)], device)
+        return cls(head, facts, [mutant_embedder(embed) for embed in _embedders(folder, facts, device)], device)
 
     def __call__(self, one: MutantInput) -> float:
         """Raises ValueError for what a vector cannot be made of; a model of structures asks for coordinates."""
+        one = replace(one, atoms_OA3=as_trained(self.facts, one.atoms_OA3))
         vector_C = np.concatenate([embed(one) for embed in self.embedders])
         if not np.isfinite(vector_C).all():
             raise ValueError("its embedding is not finite")
         return float(predict(self.head, vector_C[None], self.device)[0, 0])
+
+
+def as_trained(facts: HeadFacts, atoms_LA3: np.ndarray | None) -> np.ndarray | None:
+    """The atoms that a head's training has seen: without side chains where that had none."""
+    return atoms_LA3 if atoms_LA3 is None or facts.side_chains else atoms_LA3[:, : len(BACKBONE)]
 
 
 def _embedders(folder: Path | Location, facts: HeadFacts, device: str) -> list[ResidueEmbedder]:

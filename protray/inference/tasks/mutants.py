@@ -12,14 +12,22 @@ Shape key:  L residues of all chains   O residues with coordinates   C channels 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from protray.data.tasks.mutations import sequences_by_chain
-from protray.inference.embeddings.residues import LanguageModel, ResidueEmbedder
+from protray.data.structure.atoms import AtomChain, Text
+from protray.data.tasks.mutations import Surroundings, sequences_by_chain
+from protray.inference.embeddings.residues import (
+    JointEncoder,
+    LanguageModel,
+    ResidueEmbedder,
+    ScoreNet,
+    chain_of,
+    codes_of,
+)
 from protray.plm.masked import map_rows
 from protray.seq.alphabet import AMINO_ACIDS, encode
 from protray.struct.residues.atom14 import BACKBONE, CA
@@ -39,6 +47,7 @@ class MutantInput:
     places_O: np.ndarray | None = None  # in the sequence, of residues with coordinates
     index_O: np.ndarray | None = None  # their places as a model of structures counts them: on over breaks and chains
     atoms_OA3: np.ndarray | None = None  # Å; NaN where an atom is missing
+    chain_O: np.ndarray | None = None  # number of the chain; None for one chain
 
     @property
     def name(self) -> str:
@@ -68,7 +77,10 @@ class MutantEmbedder(Protocol):
 
 def mutant_embedder(embed: ResidueEmbedder) -> MutantEmbedder:
     """What makes vectors of mutations with the vectors of residues that a model gives."""
-    return OfSequence(embed) if isinstance(embed, LanguageModel) else OfStructure(embed)
+    if isinstance(embed, LanguageModel):
+        return OfSequence(embed)
+    assert isinstance(embed, ScoreNet | JointEncoder)
+    return OfStructure(embed)
 
 
 def single_mutants(
@@ -116,21 +128,6 @@ class OfSequence:
         return map_rows(self.embed.lm, encode(sequence), site, site + 1)[0]
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """The residues around the sites, of all chains: what a model of structures sees of a mutation.
-
-    The mutant has the wild type's backbone, and of the new side chain nothing, since nobody has seen it.
-    """
-
-    wild: str
-    mutant: str
-    sites: list[int]  # among these residues
-    index_O: np.ndarray
-    wild_OA3: np.ndarray
-    mutant_OA3: np.ndarray
-
-
 def surroundings(one: MutantInput) -> Surroundings:
     """What is around the sites; ValueError without coordinates of the mutated residues."""
     if one.atoms_OA3 is None or one.places_O is None or one.index_O is None:
@@ -141,28 +138,34 @@ def surroundings(one: MutantInput) -> Surroundings:
         raise ValueError(f"the mutated residue {lost[0] + 1} has no coordinates")
     rows = [row_of[site] for site in one.sites]
     near_O = nearest(one.atoms_OA3[:, CA], rows)
-    sites = np.searchsorted(near_O, rows).tolist()
+    sites, place_O = np.searchsorted(near_O, rows).tolist(), one.places_O[near_O]
+    index_O, chain_O = one.index_O[near_O], None if one.chain_O is None else one.chain_O[near_O]
+    chain_W = np.searchsorted(one.starts, np.arange(len(one.sequence)), side="right").astype(np.int8) - 1
+
+    def seen(sequence: str, atoms_OA3: np.ndarray) -> AtomChain:
+        found = chain_of("".join(sequence[at] for at in place_O.tolist()), atoms_OA3, index_O, chain_O)
+        return replace(found, text=Text(codes_of(sequence), chain_W, place_O.astype(np.int64)))
+
     wild_OA3 = one.atoms_OA3[near_O]
     mutant_OA3 = wild_OA3.copy()
     mutant_OA3[sites, len(BACKBONE) :] = np.nan
-    wild, mutant = ("".join(text[int(at)] for at in one.places_O[near_O]) for text in (one.sequence, one.mutant))
-    return Surroundings(wild, mutant, sites, one.index_O[near_O], wild_OA3, mutant_OA3)
+    return Surroundings(seen(one.sequence, wild_OA3), seen(one.mutant, mutant_OA3), sites)
 
 
 class OfStructure:
     """By a model of structures that sees the `surroundings`; 2 C numbers."""
 
-    def __init__(self, embed: ResidueEmbedder) -> None:
+    def __init__(self, embed: ScoreNet | JointEncoder) -> None:
         self.embed = embed
         self.width = 2 * embed.width
         self._wild: tuple[object, np.ndarray] | None = None  # the last one, and what it was made of
 
     def __call__(self, one: MutantInput) -> np.ndarray:
         seen = surroundings(one)
-        made_of = seen.wild, seen.sites, seen.index_O.tobytes(), seen.wild_OA3.tobytes()
+        made_of = one.sequence, seen.sites, seen.wild.index_L.tobytes(), seen.wild.atoms_LA3.tobytes()
         if self._wild is None or self._wild[0] != made_of:  # mutants of one site often come together
-            self._wild = made_of, self.embed(seen.wild, seen.wild_OA3, seen.index_O)[seen.sites]
-        return _joined(self._wild[1], self.embed(seen.mutant, seen.mutant_OA3, seen.index_O)[seen.sites])
+            self._wild = made_of, self.embed.of_chain(seen.wild)[seen.sites]
+        return _joined(self._wild[1], self.embed.of_chain(seen.mutant)[seen.sites])
 
 
 def nearest(ca_O3: np.ndarray, sites: Sequence[int], most: int = NEAREST) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Padded proteins, as every encoder of structures reads them.
 
 Shape key:  B proteins   L residues, padded   A 14 atoms (`struct.residues.atom14`)   C channels   3 x, y, z in Å
-            M pairs of residues
+            W residues of whole sequences, padded   M pairs of residues
 """
 
 from dataclasses import dataclass, fields, replace
@@ -17,6 +17,20 @@ TYPES = MASKED + 1
 
 
 @dataclass(frozen=True)
+class TextBatch:
+    """Whole sequences that the residues of a batch are of, for a language model."""
+
+    type_BW: Tensor  # as those of `StructureBatch`
+    chain_BW: Tensor
+    real_BW: Tensor
+    place_BL: Tensor  # int64, of the residues of the batch; 0 at padding
+
+    def to(self, device: str | torch.device) -> "TextBatch":
+        """The same on another device."""
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+@dataclass(frozen=True)
 class StructureBatch:
     """Proteins of one chain or more; a residue that is not real is padding, and means nothing."""
 
@@ -27,6 +41,7 @@ class StructureBatch:
     chain_BL: Tensor  # int64, number of the chain, 0 where there is one
     real_BL: Tensor  # bool
     lm_BLC: Tensor | None = None  # float32, vectors of a language model
+    text: TextBatch | None = None  # what a language model reads in place of the types above
 
     @property
     def ca_BL3(self) -> Tensor:

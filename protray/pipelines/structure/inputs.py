@@ -4,6 +4,7 @@ A record is held by its row; rows of tables, and files, are read where they are 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ SOURCE = pa.struct(
 )
 EMPTY: Row = dict.fromkeys(field.name for field in SOURCE)
 ANY_CHAIN = StructureSettings(min_residues=3, max_unknown=1.0)
+WHOLE = replace(ANY_CHAIN, side_chains=True)
 BYTES_PER_RESIDUE, PACKED = 650, 4  # of PDB and mmCIF files, which gzip makes smaller by that
 
 
@@ -48,7 +50,7 @@ class Protein(NamedTuple):
 
     id: str
     sequence: str
-    atoms_LA3: np.ndarray | None = None
+    atoms_LA3: np.ndarray | None = None  # Å, all 14; NaN where one is missing
     index_L: np.ndarray | None = None  # places in the chain, counted on over breaks
     numbers: list[str] | None = None  # of its residues, as the file has them
 
@@ -144,8 +146,8 @@ def proteins_of(row: Row, rejected: list[InputError]) -> Iterator[Protein]:
     if row["sequence"] is not None:
         yield Protein(row["id"], row["sequence"])
         return
-    for one in chains_of(row, ANY_CHAIN, rejected):
-        atoms_LA3 = stored_atoms(np.asarray(one["backbone_cA"], np.int16))
+    for one in chains_of(row, WHOLE, rejected):
+        atoms_LA3 = stored_atoms(np.asarray(one["backbone_cA"], np.int16), one["sidechains_cA"])
         yield Protein(one["id"], one["sequence"], atoms_LA3, np.asarray(one["index"], np.int32), one["numbers"])
 
 

@@ -15,13 +15,16 @@ import tyro
 from protray.cluster.storage.identity import content_digest, dataset_digest, digest
 from protray.cluster.train.job import Context, Report, Stage, TrainingJob, TrainingSettings
 from protray.data.location import Location
+from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import MEDIUM, PAPER
-from protray.plm.shipped import absolute, fingerprint
+from protray.plm.shipped import SHIPPED, absolute, fingerprint
 from protray.seq.errors import first_of
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from protray.data.structure.atoms import AtomStructures
     from protray.inference.ssdm_results import SsdmResults
     from protray.training.world import World
@@ -42,6 +45,9 @@ class SsdmRun(TrainingSettings):
 
     data: Location | None = None
     """Folder written by jobs/prepare_structures.py; default: the bundled sample of real PDB chains."""
+    encoder: Location | None = None
+    """The folder `model` of a finished run without a fusion, or `shipped`: its encoder learns on, in the shape that it
+    has, alone or in a fusion.  Default: random weights."""
     labels: Location | None = None
     """A table (CSV, Parquet) of id and cath, for the retrieval in the report; the sample has its own."""
     out: Location = Location("runs/ssdm")
@@ -77,6 +83,30 @@ class SsdmRun(TrainingSettings):
             check_labels(self.labels, self.data)
         if self.joint.lm is not None:
             check_present(self.joint.lm)
+        begun(self)
+
+
+def begun(run: SsdmRun) -> "tuple[SsdmConfig, dict[str, Tensor] | None]":
+    """What is trained, and the weights that its structure encoder begins with.
+
+    Raises ValueError if `encoder` holds none of ours by itself, or the run asks for another shape.
+    """
+    joint = replace(run.joint, lm=absolute(run.joint.lm)) if run.joint.lm else run.joint
+    if run.encoder is None:
+        return joint, None
+    from protray.training.structure.ssdm_export import load_ssdm
+
+    card, model = load_ssdm(folder_of(run.encoder))
+    if not isinstance(card.config, SsdmConfig) or card.config.fusion != "none":
+        raise ValueError(f"--encoder {run.encoder} is no encoder by itself (--fusion none) of jobs/ssdm.py")
+    if run.joint.net not in (SsdmRun.preset(run.model).joint.net, card.config.net):
+        raise ValueError(f"--encoder {run.encoder} brings its own shape; leave --net out")
+    return replace(joint, net=card.config.net), model.encoder.state_dict()
+
+
+def folder_of(encoder: Location) -> Location:
+    """Where an encoder lies."""
+    return Location(ENCODER) if str(encoder) == str(Location(SHIPPED)) else encoder
 
 
 def check_labels(labels: Location, data: Location | None) -> None:
@@ -91,13 +121,14 @@ def check_labels(labels: Location, data: Location | None) -> None:
 
 
 def identity(run: SsdmRun) -> dict:
-    return {
+    found = {
         "digest of the data": data_digest(run),
         "labels": content_digest([run.labels]) if run.labels else None,
-        "joint": asdict(run.joint) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
+        "joint": asdict(begun(run)[0]) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
         "learn": asdict(run.learn),
         "fit": asdict(run.fit),
     }
+    return found | {"encoder": fingerprint(str(folder_of(run.encoder).fetch()))} if run.encoder else found
 
 
 def data_digest(run: Any) -> str:
@@ -129,8 +160,8 @@ def total_steps(run: SsdmRun) -> int:
 
 
 def settings(run: SsdmRun, inputs: None) -> dict:
-    joint = replace(run.joint, lm=absolute(run.joint.lm)) if run.joint.lm else run.joint
-    return {"run": replace(run, joint=joint), "share": 1.0}
+    joint, encoder = begun(run)
+    return {"run": replace(run, joint=joint), "encoder": encoder, "share": 1.0}
 
 
 def trial(run: SsdmRun, stage: Stage) -> dict:
@@ -149,7 +180,7 @@ def loop(settings: dict, report: Report, resume: dict | None, world: "World") ->
     total = total_steps(run)
     validation = validation_batches(others, run.learn, run.fit, run.joint.net.neighbours)
     validation = validation[: max(1, round(settings["share"] * len(validation)))]
-    fit(run.joint, run.learn, run.fit, total, chains, validation, report, resume, world)
+    fit(run.joint, run.learn, run.fit, total, chains, validation, report, resume, world, settings["encoder"])
 
 
 def note(metrics: dict) -> str:
@@ -165,10 +196,11 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
 
     position = state["position"]
-    given: SsdmRun = settings(run, None)["run"]
+    joint, encoder = begun(run)
+    given = replace(run, joint=joint)
     side_chains = read_split(run, "train").has_side_chains
-    card = SsdmCard(given.joint, side_chains, run.learn.objective, run.fit.seed)
-    before = fresh(given.joint, run.learn, run.fit.seed).learnt()
+    card = SsdmCard(joint, side_chains, run.learn.objective, run.fit.seed)
+    before = fresh(joint, run.learn, run.fit.seed, encoder).learnt()
     for name, weights in (("untrained", before), ("model", state["best"])):
         with (run.out / name).writing() as folder:
             save_ssdm(folder, card, weights)

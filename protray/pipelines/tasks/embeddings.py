@@ -7,7 +7,7 @@ KEY is a hash of the content of the proteins, of the model and of what is asked 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,8 @@ from protray.cluster.batch.seen import first_of_each_id
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
+from protray.data.parquet import read_parquet
+from protray.data.tasks.tables import STRUCTURE
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
 from protray.seq.errors import InputError
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# of ``schemas.STRUCTURES``; the last three may lack
-COLUMNS = ("id", "sequence", "index", "backbone_cA", "sidechains_cA")
+COLUMNS = ("id", "sequence", *STRUCTURE)  # of ``schemas.STRUCTURES``; a model of sequences needs the first two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def embed_proteins(
         The ``--out`` of the task.
     proteins : sequence of Location
         Parquet tables with the columns id and sequence, and for a model of structures backbone_cA, index, and maybe
-        sidechains_cA; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
+        sidechains_cA and chain_index; as in ``schemas.STRUCTURES``.  A protein without a structure has null.
     by : Embedding
     level : {"residue", "statistics"}
         Vectors of all residues, or their mean, deviation and number (`protray.inference.embeddings.residues`).
@@ -104,8 +105,8 @@ def work(opened: "tuple[EmbedProteins, ResidueEmbedder]", spans: list[Span]) -> 
 
     run, embed = opened
 
-    def vectors_of(sequence: str, atoms_LA3: np.ndarray | None, index_L: np.ndarray | None) -> np.ndarray:
-        residue_LC = embed(sequence, atoms_LA3, index_L)
+    def vectors_of(sequence: str, *structure: np.ndarray | None) -> np.ndarray:
+        residue_LC = embed(sequence, *structure)
         return residue_LC if run.level == "residue" else statistics_of(residue_LC)
 
     return embedded(spans, _read, vectors_of)
@@ -136,15 +137,30 @@ def embedded(spans: list[Span], read: Callable[[Row], tuple], vectors_of: Callab
     return Done(table.append_column("embedding", large_lists(arrays, pa.large_list(pa.float32()))), rejected)
 
 
-def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None]:
-    """Sequence, atoms and places in the chain of a protein."""
+def _read(row: Row) -> tuple[str, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Sequence, atoms, places in the chain, and numbers of the chains."""
+    found = read_row(row, COLUMNS)
+    return found["sequence"], *structure_in(found)
+
+
+def structure_in(row: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Atoms (Å, NaN where one lacks), places in the chain, numbers of chains: of a row with the columns `STRUCTURE`."""
     from protray.data.structure.structures import stored_atoms
 
-    found = read_row(row, COLUMNS)
-    index, backbone, side_chains = (found.get(name) for name in ("index", "backbone_cA", "sidechains_cA"))
-    side_chains = None if side_chains is None else np.array(side_chains, np.int16)
-    atoms_LA3 = None if backbone is None else stored_atoms(np.array(backbone, np.int16), side_chains)
-    return found["sequence"], atoms_LA3, None if index is None else np.array(index, np.int32)
+    kinds = np.int16, np.int32, np.int16, np.int8
+    given = (row.get(name) for name in STRUCTURE)
+    backbone, index_L, side_chains, chain_L = (
+        None if value is None else np.array(value, kind) for value, kind in zip(given, kinds, strict=True)
+    )
+    return None if backbone is None else stored_atoms(backbone, side_chains), index_L, chain_L
+
+
+def has_side_chains(table: Location | None) -> bool:
+    """Whether a table with the columns `STRUCTURE` has side chains of any row."""
+    if table is None:
+        return False
+    column = read_parquet(table, ["sidechains_cA"])["sidechains_cA"]
+    return column.null_count < len(column)
 
 
 def schema(run: EmbedProteins) -> pa.Schema:

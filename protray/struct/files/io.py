@@ -105,8 +105,8 @@ def structure_stem(path: str | Path) -> str:
     return archived[1] if archived else Path(name).stem
 
 
-def read_chains(path: str | Path) -> list[Chain]:
-    """Read the protein chains of a file.
+def read_chains(path: str | Path, *, side_chains: bool = False) -> list[Chain]:
+    """Read the protein chains of a file, without side chains or with them.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_chains(path: str | Path) -> list[Chain]:
         If the file is unreadable, of an unknown kind, or holds no protein chain.
     """
     _format(path)
-    return parse_structure(read_bytes(path), path).chains
+    return parse_structure(read_bytes(path), path, side_chains=side_chains).chains
 
 
 def parse_structure(

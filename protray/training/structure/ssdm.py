@@ -64,9 +64,10 @@ class Pretrained(nn.Module):
 def fit(
     config: SsdmConfig, objectives: ObjectiveConfig, settings: SsdmFitConfig, total: int, chains: AtomStructures,
     held_out: Sequence[MicroBatch], report: Report, resume: dict | None = None, world: World = World(),  # noqa: B008
+    encoder: dict[str, Tensor] | None = None,
 ) -> dict:  # fmt: skip
     """Take `total` steps and return the last state; its ``"best"`` are the weights with the lowest validation loss,
-    as of `Pretrained.learnt`.
+    as of `Pretrained.learnt`.  The structure encoder begins with the weights `encoder`, by default at random.
 
     All workers call `report(metrics, state)` together: every `settings.validate_every` steps and at the end with a
     state, else with ``step`` and ``of`` alone.  A state given back as `resume` continues exactly there.
@@ -76,7 +77,7 @@ def fit(
     NonFiniteLossError
         As soon as a loss or a gradient is not finite, with the ids of the chains; nothing was changed by them.
     """
-    net = fresh(config, objectives, settings.seed).to(world.device)
+    net = fresh(config, objectives, settings.seed, encoder).to(world.device)
     average = copy.deepcopy(net)
     if config.lm_lr_ratio == 0:
         average.model.lm = net.model.lm
@@ -112,11 +113,19 @@ def fit(
     return progress.state
 
 
-def fresh(config: SsdmConfig, objectives: ObjectiveConfig, seed: int) -> Pretrained:
-    """The network before its training."""
+def fresh(
+    config: SsdmConfig, objectives: ObjectiveConfig, seed: int, encoder: dict[str, Tensor] | None = None
+) -> Pretrained:
+    """The network before its training; with the weights `encoder` of a structure encoder of the same shape.
+
+    What a serial fusion adds to that begins with zeros: the encoder then says what it said alone.
+    """
     torch.manual_seed(key(seed, "ssdm"))
     lm = None if config.lm is None else SequenceEncoder(config.lm, trained=config.lm_lr_ratio > 0)
-    return Pretrained(Ssdm(config, lm, lm.channels if lm else 0), objectives)
+    net = Pretrained(Ssdm(config, lm, lm.channels if lm else 0), objectives)
+    if encoder is not None:
+        net.model.encoder.load_state_dict(net.model.encoder.state_dict() | encoder)
+    return net
 
 
 def batch_of(

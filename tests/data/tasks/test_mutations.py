@@ -6,8 +6,9 @@ from decoys_here import decoys
 from structure_text import pdb_chain
 
 from protray.data.location import Location
+from protray.data.structure.rows import CHAIN_GAP
 from protray.data.tasks import stability
-from protray.data.tasks.mutations import APART, Mutant, parse_mutations, read_mutants, sequences_by_chain
+from protray.data.tasks.mutations import Mutant, parse_mutations, read_mutants, sequences_by_chain
 from protray.data.tasks.stability import read_measurements
 from protray.data.tasks.tables import TaskRow
 
@@ -68,7 +69,7 @@ def test_mutants_of_a_complex(complexes) -> None:
     assert "has no residue 900 with coordinates" in errors[1].reason
     assert len(errors) == 4 and "write the chain before it, such as A:" in errors[3].reason
     index_L, second = observed.index_L.tolist(), len(one.sequence)
-    assert index_L[:second] == list(range(second)) and index_L[second] == second - 1 + APART
+    assert index_L[:second] == list(range(second)) and index_L[second] == second - 1 + CHAIN_GAP
     assert found[0].places_O is not None and found[0].places_O.tolist() == list(range(second + len(two.sequence)))
 
 

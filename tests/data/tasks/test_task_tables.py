@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from decoys_here import decoys
-from structure_text import pdb_chain
+from structure_text import atom, pdb_chain
 
 from protray.data.location import Location
 from protray.data.structure.rows import pack_backbone
+from protray.data.structure.structures import MISSING
 from protray.data.tasks.tables import read_task_table, rows_digest, with_splits
 
 
@@ -123,3 +124,32 @@ def test_unusable_splits_are_refused(tmp_path, body, reason) -> None:
     rows, _ = read_task_table(table(tmp_path, "id,sequence,cluster,split\n" + body))
     with pytest.raises(ValueError, match=reason):
         with_splits(rows, 0)
+
+
+def test_side_chains_and_chains_come_along(tmp_path) -> None:
+    """Of a file those of the atoms that it has; of a table the columns, which must be of the protein's length."""
+    one = decoys(1, 1)[0]
+    ca_3 = one.backbone_L43[4, 1]
+    lines = pdb_chain(one.sequence, "A", one.backbone_L43)
+    lines.append(atom(999, "CB", lines[4 * 4][17:20], "A", "5 ", ca_3 + 1))
+    (tmp_path / "c.pdb").write_text("\n".join([*lines, "TER", "END", ""]))
+    [row], _ = read_task_table(table(tmp_path, f"id,sequence,structure\na,{one.sequence},c.pdb\n"))
+    assert row.observed is not None and row.observed.sidechains_cA is not None and row.observed.chain_L is None
+    side_L103 = row.observed.sidechains_cA.reshape(-1, 10, 3)
+    there = np.argwhere(side_L103[:, :, 0] != MISSING).tolist()
+    assert there == [[4, 0]]
+    backbone_L43 = row.observed.backbone_cA.reshape(-1, 4, 3)
+    np.testing.assert_allclose(side_L103[4, 0] - backbone_L43[4, 1].astype(int), 100, atol=1)
+    length = len(one.sequence)
+    columns = {
+        "id": ["a", "b"], "sequence": [one.sequence] * 2, "backbone_cA": [row.observed.backbone_cA] * 2,
+        "sidechains_cA": [row.observed.sidechains_cA, row.observed.sidechains_cA[:30]],
+        "chain_index": [[0] * 3 + [1] * (length - 3)] * 2,
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    [stored], [error] = read_task_table(Location(tmp_path / "t.parquet"))
+    assert stored.observed is not None and stored.observed.chain_L is not None
+    assert stored.observed.chain_L.tolist() == columns["chain_index"][0]
+    np.testing.assert_array_equal(stored.observed.sidechains_cA, row.observed.sidechains_cA)
+    assert f"{length} residues, but 30 numbers in sidechains_cA (30 for each residue)" in error.reason
+    assert rows_digest([stored]) != rows_digest([row])

@@ -1,15 +1,25 @@
 """Vectors of mutations: what they hold, and that they are of the mutated residues alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from decoys_here import decoys
+from joint_encoders import NET
 from score_nets import random_net
 
-from protray.inference.embeddings.residues import LanguageModel, ScoreNet
+from protray.data.structure.atom_batches import collate
+from protray.inference.embeddings.residues import JointEncoder, LanguageModel, ScoreNet
 from protray.inference.embeddings.score_net import Embedder
-from protray.inference.tasks.mutants import MutantInput, OfSequence, OfStructure, nearest
+from protray.inference.embeddings.structure_encoder import StructureEncoder
+from protray.inference.tasks.mutants import MutantInput, OfSequence, OfStructure, nearest, surroundings
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import SsdmConfig
 from protray.plm.masked import probability_map
-from protray.seq.alphabet import AMINO_ACIDS, encode
+from protray.plm.sequence_encoder import SequenceEncoder
+from protray.seq.alphabet import AMINO_ACIDS, decode, encode
+from protray.training.structure.ssdm_export import SsdmCard
 
 ONE = decoys(1, 1)[0]
 SITE = 4
@@ -74,3 +84,48 @@ def test_the_nearest_residues_by_hand() -> None:
     assert nearest(ca_O3, [0], 2).tolist() == [0, 2]
     assert nearest(ca_O3, [1, 0], 3).tolist() == [0, 1, 2]
     assert nearest(ca_O3, [1, 3], 1).tolist() == [1, 3]
+
+
+def test_what_is_around_a_site_of_a_complex() -> None:
+    """Residues without coordinates are read in the text alone; the mutated residue loses its side chain."""
+    two = len(ONE.sequence)
+    there_O = np.delete(np.arange(2 * two, dtype=np.int32), [1, two + 2])
+    atoms_WA3 = np.full((2 * two, 14, 3), np.nan, np.float32)
+    atoms_WA3[:, :4] = np.concatenate([ONE.backbone_L43, ONE.backbone_L43 + np.float32(20)])
+    atoms_WA3[:, 4] = atoms_WA3[:, 1] + 1
+    chain_W = np.repeat([0, 1], two).astype(np.int8)
+    site = two + SITE
+    one = MutantInput(
+        ONE.sequence * 2, (0, two), (site,), NEW, there_O, there_O + 500 * (there_O >= two), atoms_WA3[there_O],
+        chain_W[there_O],
+    )  # fmt: skip
+    seen, kept = surroundings(one), nearest(one.atoms_OA3[:, 1], [site - 2])  # type: ignore[index]
+    place_O = there_O[kept]
+    assert place_O[seen.sites].tolist() == [site] and seen.wild.chain_L.tolist() == chain_W[place_O].tolist()
+    for found, text in ((seen.wild, one.sequence), (seen.mutant, one.mutant)):
+        assert found.text is not None and decode(found.text.codes_W) == text
+        assert found.text.chain_W.tolist() == chain_W.tolist() and found.text.place_L.tolist() == place_O.tolist()
+        assert decode(found.codes_L) == "".join(text[at] for at in place_O)
+    assert seen.wild.present_LA[:, 4].all()
+    assert np.flatnonzero(~seen.mutant.present_LA[:, 4]).tolist() == seen.sites
+
+
+def test_no_mutation_changes_nothing(lm) -> None:
+    """A residue in its own place; there are no side chains that it could lose."""
+    none = replace(INPUT, to=ONE.sequence[SITE])
+    for embed in (OfSequence(lm), OfStructure(ScoreNet(Embedder(random_net())))):
+        width = embed.width // 2
+        assert np.abs(embed(none)[width:]).max() < 1e-5 < 1e-3 < np.abs(embed(INPUT)[width:]).max()
+
+
+@torch.no_grad()
+def test_a_fusion_reads_the_whole_sequence(lm) -> None:
+    """The language model's part of what a mutation changes is that of the whole chain, though some is far away."""
+    config, read = SsdmConfig(net=NET, fusion="parallel", lm="shipped"), SequenceEncoder("shipped", trained=False)
+    encoder = StructureEncoder(SsdmCard(config, True, (), 0), Ssdm(config, read, read.channels))
+    long = MutantInput(
+        ONE.sequence * 4, (0,), (SITE,), NEW, PLACES_L, PLACES_L, ONE.backbone_L43,
+    )  # fmt: skip
+    seen = surroundings(long)
+    np.testing.assert_allclose(read(collate([seen.wild]))[0].numpy(), lm(long.sequence)[: len(ONE.sequence)], atol=1e-4)
+    assert OfStructure(JointEncoder(encoder))(long).shape == (2 * encoder.channels,)

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from joint_encoders import NET, save_random_joint
 from ssdm_here import sample_chains
+from tiny_model import save_tiny_lm
 from tracking_store import curve
 from train_here import train_here
 
@@ -95,6 +97,22 @@ def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:
         {"joint": replace(TINY.joint, lm_lr_ratio=0.5)},
     ):  # fmt: skip
         assert ssdm.stages(replace(TINY, **change), None)[0].key != one.key
+
+
+def test_an_encoder_to_begin_with(tmp_path, monkeypatch) -> None:
+    """Its own shape is taken; a fusion, or another shape that is asked for, is refused."""
+    monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
+    given = save_random_joint(tmp_path / "model")
+    run = replace(TINY, joint=SsdmConfig(), encoder=given)
+    joint, weights = ssdm.begun(run)
+    assert joint.net == NET and weights is not None and ssdm.begun(TINY) == (TINY.joint, None)
+    assert ssdm.stages(run, None)[0].key != ssdm.stages(replace(run, encoder=None), None)[0].key
+    assert ssdm.begun(replace(run, encoder=Location("shipped")))[0].net.channels > NET.channels
+    with pytest.raises(ValueError, match="brings its own shape; leave --net out"):
+        ssdm.begun(replace(run, joint=replace(joint, net=replace(NET, layers=3))))
+    fused = save_random_joint(tmp_path / "fused", save_tiny_lm(tmp_path / "lm"))
+    with pytest.raises(ValueError, match="is no encoder by itself"):
+        replace(run, encoder=fused).check()
 
 
 # ---- a run

@@ -11,9 +11,10 @@ import pytest
 import torch
 from processes import leave
 from ssdm_here import sample_chains
-from tiny_model import save_tiny_lm
+from tiny_model import LM_CHANNELS, save_tiny_lm
 from torch import Tensor
 
+from protray.data.structure.atom_batches import collate
 from protray.data.structure.atoms import AtomStructures
 from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm_config import SsdmConfig
@@ -194,6 +195,22 @@ def test_one_step_moves_everything_and_the_language_model_by_a_tenth(lm, fusion)
     rest = [far for name, far in moved.items() if not name.startswith("model.lm.") and "key" not in name]
     assert len(of_lm) > 20 and max(of_lm) == pytest.approx(1e-4, rel=0.02)
     assert len(rest) > 20 and max(rest) == pytest.approx(1e-3, rel=0.02) and min(rest) > 1e-4
+
+
+@torch.no_grad()
+def test_an_encoder_that_learnt_alone_says_the_same_in_a_fusion(lm) -> None:
+    """Serial reads the language model through zeros; what is parallel stands beside it; heads are new."""
+    alone = fresh(ALONE, learn(), seed=5)
+    weights = alone.model.encoder.state_dict()
+    batch = collate([sample_chains("train", 1, 40, 60).chain(0)])
+    expected_LC = alone.model.eval().encode(batch).residue_BLC[0]
+    for fusion in ("serial", "parallel"):
+        joint = joined_with(lm, fusion)
+        found = fresh(joint, learn(), 0, weights).model.eval().encoder
+        begun = fresh(joint, learn(), 0).model.encoder
+        given = replace(batch, lm_BLC=torch.randn(1, len(expected_LC), LM_CHANNELS))
+        torch.testing.assert_close(found(given)[0], expected_LC)
+        assert (begun.eval()(given)[0] - expected_LC).abs().max() > 1e-2
 
 
 def test_a_ratio_of_0_is_the_limit_of_small_ones_to_the_last_bit(lm) -> None:

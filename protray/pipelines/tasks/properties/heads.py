@@ -16,6 +16,7 @@ from protray.evaluation.tasks.properties.read_outs import TUNED
 from protray.models.joint.ssdm_config import EncoderKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name
+from protray.pipelines.tasks.embeddings import has_side_chains
 from protray.pipelines.tasks.tuned.settings import TunedInputs
 from protray.pipelines.tasks.tuned.training import tuned_trainings
 from protray.plm.shipped import NO_LM, SHIPPED, absolute
@@ -117,6 +118,11 @@ class HeadInputs:
     mutants: Location | None = None  # `protray.pipelines.tasks.properties.mutants.STORED`, in place of proteins
 
     @property
+    def side_chains(self) -> bool:
+        """Whether there are any."""
+        return has_side_chains(self.mutants or self.structures)
+
+    @property
     def of_tuned(self) -> TunedInputs:
         """What encoders are trained on with."""
         return TunedInputs(self.examples, self.vectors, self.structures, self.mutants)
@@ -193,7 +199,7 @@ def head_show(run: HeadRun, facts: dict) -> None:
 
 def save_head_of(
     run: HeadRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
-    threshold: float | None, target: Location | None = None,
+    threshold: float | None, side_chains: bool, target: Location | None = None,
 ) -> None:  # fmt: skip
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.structure.ssdm_export import save_ssdm
@@ -205,6 +211,7 @@ def save_head_of(
     facts = HeadFacts(
         task=task, kind=kind, channels=len(weights["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=next((absolute(one.lm) for one in reads if one.lm), None), noise=run.noise if net else None,
+        side_chains=side_chains,
     )  # fmt: skip
     with (target or run.out / "model" / folder_of(run, name)).writing() as folder:
         save_head(folder, run.net, facts, weights)

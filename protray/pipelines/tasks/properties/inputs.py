@@ -11,6 +11,7 @@ from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import writing
+from protray.data.tasks.tables import STRUCTURE
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.seq.errors import InputError
@@ -30,13 +31,9 @@ def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> No
 
 def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:
     """Write the residues with coordinates of all rows that have a structure, as ``schemas.STRUCTURES`` has them."""
-    names = ("id", "sequence", "index", "backbone_cA")
-    found = [
-        dict(zip(names, (row.id, row.observed.sequence, row.observed.index_L, row.observed.backbone_cA), strict=True))
-        for row in rows
-        if row.observed
-    ]
-    table = pa.Table.from_pylist(found, schema=pa.schema([schemas.STRUCTURES.field(name) for name in names]))
+    found = [{"id": row.id, "sequence": row.observed.sequence} | row.observed.stored for row in rows if row.observed]
+    fields = [schemas.STRUCTURES.field(name) for name in ("id", "sequence", *STRUCTURE)]
+    table = pa.Table.from_pylist(found, schema=pa.schema(fields))
     with (folder / "structures.parquet").writing() as path:
         pq.write_table(table, path, row_group_size=500, **writing(table.schema))
     return folder / "structures.parquet"

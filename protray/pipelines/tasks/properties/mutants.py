@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from protray.cluster.batch.job import BatchJob, BatchSettings, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
+from protray.data import schemas
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import writing
+from protray.data.tasks.tables import STRUCTURE
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
-from protray.pipelines.tasks.embeddings import embed_once, embedded
+from protray.pipelines.tasks.embeddings import embed_once, embedded, structure_in
 
 if TYPE_CHECKING:
     from protray.data.tasks.mutations import Mutant
@@ -31,7 +33,7 @@ STORED = pa.schema(
     [
         ("id", pa.string()), ("sequence", pa.string()), ("starts", pa.list_(pa.int32())),
         ("sites", pa.list_(pa.int32())), ("to", pa.string()), ("places", pa.list_(pa.int32())),
-        ("index", pa.list_(pa.int32())), ("backbone_cA", pa.list_(pa.int16())),
+        *(schemas.STRUCTURES.field(name) for name in STRUCTURE),
     ]
 )  # fmt: skip
 GROUP = 200  # mutants that are read together
@@ -55,22 +57,20 @@ def write_mutants(file: Location, mutants: "Sequence[Mutant]") -> None:
 
 def stored(one: "Mutant") -> dict:
     """What the vector of a mutant is made of, as a row of ``STORED``."""
+    values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, one.places_O)
     observed = one.row.observed
-    index, backbone = (observed.index_L, observed.backbone_cA) if observed else (None, None)
-    values = (one.row.id, one.row.sequence, one.starts, one.sites, one.to, one.places_O, index, backbone)
-    return dict(zip(STORED.names, values, strict=True))
+    structure = observed.stored if observed else dict.fromkeys(STRUCTURE)
+    return dict(zip(STORED.names, values, strict=False)) | structure
 
 
 def input_of(row: dict) -> "MutantInput":
     """The same, as models read it."""
-    from protray.data.structure.structures import stored_atoms
     from protray.inference.tasks.mutants import MutantInput
 
-    backbone = row["backbone_cA"]
-    places_O, index_O = (None if row[name] is None else np.array(row[name], np.int32) for name in ("places", "index"))
-    atoms_OA3 = None if backbone is None else stored_atoms(np.array(backbone, np.int16))
+    places_O = None if row["places"] is None else np.array(row["places"], np.int32)
+    atoms_OA3, index_O, chain_O = structure_in(row)
     return MutantInput(
-        row["sequence"], tuple(row["starts"]), tuple(row["sites"]), row["to"], places_O, index_O, atoms_OA3
+        row["sequence"], tuple(row["starts"]), tuple(row["sites"]), row["to"], places_O, index_O, atoms_OA3, chain_O
     )
 
 

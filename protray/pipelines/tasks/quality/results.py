@@ -51,7 +51,7 @@ def write_results(
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, one in trained.items():
         if name in run.tuned:
-            save_tuned(run, name, one["best"], "quality", "value", [SCORE], {}, None)
+            save_tuned(run, name, one["best"], "quality", "value", [SCORE], {}, None, side_chains=False)
         else:
             save_model(run, name, one["best"])
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are

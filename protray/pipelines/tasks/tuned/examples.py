@@ -9,12 +9,12 @@ from protray.data.parquet import read_parquet
 from protray.data.structure.atoms import gather
 from protray.data.structure.structures import MISSING
 from protray.data.tasks.examples import Rows
-from protray.inference.embeddings.residues import chain_of
+from protray.data.tasks.mutations import Surroundings
 from protray.inference.tasks.mutants import surroundings
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties.mutants import input_of
 from protray.pipelines.tasks.tuned.settings import TunedInputs
-from protray.training.tasks.properties.fine_tune_examples import Examples, MutantExamples, Pair, StructureExamples
+from protray.training.tasks.properties.fine_tune_examples import Examples, MutantExamples, StructureExamples
 
 
 def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> Examples:
@@ -30,14 +30,11 @@ def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_N
 def mutant_examples(mutants: Location, rows: Rows, vectors_NF: np.ndarray) -> MutantExamples:
     """Mutations of some rows; those that have no frozen vector have no structure that could be read."""
     table = _with_vectors(mutants, rows, vectors_NF)
-    pair_of: dict[str, Pair] = {}
+    seen_of: dict[str, Surroundings] = {}
     for batch in table.to_batches(max_chunksize=100):  # of complexes, rows are large as Python's objects
         for row in batch.to_pylist():
-            seen = surroundings(input_of(row))
-            chains = ((seen.wild, seen.wild_OA3), (seen.mutant, seen.mutant_OA3))
-            wild, mutant = (chain_of(sequence, atoms_OA3, seen.index_O) for sequence, atoms_OA3 in chains)
-            pair_of[row["id"]] = Pair(wild, mutant, seen.sites)
-    return MutantExamples(rows.ids, [pair_of.get(id) for id in rows.ids], rows.target_NT)
+            seen_of[row["id"]] = surroundings(input_of(row))
+    return MutantExamples(rows.ids, [seen_of.get(id) for id in rows.ids], rows.target_NT)
 
 
 def sequence_examples(rows: Rows, vectors_NF: np.ndarray) -> StructureExamples:

@@ -56,7 +56,7 @@ def loaded(run: TunedRun, name: str, weights: dict, kind: Kind) -> "Tuned":
 
 def save_tuned(
     run: TunedRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
-    threshold: float | None,
+    threshold: float | None, side_chains: bool,
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
     from protray.training.tasks.folder import STRUCTURE_MODEL
@@ -69,7 +69,7 @@ def save_tuned(
     facts = HeadFacts(
         task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise,
-        reads="mean" if task in OF_MUTATIONS else "statistics",
+        reads="mean" if task in OF_MUTATIONS else "statistics", side_chains=side_chains,
     )  # fmt: skip
     with (run.out / "model" / tuned_folder(name)).writing() as folder:
         save_head(folder, LINEAR, facts, head)

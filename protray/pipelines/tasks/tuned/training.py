@@ -111,8 +111,9 @@ def _tried(settings: TunedSettings) -> "tuple[Examples, Examples]":
     import numpy as np
 
     from protray.data.structure.atoms import read_atoms
+    from protray.data.tasks.mutations import Surroundings
     from protray.inference.tasks.mutants import NEAREST
-    from protray.training.tasks.properties.fine_tune_examples import MutantExamples, Pair, StructureExamples
+    from protray.training.tasks.properties.fine_tune_examples import MutantExamples, StructureExamples
 
     count = TRIED_BATCHES * settings.fine.batch
     chains = read_atoms(split="train").select(range(count + max(1, count // 6)))
@@ -122,7 +123,7 @@ def _tried(settings: TunedSettings) -> "tuple[Examples, Examples]":
     parts = slice(count), slice(count, None)
     if settings.mutations:
         seen = [chains.chain(n).cut(slice(NEAREST)) for n in range(len(chains))]
-        pairs = [Pair(chain, chain, [0]) for chain in seen]
+        pairs = [Surroundings(chain, chain, [0]) for chain in seen]
         train, validation = (MutantExamples(chains.ids[p], pairs[p], y_NT[p]) for p in parts)
     else:
         train, validation = (StructureExamples(chains, row_N[p], y_NT[p]) for p in parts)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from protray.data.structure.atoms import AtomChain, AtomStructures
+from protray.data.tasks.mutations import Surroundings
 from protray.models.tasks.tuned import Read, changes, statistics
 from protray.seq.keyed import generator
 from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
@@ -70,20 +71,11 @@ class StructureExamples:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The residues around the sites of a mutation, before and after it."""
-
-    wild: AtomChain
-    mutant: AtomChain
-    sites: list[int]  # among those residues
-
-
-@dataclass(frozen=True)
 class MutantExamples:
     """Mutations with what was measured."""
 
     ids: list[str]
-    pairs: Sequence[Pair | None]
+    pairs: Sequence[Surroundings | None]
     y_NT: np.ndarray
 
     @property

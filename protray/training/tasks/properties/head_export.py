@@ -29,6 +29,7 @@ class HeadFacts:
     lm: str | None  # the language model whose embeddings it reads; LANGUAGE_MODEL is the one in its folder
     noise: float | None  # Å, of the score network in the folder beside it; a joint encoder is told none
     reads: Literal["mean", "statistics"] = "mean"  # over residues of whole proteins
+    side_chains: bool = False  # whether there were any where it was trained; else it is shown backbones
 
 
 def save_head(folder: Path, config: HeadConfig, facts: HeadFacts, weights: dict[str, Tensor]) -> None:

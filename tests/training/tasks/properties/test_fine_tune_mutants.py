@@ -6,7 +6,7 @@ import torch
 from decoys_here import decoys
 
 from protray.evaluation.tasks.properties.closed_form import closed_form, quality
-from protray.inference.embeddings.residues import JointEncoder, chain_of
+from protray.inference.embeddings.residues import JointEncoder
 from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.inference.tasks.mutants import MutantInput, OfStructure, surroundings
 from protray.models.joint.ssdm import Ssdm
@@ -19,7 +19,7 @@ from protray.pipelines.tasks.tuned.training import begin
 from protray.training.structure.ssdm_export import SsdmCard
 from protray.training.tasks.properties.fine_tune import fit, predict
 from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
-from protray.training.tasks.properties.fine_tune_examples import MutantExamples, Pair
+from protray.training.tasks.properties.fine_tune_examples import MutantExamples
 
 CONFIG = SsdmConfig(net=FrameAttentionConfig(channels=16, heads=2, pair=4, layers=1, neighbours=6))
 FIT = FineTuneConfig(epochs=30, batch=6, micro_batch=3, learning_rate=1e-2, warmup=2)
@@ -46,12 +46,9 @@ def inputs() -> list[MutantInput]:
 
 def examples(some: list[MutantInput]) -> MutantExamples:
     """The last one has no structure."""
-    pairs: list[Pair | None] = []
-    for seen in map(surroundings, some[:-1]):
-        wild = chain_of(seen.wild, seen.wild_OA3, seen.index_O)
-        pairs.append(Pair(wild, chain_of(seen.mutant, seen.mutant_OA3, seen.index_O), seen.sites))
+    pairs = [*map(surroundings, some[:-1]), None]
     y_N1 = np.random.default_rng(0).standard_normal((len(some), 1)).astype(np.float32) * 2
-    return MutantExamples([f"m{n}" for n in range(len(some))], [*pairs, None], y_N1)
+    return MutantExamples([f"m{n}" for n in range(len(some))], pairs, y_N1)
 
 
 @pytest.fixture(scope="module")

@@ -55,13 +55,13 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
     parts = {split: read_rows(inputs.examples, split) for split in SPLITS}
     true_BT = parts["validation"].target_NT > 0.5
     thresholds = {name: curve(score_BT, true_BT).best()[1] for name, (score_BT, _) in predicted.found.items()}
-    proteins = proteins_of(run)[0]
+    proteins, side_chains = proteins_of(run)[0], inputs.side_chains
     for name, one in trained.items():
         labels = proteins.labels, proteins.names
         if name in run.tuned:
-            save_tuned(run, name, one["best"], run.task, run.kind, *labels, thresholds[name])
+            save_tuned(run, name, one["best"], run.task, run.kind, *labels, thresholds[name], side_chains)
         else:
-            save_head_of(run, name, one["best"], run.task, "labels", *labels, thresholds[name])
+            save_head_of(run, name, one["best"], run.task, "labels", *labels, thresholds[name], side_chains)
     facts = {name: str(value) for name, value in identity(run).items()} | predicted.chosen
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     tabulate = _of_folds if run.task == "cath" else _of_functions

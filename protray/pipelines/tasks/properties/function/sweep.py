@@ -112,7 +112,7 @@ def save_model(run: SweepRun, settings: NetSettings, shared: Shared, folder: Pat
     found_NT = predict(built(settings.net, weights), validation.x_NC)
     threshold = curve(found_NT, validation.y_NT > 0.5).best()[1]
     one = replace(function_run(run), net=settings.net)
-    save_head_of(one, WITH_LM, weights, "ec", "labels", shared.labels, {}, threshold, Location(target))
+    save_head_of(one, WITH_LM, weights, "ec", "labels", shared.labels, {}, threshold, False, Location(target))
 
 
 @functools.lru_cache(maxsize=2)

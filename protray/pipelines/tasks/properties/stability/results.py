@@ -44,13 +44,13 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
 
     from protray.cluster.train.driver import track_point
 
-    trained = finished(state)
+    trained, side_chains = finished(state), inputs.side_chains
     histories = {name: one["position"]["history"] for name, one in trained.items()}
     for name, one in trained.items():
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are
             track_point(context.tracker, context.runs[name], point)
         save = save_tuned if name in run.tuned else save_head_of
-        save(run, name, one["best"], run.task, run.kind, [OUTPUT[run.task]], {}, None)
+        save(run, name, one["best"], run.task, run.kind, [OUTPUT[run.task]], {}, None, side_chains)
     log.info("predicting the test measurements")
     stage = context.plan["stability"]
     task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(all_predictions)
