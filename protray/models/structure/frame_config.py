@@ -35,7 +35,7 @@ class FrameAttentionConfig:
     all_layers: bool = False
     """Give the vectors of all layers side by side, as GearNet does, not the last alone."""
     dropout: float = 0.0
-    """Of what each half of a layer adds; 0.1 in fine-tuning."""
+    """Of what each half of a layer adds."""
 
     def __post_init__(self) -> None:
         sizes = (self.channels, self.heads, self.pair, self.layers, self.neighbours, self.expansion)

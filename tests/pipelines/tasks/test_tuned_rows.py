@@ -19,13 +19,16 @@ from protray.data.location import Location
 from protray.data.sample import ENZYMES
 from protray.data.structure.structures import stored_atoms
 from protray.inference.tasks.heads import Annotator
+from protray.models.structure.gvp_config import GvpConfig
 from protray.models.tasks.head_config import HeadConfig
+from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.properties.function.inputs import CathSettings, FunctionRun
 from protray.pipelines.tasks.properties.function.training import JOB
 from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.stability import training as stability
 from protray.pipelines.tasks.properties.stability.inputs import StabilityRun
 from protray.pipelines.tasks.tuned.settings import tuned_trial
+from protray.pipelines.tasks.tuned.training import network
 from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
 from protray.training.tasks.properties.head_steps import HeadFitConfig
 
@@ -151,3 +154,11 @@ def test_melting_temperatures(ray_local, tmp_path, rows, monkeypatch) -> None:
     before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "lm", tuned))
     moved = max((before[name] - after[name]).abs().max().item() for name in before.keys() & after.keys())
     assert (moved > 1e-6) == (metrics["tuned"][0]["best_epoch"] > 0)
+
+
+def test_dropout_is_that_of_fine_tuning(tmp_path) -> None:
+    """The encoder was pre-trained without; GVP has its own."""
+    by = Embedding(model=save_random_joint(tmp_path / "model"))
+    net, other = (network(one, "class", 5, 3, FineTuneConfig(dropout=0.25)) for one in (by, Embedding(random="gvp")))
+    assert by.joint()[0].config.net.dropout == 0 and net.encoder.encoder.config.dropout == 0.25  # type: ignore[union-attr]
+    assert other.encoder.encoder.config.dropout == GvpConfig().dropout  # type: ignore[union-attr]

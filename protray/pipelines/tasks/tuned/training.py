@@ -1,6 +1,7 @@
 """The trainings of encoders, and of language models, with a linear head that starts as the linear read-out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def started(
 def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine: FineTuneConfig) -> "Tuned":
     """An encoder with a head that knows nothing yet."""
     from protray.models.joint.alone import Alone
+    from protray.models.structure.frame_attention import FrameAttention
     from protray.models.tasks.head import Head
     from protray.models.tasks.tuned import Tuned
     from protray.plm.sequence_encoder import SequenceEncoder
@@ -80,6 +82,8 @@ def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine:
         lm = SequenceEncoder(absolute(embedding.lm), trained=True)
         return Tuned(Alone(lm, lm.channels), head, side_chains=False, lm_lr_ratio=fine.lm_lr_ratio)
     card, encoder = embedding.joint()
+    if isinstance(encoder.encoder, FrameAttention):
+        encoder.encoder.config = replace(encoder.encoder.config, dropout=fine.dropout)
     ratio = 0.0 if encoder.lm is None else fine.lm_lr_ratio
     return Tuned(encoder, head, side_chains=card.side_chains, lm_lr_ratio=ratio)
 

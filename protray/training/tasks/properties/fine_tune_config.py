@@ -23,6 +23,8 @@ class FineTuneConfig(WholeEpochs):
     """Of AdamW, for encoder, fusion and head, at its peak."""
     lm_lr_ratio: float = 0.1
     """Learning rate of a language model, alone or in a fusion, over that of the rest; 0 leaves it as it is."""
+    dropout: float = 0.0
+    """Of what each half of a layer of frame attention adds; fusions, GVP and CDConv have their own."""
     weight_decay: float = 0.01
     warmup: int = 10
     """Steps."""
@@ -35,6 +37,8 @@ class FineTuneConfig(WholeEpochs):
 
     def __post_init__(self) -> None:
         self.check_step("epochs", "crop")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
         if not 0 <= self.lm_lr_ratio <= 1 or self.weight_decay < 0 or self.warmup < 0:
             raise ValueError(
                 f"lm_lr_ratio must lie in [0, 1], weight_decay and warmup be at least 0, got {self.lm_lr_ratio}, "

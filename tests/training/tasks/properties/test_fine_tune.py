@@ -245,6 +245,8 @@ def test_unusable_settings_and_numbers_are_refused() -> None:
         FineTuneConfig(batch=6)
     with pytest.raises(ValueError, match=r"lm_lr_ratio must lie in \[0, 1\]"):
         FineTuneConfig(lm_lr_ratio=2)
+    with pytest.raises(ValueError, match=r"dropout is a share and must lie in \[0, 1\), got 1"):
+        FineTuneConfig(dropout=1)
     with pytest.raises(ValueError, match="3 workers cannot share 4 micro-batches"):
         FIT.check_workers(3)
     net, parts, _ = started("class")
