@@ -153,8 +153,11 @@ def denoised(net: Pretrained, chains: AtomStructures, learn: ObjectiveConfig, de
     near = find_neighbours(clean.ca_BL3, *of_chain, net.model.config.net.neighbours)
     framed = frames(batch.atoms_BLA3, batch.present_BLA, *of_chain)
     found_L3 = net.heads("denoise", net.eval().model(batch, near), framed.rotation_BL33)[0].cpu().numpy()
-    backbones = {"native": chain.atoms_LA3[:, :width], "noisy": noisy.atoms_LA3[:, :width]}
+    backbones = {"native": chain.atoms_LA3[:, :width].copy(), "noisy": noisy.atoms_LA3[:, :width]}
     backbones["denoised"] = backbones["noisy"] - sigma * found_L3[:, None]
+    lost_L4 = ~chain.present_LA[:, :width]
+    for backbone_L43 in backbones.values():
+        backbone_L43[lost_L4] = np.nan  # and are not drawn
     ca = {name: backbone_L43[None, :, 1] for name, backbone_L43 in backbones.items()}
     return Denoised(
         chain.id, sigma, decode(chain.codes_L), backbones,

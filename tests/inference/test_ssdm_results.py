@@ -10,9 +10,10 @@ from tiny_model import save_tiny_lm
 
 from protray.data.location import Location
 from protray.data.structure.atoms import AtomStructures
+from protray.data.structure.structures import MISSING
 from protray.evaluation.ssdm import TRAINED, UNTRAINED
 from protray.inference import ssdm_results as module
-from protray.inference.ssdm_results import held_out, intervals, measure, nothing_known
+from protray.inference.ssdm_results import denoised, held_out, intervals, measure, nothing_known
 from protray.losses.self_prediction import MIDDLE, SPREAD
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
@@ -89,6 +90,16 @@ def test_measure_reads_both_folders(few, tmp_path, fusion, monkeypatch) -> None:
     assert shown.off["noisy"].mean() == pytest.approx(shown.sigma * math.sqrt(8 / math.pi), rel=0.3)
     assert shown.off["native"].max() == 0 and shown.backbones["denoised"].shape == (len(shown.sequence), 4, 3)
     assert np.isfinite(shown.off["denoised"]).all()
+    assert all(np.isfinite(backbone_L43).all() for backbone_L43 in shown.backbones.values())
+
+
+def test_absent_atoms_are_not_drawn(few) -> None:
+    """Of a chain of C-alpha atoms the native, noisy and denoised ones have no other."""
+    alone = replace(few, backbone_R43=few.backbone_R43.copy())
+    alone.backbone_R43[:, [0, 2, 3]] = MISSING
+    net = fresh(SsdmConfig(net=NET), LEARN, 0)
+    for backbone_L43 in denoised(net, alone, LEARN, "cpu").backbones.values():
+        assert np.isnan(backbone_L43[:, [0, 2, 3]]).all() and np.isfinite(backbone_L43[:, 1]).all()
 
 
 def test_intervals_are_of_the_same_losses(few, monkeypatch) -> None:

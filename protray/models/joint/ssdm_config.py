@@ -9,6 +9,7 @@ from protray.models.structure.frame_config import FrameAttentionConfig
 from protray.models.structure.gvp_config import GvpConfig
 
 EncoderKind = Literal["ours", "gvp", "cdconv"]
+FusionKind = Literal["none", "serial", "parallel", "cross"]
 ENCODER_NAMES: dict[EncoderKind, str] = {"ours": "frame attention", "gvp": "GVP", "cdconv": "CDConv"}
 
 
@@ -16,7 +17,7 @@ ENCODER_NAMES: dict[EncoderKind, str] = {"ours": "frame attention", "gvp": "GVP"
 class JointConfig:
     """How a structure encoder is joined with a language model."""
 
-    fusion: Literal["none", "serial", "parallel", "cross"] = "none"
+    fusion: FusionKind = "none"
     """serial: the encoder reads the language model's vectors.  parallel: both read apart and stand side by side.
     cross: the residues of both look at one another."""
     fuse: FusionConfig = field(default_factory=FusionConfig)

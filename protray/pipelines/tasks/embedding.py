@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from protray.data.location import Location
 from protray.models.joint.shipped import ENCODER
-from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind
+from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind, FusionKind
 from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S, PER_RESIDUE_S
 from protray.plm.reading import SPECIAL_TOKENS
 from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Embedding:
     """What embeds: a language model, `lm`, or a model of structures: `model`, a score network or a joint encoder, or
-    an encoder with `random` weights that follow from the `seed`.
+    an encoder with `random` weights that follow from the `seed`, in a `fusion` with the language model `beside` it.
 
     A score network is told the `noise` (Å).
     """
@@ -33,6 +33,8 @@ class Embedding:
     noise: float = 1.0
     random: EncoderKind | None = None
     seed: int = 0
+    fusion: FusionKind = "none"
+    beside: str | None = None
 
     def __post_init__(self) -> None:
         if sum(one is not None for one in (self.lm, self.model, self.random)) != 1:
@@ -50,7 +52,7 @@ class Embedding:
     def kind(self) -> str:
         """What it is called in tables."""
         if self.random:
-            return f"random {ENCODER_NAMES[self.random]}"
+            return f"random {ENCODER_NAMES[self.random]}" + ("" if self.fusion == "none" else f" {self.fusion}")
         if not self.model:
             return "language model"
         return "joint encoder" if self.is_joint else "score net"
@@ -68,7 +70,7 @@ class Embedding:
         from protray.training.structure.ssdm_export import load_ssdm
 
         if self.random:
-            return random_encoder(self.random, self.seed)
+            return random_encoder(self.random, self.seed, self.fusion, self.beside and absolute(self.beside))
         assert self.model
         return load_ssdm(self.model)
 
@@ -77,7 +79,8 @@ class Embedding:
         if self.random:
             from protray.training.structure.random_encoders import random_config
 
-            return {"random": repr(random_config(self.random).net), "seed": self.seed}
+            found = {"random": repr(random_config(self.random).net), "seed": self.seed}
+            return found | {"fusion": self.fusion, "lm": fingerprint(self.beside)} if self.beside else found
         if self.model and self.is_joint:
             from protray.training.structure.ssdm_export import load_card
 
@@ -124,12 +127,14 @@ class Embedding:
         """Of a core, about, to read a protein."""
         if self.lm:
             return (length + SPECIAL_TOKENS) * seconds_per_token(self.lm)
-        return PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2
+        beside = (length + SPECIAL_TOKENS) * seconds_per_token(self.beside) if self.beside else 0.0
+        return beside + PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2
 
     @property
     def memory(self) -> int:
         """Bytes of an actor."""
-        return MEMORY + (2 * weight_bytes(self.lm) if self.lm else 0)
+        lm = self.lm or self.beside
+        return MEMORY + (2 * weight_bytes(lm) if lm else 0)
 
 
 def models_of(models: tuple[Location, ...] | None, structured: Callable[[], bool]) -> tuple[Location, ...]:
@@ -169,15 +174,22 @@ def read_by(lm: str | None, model: Location | None) -> list[Embedding]:
     return found + ([Embedding(model=model)] if model else [])
 
 
-def random_by_name(kinds: Sequence[EncoderKind], seed: int) -> dict[str, Embedding]:
-    """Encoders with random weights by the names of their rows; ValueError if one is there twice.
+def random_by_name(
+    kinds: Sequence[EncoderKind], seed: int, fusions: Sequence[FusionKind] = ("none",), lm: str | None = None
+) -> dict[str, Embedding]:
+    """Encoders with random weights by the names of their rows, each in all fusions; ValueError if one is there twice.
 
-    >>> list(random_by_name(["gvp", "cdconv"], seed=0))
-    ['random GVP', 'random CDConv']
+    >>> list(random_by_name(["gvp", "cdconv"], seed=0, fusions=["none", "cross"], lm="shipped"))
+    ['random GVP', 'random GVP cross', 'random CDConv', 'random CDConv cross']
     """
-    if len(set(kinds)) < len(kinds):
-        raise ValueError(f"--random: each encoder once, got {', '.join(kinds)}")
-    found = [Embedding(random=kind, seed=seed) for kind in kinds]
+    for option, given in (("--random", kinds), ("--random-fusion", fusions)):
+        if len(set(given)) < len(given):
+            raise ValueError(f"{option}: each once, got {', '.join(given)}")
+    found = [
+        Embedding(random=kind, seed=seed, fusion=fusion, beside=None if fusion == "none" else lm)
+        for kind in kinds
+        for fusion in fusions
+    ]
     return {one.kind: one for one in found}
 
 

@@ -27,6 +27,7 @@ from protray.pipelines.tasks.properties.function.training import JOB
 from protray.pipelines.tasks.properties.heads import WITH_LM
 from protray.pipelines.tasks.properties.stability import training as stability
 from protray.pipelines.tasks.properties.stability.inputs import StabilityRun
+from protray.pipelines.tasks.tuned.models import save_joint
 from protray.pipelines.tasks.tuned.settings import tuned_trial
 from protray.pipelines.tasks.tuned.training import network
 from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
@@ -162,3 +163,20 @@ def test_dropout_is_that_of_fine_tuning(tmp_path) -> None:
     net, other = (network(one, "class", 5, 3, FineTuneConfig(dropout=0.25)) for one in (by, Embedding(random="gvp")))
     assert by.joint()[0].config.net.dropout == 0 and net.encoder.encoder.config.dropout == 0.25  # type: ignore[union-attr]
     assert other.encoder.encoder.config.dropout == GvpConfig().dropout  # type: ignore[union-attr]
+
+
+def test_random_weights_in_a_fusion(tmp_path) -> None:
+    """What is written gives the same vectors, with the same language model beside it."""
+    lm = str(save_tiny_lm(tmp_path / "lm"))
+    by = Embedding(random="gvp", fusion="cross", beside=lm)
+    assert by.kind == "random GVP cross" and by.identity() != Embedding(random="gvp").identity()
+    card, encoder = by.joint()
+    save_joint(tmp_path / "saved", by, encoder.state_dict())
+    row = pq.read_table(ENZYMES, columns=["sequence", "backbone_cA"]).slice(0, 1).to_pylist()[0]
+    given = row["sequence"], stored_atoms(np.array(row["backbone_cA"], np.int16))
+    found_LC = by.open()(*given)
+    assert found_LC.shape[1] == by.width == encoder.channels and card.config.fusion == "cross"
+    again_LC = Embedding(model=Location(tmp_path / "saved")).open()(*given)
+    np.testing.assert_allclose(again_LC, found_LC, atol=1e-5)
+    with pytest.raises(ValueError, match="--random-fusion goes with --random and a language model"):
+        FunctionRun(task="cath", lm="none", random=("gvp",), random_fusion=("cross",)).check()

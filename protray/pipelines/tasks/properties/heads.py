@@ -13,7 +13,7 @@ from protray.cluster.storage.identity import digest
 from protray.cluster.train.job import Report, Stage, TrainingSettings
 from protray.data.location import Location
 from protray.evaluation.tasks.properties.read_outs import TUNED
-from protray.models.joint.ssdm_config import EncoderKind
+from protray.models.joint.ssdm_config import EncoderKind, FusionKind
 from protray.models.tasks.head_config import HeadConfig, Kind
 from protray.pipelines.tasks.embedding import Embedding, by_name, models_of, random_by_name
 from protray.pipelines.tasks.embeddings import has_side_chains
@@ -47,6 +47,8 @@ class HeadRun(TrainingSettings):
     """Language model: a Hugging Face name, a folder, or `none`."""
     random: tuple[EncoderKind, ...] = ()
     """Encoders of structures with random weights, which are judged, too: frame attention (ours), GVP, CDConv."""
+    random_fusion: tuple[FusionKind, ...] = ("none",)
+    """Each of --random by itself (none), or fused with the language model: a row for each."""
     fine_tune: bool = False
     """Train each joint encoder of --model and --random on together with a linear head: a row more for each; and the
     language model, where it is not about mutations."""
@@ -61,6 +63,8 @@ class HeadRun(TrainingSettings):
             raise ValueError("no embedding is left: give --lm, or --model and rows with structures")
         if self.nets and not self.structured:
             raise ValueError("no row has a structure, which models of structures read: leave --model and --random out")
+        if set(self.random_fusion) - {"none"} and (self.lm == NO_LM or not self.random):
+            raise ValueError("--random-fusion goes with --random and a language model, --lm")
         if self.fine_tune:
             self.fine.check_workers(self.workers)
             if not self.tuned:
@@ -80,7 +84,8 @@ class HeadRun(TrainingSettings):
     def nets(self) -> dict[str, Embedding]:
         """Of structures, by the names of their rows."""
         models = models_of(self.model, lambda: self.structured)
-        return by_name(models, self.noise) | random_by_name(self.random, self.fine.seed)
+        lm = None if self.lm == NO_LM else self.lm
+        return by_name(models, self.noise) | random_by_name(self.random, self.fine.seed, self.random_fusion, lm)
 
     @property
     def embeddings(self) -> dict[str, Embedding]:

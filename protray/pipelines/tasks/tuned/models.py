@@ -94,8 +94,7 @@ def save_joint(folder: "Path", embedding: Embedding, weights: dict) -> None:
     from protray.training.structure.ssdm_export import LANGUAGE_MODEL, save_ssdm
 
     card, _ = embedding.joint()
-    if card.config.lm is not None:
-        assert embedding.model
+    if card.config.lm is not None and embedding.model:
         card = replace(card, config=replace(card.config, lm=str(embedding.model.fetch() / LANGUAGE_MODEL)))
     save_ssdm(folder, card, {f"model.{part}": weight for part, weight in weights.items()})
 
