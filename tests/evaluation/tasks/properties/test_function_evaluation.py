@@ -53,10 +53,35 @@ def test_fmax_against_brute_force(levels) -> None:
         true_BT[:, 0] |= ~true_BT.any(axis=1)
         score_BT = np.floor(np.clip(rng.random((12, 9)) + 0.3 * true_BT, 0, 1) * levels) / levels
         assert fmax(score_BT, true_BT) == pytest.approx(brute_force(score_BT, true_BT), abs=1e-12)
+        assert fmax_pairs(score_BT, true_BT) == pytest.approx(one_by_one(score_BT, true_BT), abs=1e-12)
         if levels > 10:
             assert fmax_pairs(score_BT, true_BT) == pytest.approx(fmax(score_BT, true_BT), abs=1e-11)
-        else:
-            assert fmax_pairs(score_BT, true_BT) >= fmax(score_BT, true_BT) - 1e-12
+
+
+def one_by_one(score_BT: np.ndarray, true_BT: np.ndarray) -> float:
+    """torchdrug's Fmax: pairs are predicted one after another, equal ones in the order of proteins, then labels."""
+    predicted_BT, best = np.zeros_like(true_BT), 0.0
+    for _, b, t in sorted((-score, b, t) for (b, t), score in np.ndenumerate(score_BT)):
+        predicted_BT[b, t] = True
+        any_B, hits_B = predicted_BT.sum(axis=1), (predicted_BT & true_BT).sum(axis=1)
+        precision = (hits_B[any_B > 0] / any_B[any_B > 0]).mean()
+        recall = (hits_B / true_BT.sum(axis=1)).mean()
+        best = max(best, 2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+    return best
+
+
+def test_the_order_of_proteins_and_labels_is_no_matter() -> None:
+    """Of Fmax and AUPR; torchdrug's depends on it where scores are equal."""
+    rng = np.random.default_rng(2)
+    true_BT = rng.random((12, 9)) < 0.3
+    true_BT[:, 0] |= ~true_BT.any(axis=1)
+    score_BT = np.floor(5 * rng.random((12, 9))) / 5
+    rows, columns = rng.permutation(12), rng.permutation(9)
+    names = [str(n) for n in range(12)]
+    one = score_function(score_BT, true_BT, names, 0.4).row
+    other = score_function(score_BT[rows][:, columns], true_BT[rows][:, columns], [names[n] for n in rows], 0.4).row
+    for name in ("fmax", "f_validation", "aupr"):
+        assert other[name] == pytest.approx(one[name], abs=1e-12)
 
 
 def test_equal_scores_are_no_order() -> None:
