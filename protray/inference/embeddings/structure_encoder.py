@@ -3,6 +3,7 @@
 Shape key:  L residues   C channels
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from protray.data.structure.atom_batches import collate, without_side_chains
 from protray.data.structure.atoms import AtomChain
 from protray.models.joint.fusion import Fused
 from protray.models.joint.ssdm import Ssdm
+from protray.struct.residues.atom14 import BACKBONE
 from protray.training.structure.ssdm_export import SsdmCard, load_ssdm
+
+log = logging.getLogger(__name__)
 
 
 class StructureEncoder:
@@ -21,6 +25,7 @@ class StructureEncoder:
 
     def __init__(self, card: SsdmCard, net: Ssdm, device: str = "cpu") -> None:
         self.card, self.net, self.device = card, net.to(device).eval(), device
+        self._warned = False
         self.channels = net.channels
 
     @classmethod
@@ -31,7 +36,8 @@ class StructureEncoder:
     def residue(self, chain: AtomChain) -> np.ndarray:
         """Float32, shape (L, C).
 
-        Side chains are not looked at by an encoder whose training saw none: what it makes of them is arbitrary.
+        Side chains are not looked at by an encoder whose training saw none, which is said once: what it makes of them
+        is arbitrary.
 
         Raises
         ------
@@ -48,6 +54,9 @@ class StructureEncoder:
     def _encode(self, chain: AtomChain) -> Fused:
         batch = collate([chain])
         if not self.card.side_chains:
+            if not self._warned and chain.present_LA[:, len(BACKBONE) :].any():
+                log.warning("side chains are not looked at: the encoder's training saw none")
+                self._warned = True
             batch = without_side_chains(batch)
         found = self.net.encode(batch.to(self.device))
         if not found.residue_BLC.isfinite().all():

@@ -32,9 +32,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # GearNet's and SiamDiff's sizes of a step on four GPUs are those of the whole step here
-MEDIUM_FIT = SsdmFitConfig(batch=96, micro_batch=24, crop=150, learning_rate=5e-4, epochs=20.0)
+MEDIUM_FIT = SsdmFitConfig(batch=96, micro_batch=24, crop=150, learning_rate=5e-4, epochs=20.0, bf16=True)
 PAPER_FIT = SsdmFitConfig(
-    batch=384, micro_batch=24, crop=100, learning_rate=2e-4, weight_decay=0.0, warmup=0, constant=True, epochs=50.0
+    batch=384,
+    micro_batch=24,
+    crop=100,
+    learning_rate=2e-4,
+    weight_decay=0.0,
+    warmup=0,
+    constant=True,
+    epochs=50.0,
+    bf16=True,
 )
 TRIAL_STEPS = 10  # between two points of the curve, when a plan times the loop
 

@@ -19,6 +19,9 @@ from protray.data.structure.atoms import AtomStructures
 from protray.models.joint.objective_heads import ObjectiveHeads
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.neighbours import Neighbours
+from protray.models.structure.structure_batch import StructureBatch
+from protray.plm.masked import has_bf16
 from protray.plm.sequence_encoder import SequenceEncoder
 from protray.seq.keyed import key
 from protray.training.errors import NonFiniteLossError
@@ -28,6 +31,7 @@ from protray.training.structure.ssdm_batches import MicroBatch, micro_batch
 from protray.training.structure.ssdm_config import ObjectiveConfig, SsdmFitConfig
 from protray.training.structure.ssdm_draws import Visit, draw, micro_batches, steps, validation
 from protray.training.structure.ssdm_objectives import (
+    Encoder,
     Losses,
     contrast_pulls,
     objective_losses,
@@ -164,11 +168,12 @@ def _update(
     asked = world.sum([float(sum(batch.counts[term] for batch in batches)) for term in terms])
     counts = dict(zip(terms, asked, strict=True))
     net.train()
-    pulls = contrast_pulls(net.model, net.heads, batches, objectives, neighbours, world)
+    encoder = _encoder(net.model, settings, world)
+    pulls = contrast_pulls(encoder, net.heads, batches, objectives, neighbours, world)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     def gradient(pair: tuple) -> tuple[Sequence[Tensor | None], Losses]:
-        found = objective_losses(net.model, net.heads, pair[0], objectives, neighbours, world, pair[1])
+        found = objective_losses(encoder, net.heads, pair[0], objectives, neighbours, world, pair[1])
         loss = step_loss(found, counts, objectives)
         parts = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else [None] * len(weights)
         return parts, {term: (total.detach(), count) for term, (total, count) in found.items()}
@@ -185,6 +190,16 @@ def _update(
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", chains, visits))
     return numbers(functools.reduce(added, losses, {})) | {"gradient_norm": (norm, 1.0)}
+
+
+def _encoder(model: Ssdm, settings: SsdmFitConfig, world: World) -> Encoder:
+    """The encoder as a step asks it."""
+
+    def encode(batch: StructureBatch, neighbours: Neighbours | None) -> Tensor:
+        with torch.autocast(torch.device(world.device).type, torch.bfloat16, settings.bf16 and has_bf16()):
+            return model(batch, neighbours).float()
+
+    return encode
 
 
 def _not_finite(what: str, chains: AtomStructures, visits: list[list[Visit]]) -> str:

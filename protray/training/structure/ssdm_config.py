@@ -144,6 +144,9 @@ class SsdmFitConfig(SharedSteps):
     """Largest norm of the gradient."""
     ema: float = 0.0
     """Decay of the running mean of the weights, which is validated and kept; 0 keeps the weights as they are."""
+    bf16: bool = False
+    """The encoder's matrix products in bfloat16, where the processor or GPU has it; geometry, weights, losses and the
+    validation stay in float32.  Of a small network casts cost more than products save."""
     side_chain_drop: float = 0.5
     """Chance that a crop is seen without its side chains."""
     backbone_drop: float = 0.1

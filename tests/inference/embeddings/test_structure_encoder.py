@@ -100,3 +100,16 @@ def test_a_folder_is_opened_as_what_it_is(tmp_path) -> None:
     assert np.abs(opened(decode(chain.codes_L), atoms_LA3, broken_L) - found_LC).max() > 1e-4
     with pytest.raises(ValueError, match="no coordinates"):
         opened("MK")
+
+
+def test_side_chains_that_are_not_looked_at_are_told_once(caplog) -> None:
+    made = encoder(side_chains=False)
+    chain = atom_chain(15)
+    with caplog.at_level("WARNING"):
+        made.residue(without(chain, slice(4, 14)))
+        assert not caplog.records
+        for _ in range(2):
+            made.residue(chain)
+    assert [record.message for record in caplog.records] == [
+        "side chains are not looked at: the encoder's training saw none"
+    ]

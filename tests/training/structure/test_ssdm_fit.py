@@ -178,6 +178,17 @@ def test_a_finished_run_costs_nothing() -> None:
     assert after.steps == [] and same(again["best"], whole["best"])
 
 
+def test_products_in_bfloat16(monkeypatch) -> None:
+    """The loss is nearly the same; without hardware for it, it is the same to the bit."""
+    losses = {}
+    for name, here, bf16 in (("float32", True, False), ("bfloat16", True, True), ("elsewhere", False, True)):
+        monkeypatch.setattr(module, "has_bf16", lambda here=here: here)
+        _, record = run(2, ALONE, learn("residue", "distance"), config(bf16=bf16))
+        losses[name] = record.curve[-1]["train/loss"]
+    assert losses["elsewhere"] == losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=2e-2)
+
+
 # ---- a language model
 
 
