@@ -16,6 +16,7 @@ from protray.data.location import Location
 from protray.data.parquet import naming, read_parquet
 from protray.data.splits import SPLITS
 from protray.seq.alphabet import encode
+from protray.struct.residues.atom14 import SIDE_SLOTS
 
 COLUMNS = ["id", "sequence", "index", "backbone_cA", "split"]  # what is read of them
 FOLDER = "structures"  # of the parts in a dataset of jobs/prepare_structures.py
@@ -145,20 +146,25 @@ def chains_in(table: pa.Table) -> list[StructureChain]:
 
 def stored_backbone(values: np.ndarray) -> np.ndarray:
     """Turn the flat integers of ``backbone_cA`` into Å; float32, shape (R, 4, 3), NaN for missing atoms."""
-    stored_R43 = values.reshape(-1, N_BACKBONE, 3)
-    return np.where(stored_R43 == MISSING, np.float32(np.nan), stored_R43.astype(np.float32) / SCALE)
+    return _in_angstrom(values.reshape(-1, N_BACKBONE, 3))
 
 
 def stored_atoms(backbone: np.ndarray, side_chains: np.ndarray | None = None) -> np.ndarray:
     """Atoms in the slots of `protray.struct.residues.atom14`, Å; float32, shape (L, 4, 3), with side chains (L, 14, 3).
 
     `side_chains` are the flat integers of ``sidechains_cA``.  NaN for missing atoms.
+
+    >>> stored_atoms(np.zeros(12, np.int16), np.full(30, MISSING))[0, 3:5].tolist()
+    [[0.0, 0.0, 0.0], [nan, nan, nan]]
     """
     backbone_L43 = stored_backbone(backbone)
     if side_chains is None:
         return backbone_L43
-    side_L103 = stored_backbone(side_chains).reshape(len(backbone_L43), -1, 3)
-    return np.concatenate([backbone_L43, side_L103], axis=1)
+    return np.concatenate([backbone_L43, _in_angstrom(side_chains.reshape(-1, SIDE_SLOTS, 3))], axis=1)
+
+
+def _in_angstrom(stored: np.ndarray) -> np.ndarray:
+    return np.where(stored == MISSING, np.float32(np.nan), stored.astype(np.float32) / SCALE)
 
 
 def _sample() -> Iterator[pa.Table]:
