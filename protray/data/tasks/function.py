@@ -137,12 +137,12 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
 
 
 def bundled_proteins(task: str) -> list[TaskRow]:
-    """Chains of the package with their labels: the sample's, and more enzymes."""
-    from protray.data.sample import ENZYMES, LABELS, SAMPLE
+    """Chains of the package with their labels: the sample's, more enzymes, and chains with side chains."""
+    from protray.data.sample import ENZYMES, FULL_ATOM, LABELS, SAMPLE
 
     column = task if task in ("ec", "cath") else "go"
     rows = []
-    for labels, chains in ((LABELS, SAMPLE), (ENZYMES, ENZYMES)):
+    for labels, chains in ((LABELS, SAMPLE), (ENZYMES, ENZYMES), (FULL_ATOM, FULL_ATOM)):
         of = dict(zip(*read_parquet(labels, ["id", column]).to_pydict().values(), strict=True))
         rows += _stored(Location(chains), of, column_of(task))
     return rows

@@ -113,14 +113,16 @@ def test_the_chains_of_the_package() -> None:
     assert max(Counter(row["cluster"] for row in more).values()) == 1
     assert pq.read_table(LABELS)["id"].to_pylist() == sorted(row["id"] for row in sample)
     found, errors = select(bundled_proteins("ec"), [], "ec", None, 10, True, 0)
-    assert found.sizes() == [863, 123, 256] and len(found.labels) == 56 and not errors
+    assert found.sizes() == [1003, 127, 271] and len(found.labels) == 71 and not errors
     observed = found.rows[0].observed
     assert observed is not None and len(observed.backbone_cA) == 12 * len(found.rows[0].sequence)
+    with_side_chains = [row for row in found.rows if row.observed and row.observed.sidechains_cA is not None]
+    assert len(with_side_chains) == 159
 
 
 def test_the_folds_of_the_package() -> None:
     found, errors = select(bundled_proteins("cath"), [], "cath", None, 8, True, 0)
-    assert found.sizes() == [559, 99, 173] and len(found.labels) == 27 and not errors
+    assert found.sizes() == [725, 119, 205] and len(found.labels) == 31 and not errors
     assert found.labels[0] == "1.10.10" and (found.target_NT.sum(axis=1) == 1).all()
 
 
