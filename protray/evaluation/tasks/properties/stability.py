@@ -15,13 +15,13 @@ from protray.evaluation.cells import cell, gain_cell
 from protray.evaluation.tasks.properties.function import interval_of
 from protray.evaluation.tasks.properties.function_tables import with_gains
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of
-from protray.evaluation.tasks.quality.scores import global_row, ranks
+from protray.evaluation.tasks.quality.scores import global_row, mean_of, ranks
 from protray.evaluation.tasks.sites.scores import areas, draws_of
 
 Row = dict[str, Any]
 
 NUMBERS = {"spearman": "Spearman", "r": "Pearson", "rmse": "RMSE", "spearman_target": "within clusters"}
-RANKINGS = {"auroc": "AUROC", "aupr": "AUPR"}
+RANKINGS = {"auroc": "AUROC", "aupr": "AUPR", "auroc_within": "AUROC within clusters"}
 
 
 def value_rows(
@@ -48,8 +48,9 @@ def ranking_rows(
     predictions: Mapping[str, np.ndarray], true_N: np.ndarray, clusters_N: Sequence[str], *,
     heads: Collection[str] = (), reference: str | None = None, first: str | None = None, seed: int = 0,
 ) -> list[Row]:  # fmt: skip
-    """Score methods that rank: ``auroc`` and ``aupr`` with their 95 % intervals, how many are ``positive``, and gains
-    in AUROC, as of `with_gains`.
+    """Score methods that rank: ``auroc``, ``aupr`` and ``auroc_within``, the mean of the AUROC over the ``within``
+    clusters that have both kinds, with their 95 % intervals; how many are ``positive``; and gains in AUROC, as of
+    `with_gains`.
 
     Raises ValueError if all measurements are of one kind.
     """
@@ -71,9 +72,18 @@ def ranking_rows(
         for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
             values_D = of_draws[theirs] if len(names) > 1 else np.zeros(0)
             row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D[np.isfinite(values_D)])}
+        row |= _within(found_N, true_N, place_N)
         drawn[method] = of_draws["auroc"] if len(names) > 1 else np.zeros(0)
         rows.append(row)
     return with_gains(rows, drawn, "auroc", reference, first)
+
+
+def _within(found_N: np.ndarray, true_N: np.ndarray, place_N: np.ndarray) -> Row:
+    """The mean of the AUROC over clusters, without those of one kind."""
+    groups = [place_N == place for place in np.unique(place_N)]
+    groups = [group_N for group_N in groups if 0 < true_N[group_N].sum() < group_N.sum()]
+    each = [areas(found_N[one_N], true_N[one_N], np.ones((1, one_N.sum())))["auroc"][0] for one_N in groups]
+    return {"within": len(each)} | mean_of("auroc_within", each)
 
 
 def stability_tables(
@@ -83,7 +93,8 @@ def stability_tables(
     one = rows[0]
     title = f"{one['measurements']:,} test measurements in {one['clusters']} clusters"
     if "auroc" in one:
-        columns, title = RANKINGS, f"{title}, {one['positive']} bind better"
+        columns = RANKINGS | {"auroc_within": f"AUROC within clusters (n = {one['within']})"}
+        title = f"{title}, {one['positive']} bind better"
     else:
         within = max(row["within"] for row in rows)
         columns = NUMBERS | {"spearman_target": f"Spearman within clusters (n = {within})"}

@@ -64,7 +64,7 @@ def global_row(
     row |= _pooled("r", predicted_N, true_N, targets_N, seed)
     row |= _pooled("spearman", ranks(predicted_N), ranks(true_N), targets_N, seed)
     for name in OF_TARGETS:
-        row |= _mean(name, found[name], seed)
+        row |= mean_of(name, found[name], seed)
     return row
 
 
@@ -173,7 +173,8 @@ def _pooled(name: str, x_N: np.ndarray, y_N: np.ndarray, targets_N: Sequence[str
     return {name: found, f"{name}_ci95": _json(ends)}
 
 
-def _mean(name: str, values: Sequence[float | None], seed: int) -> dict[str, Any]:
+def mean_of(name: str, values: Sequence[float | None], seed: int = 0) -> dict[str, Any]:
+    """The mean over targets that have such a value, None if none has, and its interval ``NAME_ci95``."""
     found = np.array([value for value in values if value is not None], dtype=float)
     return {
         name: float(found.mean()) if len(found) else None, f"{name}_ci95": _json(interval(found, seed=seed))

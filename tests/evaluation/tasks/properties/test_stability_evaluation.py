@@ -29,8 +29,18 @@ def test_rankings_with_intervals_over_clusters() -> None:
     assert low < rows[1]["auroc"] < high and low > 0.6 and rows[1]["clusters"] == 20
     assert markdown(stability_tables(rows)).startswith("| 200 test measurements in 20 clusters, ")
     assert ranking_rows(predictions, true_N, ["a"] * 200)[1]["auroc_ci95"] == [None, None]
+    assert rows[0]["auroc_within"] == 0.5 and rows[1]["within"] <= 20
     with pytest.raises(ValueError, match="all 200 test measurements are of one kind"):
         ranking_rows(predictions, np.zeros(200, bool), ["a"] * 200)
+
+
+def test_rankings_within_clusters_by_hand() -> None:
+    """Right in the first cluster and wrong in the second; the third has nothing to rank.  All together 4 of 8 pairs."""
+    true_N = np.array([True, False, True, False, False, False])
+    row = ranking_rows({"a": np.array([2.0, 1, 1, 2, 0, 3])}, true_N, list("aabbcc"))[0]
+    assert (row["within"], row["auroc_within"], row["auroc_within_ci95"]) == (2, 0.5, [0.0, 1.0])
+    assert row["auroc"] == pytest.approx(((1 + 0.5 + 1 + 0) + (0.5 + 0 + 1 + 0)) / 8)
+    assert "| AUROC within clusters (n = 2) |" in markdown(stability_tables([row]))
 
 
 def test_values_with_correlations_within_clusters() -> None:
