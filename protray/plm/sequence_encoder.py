@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
@@ -17,6 +18,8 @@ from protray.plm.hub.folder import TOKENIZER
 from protray.plm.reading import windows
 from protray.plm.shipped import resolve
 from protray.seq.alphabet import UNKNOWN
+
+SEEN = 32  # lines that are remembered: chains of complexes, of which mutants differ in one
 
 
 class SequenceEncoder(nn.Module):
@@ -46,6 +49,7 @@ class SequenceEncoder(nn.Module):
         for weight in self.model.parameters():
             weight.requires_grad_(trained)
         self.trained = trained
+        self._seen: dict[bytes, Tensor] = {}
 
     def save(self, folder: Path) -> None:
         """Write it as Transformers does, with its tokenizer: a folder that `--lm` takes."""
@@ -81,26 +85,45 @@ class SequenceEncoder(nn.Module):
             for start, stop in _chains(chain_BL[row, : int(real_BL[row].sum())])
             for window in windows(stop - start, self.longest)
         ]
-        longest = max(window.last - window.first for *_, window in rows)
-        ahead, behind = len(self.before), len(self.after)
-        tokens_RT = torch.full((len(rows), longest + ahead + behind), self.padding, device=device)
-        seen_RT = torch.zeros_like(tokens_RT)
         before, after = (torch.tensor(part, device=device, dtype=torch.long) for part in (self.before, self.after))
-        for at, (row, start, window) in enumerate(rows):
-            chain_L = self.token_of_type[type_BL[row, start + window.first : start + window.last]]
-            line = torch.cat([before, chain_L, after])
-            tokens_RT[at, : len(line)] = line
-            seen_RT[at, : len(line)] = 1
-        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
-            hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
+        lines = [
+            torch.cat([before, self.token_of_type[type_BL[row, start + window.first : start + window.last]], after])
+            for row, start, window in rows
+        ]
+        ahead = len(self.before)
         width = type_BL.shape[1]
         places, parts = [], []
-        for hidden_TC, (row, start, window) in zip(hidden_RTC, rows, strict=True):
+        for hidden_TC, (row, start, window) in zip(self._hidden(lines), rows, strict=True):
             places.append(torch.arange(window.start, window.stop) + start + row * width)
             parts.append(hidden_TC[ahead - window.first + window.start : ahead - window.first + window.stop])
-        flat_NC = hidden_RTC.new_zeros(type_BL.numel(), self.channels)
+        flat_NC = parts[0].new_zeros(type_BL.numel(), self.channels)
         found_NC = flat_NC.index_copy(0, torch.cat(places).to(device), torch.cat(parts))
         return found_NC.view(*type_BL.shape, self.channels)
+
+    def _hidden(self, lines: list[Tensor]) -> list[Tensor]:
+        """The last hidden layer of each line of tokens, (T, C); one that does not learn remembers the last lines."""
+        if self.trained:
+            return self._pass(lines)
+        keys = [line.cpu().numpy().tobytes() for line in lines]
+        new = {key: line for key, line in zip(keys, lines, strict=True) if key not in self._seen}
+        found = {key: self._seen[key] for key in keys if key not in new}
+        if new:
+            found |= dict(zip(new, self._pass(list(new.values())), strict=True))
+        others = {key: hidden_TC for key, hidden_TC in self._seen.items() if key not in found}
+        self._seen = dict(list((others | found).items())[-SEEN:])
+        return [found[key].to(lines[0].device) for key in keys]
+
+    def _pass(self, lines: list[Tensor]) -> list[Tensor]:
+        tokens_RT = pad_sequence(lines, batch_first=True, padding_value=self.padding)
+        length_R = torch.tensor([len(line) for line in lines], device=tokens_RT.device)
+        seen_RT = (torch.arange(tokens_RT.shape[1], device=tokens_RT.device) < length_R[:, None]).to(tokens_RT.dtype)
+        gradient = self.trained and torch.is_grad_enabled()
+        with (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(gradient),
+        ):  # it may be remembered for training
+            hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
+        return [hidden_TC[: len(line)] for hidden_TC, line in zip(hidden_RTC, lines, strict=True)]
 
 
 def _chains(chain_L: Tensor) -> list[tuple[int, int]]:

@@ -129,3 +129,23 @@ def test_residues_of_a_longer_sequence_have_its_vectors(lm) -> None:
     assert (lm(collate([replace(kept, text=None)]))[0] - expected_LC).abs().max() > 1e-2  # a sequence that nobody has
     with pytest.raises(ValueError, match="would be read there"):
         collate([kept], [np.array([0])])
+
+
+def test_a_frozen_one_reads_a_chain_once(folder, monkeypatch) -> None:
+    """Also in inference mode, after which it may be trained on; one that learns reads each time."""
+    frozen, learning = SequenceEncoder(folder, trained=False), SequenceEncoder(folder, trained=True)
+    asked: list[int] = []
+    read = SequenceEncoder._pass
+    monkeypatch.setattr(SequenceEncoder, "_pass", lambda self, lines: asked.append(len(lines)) or read(self, lines))
+    both, one = collate([chain(9, 1), chain(5, 2)]), collate([chain(5, 2)])
+    with torch.inference_mode():
+        first_BLC = frozen(both)
+    torch.testing.assert_close(frozen(one)[0], first_BLC[1, :5].clone(), atol=1e-6, rtol=1e-6)
+    assert asked == [2]
+    (frozen(one) * torch.ones(1, requires_grad=True)).sum().backward()
+    learning(one), learning(one)
+    assert asked == [2, 1, 1]
+    for seed in range(40):
+        frozen(collate([chain(4, seed + 10)]))
+    frozen(both)
+    assert len(frozen._seen) == 32 and asked[-1] == 2
