@@ -10,7 +10,7 @@ Several are parted by commas.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -68,6 +68,10 @@ class Surroundings:
     mutant: AtomChain
     sites: list[int]  # among these residues
 
+    def without_text(self) -> "Surroundings":
+        """The same for a model that reads no sequences."""
+        return replace(self, wild=replace(self.wild, text=None), mutant=replace(self.mutant, text=None))
+
 
 def read_mutants(path: Location, *, complexes: bool, measured: bool = True) -> tuple[list[Mutant], list[InputError]]:
     """Read the mutants, and an error for each row that cannot be used; values count only if they were `measured`."""
@@ -77,6 +81,8 @@ def read_mutants(path: Location, *, complexes: bool, measured: bool = True) -> t
     mutants = []
     for row in rows:
         try:
+            if row.observed and row.observed.chain_L is not None and row.observed.chain_L.any():
+                raise ValueError("several chains (chain_index) in a table of single proteins")
             sites, to = _sites(row.more.get("mutation"), row.sequence)
             mutants.append(Mutant(row, (0,), sites, to, _value(row, measured)))
         except ValueError as error:

@@ -21,12 +21,14 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS, cluster_by_identity, complete, share_clusters, warn_of_related
+from protray.data.structure.structures import MISSING
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
 if TYPE_CHECKING:
     from protray.struct.files.io import Chain
 
+MAX_CHAINS = 128  # of a protein: their numbers have 8 bits
 STRUCTURE = ("backbone_cA", "index", "sidechains_cA", "chain_index")  # of ``schemas.STRUCTURES``
 PER_RESIDUE = (12, 1, 30, 1)  # numbers
 
@@ -47,7 +49,8 @@ class Observed:
         from protray.data.structure.rows import Packed
 
         packed, sequence = Packed.of(chains), "".join(chain.sequence for chain in chains)
-        return cls(sequence, index_L.astype(np.int32), packed.backbone_cA, packed.sidechains_cA, packed.chain_L)
+        sides = _some(packed.sidechains_cA)
+        return cls(sequence, index_L.astype(np.int32), packed.backbone_cA, sides, packed.chain_L)
 
     @property
     def stored(self) -> dict[str, np.ndarray | None]:
@@ -177,6 +180,17 @@ def _observed(raw: Mapping[str, Any], sequence: str, path: Location) -> Observed
     return _from_file(beside(path, str(raw["structure"])), raw.get("chain"), sequence)
 
 
+def _some(side_chains: np.ndarray | None) -> np.ndarray | None:
+    """None in place of side chains of which no atom is there."""
+    return None if side_chains is None or (side_chains == MISSING).all() else side_chains
+
+
+def side_chains_used(found: Iterable[Observed | None]) -> bool:
+    """Whether at least half of the structures have side chains; else nobody is shown any, so that all are alike."""
+    have = [one.sidechains_cA is not None for one in found if one]
+    return bool(have) and 2 * sum(have) >= len(have)
+
+
 def observed_of(sequence: str, arrays: Mapping[str, np.ndarray | None]) -> Observed | None:
     """A structure of the columns `STRUCTURE`, with places from 0 where there are none; None without a backbone.
 
@@ -185,6 +199,8 @@ def observed_of(sequence: str, arrays: Mapping[str, np.ndarray | None]) -> Obser
     backbone, index_L, side_chains, chain_L = (arrays.get(name) for name in STRUCTURE)
     if backbone is None:
         return None
+    if chain_L is not None and len(chain_L) and not 0 <= chain_L.min() <= chain_L.max() < MAX_CHAINS:
+        raise ValueError(f"chain_index has {chain_L.min()} to {chain_L.max()}, it must be from 0 to {MAX_CHAINS - 1}")
     for name, each in zip(STRUCTURE, PER_RESIDUE, strict=True):
         array = arrays.get(name)
         if array is not None and len(array) != each * len(sequence):
@@ -193,7 +209,7 @@ def observed_of(sequence: str, arrays: Mapping[str, np.ndarray | None]) -> Obser
         sequence,
         np.arange(len(sequence), dtype=np.int32) if index_L is None else index_L.astype(np.int32),
         backbone.astype(np.int16),
-        None if side_chains is None else side_chains.astype(np.int16),
+        None if side_chains is None else _some(side_chains.astype(np.int16)),
         None if chain_L is None else chain_L.astype(np.int8),
     )
 

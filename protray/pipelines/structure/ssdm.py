@@ -134,8 +134,8 @@ def identity(run: SsdmRun) -> dict:
         "labels": content_digest([run.labels]) if run.labels else None,
         "joint": asdict(begun(run)[0]) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
         "learn": asdict(run.learn),
-        "fit": asdict(run.fit),
-    }
+        "fit": {name: value for name, value in asdict(run.fit).items() if (name, value) != ("bf16", False)},
+    }  # a setting that came later is left out where it changes nothing: older folders stay what they are
     return found | {"encoder": fingerprint(str(folder_of(run.encoder).fetch()))} if run.encoder else found
 
 

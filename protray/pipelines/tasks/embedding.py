@@ -64,6 +64,11 @@ class Embedding:
 
         return self.random is not None or (self.model is not None and is_ssdm(self.model))
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether it is a joint encoder that reads a language model, too."""
+        return self.is_joint and self.joint()[0].config.fusion != "none"
+
     def joint(self) -> "tuple[SsdmCard, Ssdm]":
         """The joint encoder itself, in evaluation mode."""
         from protray.training.structure.random_encoders import random_encoder

@@ -12,7 +12,7 @@ from protray.data.sample import ENZYMES, LABELS, SAMPLE
 from protray.data.tasks.examples import read_rows
 from protray.data.tasks.function import bundled_proteins, read_proteins, select
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, label_matrix
-from protray.data.tasks.tables import TaskRow
+from protray.data.tasks.tables import TaskRow, side_chains_used
 
 
 def rows(labels: str) -> list[TaskRow]:
@@ -116,6 +116,7 @@ def test_the_chains_of_the_package() -> None:
     assert found.sizes() == [1003, 127, 271] and len(found.labels) == 71 and not errors
     observed = found.rows[0].observed
     assert observed is not None and len(observed.backbone_cA) == 12 * len(found.rows[0].sequence)
+    assert not side_chains_used(row.observed for row in found.rows)
     with_side_chains = [row for row in found.rows if row.observed and row.observed.sidechains_cA is not None]
     assert len(with_side_chains) == 159
 

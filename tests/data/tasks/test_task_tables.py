@@ -12,7 +12,7 @@ from structure_text import atom, pdb_chain
 from protray.data.location import Location
 from protray.data.structure.rows import pack_backbone
 from protray.data.structure.structures import MISSING
-from protray.data.tasks.tables import read_task_table, rows_digest, with_splits
+from protray.data.tasks.tables import read_task_table, rows_digest, side_chains_used, with_splits
 
 
 def table(tmp_path, text: str) -> Location:  # noqa: ANN001
@@ -153,3 +153,22 @@ def test_side_chains_and_chains_come_along(tmp_path) -> None:
     np.testing.assert_array_equal(stored.observed.sidechains_cA, row.observed.sidechains_cA)
     assert f"{length} residues, but 30 numbers in sidechains_cA (30 for each residue)" in error.reason
     assert rows_digest([stored]) != rows_digest([row])
+    pq.write_table(pa.table(columns | {"chain_index": [[128] * length] * 2}), tmp_path / "t.parquet")
+    assert (
+        "chain_index has 128 to 128, it must be from 0 to 127"
+        in read_task_table(Location(tmp_path / "t.parquet"))[1][0].reason
+    )
+
+
+def test_side_chains_of_a_minority_are_not_shown(tmp_path) -> None:
+    """A file of backbones has none."""
+    one = decoys(1, 1)[0]
+    lines = pdb_chain(one.sequence, "A", one.backbone_L43)
+    (tmp_path / "bare.pdb").write_text("\n".join([*lines, "TER", "END", ""]))
+    lines.append(atom(999, "CB", lines[4 * 4][17:20], "A", "5 ", one.backbone_L43[4, 1] + 1))
+    (tmp_path / "more.pdb").write_text("\n".join([*lines, "TER", "END", ""]))
+    text = "".join(f"{n},{one.sequence},{name}.pdb\n" for n, name in enumerate(("more", "bare", "bare")))
+    rows, _ = read_task_table(table(tmp_path, "id,sequence,structure\n" + text))
+    observed = [row.observed for row in rows]
+    assert [one is not None and one.sidechains_cA is not None for one in observed] == [True, False, False]
+    assert side_chains_used(observed[:2]) and not side_chains_used(observed) and not side_chains_used([None])

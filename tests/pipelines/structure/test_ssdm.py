@@ -90,11 +90,12 @@ def test_what_a_result_depends_on(tmp_path, monkeypatch) -> None:
     labels.write_text("id,cath\na,1.1.1\n")
     plain, labelled = TINY, replace(TINY, labels=Location(labels))
     assert ssdm.identity(plain) != ssdm.identity(labelled)
+    assert "bf16" not in ssdm.identity(plain)["fit"] and "encoder" not in ssdm.identity(plain)  # which came later
     [one], [other] = ssdm.stages(plain, None), ssdm.stages(labelled, None)
     assert one.key == other.key and one.of == TINY.fit.steps(3)
     for change in (
         {"fit": replace(TINY.fit, seed=1)}, {"learn": ObjectiveConfig(tau=0.1)},
-        {"joint": replace(TINY.joint, lm_lr_ratio=0.5)},
+        {"joint": replace(TINY.joint, lm_lr_ratio=0.5)}, {"fit": replace(TINY.fit, bf16=True)},
     ):  # fmt: skip
         assert ssdm.stages(replace(TINY, **change), None)[0].key != one.key
 

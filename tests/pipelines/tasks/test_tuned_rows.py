@@ -165,6 +165,11 @@ def test_dropout_is_that_of_fine_tuning(tmp_path) -> None:
     assert other.encoder.encoder.config.dropout == GvpConfig().dropout  # type: ignore[union-attr]
 
 
+def test_settings_that_came_later_change_no_older_result() -> None:
+    fine = FineTuneConfig()
+    assert "dropout" not in fine.identity() and replace(fine, dropout=0.1).identity()["dropout"] == 0.1
+
+
 def test_random_weights_in_a_fusion(tmp_path) -> None:
     """What is written gives the same vectors, with the same language model beside it."""
     lm = str(save_tiny_lm(tmp_path / "lm"))

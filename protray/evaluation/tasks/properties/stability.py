@@ -72,18 +72,18 @@ def ranking_rows(
         for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
             values_D = of_draws[theirs] if len(names) > 1 else np.zeros(0)
             row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D[np.isfinite(values_D)])}
-        row |= _within(found_N, true_N, place_N)
+        row |= _within(found_N, true_N, place_N, seed)
         drawn[method] = of_draws["auroc"] if len(names) > 1 else np.zeros(0)
         rows.append(row)
     return with_gains(rows, drawn, "auroc", reference, first)
 
 
-def _within(found_N: np.ndarray, true_N: np.ndarray, place_N: np.ndarray) -> Row:
+def _within(found_N: np.ndarray, true_N: np.ndarray, place_N: np.ndarray, seed: int) -> Row:
     """The mean of the AUROC over clusters, without those of one kind."""
     groups = [place_N == place for place in np.unique(place_N)]
     groups = [group_N for group_N in groups if 0 < true_N[group_N].sum() < group_N.sum()]
     each = [areas(found_N[one_N], true_N[one_N], np.ones((1, one_N.sum())))["auroc"][0] for one_N in groups]
-    return {"within": len(each)} | mean_of("auroc_within", each)
+    return {"within": len(each)} | mean_of("auroc_within", each, seed)
 
 
 def stability_tables(

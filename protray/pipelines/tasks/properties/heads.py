@@ -63,6 +63,8 @@ class HeadRun(TrainingSettings):
             raise ValueError("no embedding is left: give --lm, or --model and rows with structures")
         if self.nets and not self.structured:
             raise ValueError("no row has a structure, which models of structures read: leave --model and --random out")
+        if self.random and not self.random_fusion:
+            raise ValueError("--random-fusion has nothing behind it; give none, serial, parallel or cross")
         if set(self.random_fusion) - {"none"} and (self.lm == NO_LM or not self.random):
             raise ValueError("--random-fusion goes with --random and a language model, --lm")
         if self.fine_tune:
@@ -137,7 +139,7 @@ def head_identity(run: HeadRun) -> dict:
     """What a result depends on beside its data."""
     embeddings = {name: embedding.identity() for name, embedding in run.embeddings.items()}
     found = {"net": asdict(run.net), "fit": asdict(run.fit), "embeddings": embeddings}
-    return found | {"fine": asdict(run.fine)} if run.fine_tune else found
+    return found | {"fine": run.fine.identity()} if run.fine_tune else found
 
 
 def head_stages(run: HeadRun, key: str, count: int, unit: str) -> list[Stage]:
@@ -209,14 +211,14 @@ def save_head_of(
     """Write a head with all that it reads, into ``OUT/model`` unless told: a score net is copied, a model named."""
     from protray.training.structure.ssdm_export import save_ssdm
     from protray.training.tasks.folder import STRUCTURE_MODEL
-    from protray.training.tasks.properties.head_export import HeadFacts, save_head
+    from protray.training.tasks.properties.head_export import MUTANTS, HeadFacts, save_head
 
     reads = [run.embeddings[part] for part in run.rows[name]]
     net = next((one for one in reads if one.of_structures), None)
     facts = HeadFacts(
         task=task, kind=kind, channels=len(weights["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=next((absolute(one.lm) for one in reads if one.lm), None), noise=run.noise if net else None,
-        side_chains=side_chains,
+        side_chains=side_chains, mutants=MUTANTS,
     )  # fmt: skip
     with (target or run.out / "model" / folder_of(run, name)).writing() as folder:
         save_head(folder, run.net, facts, weights)

@@ -11,7 +11,7 @@ from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.data.tasks.tables import STRUCTURE
+from protray.data.tasks.tables import STRUCTURE, side_chains_used
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.seq.errors import InputError
@@ -30,8 +30,13 @@ def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> No
 
 
 def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:
-    """Write the residues with coordinates of all rows that have a structure, as ``schemas.STRUCTURES`` has them."""
+    """Write the residues with coordinates of all rows that have a structure, as ``schemas.STRUCTURES`` has them.
+
+    Without side chains where fewer than half have any (`side_chains_used`).
+    """
     found = [{"id": row.id, "sequence": row.observed.sequence} | row.observed.stored for row in rows if row.observed]
+    if not side_chains_used(row.observed for row in rows):
+        found = [one | {"sidechains_cA": None} for one in found]
     fields = [schemas.STRUCTURES.field(name) for name in ("id", "sequence", *STRUCTURE)]
     table = pa.Table.from_pylist(found, schema=pa.schema(fields))
     with (folder / "structures.parquet").writing() as path:

@@ -20,7 +20,7 @@ from protray.data import schemas
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.data.tasks.tables import STRUCTURE
+from protray.data.tasks.tables import STRUCTURE, side_chains_used
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_once, embedded, structure_in
@@ -49,8 +49,9 @@ class EmbedMutants(BatchSettings):
 
 
 def write_mutants(file: Location, mutants: "Sequence[Mutant]") -> None:
-    """Write what vectors are made of."""
-    table = pa.Table.from_pylist([stored(one) for one in mutants], schema=STORED)
+    """Write what vectors are made of; without side chains where fewer than half have any."""
+    used = {} if side_chains_used(one.row.observed for one in mutants) else {"sidechains_cA": None}
+    table = pa.Table.from_pylist([stored(one) | used for one in mutants], schema=STORED)
     with file.writing() as path:
         pq.write_table(table, path, row_group_size=GROUP, **writing(STORED))
 
@@ -92,7 +93,9 @@ def cost(run: EmbedMutants, row: Row) -> float:
 
 
 def seconds_of(by: Embedding, length: float) -> float:
-    """Of a core, to look once at a protein, or, with a model of structures, at the surroundings of sites."""
+    """Of a core, to look once at a protein, or, with a model of structures, at the surroundings of sites; of a fusion
+    without what its language model reads.
+    """
     from protray.inference.tasks.mutants import NEAREST
 
     return by.seconds(length if by.lm else min(length, NEAREST))

@@ -94,7 +94,7 @@ def identity(run: QualityRun) -> dict:
         check_present(run.lm)
     of_nets = {name: one.identity() for name, one in run.embeddings.items()}
     targets_of(run.data, run.decoys)
-    more = {"fine": asdict(run.fine)} if run.fine_tune else {}
+    more = {"fine": run.fine.identity()} if run.fine_tune else {}
     return more | {
         "data": data_digest(run), "decoys": asdict(run.decoys), "net": asdict(run.net), "fit": asdict(run.fit),
         "lm": run.lm if run.lm == NO_LM else fingerprint(run.lm), "model": of_nets,

@@ -20,20 +20,24 @@ from protray.training.tasks.properties.fine_tune_examples import Examples, Mutan
 def examples_of(embedding: Embedding, inputs: TunedInputs, rows: Rows, vectors_NF: np.ndarray) -> Examples:
     """Some rows, as what is trained on reads them."""
     if inputs.mutants:
-        return mutant_examples(inputs.mutants, rows, vectors_NF)
+        return mutant_examples(inputs.mutants, rows, vectors_NF, embedding.is_fused)
     if embedding.lm:
         return sequence_examples(rows, vectors_NF)
     assert inputs.structures, "encoders of structures are trained on only where there are some"
     return structure_examples(inputs.structures, rows, vectors_NF)
 
 
-def mutant_examples(mutants: Location, rows: Rows, vectors_NF: np.ndarray) -> MutantExamples:
-    """Mutations of some rows; those that have no frozen vector have no structure that could be read."""
+def mutant_examples(mutants: Location, rows: Rows, vectors_NF: np.ndarray, fused: bool) -> MutantExamples:
+    """Mutations of some rows; those that have no frozen vector have no structure that could be read.
+
+    Whole sequences are kept only where a language model reads them.
+    """
     table = _with_vectors(mutants, rows, vectors_NF)
     seen_of: dict[str, Surroundings] = {}
     for batch in table.to_batches(max_chunksize=100):  # of complexes, rows are large as Python's objects
         for row in batch.to_pylist():
-            seen_of[row["id"]] = surroundings(input_of(row))
+            seen = surroundings(input_of(row))
+            seen_of[row["id"]] = seen if fused else seen.without_text()
     return MutantExamples(rows.ids, [seen_of.get(id) for id in rows.ids], rows.target_NT)
 
 

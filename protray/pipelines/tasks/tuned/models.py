@@ -60,7 +60,13 @@ def save_tuned(
 ) -> None:  # fmt: skip
     """Write a head with its encoder, for jobs/annotate.py."""
     from protray.training.tasks.folder import STRUCTURE_MODEL
-    from protray.training.tasks.properties.head_export import LANGUAGE_MODEL, OF_MUTATIONS, HeadFacts, save_head
+    from protray.training.tasks.properties.head_export import (
+        LANGUAGE_MODEL,
+        MUTANTS,
+        OF_MUTATIONS,
+        HeadFacts,
+        save_head,
+    )
 
     embedding = run.embeddings[run.tuned[name]]
     parts = {part: weight for part, weight in weights.items() if part.startswith("head.")}
@@ -69,7 +75,7 @@ def save_tuned(
     facts = HeadFacts(
         task=task, kind=kind, channels=len(head["mean_C"]), labels=labels, names=names, threshold=threshold,
         lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise,
-        reads="mean" if task in OF_MUTATIONS else "statistics", side_chains=side_chains,
+        reads="mean" if task in OF_MUTATIONS else "statistics", side_chains=side_chains, mutants=MUTANTS,
     )  # fmt: skip
     with (run.out / "model" / tuned_folder(name)).writing() as folder:
         save_head(folder, LINEAR, facts, head)

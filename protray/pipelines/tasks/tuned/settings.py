@@ -37,7 +37,7 @@ class TunedInputs:
 
     examples: Location  # ``schemas.EXAMPLES``
     vectors: Mapping[str, Sequence[Location]]  # of each embedding: its folder, with all that a linear read-out reads
-    structures: Location | None = None  # with columns id, sequence, index, backbone_cA of ``schemas.STRUCTURES``
+    structures: Location | None = None  # id, sequence, and what there is of `tables.STRUCTURE`
     mutants: Location | None = None  # in place of those: `protray.pipelines.tasks.properties.mutants.STORED`
 
 

@@ -82,7 +82,7 @@ def network(embedding: Embedding, kind: Kind, channels: int, outputs: int, fine:
         lm = SequenceEncoder(absolute(embedding.lm), trained=True)
         return Tuned(Alone(lm, lm.channels), head, side_chains=False, lm_lr_ratio=fine.lm_lr_ratio)
     card, encoder = embedding.joint()
-    if isinstance(encoder.encoder, FrameAttention):
+    if isinstance(encoder.encoder, FrameAttention) and fine.dropout is not None:
         encoder.encoder.config = replace(encoder.encoder.config, dropout=fine.dropout)
     ratio = 0.0 if encoder.lm is None else fine.lm_lr_ratio
     return Tuned(encoder, head, side_chains=card.side_chains, lm_lr_ratio=ratio)

@@ -1,6 +1,6 @@
 """How an encoder is trained on for a task.  Light: `--help` reads the settings and needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from protray.training.micro_batches import WholeEpochs
@@ -23,8 +23,9 @@ class FineTuneConfig(WholeEpochs):
     """Of AdamW, for encoder, fusion and head, at its peak."""
     lm_lr_ratio: float = 0.1
     """Learning rate of a language model, alone or in a fusion, over that of the rest; 0 leaves it as it is."""
-    dropout: float = 0.0
-    """Of what each half of a layer of frame attention adds; fusions, GVP and CDConv have their own."""
+    dropout: float | None = None
+    """Of what each half of a layer of frame attention adds; fusions, GVP and CDConv have their own.  Default: that of
+    the pre-training."""
     weight_decay: float = 0.01
     warmup: int = 10
     """Steps."""
@@ -37,13 +38,17 @@ class FineTuneConfig(WholeEpochs):
 
     def __post_init__(self) -> None:
         self.check_step("epochs", "crop")
-        if not 0 <= self.dropout < 1:
+        if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share and must lie in [0, 1), got {self.dropout}")
         if not 0 <= self.lm_lr_ratio <= 1 or self.weight_decay < 0 or self.warmup < 0:
             raise ValueError(
                 f"lm_lr_ratio must lie in [0, 1], weight_decay and warmup be at least 0, got {self.lm_lr_ratio}, "
                 f"{self.weight_decay}, {self.warmup}"
             )
+
+    def identity(self) -> dict:
+        """What a result depends on; a setting that came later is left out where it changes nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def constant(self) -> bool:

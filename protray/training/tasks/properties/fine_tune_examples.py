@@ -80,13 +80,18 @@ class MutantExamples:
 
     @property
     def lengths_N(self) -> np.ndarray:
-        return np.array([0 if pair is None else len(pair.wild) for pair in self.pairs])
+        return np.array([0 if pair is None else _read(pair.wild) for pair in self.pairs])
 
     def given(self, rows_M: Sequence[int] | np.ndarray, crop: tuple[FineTuneConfig, int] | None = None) -> Given:
         """The wild types, then the mutants, both with one dropout; no part is cut out."""
         pairs = [pair for n in rows_M if (pair := self.pairs[n])]
         chains = [pair.wild for pair in pairs] + [pair.mutant for pair in pairs]
         return Given(chains, 2 * [self.ids[n] for n in rows_M], partial(changes, sites=[pair.sites for pair in pairs]))
+
+
+def _read(chain: AtomChain) -> int:
+    """Residues that are read, by a language model, too."""
+    return max(len(chain), 0 if chain.text is None else len(chain.text.codes_W))
 
 
 def cropped(chain: AtomChain, config: FineTuneConfig, epoch: int) -> AtomChain:

@@ -13,6 +13,7 @@ from protray.training.tasks.folder import read_settings, save_net, with_weights
 
 SETTINGS, JOBS = "head.json", "jobs/function.py or jobs/stability.py"
 LANGUAGE_MODEL = "language_model"  # folder of a language model that was trained with it, if one was
+MUTANTS = 2  # of `HeadFacts.mutants`
 OF_MUTATIONS = ("ddg", "msp")  # tasks whose heads read vectors of mutations, and not of whole proteins
 
 
@@ -29,6 +30,7 @@ class HeadFacts:
     lm: str | None  # the language model whose embeddings it reads; LANGUAGE_MODEL is the one in its folder
     noise: float | None  # Å, of the score network in the folder beside it; a joint encoder is told none
     reads: Literal["mean", "statistics"] = "mean"  # over residues of whole proteins
+    mutants: int = 1  # how vectors of mutations are made: 2 where chains are told apart, and fusions read whole ones
     side_chains: bool = False  # whether there were any where it was trained; else it is shown backbones
 
 
