@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from protray.models.layers import real_residues
 from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm import masked
 from protray.plm.hub.folder import TOKENIZER
@@ -116,12 +117,10 @@ class SequenceEncoder(nn.Module):
     def _pass(self, lines: list[Tensor]) -> list[Tensor]:
         tokens_RT = pad_sequence(lines, batch_first=True, padding_value=self.padding)
         length_R = torch.tensor([len(line) for line in lines], device=tokens_RT.device)
-        seen_RT = (torch.arange(tokens_RT.shape[1], device=tokens_RT.device) < length_R[:, None]).to(tokens_RT.dtype)
+        seen_RT = real_residues(length_R, tokens_RT.shape[1]).to(tokens_RT.dtype)
         gradient = self.trained and torch.is_grad_enabled()
-        with (
-            torch.inference_mode(False),
-            torch.set_grad_enabled(gradient),
-        ):  # it may be remembered for training
+        # not in inference mode, since what is remembered may be part of a training later
+        with torch.inference_mode(False), torch.set_grad_enabled(gradient):
             hidden_RTC = self.model(input_ids=tokens_RT, attention_mask=seen_RT).last_hidden_state
         return [hidden_TC[: len(line)] for hidden_TC, line in zip(hidden_RTC, lines, strict=True)]
 

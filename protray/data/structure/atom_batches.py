@@ -9,8 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from protray.data.structure.atoms import AtomChain, Text
+from protray.models.layers import real_residues
 from protray.models.structure.structure_batch import MASKED, StructureBatch, TextBatch
 from protray.seq.alphabet import UNKNOWN
 from protray.struct.residues.atom14 import BACKBONE, SLOTS
@@ -47,26 +50,25 @@ def collate(chains: Sequence[AtomChain], masked: Sequence[np.ndarray | None] | N
             type_BL[b, numbers] = MASKED
             present_BLA[b, numbers, len(BACKBONE) :] = False
             atoms_BLA3[b, numbers, len(BACKBONE) :] = 0
-    text = _texts(chains, longest)
+    text = _texts(chains)
     if text is not None and masked is not None:
         raise ValueError("types that are hidden among residues of a longer sequence would be read there")
     return StructureBatch(type_BL, atoms_BLA3, present_BLA, index_BL, chain_BL, real_BL, text=text)
 
 
-def _texts(chains: Sequence[AtomChain], longest: int) -> TextBatch | None:
+def _texts(chains: Sequence[AtomChain]) -> TextBatch | None:
     """The whole sequences of proteins of which there are some residues; a whole protein stands for itself."""
     if all(chain.text is None for chain in chains):
         return None
     parts = [chain.text or Text(chain.codes_L, chain.chain_L, np.arange(len(chain))) for chain in chains]
-    n, widest = len(parts), max(len(part.codes_W) for part in parts)
-    type_BW, chain_BW = torch.full((n, widest), UNKNOWN), torch.zeros(n, widest, dtype=torch.int64)
-    real_BW, place_BL = torch.zeros(n, widest, dtype=torch.bool), torch.zeros(n, longest, dtype=torch.int64)
-    for b, part in enumerate(parts):
-        type_BW[b, : len(part.codes_W)] = torch.from_numpy(part.codes_W.astype(np.int64))
-        chain_BW[b, : len(part.codes_W)] = torch.from_numpy(part.chain_W.astype(np.int64))
-        real_BW[b, : len(part.codes_W)] = True
-        place_BL[b, : len(part.place_L)] = torch.from_numpy(part.place_L.astype(np.int64))
-    return TextBatch(type_BW, chain_BW, real_BW, place_BL)
+
+    def padded(name: str, fill: int = 0) -> Tensor:
+        arrays = [torch.from_numpy(getattr(part, name).astype(np.int64)) for part in parts]
+        return pad_sequence(arrays, batch_first=True, padding_value=fill)
+
+    type_BW, width_B = padded("codes_W", UNKNOWN), torch.tensor([len(part.codes_W) for part in parts])
+    real_BW = real_residues(width_B, type_BW.shape[1])
+    return TextBatch(type_BW, padded("chain_W"), real_BW, padded("place_L"))
 
 
 def without_side_chains(batch: StructureBatch) -> StructureBatch:

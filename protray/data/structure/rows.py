@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from protray.data.structure.structures import CA, MISSING, SCALE
+from protray.data.structure.structures import CA, MAX_CHAINS, MISSING, SCALE
 from protray.seq.alphabet import encode
 from protray.seq.errors import InputError
 from protray.struct.files.io import Chain, Structure, parse_structure, structure_stem
@@ -20,7 +20,6 @@ from protray.struct.residues.breaks import MAX_BOND, count_on, find_breaks, long
 
 MAX_EXTENT = 327.67  # Å from the centre on each axis: what 16 bits hold at 0.01 Å
 MIN_CA_STEP = 0.1  # Å; nearer neighbours are placeholders in one place.  Poor decoys do have some below 1 Å
-MAX_CHAINS = 128  # of a complex: their numbers have 8 bits
 CHAIN_GAP = 512  # in `index` between chains of a complex: who knows of one chain alone sees no neighbours there
 MODEL = "THEORETICAL MODEL"  # what files of models may say in place of a method
 CHAIN_STEPS = (2.5, 4.5)  # Å, C-alpha to C-alpha of bonded neighbours: 2.9 (cis) and 3.8 (trans), give or take

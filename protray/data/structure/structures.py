@@ -22,6 +22,7 @@ COLUMNS = ["id", "sequence", "index", "backbone_cA", "split"]  # what is read of
 FOLDER = "structures"  # of the parts in a dataset of jobs/prepare_structures.py
 SCALE = 100  # stored integers per Å
 MISSING = np.int16(-32768)  # stored in place of each coordinate of an atom that the file lacks
+MAX_CHAINS = 128  # of a complex: their numbers have 8 bits
 N_BACKBONE, CA = 4, 1  # atoms stored per residue, and which of them is C-alpha
 
 

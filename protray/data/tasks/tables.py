@@ -21,14 +21,13 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS, cluster_by_identity, complete, share_clusters, warn_of_related
-from protray.data.structure.structures import MISSING
+from protray.data.structure.structures import MAX_CHAINS, MISSING
 from protray.seq.errors import SHOWN, InputError
 from protray.seq.fasta import codes_of, plain_letters
 
 if TYPE_CHECKING:
     from protray.struct.files.io import Chain
 
-MAX_CHAINS = 128  # of a protein: their numbers have 8 bits
 STRUCTURE = ("backbone_cA", "index", "sidechains_cA", "chain_index")  # of ``schemas.STRUCTURES``
 PER_RESIDUE = (12, 1, 30, 1)  # numbers
 

@@ -19,7 +19,7 @@ from protray.inference.embeddings.residues import (
 from protray.inference.tasks.mutants import MutantEmbedder, MutantInput, mutant_embedder
 from protray.models.tasks.head import Head
 from protray.struct.residues.atom14 import BACKBONE
-from protray.training.structure.ssdm_export import is_ssdm, load_card
+from protray.training.structure.ssdm_export import is_fused
 from protray.training.tasks.folder import STRUCTURE_MODEL
 from protray.training.tasks.properties.head_export import MUTANTS, HeadFacts, load_head
 from protray.training.tasks.properties.heads import predict
@@ -69,8 +69,7 @@ class MutationEffects:
         """Read a folder in ``model`` of jobs/stability.py, at a path or an address; ValueError if it is none."""
         head, facts = load_head(folder)
         if facts.noise is not None and facts.mutants < MUTANTS:
-            place = Location(folder) / STRUCTURE_MODEL
-            if facts.task == "msp" or (is_ssdm(place) and load_card(place).config.fusion != "none"):
+            if facts.task == "msp" or is_fused(Location(folder) / STRUCTURE_MODEL):
                 raise ValueError(f"{folder}: what it reads of mutations is made in another way now; train it again")
         return cls(head, facts, [mutant_embedder(embed) for embed in _embedders(folder, facts, device)], device)
 

@@ -25,12 +25,7 @@ from protray.data.cluster_files import read_clusters, read_splits
 from protray.data.location import Location
 from protray.data.secondary.inputs import Item, files_in, find_items, make_row
 from protray.data.secondary.proteins import ProteinSettings, protein_schema
-from protray.data.splits import (
-    assign_splits,
-    check_disjoint,
-    cluster_by_identity,
-    split_sizes,
-)
+from protray.data.splits import assign_splits, check_disjoint, cluster_by_identity, split_sizes
 from protray.seq.errors import InputError
 from protray.seq.files.packed import SUFFIXES
 from protray.seq.secondary import Labels

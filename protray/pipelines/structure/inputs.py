@@ -50,7 +50,7 @@ class Protein(NamedTuple):
 
     id: str
     sequence: str
-    atoms_LA3: np.ndarray | None = None  # Å, all 14; NaN where one is missing
+    atoms_LA3: np.ndarray | None = None  # Å, 4 or 14; NaN where one is missing
     index_L: np.ndarray | None = None  # places in the chain, counted on over breaks
     numbers: list[str] | None = None  # of its residues, as the file has them
 
@@ -141,12 +141,12 @@ def chains_of(row: Row, settings: StructureSettings, rejected: list[InputError])
     return found
 
 
-def proteins_of(row: Row, rejected: list[InputError]) -> Iterator[Protein]:
-    """The record of a row, or the chains of its file; what cannot be used is added to `rejected`."""
+def proteins_of(row: Row, rejected: list[InputError], side_chains: bool = False) -> Iterator[Protein]:
+    """The record of a row, or the chains of its file, backbones or whole; what is unusable is added to `rejected`."""
     if row["sequence"] is not None:
         yield Protein(row["id"], row["sequence"])
         return
-    for one in chains_of(row, WHOLE, rejected):
+    for one in chains_of(row, WHOLE if side_chains else ANY_CHAIN, rejected):
         atoms_LA3 = stored_atoms(np.asarray(one["backbone_cA"], np.int16), one["sidechains_cA"])
         yield Protein(one["id"], one["sequence"], atoms_LA3, np.asarray(one["index"], np.int32), one["numbers"])
 

@@ -91,25 +91,35 @@ class SsdmRun(TrainingSettings):
             check_labels(self.labels, self.data)
         if self.joint.lm is not None:
             check_present(self.joint.lm)
-        begun(self)
+        joint_of(self)
+        first_weights(self)
 
 
-def begun(run: SsdmRun) -> "tuple[SsdmConfig, dict[str, Tensor] | None]":
-    """What is trained, and the weights that its structure encoder begins with.
+def joint_of(run: SsdmRun) -> SsdmConfig:
+    """What is trained: in the shape of the run's encoder, where it begins with one.
 
     Raises ValueError if `encoder` holds none of ours by itself, or the run asks for another shape.
     """
     joint = replace(run.joint, lm=absolute(run.joint.lm)) if run.joint.lm else run.joint
     if run.encoder is None:
-        return joint, None
+        return joint
+    from protray.training.structure.ssdm_export import load_card
+
+    config = load_card(folder_of(run.encoder)).config
+    if not isinstance(config, SsdmConfig) or config.fusion != "none":
+        raise ValueError(f"--encoder {run.encoder} is no encoder by itself (--fusion none) of jobs/ssdm.py")
+    if run.joint.net not in (SsdmRun.preset(run.model).joint.net, config.net):
+        raise ValueError(f"--encoder {run.encoder} brings its own shape; leave --net out")
+    return replace(joint, net=config.net)
+
+
+def first_weights(run: SsdmRun) -> "dict[str, Tensor] | None":
+    """Those that its structure encoder begins with; None where they are random."""
+    if run.encoder is None:
+        return None
     from protray.training.structure.ssdm_export import load_ssdm
 
-    card, model = load_ssdm(folder_of(run.encoder))
-    if not isinstance(card.config, SsdmConfig) or card.config.fusion != "none":
-        raise ValueError(f"--encoder {run.encoder} is no encoder by itself (--fusion none) of jobs/ssdm.py")
-    if run.joint.net not in (SsdmRun.preset(run.model).joint.net, card.config.net):
-        raise ValueError(f"--encoder {run.encoder} brings its own shape; leave --net out")
-    return replace(joint, net=card.config.net), model.encoder.state_dict()
+    return load_ssdm(folder_of(run.encoder))[1].encoder.state_dict()
 
 
 def folder_of(encoder: Location) -> Location:
@@ -132,7 +142,7 @@ def identity(run: SsdmRun) -> dict:
     found = {
         "digest of the data": data_digest(run),
         "labels": content_digest([run.labels]) if run.labels else None,
-        "joint": asdict(begun(run)[0]) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
+        "joint": asdict(joint_of(run)) | {"lm": fingerprint(run.joint.lm) if run.joint.lm else None},
         "learn": asdict(run.learn),
         "fit": {name: value for name, value in asdict(run.fit).items() if (name, value) != ("bf16", False)},
     }  # a setting that came later is left out where it changes nothing: older folders stay what they are
@@ -168,8 +178,7 @@ def total_steps(run: SsdmRun) -> int:
 
 
 def settings(run: SsdmRun, inputs: None) -> dict:
-    joint, encoder = begun(run)
-    return {"run": replace(run, joint=joint), "encoder": encoder, "share": 1.0}
+    return {"run": replace(run, joint=joint_of(run)), "encoder": first_weights(run), "share": 1.0}
 
 
 def trial(run: SsdmRun, stage: Stage) -> dict:
@@ -204,17 +213,16 @@ def finish(run: SsdmRun, inputs: None, state: dict, context: Context) -> dict:
     from protray.training.structure.ssdm_export import SsdmCard, save_ssdm
 
     position = state["position"]
-    joint, encoder = begun(run)
-    given = replace(run, joint=joint)
+    joint = joint_of(run)
     side_chains = read_split(run, "train").has_side_chains
     card = SsdmCard(joint, side_chains, run.learn.objective, run.fit.seed)
-    before = fresh(joint, run.learn, run.fit.seed, encoder).learnt()
+    before = fresh(joint, run.learn, run.fit.seed, first_weights(run)).learnt()
     for name, weights in (("untrained", before), ("model", state["best"])):
         with (run.out / name).writing() as folder:
             save_ssdm(folder, card, weights)
     track_history(context, context.run_id, position["history"])
     log.info("what the encoder learnt, on held-out chains")
-    results: SsdmResults = in_task(context, JOB.name, measured, given)
+    results: SsdmResults = in_task(context, JOB.name, measured, replace(run, joint=joint))
     context.tracker.log(context.run_id, results.metrics(), step=position["step"])
     facts = {name: str(value) for name, value in ({"data": run.data or "the bundled sample"} | identity(run)).items()}
     with (run.out / "report.html").writing() as report:

@@ -67,7 +67,9 @@ class Embedding:
     @property
     def is_fused(self) -> bool:
         """Whether it is a joint encoder that reads a language model, too."""
-        return self.is_joint and self.joint()[0].config.fusion != "none"
+        from protray.training.structure.ssdm_export import is_fused
+
+        return self.fusion != "none" or (self.model is not None and is_fused(self.model))
 
     def joint(self) -> "tuple[SsdmCard, Ssdm]":
         """The joint encoder itself, in evaluation mode."""

@@ -98,6 +98,11 @@ def load_card(folder: Path | Location) -> SsdmCard:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); put it back") from None
 
 
+def is_fused(folder: Path | Location) -> bool:
+    """Whether a folder of a model holds a joint encoder that reads a language model."""
+    return is_ssdm(folder) and load_card(folder).config.fusion != "none"
+
+
 def is_ssdm(folder: Path | Location) -> bool:
     """Whether a folder of a model holds a joint encoder."""
     return (Location(folder) / SETTINGS).is_file()

@@ -105,12 +105,13 @@ def test_an_encoder_to_begin_with(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("protray.data.structure.atoms.read_atoms", lambda data, split: sample_chains(split, 3, 40, 60))
     given = save_random_joint(tmp_path / "model")
     run = replace(TINY, joint=SsdmConfig(), encoder=given)
-    joint, weights = ssdm.begun(run)
-    assert joint.net == NET and weights is not None and ssdm.begun(TINY) == (TINY.joint, None)
+    joint = ssdm.joint_of(run)
+    assert joint.net == NET and ssdm.first_weights(run) is not None
+    assert (ssdm.joint_of(TINY), ssdm.first_weights(TINY)) == (TINY.joint, None)
     assert ssdm.stages(run, None)[0].key != ssdm.stages(replace(run, encoder=None), None)[0].key
-    assert ssdm.begun(replace(run, encoder=Location("shipped")))[0].net.channels > NET.channels
+    assert ssdm.joint_of(replace(run, encoder=Location("shipped"))).net.channels > NET.channels
     with pytest.raises(ValueError, match="brings its own shape; leave --net out"):
-        ssdm.begun(replace(run, joint=replace(joint, net=replace(NET, layers=3))))
+        ssdm.joint_of(replace(run, joint=replace(joint, net=replace(NET, layers=3))))
     fused = save_random_joint(tmp_path / "fused", save_tiny_lm(tmp_path / "lm"))
     with pytest.raises(ValueError, match="is no encoder by itself"):
         replace(run, encoder=fused).check()

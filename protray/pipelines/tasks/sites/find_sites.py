@@ -20,7 +20,6 @@ from protray.pipelines.structure.embed import MEMORY
 from protray.pipelines.tasks.embedding import Embedding, read_by
 from protray.plm.shipped import fingerprint
 from protray.seq.errors import InputError
-from protray.struct.residues.atom14 import BACKBONE
 
 if TYPE_CHECKING:
     from protray.data.sites.table import SiteProtein
@@ -115,8 +114,7 @@ def _proteins(
     for one in inputs.proteins_of(row, rejected):
         try:
             protein = SiteProtein(one.id, one.sequence, np.full(len(one.sequence), UNKNOWN, np.int8), "")
-            backbone_L43 = None if one.atoms_LA3 is None else one.atoms_LA3[:, : len(BACKBONE)]  # as in training
-            yield finder.embedded(protein, backbone_L43, one.index_L), one.numbers
+            yield finder.embedded(protein, one.atoms_LA3, one.index_L), one.numbers
         except ValueError as error:
             rejected.append(InputError(row["file"], row["line"], str(error), one.id))
 

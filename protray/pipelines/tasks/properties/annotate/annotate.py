@@ -65,7 +65,7 @@ def work(opened: "tuple[Annotate, Annotator]", spans: list[Span]) -> Done:
     rejected: list[InputError] = []
     found = []
     for span in spans:
-        for start, one in enumerate(inputs.proteins_of(span.row, rejected)):
+        for start, one in enumerate(inputs.proteins_of(span.row, rejected, annotator.facts.side_chains)):
             try:
                 score_T = annotator(one.sequence, one.atoms_LA3, one.index_L)
             except ValueError as error:

@@ -113,7 +113,7 @@ def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
     found: list[dict] = []
     rejected: list[InputError] = []
     for span in spans:
-        for start, id, mutation, residue, one in _inputs(span, rejected):
+        for start, id, mutation, residue, one in _inputs(span, rejected, effect_of.facts.side_chains):
             try:
                 predicted = effect_of(one)
             except ValueError as error:
@@ -126,7 +126,9 @@ def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
     return Done.of(found, schemas.EFFECTS, rejected)
 
 
-def _inputs(span: Span, rejected: list[InputError]) -> "Iterator[tuple[int, str, str, str | None, MutantInput]]":
+def _inputs(
+    span: Span, rejected: list[InputError], side_chains: bool
+) -> "Iterator[tuple[int, str, str, str | None, MutantInput]]":
     """Mutants of a span: their place in its row, id, name, residue in the file, and what is predicted from."""
     from protray.inference.tasks.mutants import single_mutants
 
@@ -134,7 +136,7 @@ def _inputs(span: Span, rejected: list[InputError]) -> "Iterator[tuple[int, str,
     if row["mutation"] is not None:
         yield 0, row["id"], row["mutation"], None, input_of(row)
         return
-    for protein in inputs.proteins_of(row, rejected):
+    for protein in inputs.proteins_of(row, rejected, side_chains):
         scanned = single_mutants(protein.sequence, protein.index_L, protein.atoms_LA3, span.start, span.stop or None)
         for n, one in enumerate(scanned):
             residue = protein.numbers[one.sites[0]] if protein.numbers else None
