@@ -57,6 +57,16 @@ def summed(
     return sums, rest
 
 
+def group_norms(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor]) -> dict[str, float]:
+    """Norm of the gradients of each group of `parameter_groups`, by what it is of; {} where there is one group.
+
+    Ask before `descend`, which may make them shorter.
+    """
+    groups, apart = optimizer.param_groups, iter(gradients)
+    norms = [nn.utils.get_total_norm([next(apart) for _ in group["params"]]).item() for group in groups]
+    return dict(zip(("rest", "language_model"), norms, strict=True)) if len(groups) > 1 else {}
+
+
 def descend(
     optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter], gradients: Sequence[Tensor], clip: float
 ) -> float:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from protray.training.updates import descend, half_cosine, summed
+from protray.training.updates import descend, group_norms, half_cosine, summed
 from protray.training.world import World
 
 
@@ -35,6 +35,15 @@ def test_a_step_along_a_gradient_that_may_be_too_long(clip, moved) -> None:
     norm = descend(torch.optim.SGD(weights, lr=1.0), weights, [torch.tensor([3.0]), torch.tensor([4.0])], clip)
     assert norm == 5.0
     assert [weight.item() for weight in weights] == pytest.approx(moved, rel=1e-5)
+
+
+def test_norms_of_groups() -> None:
+    """3 and 4 of the rest, 12 of the language model."""
+    rest, lm = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)], [torch.nn.Parameter(torch.zeros(1))]
+    gradients = [torch.tensor([value]) for value in (3.0, 4.0, 12.0)]
+    groups = [{"params": rest, "lr": 1.0}, {"params": lm, "lr": 0.1}]
+    assert group_norms(torch.optim.SGD(groups), gradients) == {"rest": 5.0, "language_model": 12.0}
+    assert group_norms(torch.optim.SGD(rest, lr=1.0), gradients[:2]) == {}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

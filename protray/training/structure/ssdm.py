@@ -38,7 +38,7 @@ from protray.training.structure.ssdm_objectives import (
     step_loss,
 )
 from protray.training.threads import Map, side_by_side
-from protray.training.updates import descend, follow, learning_rate, summed
+from protray.training.updates import descend, follow, group_norms, learning_rate, summed
 from protray.training.world import World
 
 REMEDY = "lower the learning rate"  # coordinates are whole numbers of 0.01 Å, and all of them finite
@@ -185,11 +185,13 @@ def _update(
     ]  # fmt: skip
     if broken:
         raise NonFiniteLossError(_not_finite("loss", chains, broken))
+    norms = group_norms(optimizer, gradients)
     norm = descend(optimizer, weights, gradients, settings.clip)
     if not math.isfinite(norm):
         world.sum([0.0])  # a worker whose loss is to blame has raised above, and is the one to be heard
         raise NonFiniteLossError(_not_finite("gradient", chains, visits))
-    return numbers(functools.reduce(added, losses, {})) | {"gradient_norm": (norm, 1.0)}
+    found = numbers(functools.reduce(added, losses, {})) | {"gradient_norm": (norm, 1.0)}
+    return found | {f"gradient_norm/{name}": (one, 1.0) for name, one in norms.items()}
 
 
 def _encoder(model: Ssdm, settings: SsdmFitConfig, world: World) -> Encoder:

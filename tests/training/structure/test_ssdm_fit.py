@@ -235,6 +235,8 @@ def test_a_ratio_of_0_is_the_limit_of_small_ones_to_the_last_bit(lm) -> None:
         assert {name: two[name] for name in one if name != "train/gradient_norm"} == {
             name: value for name, value in one.items() if name != "train/gradient_norm"
         }
+        assert two["train/gradient_norm/rest"] == pytest.approx(one["train/gradient_norm"])
+        assert two["train/gradient_norm/language_model"] > 0
 
 
 def test_a_frozen_language_model_stays_as_it_is_and_is_in_no_checkpoint(lm) -> None:

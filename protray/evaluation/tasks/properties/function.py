@@ -1,4 +1,4 @@
-r"""How good predicted functions of proteins (EC numbers, GO terms) are: Fmax as CAFA defines it, and micro AUPR.
+r"""How good predicted functions of proteins (EC numbers, GO terms) are: Fmax as CAFA defines it, and two AUPR.
 
 For a threshold t, a protein's predictions are the labels with a score of at least t; a score of 0 is no prediction.
 
@@ -9,6 +9,7 @@ with n predictions of a protein, tp true ones among them, y true labels, and m(t
 Proteins without a label have no recall and are dropped.  Source: Radivojac et al., Nature Methods 10:221 (2013).
 
 Shape key:  B proteins   T labels   N = B T pairs in the order of their scores   K thresholds   C clusters   D draws
+            P proteins with a label
 """
 
 from collections.abc import Sequence
@@ -79,7 +80,8 @@ class Scored:
 def score_function(
     score_BT: np.ndarray, true_BT: np.ndarray, clusters_B: Sequence[str], threshold: float, *, seed: int = 0
 ) -> Scored:
-    """All numbers of one method; the AUPR is that of all pairs of protein and label (micro), ties together.
+    """All numbers of one method; the AUPR is that of all pairs of protein and label (micro), ties together, and the
+    mean over labels of that over proteins (macro).
 
     Parameters
     ----------
@@ -89,8 +91,9 @@ def score_function(
     Returns
     -------
     scored : Scored
-        Its row has ``fmax``, ``f_validation`` (F at `threshold`) and ``aupr`` with 95 % intervals (``NAME_ci95``) over
-        clusters of proteins; ``fmax_pairs``; and ``proteins``, ``clusters``, ``labels`` (that any protein has).
+        Its row has ``fmax``, ``f_validation`` (F at `threshold`), ``aupr`` and ``aupr_macro`` with 95 % intervals
+        (``NAME_ci95``) over clusters of proteins; ``fmax_pairs``; and ``proteins``, ``clusters``, ``labels`` (that any
+        protein has, which are those of the macro AUPR).
 
     Notes
     -----
@@ -103,7 +106,8 @@ def score_function(
     found = curve(score_BT, true_BT)
     grid_K = np.append(_grid(score_BT), threshold)
     counts_6BK = _counts(score_BT, true_BT, grid_K)
-    drawn, whole = _draws(counts_6BK, names, seed), _on_grid(counts_6BK, np.ones((1, len(true_BT))))
+    times_DB, once_1B = _times(names, seed), np.ones((1, len(true_BT)))
+    drawn, whole = _on_grid(counts_6BK, times_DB), _on_grid(counts_6BK, once_1B)
     fmax_D = drawn.fmax_D + found.best()[0] - whole.fmax_D
     aupr = average_precision(score_BT.ravel(), true_BT.ravel())
     at = found.threshold_K >= threshold
@@ -113,8 +117,29 @@ def score_function(
         "f_validation": float(found.f_K[at][-1]) if at.any() else 0.0, "f_validation_ci95": interval_of(drawn.f_D),
         "fmax_pairs": fmax_pairs(score_BT, true_BT),
         "aupr": aupr, "aupr_ci95": interval_of(drawn.aupr_D + aupr - whole.aupr_D),
+        "aupr_macro": float(macro_aupr(score_BT, true_BT, once_1B)[0]),
+        "aupr_macro_ci95": interval_of(macro_aupr(score_BT, true_BT, times_DB)),
     }  # fmt: skip
     return Scored(row, fmax_D)
+
+
+def macro_aupr(score_BT: np.ndarray, true_BT: np.ndarray, times_DB: np.ndarray) -> np.ndarray:
+    """Mean over labels of the average precision over proteins, of which each is there so many times; shape (D,).
+
+    Labels that no protein of a draw has are not in that draw's mean.
+
+    >>> macro_aupr(np.array([[0.9, 0.1], [0.5, 0.7]]), np.array([[False, True], [True, False]]), np.ones((1, 2)))
+    array([0.5])
+    """
+    total_D, labels_D = np.zeros((2, len(times_DB)))
+    for score_B, true_B in zip(score_BT.T, true_BT.T, strict=True):
+        above_BP = (score_B[:, None] >= score_B[true_B]).astype(float)  # what is predicted when each true one comes in
+        times_DP = times_DB[:, true_B]
+        precision_DP = times_DP @ above_BP[true_B] / np.maximum(times_DB @ above_BP, 1)
+        there_D = times_DP.sum(axis=1)
+        total_D += (times_DP * precision_DP).sum(axis=1) / np.maximum(there_D, 1)
+        labels_D += there_D > 0
+    return total_D / labels_D
 
 
 @dataclass(frozen=True)
@@ -169,13 +194,12 @@ def _counts(score_BT: np.ndarray, true_BT: np.ndarray, threshold_K: np.ndarray) 
     return counts
 
 
-def _draws(counts_6BK: np.ndarray, clusters_B: Sequence[str], seed: int) -> _Draws:
+def _times(clusters_B: Sequence[str], seed: int) -> np.ndarray:
+    """How often each protein is there in each draw of clusters, shape (D, B); no draw of a single cluster."""
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
     count = int(place_B.max()) + 1
-    if count < 2:
-        return _Draws(*np.zeros((3, 0)))
-    times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return _on_grid(counts_6BK, times_DC[:, place_B].astype(float))
+    times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS if count > 1 else 0)
+    return times_DC[:, place_B].astype(float)
 
 
 def _on_grid(counts_6BK: np.ndarray, times_DB: np.ndarray) -> _Draws:

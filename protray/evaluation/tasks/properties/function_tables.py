@@ -17,7 +17,9 @@ from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of,
 Row = dict[str, Any]
 
 WHOLE = "test"
-COLUMNS = {"fmax": "Fmax", "f_validation": "F at validation's threshold", "aupr": "AUPR, micro"}
+COLUMNS = {
+    "fmax": "Fmax", "f_validation": "F at validation's threshold", "aupr": "AUPR, micro", "aupr_macro": "AUPR, macro",
+}  # fmt: skip
 FEWEST = 10  # proteins of a part of the test split that is shown
 
 

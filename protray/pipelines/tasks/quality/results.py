@@ -16,6 +16,7 @@ from protray.data.location import Location
 from protray.data.parquet import WRITING, read_parquet
 from protray.data.splits import SPLITS
 from protray.evaluation.tasks.properties.function_tables import markdown as lines
+from protray.evaluation.tasks.published import published_tables
 from protray.evaluation.tasks.quality.tables import Predictions, gain_rows, kind_rows, markdown, quality_rows
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.pipelines.tasks.embedding import row_folder
@@ -78,7 +79,7 @@ def write_results(
     write_predictions(run.out / "predictions.parquet", test, predictions)
     cost, told = tuned_table(run, trained)
     more = [tuned_lines(of_vectors), *told] if of_vectors else []
-    (run.out / "tables.md").write_text(markdown(rows, kinds, gains) + ("\n" + lines(more) if more else ""))
+    (run.out / "tables.md").write_text(markdown(rows, kinds, gains) + "\n" + lines([*more, *published_tables("psr")]))
     facts = {name: str(value) for name, value in identity(run).items()}
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:

@@ -1,4 +1,4 @@
-"""Fmax by hand and by brute force with ties, torchdrug's variant, micro AUPR against scikit-learn, and intervals."""
+"""Fmax by hand and by brute force with ties, torchdrug's variant, both AUPR against scikit-learn, and intervals."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from protray.evaluation.tasks.properties.function import (
     fmax,
     fmax_pairs,
     interval_of,
+    macro_aupr,
     score_function,
 )
 
@@ -80,7 +81,7 @@ def test_the_order_of_proteins_and_labels_is_no_matter() -> None:
     names = [str(n) for n in range(12)]
     one = score_function(score_BT, true_BT, names, 0.4).row
     other = score_function(score_BT[rows][:, columns], true_BT[rows][:, columns], [names[n] for n in rows], 0.4).row
-    for name in ("fmax", "f_validation", "aupr"):
+    for name in ("fmax", "f_validation", "aupr", "aupr_macro"):
         assert other[name] == pytest.approx(one[name], abs=1e-12)
 
 
@@ -95,12 +96,27 @@ def test_nothing_predicted() -> None:
     assert curve(np.zeros((2, 3)), TRUE_BT).best() == (0.0, float("inf"))
 
 
-def test_micro_aupr_is_scikit_learns() -> None:
+def test_aupr_is_scikit_learns() -> None:
     rng = np.random.default_rng(1)
     score_BT, true_BT = np.floor(rng.random((50, 10)) * 20) / 20, rng.random((50, 10)) < 0.3
     true_BT[:, 0] |= ~true_BT.any(axis=1)
     row = score_function(score_BT, true_BT, [str(n) for n in range(50)], 0.5).row
     assert row["aupr"] == pytest.approx(average_precision_score(true_BT.ravel(), score_BT.ravel()))
+    assert row["aupr_macro"] == pytest.approx(average_precision_score(true_BT, score_BT, average="macro"))
+
+
+def test_macro_aupr_of_a_draw_is_that_of_its_proteins() -> None:
+    """Each as often as it was drawn; the last label, of the last protein alone, is in the second draw's mean only."""
+    rng = np.random.default_rng(2)
+    score_BT = np.floor(rng.random((6, 3)) * 4) / 4
+    true_BT = np.tile([[True, False, False], [False, True, False]], (3, 1))
+    true_BT[5] = [False, False, True]
+    times_DB = np.array([[2, 1, 0, 3, 0, 0], [0, 1, 1, 1, 1, 2]])
+    for times_B, found in zip(times_DB, macro_aupr(score_BT, true_BT, times_DB), strict=True):
+        rows = np.repeat(np.arange(6), times_B)
+        there_T = true_BT[rows].any(axis=0)
+        expected = average_precision_score(true_BT[rows][:, there_T], score_BT[rows][:, there_T], average="macro")
+        assert found == pytest.approx(expected)
 
 
 def test_proteins_without_labels_are_dropped_and_unusable_input_is_refused() -> None:
@@ -125,7 +141,7 @@ def test_intervals_contain_the_value_and_shrink_with_clusters() -> None:
     score_BT, true_BT = noisy(400)
     own = score_function(score_BT, true_BT, [str(n) for n in range(400)], 0.4)
     few = score_function(score_BT, true_BT, [str(n // 40) for n in range(400)], 0.4)
-    for name in ("fmax", "f_validation", "aupr"):
+    for name in ("fmax", "f_validation", "aupr", "aupr_macro"):
         low, high = own.row[f"{name}_ci95"]
         assert low < own.row[name] < high and high - low < 0.1
     assert own.fmax_D.mean() == pytest.approx(own.row["fmax"], abs=0.005)  # the grid is fine enough

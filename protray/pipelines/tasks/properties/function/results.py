@@ -18,6 +18,7 @@ from protray.data.tasks.examples import Rows, read_rows
 from protray.evaluation.tasks.properties.cath import cath_rows, cath_tables, retrieval_rows
 from protray.evaluation.tasks.properties.function import curve
 from protray.evaluation.tasks.properties.function_tables import WHOLE, function_rows, function_tables, markdown
+from protray.evaluation.tasks.published import published_tables
 from protray.pipelines.tasks.properties.function.inputs import FunctionRun, identity, proteins_of
 from protray.pipelines.tasks.properties.function.predictions import TRANSFER, Predicted, all_predictions
 from protray.pipelines.tasks.properties.heads import HeadInputs, save_head_of
@@ -28,7 +29,7 @@ from protray.training.tasks.turns import finished
 
 log = logging.getLogger(__name__)
 
-LOGGED = ("fmax", "f_validation", "aupr", "fmax_pairs", "accuracy", "balanced")
+LOGGED = ("fmax", "f_validation", "aupr", "aupr_macro", "fmax_pairs", "accuracy", "balanced")
 TITLES = {
     "ec": "EC numbers", "go-bp": "GO, biological processes", "go-mf": "GO, molecular functions",
     "go-cc": "GO, cellular components", "cath": "folds (CATH)",
@@ -75,7 +76,7 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
     predictions = {name: score_BT for name, (_, score_BT) in predicted.found.items()}
     write_predictions(run.out / "predictions.parquet", parts["test"], predictions, proteins.labels)
     tuned, told = tuned_table(run, trained)
-    (run.out / "tables.md").write_text(markdown([*tables, *told]))
+    (run.out / "tables.md").write_text(markdown([*tables, *told, *published_tables(run.task)]))
     for name in ("report.html", "tables.md", "predictions.parquet"):
         context.tracker.artifact(context.run_id, run.out / name)
     context.tracker.artifact(context.run_id, run.out / "model", "model")

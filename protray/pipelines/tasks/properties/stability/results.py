@@ -14,6 +14,7 @@ from protray.data.parquet import WRITING
 from protray.data.tasks.examples import Rows, read_rows, read_vectors
 from protray.evaluation.tasks.properties.function_tables import markdown
 from protray.evaluation.tasks.properties.stability import NUMBERS, RANKINGS, ranking_rows, stability_tables, value_rows
+from protray.evaluation.tasks.published import published_tables
 from protray.pipelines.tasks.properties.heads import WITH_LM, HeadInputs, head_predictions, save_head_of
 from protray.pipelines.tasks.properties.read_outs import read_outs
 from protray.pipelines.tasks.properties.stability.inputs import StabilityRun, identity, measurements_of
@@ -71,7 +72,7 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
     _write_predictions(run, test, found)
     tuned, told = tuned_table(run, trained)
     tables = [*stability_tables(rows, reference, run.first), *told]
-    (run.out / "tables.md").write_text(markdown(tables))
+    (run.out / "tables.md").write_text(markdown([*tables, *published_tables(run.task)]))
     facts = {name: str(value) for name, value in identity(run).items()} | chosen
     facts |= {f"best epoch of {name}": str(one["position"]["best_epoch"]) for name, one in trained.items()}
     with (run.out / "report.html").writing() as path:
