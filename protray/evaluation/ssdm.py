@@ -12,7 +12,7 @@ import numpy as np
 
 from protray.evaluation.cells import gain_cell, with_interval
 
-TRAINED, UNTRAINED = "pre-trained", "random weights"
+TRAINED, UNTRAINED = "pre-trained", "before training"
 LEVEL = "topology"  # of CATH: what the nearest chain should share
 
 

@@ -30,10 +30,10 @@ def test_lines_by_hand() -> None:
         ("distance, test", "loss 0.300; 0.700 for the best constant answer"),
         ("denoise, test", "0.800 of the loss of no answer"),
         ("contrast, pre-trained", "0.900 of crops find their partner"),
-        ("contrast, random weights", "0.600 of crops find their partner"),
+        ("contrast, before training", "0.600 of crops find their partner"),
         ("nearest chain of the same topology, pre-trained",
          "0.400 [0.300, 0.500] of 40; gain +0.100 [+0.050, +0.150]"),
-        ("nearest chain of the same topology, random weights", "0.300 [0.200, 0.400] of 40"),
+        ("nearest chain of the same topology, before training", "0.300 [0.200, 0.400] of 40"),
     ]  # fmt: skip
 
 
@@ -51,5 +51,5 @@ def test_intervals_stand_behind_their_numbers() -> None:
 def test_metrics_by_hand() -> None:
     found = results().metrics()
     assert found["test/residue"] == 2.5 and found["test/denoise/over_zero/level_03"] == 0.7
-    assert found["test/same_topology/pre-trained"] == 0.4 and found["test/same_topology/random_weights"] == 0.3
+    assert found["test/same_topology/pre-trained"] == 0.4 and found["test/same_topology/before_training"] == 0.3
     assert len(found) == len(LOSSES) + 2

@@ -67,7 +67,7 @@ def headline(results: SsdmResults) -> list[str]:
             low, high = row["gain_ci95"]
             found.append(
                 f"The nearest chain has the same {LEVEL} for {row['agreement']:.3f} of {row['chains']} chains, "
-                f"{row['gain']:+.3f} [{low:.3f}, {high:.3f}] over the same encoder with random weights."
+                f"{row['gain']:+.3f} [{low:.3f}, {high:.3f}] over the same encoder before its training."
             )
     for term, nothing in results.nothing.items():
         value = results.losses[term]

@@ -154,7 +154,7 @@ def test_every_loss_is_in_mlflow_once_per_point(finished) -> None:
     found = curve(finished.path, "protray-ssdm")
     for name in ("train/loss", "train/residue", "validation/distance", "validation/residue/accuracy"):
         assert [step for step, _ in found[name]] == [5, 10]
-    assert "test/same_topology/random_weights" in found and "test/residue" in found
+    assert "test/same_topology/before_training" in found and "test/residue" in found
 
 
 def test_again_starts_no_ray_and_other_settings_are_refused(finished, monkeypatch, capsys) -> None:

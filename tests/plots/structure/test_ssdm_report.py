@@ -47,7 +47,7 @@ def results(**more: object) -> SsdmResults:
 def test_headline_by_hand() -> None:
     assert headline(results()) == [
         "The nearest chain has the same topology for 0.400 of 40 chains, +0.120 [0.040, 0.200] over the same encoder "
-        "with random weights.",
+        "before its training.",
         "Residue: 0.400 nats explained on test chains.",
         "Distance: 60% of the variance explained on test chains.",
         "One step takes a chain with noise of 1.00 Å from RMSD 1.70 to 1.00 Å.",
