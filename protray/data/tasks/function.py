@@ -6,7 +6,7 @@ Shape key:  N proteins   T labels
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from protray.data.location import Location
 from protray.data.parquet import read_parquet
 from protray.data.splits import SPLITS
 from protray.data.structure.structures import FOLDER
+from protray.data.tasks.deepfri import chain_names, is_deepfri, read_deepfri
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix, labels_in
 from protray.data.tasks.obo import Ontology
@@ -120,16 +121,22 @@ def select(
 
 
 def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[list[TaskRow], list[InputError]]:
-    """Rows of a table, or of a dataset of jobs/prepare_structures.py whose labels are in a table."""
+    """Rows of a table, or of a dataset of jobs/prepare_structures.py whose labels are in a table, or in a folder as of
+    `protray.data.tasks.deepfri`.
+
+    A ``split``, ``cluster`` or ``below_N`` of the labels counts in place of the dataset's.
+    """
     if not (data / "dataset.json").is_file():
         return read_task_table(data)
     if not labels:
         raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
-    column = column_of(task)
-    lines = [raw for _, raw in table_lines(labels, ("id", column))]
+    files = (data / FOLDER).files("*.parquet")
+    if is_deepfri(labels):
+        return _public_rows(files, labels, task), []
+    lines = [raw for _, raw in table_lines(labels, ("id", column_of(task)))]
     errors = [raw for raw in lines if isinstance(raw, InputError)]
-    of: dict[str, Any] = {str(raw["id"]): raw[column] for raw in lines if not isinstance(raw, InputError)}
-    rows = [row for file in (data / FOLDER).files("*.parquet") for row in _stored(file, of, column)]
+    of = {str(raw["id"]): raw for raw in lines if not isinstance(raw, InputError)}
+    rows = [row for file in files for row in _stored(file, of)]
     lost = sorted(of.keys() - {row.id for row in rows})
     if lost and not rows:
         raise ValueError(f"none of the {len(lost)} ids of {labels} is in {data}: {first_of(lost)}")
@@ -143,8 +150,8 @@ def bundled_proteins(task: str) -> list[TaskRow]:
     column = task if task in ("ec", "cath") else "go"
     rows = []
     for labels, chains in ((LABELS, SAMPLE), (ENZYMES, ENZYMES), (FULL_ATOM, FULL_ATOM)):
-        of = dict(zip(*read_parquet(labels, ["id", column]).to_pydict().values(), strict=True))
-        rows += _stored(Location(chains), of, column_of(task))
+        known = read_parquet(labels, ["id", column]).to_pylist()
+        rows += _stored(Location(chains), {row["id"]: {column_of(task): row[column]} for row in known})
     return rows
 
 
@@ -153,18 +160,36 @@ def column_of(task: str) -> str:
     return "cath" if task == "cath" else "labels"
 
 
-def _stored(file: Location, labels: dict[str, Any], column: str) -> Iterable[TaskRow]:
-    """Chains of a file of ours that have an entry in `labels`, which becomes their `column`."""
+def _public_rows(files: Sequence[Location], folder: Location, task: str) -> list[TaskRow]:
+    """Chains of a dataset that a folder as of `protray.data.tasks.deepfri` names: rarely all of the PDB is there."""
+    if task == "cath":
+        raise ValueError(f"{folder} has EC numbers or GO terms, and no CATH codes")
+    known = read_deepfri(folder, task)
+    rows = []
+    for file in files:
+        named = read_parquet(file, ["id", "source"]).to_pylist()
+        names = {row["id"]: next((n for n in chain_names(**row) if n in known), None) for row in named}
+        rows += _stored(file, {id: known[name] for id, name in names.items() if name})
+    if len(rows) < len(known):
+        log.warning(
+            "%d of the %d chains of %s are in the dataset; the others are left out", len(rows), len(known), folder
+        )
+    return rows
+
+
+def _stored(file: Location, known: Mapping[str, Mapping[str, Any]]) -> Iterator[TaskRow]:
+    """Chains of a file of ours of which something is known; it counts in place of what the file says."""
     table = read_parquet(file)
     for line, id in enumerate(table["id"].to_pylist()):
-        if id not in labels:
+        if id not in known:
             continue
         sequence = table["sequence"][line].as_py()
         cells = {name: table[name][line] for name in STRUCTURE if name in table.column_names}
         observed = observed_of(
             sequence, {name: cell.values.to_numpy() for name, cell in cells.items() if cell.is_valid}
         )
-        more = {name: table[name][line].as_py() for name in ("split", "cluster")} | {column: labels[id]}
+        more = {name: table[name][line].as_py() for name in ("split", "cluster")}
+        more |= {name: value for name, value in known[id].items() if name != "id" and value is not None}
         yield TaskRow(id, sequence, str(file), line + 1, observed, more)
 
 
@@ -180,6 +205,8 @@ def _labels(
         return ontology.propagated(words, task.removeprefix("go-").upper())
     if task == "cath":
         return {cath_at(word, level) for word in words}, set()
+    if task != "ec":
+        return set(words), set()  # terms above them included, of a layout that has them all
     found = [ec_with_prefixes(word) for word in words]
     return {label for labels in found for label in (labels if ancestors else labels[-1:])}, set()
 

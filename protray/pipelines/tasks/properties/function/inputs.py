@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from protray.cluster.storage.identity import content_digest, digest
 from protray.data.location import Location
+from protray.data.tasks.deepfri import is_deepfri
 from protray.data.tasks.tables import rows_digest
 from protray.models.tasks.head_config import Kind
 from protray.pipelines.tasks.properties.heads import HeadInputs, HeadRun, head_identity
@@ -64,16 +65,17 @@ class FunctionRun(HeadRun):
     """A table (CSV or Parquet: id, sequence, labels, or cath; optional structure, split, cluster), or a dataset of
     jobs/prepare_structures.py with --labels.  Default: chains of the package that have such labels."""
     labels: Location | None = None
-    """A table of id and labels, or cath, for a dataset of jobs/prepare_structures.py."""
+    """A table of id and labels, or cath, for a dataset of jobs/prepare_structures.py; or a folder in DeepFRI's layout
+    (EnzymeCommission, GeneOntology), whose splits are then used."""
     ontology: Location | None = None
-    """go-basic.obo, for GO terms."""
+    """go-basic.obo, for GO terms; not needed with a folder in DeepFRI's layout."""
     out: Location = Location("runs/function")
     """Folder to write to (on several nodes one that all of them share), or an s3:// or gs:// address."""
     learn: LabelSettings = field(default_factory=LabelSettings)
     cath: CathSettings = field(default_factory=CathSettings)
 
     def check(self) -> None:
-        if self.of_terms and not self.ontology:
+        if self.of_terms and not self.ontology and not is_deepfri(self.labels):
             raise ValueError(f"{ONTOLOGY}, and give it to --ontology")
         if self.labels and not (self.data and (self.data / "dataset.json").is_file()):
             raise ValueError(f"--labels goes with a dataset of jobs/prepare_structures.py in --data, got {self.data}; "
