@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from protray.struct.files.io import Chain, Structure, parse_structure
+from protray.struct.files.chain import Chain
+from protray.struct.files.io import Structure, parse_structure
 
 HELIX = (-57.0, -47.0)
 THREE = dict(

@@ -11,7 +11,7 @@ from protray.data.location import Location
 from protray.data.sample import FULL_ATOM, LABELS
 from protray.data.structure.atoms import AtomStructures
 from protray.data.tasks.labels import cath_at, frequent, labels_in
-from protray.data.tasks.tables import table_lines
+from protray.data.tasks.lines import table_lines
 from protray.evaluation.ssdm import LEVEL, UNTRAINED
 from protray.evaluation.tasks.properties.cath import retrieval_rows, same_class
 from protray.inference.embeddings.residues import statistics_of

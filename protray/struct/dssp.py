@@ -18,7 +18,8 @@ import numpy as np
 
 from protray.seq.errors import InputError
 from protray.seq.secondary import NO_LABEL, to_eight
-from protray.struct.files.io import Chain, read_chains
+from protray.struct.files.chain import Chain
+from protray.struct.files.io import read_chains
 from protray.struct.files.pdb_text import atom_lines
 from protray.struct.residues.breaks import MAX_BOND, MIN_BOND, longest_bond
 

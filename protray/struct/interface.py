@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from protray.struct.files.io import HeavyAtoms
+from protray.struct.files.chain import HeavyAtoms
 
 LOST = 1.0  # Å^2
 OTHER = 1.8  # Å, the radius of what no table has

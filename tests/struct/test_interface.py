@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from protray.struct.files.io import HeavyAtoms, parse_structure
+from protray.struct.files.chain import HeavyAtoms
+from protray.struct.files.io import parse_structure
 from protray.struct.interface import areas, buried_areas, radius
 
 RADIUS = 1.88 + 1.4  # of a CA carbon (ProtOr) and of water

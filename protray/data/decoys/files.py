@@ -25,7 +25,8 @@ from protray.models.tasks.graphqa_config import LOCAL
 from protray.seq.errors import InputError
 from protray.seq.files.packed import unpack
 from protray.struct.compare.model_scores import ModelScores, score_model
-from protray.struct.files.io import Chain, is_structure, parse_structure, structure_stem
+from protray.struct.files.chain import Chain
+from protray.struct.files.io import is_structure, parse_structure, structure_stem
 from protray.struct.residues.breaks import count_on, find_breaks
 
 log = logging.getLogger(__name__)

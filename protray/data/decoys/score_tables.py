@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from protray.data.location import Location
 from protray.data.splits import SPLITS
-from protray.data.tasks.tables import table_lines
+from protray.data.tasks.lines import table_lines
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
 from protray.seq.errors import InputError
 from protray.struct.files.io import is_structure, structure_stem

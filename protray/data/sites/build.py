@@ -19,7 +19,7 @@ from protray.data import schemas
 from protray.data.sites.table import BUNDLED
 from protray.data.splits import cluster_by_identity, share_clusters
 from protray.data.structure.rows import pack_backbone
-from protray.struct.files.io import HeavyAtoms
+from protray.struct.files.chain import HeavyAtoms
 from protray.struct.interface import LOST, buried_areas
 from protray.struct.residues.breaks import count_on, find_breaks
 

@@ -13,7 +13,8 @@ import numpy as np
 from protray.data.structure.structures import CA, MAX_CHAINS, MISSING, SCALE
 from protray.seq.alphabet import encode
 from protray.seq.errors import InputError
-from protray.struct.files.io import Chain, Structure, parse_structure, structure_stem
+from protray.struct.files.chain import Chain
+from protray.struct.files.io import Structure, parse_structure, structure_stem
 from protray.struct.files.side_chains import AtomNames
 from protray.struct.residues.atom14 import BACKBONE, HAS
 from protray.struct.residues.breaks import MAX_BOND, count_on, find_breaks, longest_bond

@@ -19,8 +19,10 @@ from protray.data.structure.structures import FOLDER
 from protray.data.tasks.deepfri import chain_names, is_deepfri, read_deepfri
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix, labels_in
+from protray.data.tasks.lines import table_lines
 from protray.data.tasks.obo import Ontology
-from protray.data.tasks.tables import STRUCTURE, TaskRow, observed_of, read_task_table, table_lines, with_splits
+from protray.data.tasks.observed import STRUCTURE, observed_of
+from protray.data.tasks.tables import TaskRow, read_task_table, with_splits
 from protray.seq.errors import InputError, first_of
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,12 @@ import numpy as np
 from protray.data.location import Location
 from protray.data.structure.atoms import AtomChain
 from protray.data.structure.rows import counted_on
-from protray.data.tasks.tables import Observed, TaskRow, beside, chains_of_file, read_task_table, table_lines
+from protray.data.tasks.lines import table_lines
+from protray.data.tasks.observed import Observed, beside, chains_of_file
+from protray.data.tasks.tables import TaskRow, read_task_table
 from protray.seq.alphabet import AMINO_ACIDS
 from protray.seq.errors import InputError
-from protray.struct.files.io import Chain
+from protray.struct.files.chain import Chain
 
 _ONE = re.compile(rf"(?:(\w+):)?([{AMINO_ACIDS}])(-?\d+[A-Za-z]?)([{AMINO_ACIDS}])")
 _BETWEEN = re.compile(r"[\s,;]+")

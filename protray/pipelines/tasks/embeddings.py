@@ -20,7 +20,7 @@ from protray.cluster.storage.identity import content_digest, digest
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
-from protray.data.tasks.tables import STRUCTURE
+from protray.data.tasks.observed import STRUCTURE
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
 from protray.seq.errors import InputError

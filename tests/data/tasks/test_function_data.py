@@ -12,7 +12,8 @@ from protray.data.sample import ENZYMES, LABELS, SAMPLE
 from protray.data.tasks.examples import read_rows
 from protray.data.tasks.function import bundled_proteins, read_proteins, select
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, label_matrix
-from protray.data.tasks.tables import TaskRow, side_chains_used
+from protray.data.tasks.observed import side_chains_used
+from protray.data.tasks.tables import TaskRow
 
 
 def rows(labels: str) -> list[TaskRow]:

@@ -12,7 +12,8 @@ from structure_text import atom, pdb_chain
 from protray.data.location import Location
 from protray.data.structure.rows import pack_backbone
 from protray.data.structure.structures import MISSING
-from protray.data.tasks.tables import read_task_table, rows_digest, side_chains_used, with_splits
+from protray.data.tasks.observed import side_chains_used
+from protray.data.tasks.tables import read_task_table, rows_digest, with_splits
 
 
 def table(tmp_path, text: str) -> Location:  # noqa: ANN001

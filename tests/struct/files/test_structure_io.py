@@ -11,7 +11,8 @@ from structure_text import HELIX, atom, build_backbone, mmcif, pdb, pdb_chain
 from protray.seq.errors import InputError
 from protray.seq.secondary import to_three
 from protray.struct import dssp
-from protray.struct.files.io import Chain, parse_structure, read_chains, structure_stem
+from protray.struct.files.chain import Chain
+from protray.struct.files.io import parse_structure, read_chains, structure_stem
 from protray.struct.residues.placement import place
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from protray.seq.alphabet import N_AA, encode
 from protray.seq.secondary import NO_LABEL, STATES
 from protray.struct.dssp import by_pydssp
-from protray.struct.files.io import Chain
+from protray.struct.files.chain import Chain
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 ITERATIONS = 100  # of L-BFGS, at most

@@ -11,7 +11,7 @@ from protray.cluster.storage.rejects import rejected_table
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.data.tasks.tables import STRUCTURE, side_chains_used
+from protray.data.tasks.observed import STRUCTURE, side_chains_used
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_proteins
 from protray.seq.errors import InputError

@@ -20,7 +20,7 @@ from protray.data import schemas
 from protray.data.embeddings import FOLDER, embedding_schema
 from protray.data.location import Location
 from protray.data.parquet import writing
-from protray.data.tasks.tables import STRUCTURE, side_chains_used
+from protray.data.tasks.observed import STRUCTURE, side_chains_used
 from protray.pipelines.structure.inputs import SOURCE, read_row, table_rows
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import embed_once, embedded, structure_in

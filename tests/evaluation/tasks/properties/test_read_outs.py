@@ -6,7 +6,7 @@ import pytest
 from protray.evaluation.tasks.properties.discriminant import Spread, choose_discriminant
 from protray.evaluation.tasks.properties.function_baselines import state_composition
 from protray.evaluation.tasks.properties.read_outs import choose_count, nearest, read_out_of, standardised
-from protray.struct.files.io import Chain
+from protray.struct.files.chain import Chain
 
 TRAIN_MF = np.array([[1.0, 0], [0.6, 0.8], [0, 1], [-1, 0]])
 Y_MT = np.array([[1.0, 0], [0, 1], [0, 1], [1, 1]])

@@ -23,7 +23,7 @@ from protray.pipelines.tasks.properties.function.inputs import FunctionRun, prot
 from protray.pipelines.tasks.properties.heads import HeadInputs, head_predictions
 from protray.pipelines.tasks.properties.read_outs import Found, read_outs
 from protray.pipelines.tasks.tuned.models import tuned_predictions
-from protray.struct.files.io import Chain
+from protray.struct.files.chain import Chain
 
 log = logging.getLogger(__name__)
 
