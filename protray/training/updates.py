@@ -58,13 +58,15 @@ def summed(
 
 
 def group_norms(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor]) -> dict[str, float]:
-    """Norm of the gradients of each group of `parameter_groups`, by what it is of; {} where there is one group.
+    """Norms of the gradients of both groups of `parameter_groups`, by their names; {} where there is one group.
 
     Ask before `descend`, which may make them shorter.
     """
     groups, apart = optimizer.param_groups, iter(gradients)
+    if len(groups) == 1:
+        return {}
     norms = [nn.utils.get_total_norm([next(apart) for _ in group["params"]]).item() for group in groups]
-    return dict(zip(("rest", "language_model"), norms, strict=True)) if len(groups) > 1 else {}
+    return dict(zip(("rest", "language_model"), norms, strict=True))
 
 
 def descend(

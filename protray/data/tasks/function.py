@@ -14,9 +14,9 @@ import numpy as np
 
 from protray.data.location import Location
 from protray.data.parquet import read_parquet
-from protray.data.splits import SPLITS
+from protray.data.splits import SPLITS, complete
 from protray.data.structure.structures import FOLDER
-from protray.data.tasks.deepfri import chain_names, is_deepfri, read_deepfri
+from protray.data.tasks.deepfri import ANNOTATIONS, chain_names, is_deepfri, read_deepfri
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label_matrix, labels_in
 from protray.data.tasks.lines import table_lines
@@ -126,19 +126,27 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
     """Rows of a table, or of a dataset of jobs/prepare_structures.py whose labels are in a table, or in a folder as of
     `protray.data.tasks.deepfri`.
 
-    A ``split``, ``cluster`` or ``below_N`` of the labels counts in place of the dataset's.
+    Labels that bring ``split``, ``cluster`` or ``below_N`` settle these for the dataset's chains.
     """
     if not (data / "dataset.json").is_file():
         return read_task_table(data)
     if not labels:
         raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
+    if labels.is_dir() and not is_deepfri(labels):
+        raise ValueError(f"{labels} is a folder without *{ANNOTATIONS}; unpack the archives in it, or give a table")
     files = (data / FOLDER).files("*.parquet")
     if is_deepfri(labels):
         return _public_rows(files, labels, task), []
     lines = [raw for _, raw in table_lines(labels, ("id", column_of(task)))]
     errors = [raw for raw in lines if isinstance(raw, InputError)]
     of = {str(raw["id"]): raw for raw in lines if not isinstance(raw, InputError)}
-    rows = [row for file in files for row in _stored(file, of)]
+    settled = {name: complete({id: raw.get(name) for id, raw in of.items()}, name) for name in ("split", "cluster")}
+    known = {
+        id: {name: value for name, value in raw.items() if name == column_of(task) or _BELOW.fullmatch(name)}
+        | {name: values[id] for name, values in settled.items() if values}
+        for id, raw in of.items()
+    }
+    rows = [row for file in files for row in _stored(file, known)]
     lost = sorted(of.keys() - {row.id for row in rows})
     if lost and not rows:
         raise ValueError(f"none of the {len(lost)} ids of {labels} is in {data}: {first_of(lost)}")
@@ -172,6 +180,8 @@ def _public_rows(files: Sequence[Location], folder: Location, task: str) -> list
         named = read_parquet(file, ["id", "source"]).to_pylist()
         names = {row["id"]: next((n for n in chain_names(**row) if n in known), None) for row in named}
         rows += _stored(file, {id: known[name] for id, name in names.items() if name})
+    if not rows:
+        raise ValueError(f"none of the {len(known)} chains of {folder} is in the dataset: {first_of(sorted(known))}")
     if len(rows) < len(known):
         log.warning(
             "%d of the %d chains of %s are in the dataset; the others are left out", len(rows), len(known), folder
@@ -180,7 +190,7 @@ def _public_rows(files: Sequence[Location], folder: Location, task: str) -> list
 
 
 def _stored(file: Location, known: Mapping[str, Mapping[str, Any]]) -> Iterator[TaskRow]:
-    """Chains of a file of ours of which something is known; it counts in place of what the file says."""
+    """Chains of a file of ours of which something is known, such as labels; a split that is known is not the file's."""
     table = read_parquet(file)
     for line, id in enumerate(table["id"].to_pylist()):
         if id not in known:
@@ -191,8 +201,7 @@ def _stored(file: Location, known: Mapping[str, Mapping[str, Any]]) -> Iterator[
             sequence, {name: cell.values.to_numpy() for name, cell in cells.items() if cell.is_valid}
         )
         more = {name: table[name][line].as_py() for name in ("split", "cluster")}
-        more |= {name: value for name, value in known[id].items() if name != "id" and value is not None}
-        yield TaskRow(id, sequence, str(file), line + 1, observed, more)
+        yield TaskRow(id, sequence, str(file), line + 1, observed, {**more, **known[id]})
 
 
 def _labels(

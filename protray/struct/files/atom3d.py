@@ -6,7 +6,8 @@ A database is a folder with an LMDB of gzipped JSON.  Atoms are a table as panda
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -15,28 +16,37 @@ from typing import Any
 from protray.struct.files.residue_names import letter
 
 Frame = Mapping[str, Any]
-RESIDUE = ("chain", "residue", "insertion_code", "resname")
-ATOM = ("name", "element", "x", "y", "z")
+RESIDUE = {"chain": str, "residue": int, "insertion_code": str, "resname": str}
+ATOM = {"name": str, "element": str, "x": float, "y": float, "z": float}
 
 
-def count_items(folder: Path) -> int:
-    """How many items a database has; errors as of `read_items`."""
-    with _opened(folder) as (_, places):
-        return len(places)
-
-
-def read_items(folder: Path, skip: Callable[[str], bool] = lambda id: False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Ids and contents of a database's items, in its order, without those of which `skip` is true.
+def read_ids(folder: Path) -> list[str]:
+    """The ids of a database's items, in its order.
 
     Raises
     ------
     ValueError
         If lmdb is not installed, the folder is no database, or its items are no JSON.
     """
+    with _opened(folder) as (_, places):
+        return sorted(places, key=places.__getitem__)
+
+
+def read_items(folder: Path, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Some of a database's items: ids, and what they hold, packed (`unpacked`); errors as of `read_ids`."""
     with _opened(folder) as (at, places):
-        for id, place in sorted(places.items(), key=lambda item: item[1]):
-            if not skip(id):
-                yield id, json.loads(gzip.decompress(at.get(str(place).encode())))
+        yield from ((id, at.get(str(places[id]).encode()) or b"") for id in ids)
+
+
+def unpacked(item: bytes) -> dict[str, Any]:
+    """The content of an item; ValueError if it cannot be read."""
+    try:
+        found = json.loads(gzip.decompress(item))
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"no gzipped JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"a JSON {type(found).__name__} in place of names and values")
+    return found
 
 
 @contextmanager
@@ -60,13 +70,13 @@ def _opened(folder: Path) -> Iterator[tuple[Any, dict[str, int]]]:
 def pdb_text(frame: Frame) -> str:
     """The atoms as a PDB file.
 
-    Raises ValueError for a table without a column that is needed.
+    Raises ValueError for a table without a column that is needed, or with a cell of another kind.
     """
     import gemmi
 
     model = gemmi.Model(1)
     for chain_name, of_chain in groupby(_atoms(frame), key=lambda atom: atom[0][0]):
-        chain = gemmi.Chain(chain_name.strip() or "A")
+        chain = gemmi.Chain(chain_name)
         for (_, number, icode, name), of_residue in groupby(of_chain, key=lambda atom: atom[0]):
             residue = gemmi.Residue()
             residue.name, residue.seqid = name, gemmi.SeqId(number, icode)
@@ -78,7 +88,10 @@ def pdb_text(frame: Frame) -> str:
         model.add_chain(chain)
     structure = gemmi.Structure()
     structure.add_model(model)
-    return structure.make_pdb_string()
+    try:
+        return structure.make_pdb_string()
+    except RuntimeError as error:  # a chain's name that is too long
+        raise ValueError(f"cannot be written as PDB: {error}") from None
 
 
 def substitutions(before: Frame, after: Frame) -> str:
@@ -86,25 +99,27 @@ def substitutions(before: Frame, after: Frame) -> str:
 
     Raises ValueError if none differs, or the residues are not the same ones.
     """
-    types = [{atom[0][:3]: atom[0][3] for atom in _atoms(frame)} for frame in (before, after)]
+    types = [{residue[:3]: residue[3] for residue, _ in _atoms(frame)} for frame in (before, after)]
     if lost := types[0].keys() ^ types[1].keys():
         raise ValueError(f"{len(lost)} residues are in only one of the two structures, such as {sorted(lost)[0]}")
-    changed = [(place, old, types[1][place]) for place, old in types[0].items() if old != types[1][place]]
-    words = [
-        f"{chain}:{letter(old)[0]}{number}{icode.strip()}{letter(new)[0]}"
-        for (chain, number, icode), old, new in changed
-        if letter(old)[0] != letter(new)[0]
-    ]
+    pairs = [(place, letter(old)[0], letter(types[1][place])[0]) for place, old in types[0].items()]
+    words = [f"{chain}:{a}{number}{icode.strip()}{b}" for (chain, number, icode), a, b in pairs if a != b]
     if not words:
         raise ValueError("the mutant has the residues of the original")
     return ",".join(words)
 
 
 def _atoms(frame: Frame) -> Iterator[tuple[tuple, tuple]]:
-    """What names the residue of each atom, and the atom."""
-    lost = [name for name in (*RESIDUE, *ATOM) if name not in frame["columns"]]
-    if lost:
+    """What names the residue of each atom (chain, number, insertion code, type), and the atom."""
+    kinds = RESIDUE | ATOM
+    if lost := [name for name in kinds if name not in frame["columns"]]:
         raise ValueError(f"the table of atoms has no column {lost[0]!r}")
-    residue, atom = ([frame["columns"].index(name) for name in names] for names in (RESIDUE, ATOM))
-    for row in frame["data"]:
-        yield tuple(row[n] for n in residue), tuple(row[n] for n in atom)
+    places = {name: frame["columns"].index(name) for name in kinds}
+    for number, row in enumerate(frame["data"]):
+        found = {}
+        for name, kind in kinds.items():
+            if row[places[name]] is None:
+                raise ValueError(f"atom {number} has no {name}")
+            found[name] = kind(row[places[name]])
+        chain, icode = found["chain"].strip() or "A", found["insertion_code"].strip() or " "
+        yield (chain, found["residue"], icode, found["resname"]), tuple(found[name] for name in ATOM)

@@ -22,6 +22,7 @@ from protray.evaluation.tasks.sites.scores import average_precision
 
 GRID = 300  # thresholds that a bootstrap looks at: more would not move an interval's second digit
 DRAWS = 1000
+MACRO_DRAWS = 200  # 15 s of a core for 2,000 GO terms of 3,400 proteins
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ class Scored:
 def score_function(
     score_BT: np.ndarray, true_BT: np.ndarray, clusters_B: Sequence[str], threshold: float, *, seed: int = 0
 ) -> Scored:
-    """All numbers of one method; the AUPR is that of all pairs of protein and label (micro), ties together, and the
-    mean over labels of that over proteins (macro).
+    """All numbers of one method but `macro_row`; the AUPR is that of all pairs of protein and label (micro).
 
     Parameters
     ----------
@@ -91,9 +91,8 @@ def score_function(
     Returns
     -------
     scored : Scored
-        Its row has ``fmax``, ``f_validation`` (F at `threshold`), ``aupr`` and ``aupr_macro`` with 95 % intervals
-        (``NAME_ci95``) over clusters of proteins; ``fmax_pairs``; and ``proteins``, ``clusters``, ``labels`` (that any
-        protein has, which are those of the macro AUPR).
+        Its row has ``fmax``, ``f_validation`` (F at `threshold`) and ``aupr`` with 95 % intervals (``NAME_ci95``) over
+        clusters of proteins; ``fmax_pairs``; and ``proteins``, ``clusters``, ``labels`` (that any protein has).
 
     Notes
     -----
@@ -106,8 +105,8 @@ def score_function(
     found = curve(score_BT, true_BT)
     grid_K = np.append(_grid(score_BT), threshold)
     counts_6BK = _counts(score_BT, true_BT, grid_K)
-    times_DB, once_1B = _times(names, seed), np.ones((1, len(true_BT)))
-    drawn, whole = _on_grid(counts_6BK, times_DB), _on_grid(counts_6BK, once_1B)
+    drawn = _on_grid(counts_6BK, _times(names, DRAWS, seed))
+    whole = _on_grid(counts_6BK, np.ones((1, len(true_BT))))
     fmax_D = drawn.fmax_D + found.best()[0] - whole.fmax_D
     aupr = average_precision(score_BT.ravel(), true_BT.ravel())
     at = found.threshold_K >= threshold
@@ -117,10 +116,20 @@ def score_function(
         "f_validation": float(found.f_K[at][-1]) if at.any() else 0.0, "f_validation_ci95": interval_of(drawn.f_D),
         "fmax_pairs": fmax_pairs(score_BT, true_BT),
         "aupr": aupr, "aupr_ci95": interval_of(drawn.aupr_D + aupr - whole.aupr_D),
-        "aupr_macro": float(macro_aupr(score_BT, true_BT, once_1B)[0]),
-        "aupr_macro_ci95": interval_of(macro_aupr(score_BT, true_BT, times_DB)),
     }  # fmt: skip
     return Scored(row, fmax_D)
+
+
+def macro_row(score_BT: np.ndarray, true_BT: np.ndarray, clusters_B: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """``aupr_macro``, the AUPR of each label over proteins, averaged over labels; and its 95 % interval over clusters.
+
+    Draws are moved so that their mean is the number itself: a rare label's protein that is drawn twice is found twice
+    at once, which makes draws higher than the number.
+    """
+    found = float(macro_aupr(score_BT, true_BT, np.ones((1, len(true_BT))))[0])
+    drawn_D = macro_aupr(score_BT, true_BT, _times(clusters_B, MACRO_DRAWS, seed))
+    moved_D = drawn_D + found - drawn_D.mean() if len(drawn_D) else drawn_D
+    return {"aupr_macro": found, "aupr_macro_ci95": interval_of(moved_D)}
 
 
 def macro_aupr(score_BT: np.ndarray, true_BT: np.ndarray, times_DB: np.ndarray) -> np.ndarray:
@@ -194,11 +203,11 @@ def _counts(score_BT: np.ndarray, true_BT: np.ndarray, threshold_K: np.ndarray) 
     return counts
 
 
-def _times(clusters_B: Sequence[str], seed: int) -> np.ndarray:
+def _times(clusters_B: Sequence[str], draws: int, seed: int) -> np.ndarray:
     """How often each protein is there in each draw of clusters, shape (D, B); no draw of a single cluster."""
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
     count = int(place_B.max()) + 1
-    times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS if count > 1 else 0)
+    times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws if count > 1 else 0)
     return times_DC[:, place_B].astype(float)
 
 

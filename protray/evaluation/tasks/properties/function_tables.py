@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from protray.evaluation.cells import cell, gain_cell, markdown_table
-from protray.evaluation.tasks.properties.function import interval_of, score_function
+from protray.evaluation.tasks.properties.function import interval_of, macro_row, score_function
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of, same_read_out
 
 Row = dict[str, Any]
@@ -33,10 +33,10 @@ def function_rows(
     Returns
     -------
     rows : list of dict
-        ``method``, ``read_out``, ``set``, the columns of
-        `protray.evaluation.tasks.properties.function.score_function`; ``gain`` and ``gain_ci95``, what it gains over
-        `reference` in Fmax, on the same draws of clusters; and ``gain_first`` and ``gain_first_ci95``,
-        the same over the embedding `first` with the same read-out.
+        ``method``, ``read_out``, ``set``; the columns of
+        `protray.evaluation.tasks.properties.function.score_function` and, of the whole split, of `macro_row` there;
+        ``gain`` and ``gain_ci95``, what it gains over `reference` in Fmax, on the same draws of clusters; and
+        ``gain_first`` and ``gain_first_ci95``, the same over the embedding `first` with the same read-out.
     """
     rows = []
     for name in (WHOLE, *sorted({found for sets in sets_B for found in sets}, key=_number)):
@@ -51,7 +51,8 @@ def function_rows(
         of_set = []
         for method, found in scored.items():
             named = {"method": method, "read_out": read_out_of(method, heads), "set": name}
-            of_set.append(named | {"threshold": thresholds[method]} | found.row)
+            macro = macro_row(predictions[method], true_BT, clusters_B, seed) if name == WHOLE else {}
+            of_set.append(named | {"threshold": thresholds[method]} | found.row | macro)
         drawn = {method: found.fmax_D for method, found in scored.items()}
         rows += with_gains(of_set, drawn, "fmax", reference, first)
     return rows

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from protray.data.tasks.tables import TaskRow
 
 
-def check_rejected(out: Location, errors: Sequence[InputError], used: int) -> None:
+def check_rejected(out: Location, errors: Sequence[InputError], used: int, what: str = "rows") -> None:
     """List unusable rows in ``OUT/rejected.parquet``; then ValueError if they are more than a tenth."""
     (out / "rejected.parquet").remove()
     if errors:
         with (out / "rejected.parquet").writing() as path:
             pq.write_table(rejected_table(errors), path)
-        rejects.check_rejected(out, "rows", used)
+        rejects.check_rejected(out, what, used)
 
 
 def observed_table(folder: Location, rows: "Sequence[TaskRow]") -> Location:
