@@ -14,7 +14,7 @@ from protray.plots.axes import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS, _PANELS = 3, 6
+_COLUMNS, _SHOWN = 3, 6
 _POINTS = 2000  # of a panel; more would only be darker
 
 
@@ -22,7 +22,7 @@ def values_figure(predictions: Mapping[str, np.ndarray], true_N: np.ndarray) -> 
     """Draw predicted against true values, a panel for each of the first six methods."""
     from matplotlib.figure import Figure
 
-    shown = list(predictions.items())[:_PANELS]
+    shown = list(predictions.items())[:_SHOWN]
     rows = -(-len(shown) // _COLUMNS)
     figure = Figure(figsize=(10.5, 3.5 * rows), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
@@ -46,12 +46,12 @@ def values_figure(predictions: Mapping[str, np.ndarray], true_N: np.ndarray) -> 
 
 
 def roc_figure(predictions: Mapping[str, np.ndarray], true_N: np.ndarray) -> "Figure":
-    """Draw the share of positives found over the share of negatives taken for one."""
+    """Draw the share of positives found over the share of negatives taken for one, of the first six methods."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 4.6), layout="constrained")
     ax = figure.subplots()
-    for rank, (method, found_N) in enumerate(predictions.items()):
+    for rank, (method, found_N) in enumerate(list(predictions.items())[:_SHOWN]):
         order_N = np.argsort(-found_N, kind="stable")
         ends = np.append(np.flatnonzero(np.diff(found_N[order_N])), len(true_N) - 1)
         hits_N, misses_N = true_N[order_N].cumsum(), (~true_N[order_N]).cumsum()

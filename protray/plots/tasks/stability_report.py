@@ -41,12 +41,11 @@ def write_stability_report(
     best = sorted((row for row in rows if row[score] is not None), key=lambda row: -row[score])
     shown = {row["method"]: predictions[row["method"]] for row in best}
     figures = [training(histories)]
-    if score == "auroc":
-        figures.insert(0, ReportFigure("Receiver operating characteristic", roc_figure(predictions, true_N > 0.5)))
-    elif shown:
-        told = "The six best at most; all are in predictions.parquet."
-        figures.insert(0, ReportFigure("Predicted and measured", values_figure(shown, true_N), told))
     if shown:
+        ranked = score == "auroc"
+        picture = roc_figure(shown, true_N > 0.5) if ranked else values_figure(shown, true_N)
+        what = "Receiver operating characteristic" if ranked else "Predicted and measured"
+        figures.insert(0, ReportFigure(what, picture, "The six best at most; all are in predictions.parquet."))
         figures.insert(0, ReportFigure(f"{word} of each read-out", scores_figure(rows, score, word)))
     write_report(
         path,
