@@ -125,7 +125,7 @@ class ObjectiveConfig:
 class SsdmFitConfig(SharedSteps):
     """How to pre-train; a step is global, whatever the number of workers."""
 
-    epochs: float = 30.0
+    epochs: float = 26.0
     """Times that every training chain is seen."""
     batch: int = 16
     """Crops in a step; of the contrast, proteins."""
