@@ -17,7 +17,9 @@ def test_items_come_in_their_order(tmp_path) -> None:
     assert [(id, unpacked(raw)) for id, raw in found] == [("b", {"n": 1}), ("c", {"n": 3})]
 
 
-@pytest.mark.parametrize("raw", [b"", b"plain", gzip.compress(b"{"), gzip.compress(b"{}")[:-9]])
+@pytest.mark.parametrize(
+    "raw", [b"", b"plain", gzip.compress(b"{"), gzip.compress(b"{}")[:-9]], ids=["empty", "plain", "no JSON", "cut"]
+)
 def test_an_item_that_cannot_be_read(raw) -> None:
     with pytest.raises(ValueError, match="no gzipped JSON"):
         unpacked(raw)
