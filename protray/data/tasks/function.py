@@ -132,10 +132,8 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
         return read_task_table(data)
     if not labels:
         raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
-    if labels.is_dir() and not is_deepfri(labels):
-        raise ValueError(f"{labels} is a folder without *{ANNOTATIONS}; unpack the archives in it, or give a table")
     files = (data / FOLDER).files("*.parquet")
-    if is_deepfri(labels):
+    if labels.is_dir():
         return _public_rows(files, labels, task), []
     lines = [raw for _, raw in table_lines(labels, ("id", column_of(task)))]
     errors = [raw for raw in lines if isinstance(raw, InputError)]
@@ -172,6 +170,8 @@ def column_of(task: str) -> str:
 
 def _public_rows(files: Sequence[Location], folder: Location, task: str) -> list[TaskRow]:
     """Chains of a dataset that a folder as of `protray.data.tasks.deepfri` names: rarely all of the PDB is there."""
+    if not is_deepfri(folder):
+        raise ValueError(f"{folder} is a folder without *{ANNOTATIONS}; unpack the archives in it, or give a table")
     if task == "cath":
         raise ValueError(f"{folder} has EC numbers or GO terms, and no CATH codes")
     known = read_deepfri(folder, task)
