@@ -32,7 +32,7 @@ def show(job: BatchJob, run: Any, summary: dict) -> None:
     """Print what became of the input."""
     if summary["cached"]:
         print(f"{run.out} is complete and was made with the same inputs and settings: nothing to do")
-    print(f"{job.unit:<10} {summary['n_rows']} done, {summary['n_rejected']} rejected")
+    print(f"{job.unit:<10} {summary.get('n_done', summary['n_rows'])} done, {summary['n_rejected']} rejected")
     for reason, count in summary["reasons"].items():
         print(f"           {count} x {reason}")
     if summary["n_again"]:

@@ -197,26 +197,36 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     with run.rejected.writing() as partial:
         pq.write_table(table, partial, **WRITING)
     counts = sum((Counter(one["counts"]) for one in written), Counter[str]())
-    reasons = dict(group_reasons(table["reason"].to_pylist()).most_common())
+    n_rows = sum(one["rows"] for one in written)
+    # where a row of the input is a file, there is any number of rows in what is made: such jobs count their files
+    of_files = job.unit in counts
+    n_done = found["rows"] + found["unusable"] - unusable.num_rows if of_files else n_rows
+    reasons = _counted(table)
     summary = {
-        "identity": identity, "n_rows": sum(one["rows"] for one in written), "n_rejected": table.num_rows,
-        "n_again": n_again, "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
+        "identity": identity, "n_rows": n_rows, "n_done": n_done, "n_rejected": table.num_rows, "n_again": n_again,
+        "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
         **({"digest": f"{sum(one['digest'] for one in written) % 2**128:032x}"} if settled else {}), **facts,
     }  # fmt: skip
-    total = summary["n_rows"] + table.num_rows  # a row of the input may be a file with any number of what is counted
-    if not summary["n_rows"] or unusable.num_rows > run.max_rejected * total:
+    total = n_done + (unusable if of_files else table).num_rows
+    if not n_rows or unusable.num_rows > run.max_rejected * total:
         share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
-        more = f"more than --max-rejected {run.max_rejected:g}" if summary["n_rows"] else "and nothing is left"
-        if not summary["n_rows"]:
+        more = f"more than --max-rejected {run.max_rejected:g}" if n_rows else "and nothing is left"
+        if not n_rows:
             let_go(run, job.table)
+        told = _counted(unusable) if n_rows else reasons
         first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
-        raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(reasons)}")
+        raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(told)}")
     if job.conclude:
         summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
     run.summary.write_json(summary)
     if not n_again:
         run.work.remove()
     return summary
+
+
+def _counted(rejected: pa.Table) -> dict[str, int]:
+    """How often there is each reason, the most frequent first."""
+    return dict(group_reasons(rejected["reason"].to_pylist()).most_common())
 
 
 def _write_groups(

@@ -21,6 +21,7 @@ from protray.data.location import Location
 TRIAL_S = 3.0  # of work that counts, in each process
 LIMIT_S = 120.0  # of one trial; importing and loading takes most of it on a busy machine
 AT_ONCE = 8  # processes that are timed together, at most
+WARMING = 10  # times the time for work that counts: a first call may take so long, and still be followed by another
 WAIT_S = 3.0  # for CPUs that a trial before gives back
 
 
@@ -179,12 +180,13 @@ class Trials:
 def timed(calls: Iterator[float], budget_s: float) -> Timed:
     """Draw `calls`, each of which says how much work it was, for `budget_s`.
 
-    The first warms caches up and does not count, unless it is the only one there is, or takes all the time itself.
+    The first imports what it needs and warms caches up: it does not count, unless it is the only one there is, or takes
+    `WARMING` times the budget itself.
     """
     started = time.monotonic()
     work = next(calls, 0.0)
     warm = time.monotonic()
-    if warm - started > budget_s:
+    if warm - started > WARMING * budget_s:
         return Timed(work, warm - started)
     counted = 0.0
     for more in calls:

@@ -35,12 +35,18 @@ def printable(name: str | None) -> str | None:
 
 
 def group_reasons(reasons: Iterable[str]) -> Counter[str]:
-    """Count reasons that differ only in numbers, names and paths; where all are the same, they are in full."""
+    """Count reasons that differ only in numbers, names and paths; what all of them say is in full."""
     pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+(?:\.\d+)?\b")
     alike: dict[str, list[str]] = defaultdict(list)
     for reason in reasons:
         alike[pattern.sub("...", reason)].append(reason)
-    return Counter({some[0] if len(set(some)) == 1 else what: len(some) for what, some in alike.items()})
+    return Counter({_shared(pattern, some): len(some) for some in alike.values()})
+
+
+def _shared(pattern: re.Pattern[str], some: list[str]) -> str:
+    """Reasons of one form, with "..." for the words of `pattern` in which they differ."""
+    words = [words[0] if len(set(words)) == 1 else "..." for words in zip(*map(pattern.findall, some), strict=True)]
+    return "".join(map("".join, zip(pattern.split(some[0]), [*words, ""], strict=True)))
 
 
 def reason_lines(reasons: Mapping[str, int]) -> str:

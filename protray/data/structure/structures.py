@@ -187,6 +187,8 @@ def _read_sample(columns: list[str]) -> pa.Table:
 
 def dataset_tables(folder: Location, columns: list[str], optional: Sequence[str] = ()) -> Iterator[pa.Table]:
     """Columns of the files of a dataset, and those of `optional` that it has; ValueError if it is none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder; give a dataset of jobs/prepare_structures.py")
     if not (folder / "dataset.json").is_file():
         raise ValueError(f"{folder} is no complete dataset of jobs/prepare_structures.py: it holds no dataset.json")
     parts = folder / FOLDER

@@ -22,7 +22,7 @@ from protray.data.tasks.labels import cath_at, ec_with_prefixes, frequent, label
 from protray.data.tasks.lines import table_lines
 from protray.data.tasks.obo import Ontology
 from protray.data.tasks.observed import STRUCTURE, observed_of
-from protray.data.tasks.tables import TaskRow, read_task_table, with_splits
+from protray.data.tasks.tables import TaskRow, and_errors, read_task_table, with_splits
 from protray.seq.errors import InputError, first_of
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def select(
     if not kept:
         more = f" (column {column_of(task)})"
         more += f"; of their labels {first_of(sorted(unknown))} are no terms of the ontology" if unknown else ""
-        raise ValueError(f"none of {len(rows)} proteins has a label of the task {task}{more}")
+        raise ValueError(f"none of {len(rows)} proteins has a label of the task {task}{more}{and_errors(errors)}")
     places = with_splits(kept, seed)
     splits = [places[row.id][0] for row in kept]
     of: dict[str, set[str]] = {}  # labels of each training protein, or cluster
@@ -113,7 +113,7 @@ def select(
     if not {splits[n] for n in some} >= set(SPLITS):
         raise ValueError(
             f"{len(names)} labels have at least {least} of {len(of)} training {counted}, too few for all three splits; "
-            f"set --{'cath' if task == 'cath' else 'learn'}.least lower, or give more proteins"
+            f"set --{'cath' if task == 'cath' else 'learn'}.least lower, or give more proteins" + and_errors(errors)
         )
     found = Proteins(
         [kept[n] for n in some], [splits[n] for n in some], [places[kept[n].id][1] for n in some], target_NT[some],
@@ -129,7 +129,7 @@ def read_proteins(data: Location, labels: Location | None, task: str) -> tuple[l
     Labels that bring ``split``, ``cluster`` or ``below_N`` settle these for the dataset's chains.
     """
     if not (data / "dataset.json").is_file():
-        return read_task_table(data)
+        return read_task_table(data, column_of(task))
     if not labels:
         raise ValueError(f"{data} is a dataset of structures; give --labels, a table of id and {column_of(task)}")
     files = (data / FOLDER).files("*.parquet")
@@ -208,10 +208,7 @@ def _labels(
     row: TaskRow, task: str, ontology: Ontology | None, ancestors: bool, level: str
 ) -> tuple[set[str], set[str]]:
     """Labels of a protein with what follows from them; and those that the ontology does not know."""
-    column = column_of(task)
-    if column not in row.more:
-        raise ValueError(f"no column {column!r}; the columns are {', '.join(row.more)}")
-    words = labels_in(row.more[column])
+    words = labels_in(row.more[column_of(task)])
     if ontology:
         return ontology.propagated(words, task.removeprefix("go-").upper())
     if task == "cath":

@@ -26,7 +26,7 @@ def ec_with_prefixes(label: str) -> list[str]:
     """
     found = _EC.fullmatch(label)
     if not found or not 1 <= int(found[1]) <= 7:
-        raise ValueError(f"{label!r} is no EC number, such as 3.4.21.4 or 3.4.-.-")
+        raise ValueError(f"{label!r} is no EC number, such as 3.4.21.4 or 3.4.-.-; classes are 1 to 7")
     parts = [part for part in found.groups() if part and part != "-"]
     return [".".join(parts[: level + 1]) for level in range(len(parts))]
 

@@ -79,7 +79,7 @@ def read_mutants(path: Location, *, complexes: bool, measured: bool = True) -> t
     """Read the mutants, and an error for each row that cannot be used; values count only if they were `measured`."""
     if complexes:
         return _of_complexes(path, measured)
-    rows, errors = read_task_table(path, "mutation")
+    rows, errors = read_task_table(path, "mutation", *(["value"] if measured else []))
     mutants = []
     for row in rows:
         try:

@@ -10,7 +10,7 @@ from protray.data.location import Location
 from protray.data.splits import SPLITS, cluster_by_identity
 from protray.data.tasks.examples import write_examples
 from protray.data.tasks.mutations import Mutant, number, read_mutants, sequences_by_chain
-from protray.data.tasks.tables import TaskRow, read_task_table, rows_digest, with_splits
+from protray.data.tasks.tables import TaskRow, and_errors, read_task_table, rows_digest, with_splits
 from protray.seq.errors import InputError
 
 
@@ -55,7 +55,7 @@ def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurement
     """
     mutants: list[Mutant] = []
     if task == "thermostability":
-        read, errors = read_task_table(data)
+        read, errors = read_task_table(data, "value")
         rows, values = [], []
         for row in read:
             try:
@@ -67,8 +67,7 @@ def read_measurements(data: Location, task: str, seed: int) -> tuple[Measurement
         mutants, errors = read_mutants(data, complexes=task == "msp")
         rows, values = [one.row for one in mutants], [one.value for one in mutants]
     if not rows:
-        first = f"; the first of {len(errors)} errors: {errors[0]}" if errors else ""
-        raise ValueError(f"{data}: no row can be used{first}")
+        raise ValueError(f"{data}: no row can be used{and_errors(errors)}")
     places = with_splits(rows if task != "msp" else _joined(mutants), seed)
     splits, clusters = ([places[row.id][part] for row in rows] for part in (0, 1))
     target_N = np.array(values, np.float32)

@@ -7,7 +7,7 @@ Also optional: ``split`` (train, validation, test) and ``cluster``.  Which furth
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,11 @@ def read_task_table(path: Location, *more: str) -> tuple[list[TaskRow], list[Inp
         else:
             rows.append(found)
     return rows, errors
+
+
+def and_errors(errors: Sequence[InputError]) -> str:
+    """What stands behind a message if some rows cannot be used: they may be why."""
+    return f"; rows that cannot be used: {len(errors)}, the first: {errors[0]}" if errors else ""
 
 
 def rows_digest(rows: Iterable[TaskRow]) -> str:

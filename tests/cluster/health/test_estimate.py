@@ -44,7 +44,8 @@ def pieces(clock: list[float], *each: tuple[float, float]):  # noqa: ANN201
         ([(1, 2.0), (10, 1.0), (20, 2.5), (40, 1.0)], Timed(30, 3.5)),  # the first warms up, the last is too late
         ([(1, 2.0), (10, 1.0)], Timed(10, 1.0)),  # no more work
         ([(5, 2.0)], Timed(5, 2.0)),  # nothing but the first
-        ([(5, 4.0), (10, 1.0)], Timed(5, 4.0)),  # longer than there is time for
+        ([(5, 4.0), (10, 1.0)], Timed(10, 1.0)),  # slow imports say nothing of the work
+        ([(5, 31.0), (10, 1.0)], Timed(5, 31.0)),  # longer than there is time for
     ],
 )
 def test_timed_by_hand(clock, each, expected) -> None:

@@ -54,13 +54,22 @@ def test_what_is_left_out_is_told_and_one_number_is_one_label(caplog) -> None:
     assert "1 proteins have only labels of fewer than 2 training proteins, and are left out: 5" in caplog.text
 
 
-def test_what_cannot_be_learnt_is_told() -> None:
+def test_what_cannot_be_learnt_is_told(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"none of 1 proteins has a label of the task ec"):
         select(rows("r"), [], "ec", None, 1, True, 0)
     with pytest.raises(ValueError, match=r"0 labels have at least 5 of 1 training proteins.*learn.least"):
         select(rows("r1.1/v1.1/t1.1"), [], "ec", None, 5, True, 0)
+    with pytest.raises(ValueError, match=r"0 labels .* rows that cannot be used: 1, the first: t.csv:3: 'potato'"):
+        select(rows("r1.1/v1.1/t1.1/tpotato"), [], "ec", None, 5, True, 0)
+    with pytest.raises(ValueError, match=r"none of 1 proteins .* cannot be used: 1, the first: t.csv:0: '8.1' is no"):
+        select(rows("r8.1"), [], "ec", None, 1, True, 0)
+    (tmp_path / "t.csv").write_text("id,sequence,label\na,MKV,1.1\n")
+    with pytest.raises(ValueError, match="has no column 'labels'; it has id, sequence, label"):
+        read_proteins(Location(tmp_path / "t.csv"), None, "ec")
     _, errors = select(rows("r1.1/v1.1/t1.1/tpotato"), [], "ec", None, 1, True, 0)
-    assert [str(error) for error in errors] == ["t.csv:3: 'potato' is no EC number, such as 3.4.21.4 or 3.4.-.-"]
+    assert [str(error) for error in errors] == [
+        "t.csv:3: 'potato' is no EC number, such as 3.4.21.4 or 3.4.-.-; classes are 1 to 7"
+    ]
 
 
 def test_cath_codes_by_hand() -> None:
@@ -88,9 +97,6 @@ def test_folds_that_enough_training_clusters_have_are_learnt(caplog) -> None:
     assert found.labels == ["1", "3"] and len(found.rows) == 8 and (found.target_NT.sum(axis=1) == 1).all()
     with pytest.raises(ValueError, match=r"0 labels have at least 3 of 3 training clusters.*set --cath.least lower"):
         select(some, [], "cath", None, 3, True, 0, "topology")
-    some[0].more.pop("cath")  # type: ignore[attr-defined]
-    _, errors = select(some, [], "cath", None, 1, True, 0)
-    assert [error.reason for error in errors] == ["no column 'cath'; the columns are split, cluster"]
 
 
 def test_examples_are_read_as_they_were_written(tmp_path) -> None:

@@ -112,6 +112,10 @@ def test_melting_temperatures_and_what_cannot_be_read(tmp_path) -> None:
     assert [error.reason for error in errors] == ["value None is no finite number"]
     other, _ = read_measurements(table(tmp_path, head + "a,MKV,51,1\nb,MKV,60,2\nd,MKV,7,3\n"), "thermostability", 0)
     assert other.digest != found.digest
-    with pytest.raises(ValueError, match="no row can be used; the first of 1 errors: .*no finite number"):
+    with pytest.raises(
+        ValueError, match="no row can be used; rows that cannot be used: 1, the first: .*no finite number"
+    ):
         read_measurements(table(tmp_path, head + "a,MKV,x,1\n"), "thermostability", 0)
+    with pytest.raises(ValueError, match="no column 'value'; it has id, sequence, cluster"):
+        read_measurements(table(tmp_path, "id,sequence,cluster\na,MKV,1\n"), "thermostability", 0)
     assert np.isfinite(found.target_N).all()
