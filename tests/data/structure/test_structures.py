@@ -79,6 +79,8 @@ def test_a_dataset_of_several_parts_is_sorted_by_id(tmp_path) -> None:
         pq.write_table(table, tmp_path / FOLDER / f"part-{number}.parquet")
     with pytest.raises(ValueError, match=r"is no complete dataset .* holds no dataset.json"):
         read_structures(tmp_path)
+    with pytest.raises(ValueError, match=r"nowhere: there is no such folder"):
+        read_structures(tmp_path / "nowhere")
     (tmp_path / "dataset.json").write_text("{}")
     found = read_structures(tmp_path)
     assert read_chain_clusters(tmp_path) == {name: name for name in "abd"}
