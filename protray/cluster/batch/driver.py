@@ -201,7 +201,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     # where a row of the input is a file, there is any number of rows in what is made: such jobs count their files
     of_files = job.unit in counts
     n_done = found["rows"] + found["unusable"] - unusable.num_rows if of_files else n_rows
-    reasons = _counted(table)
+    reasons = group_reasons(table["reason"].to_pylist())
     summary = {
         "identity": identity, "n_rows": n_rows, "n_done": n_done, "n_rejected": table.num_rows, "n_again": n_again,
         "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
@@ -213,7 +213,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
         more = f"more than --max-rejected {run.max_rejected:g}" if n_rows else "and nothing is left"
         if not n_rows:
             let_go(run, job.table)
-        told = _counted(unusable) if n_rows else reasons
+        told = group_reasons(unusable["reason"].to_pylist()) if n_rows else reasons
         first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
         raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(told)}")
     if job.conclude:
@@ -222,11 +222,6 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     if not n_again:
         run.work.remove()
     return summary
-
-
-def _counted(rejected: pa.Table) -> dict[str, int]:
-    """How often there is each reason, the most frequent first."""
-    return dict(group_reasons(rejected["reason"].to_pylist()).most_common())
 
 
 def _write_groups(

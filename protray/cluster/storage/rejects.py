@@ -34,13 +34,13 @@ def printable(name: str | None) -> str | None:
     return None if name is None else name.encode(errors="replace").decode()
 
 
-def group_reasons(reasons: Iterable[str]) -> Counter[str]:
-    """Count reasons that differ only in numbers, names and paths; what all of them say is in full."""
+def group_reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """Count reasons that differ only in numbers, names and paths, the most frequent first; what all say is in full."""
     pattern = re.compile(r"'[^']*'|\([^)]*\)|\S*/\S*|\b\d+(?:\.\d+)?\b")
     alike: dict[str, list[str]] = defaultdict(list)
     for reason in reasons:
         alike[pattern.sub("...", reason)].append(reason)
-    return Counter({_shared(pattern, some): len(some) for some in alike.values()})
+    return dict(Counter({_shared(pattern, some): len(some) for some in alike.values()}).most_common())
 
 
 def _shared(pattern: re.Pattern[str], some: list[str]) -> str:

@@ -245,7 +245,7 @@ def _align(run: DistilRun, maps: list[Location], made: MadeWith, folder: Locatio
         reasons = group_reasons([reason for one in rejected for reason in one["reason"].to_pylist()])
         if rejected:
             pq.write_table(pa.concat_tables(rejected), partial / "rejected.parquet")
-        facts = {"n_rejected": sum(reasons.values()), "reasons": dict(reasons.most_common())}
+        facts = {"n_rejected": sum(reasons.values()), "reasons": reasons}
         Location(partial / "inputs.json").write_json(facts)
 
 
