@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LARGEST_SVG = 300_000  # bytes; a logo of outlines is larger, and smaller as a PNG
+_REM_PER_INCH = 6.8  # a figure of 10 inches is as wide as the page, so that letters have one size in all of them
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --card: #f4f6f8; --line: #d7dce2;
@@ -43,7 +44,7 @@ th:first-child, td:first-child, .facts th, .facts td { text-align: left; }
 .facts th { font-weight: 500; vertical-align: top; white-space: nowrap; border-bottom-width: 1px; }
 .facts td { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .85rem; }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; overflow-x: auto; }
-.picture img { display: block; width: 100%; height: auto; min-width: 42rem; }
+.picture img { display: block; width: 100%; height: auto; max-width: var(--widest); min-width: min(42rem, var(--widest)); }
 @media print { .scroll, .picture { overflow: visible; } .picture img { min-width: 0; } }
 """.strip()
 
@@ -148,7 +149,8 @@ def _picture(figure: "Figure", alt: str) -> str:
     if len(data) > _LARGEST_SVG:
         kind, data = "png", _render(figure, "png")
     encoded = base64.b64encode(data).decode()
-    return f'<div class="picture"><img alt="{escape(alt)}" src="data:image/{kind};base64,{encoded}"></div>'
+    widest = f"--widest: {_REM_PER_INCH * figure.get_figwidth():.1f}rem"
+    return f'<div class="picture"><img alt="{escape(alt)}" style="{widest}" src="data:image/{kind};base64,{encoded}"></div>'
 
 
 def _render(figure: "Figure", kind: str) -> bytes:

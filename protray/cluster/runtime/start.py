@@ -8,8 +8,10 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,8 +90,15 @@ def start_ray() -> Cluster:
                 "Ray did not start in time: the machine is too busy, or out of memory; try again"
             ) from None
         show_only_our_lines()
+        _end_in_order()
     quieten()
     return Cluster(cluster_nodes(joined=bool(address)), local=not address, ours=ours)
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM unwind as Ctrl-C does: Ray's handler prints a stack, and aborts the process three seconds later."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 
 
 def _local_start() -> dict[str, Any]:

@@ -135,3 +135,23 @@ print(ray.get(ray.remote(lambda: "alive").remote()))
     assert process.returncode == 0, log
     cpus, *lines = out.splitlines()
     assert lines == [f"{cpus} False True", "alive"]
+
+
+@pytest.mark.ray
+def test_sigterm_leaves_time_to_stop(tmp_path: Path) -> None:
+    """Ray's own handler prints a stack and aborts the process after three seconds, whatever it still has to write."""
+    job = """
+import os, signal, time
+from protray.cluster.runtime.start import start_ray, stop_ray
+cluster = start_ray()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+finally:
+    time.sleep(4)
+    stop_ray(cluster)
+    print("ended")
+"""
+    process = start(job, "", tmp_path)
+    out, log = process.communicate(timeout=240)
+    assert (process.returncode, out, log) == (130, "ended\n", "")
