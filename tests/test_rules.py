@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "protray"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 README = ROOT / "README.md"
-READMES = [README, *sorted(PACKAGE.rglob("README.md"))]
+READMES = [README, *sorted(PACKAGE.rglob("*.md"))]
 
 # pyproject.toml README.md jobs/ protray/ tune_spaces/ cluster.yaml tests/, a licence, and dot-files
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "jobs", "protray", "tune_spaces", "cluster.yaml", "tests"}

@@ -148,9 +148,9 @@ def denoised(net: Pretrained, chains: AtomStructures, learn: ObjectiveConfig, de
     chain, width = chains.chain(m), len(BACKBONE)
     noise_LA3 = generator("shown", chain.id).standard_normal(chain.atoms_LA3.shape, np.float32)
     noisy = replace(chain, atoms_LA3=(chain.atoms_LA3 + sigma * noise_LA3) * chain.present_LA[..., None])
-    clean, batch = collate([chain]).to(device), collate([noisy]).to(device)
+    batch = collate([noisy]).to(device)
     of_chain = (batch.index_BL, batch.chain_BL, batch.real_BL)
-    near = find_neighbours(clean.ca_BL3, *of_chain, net.model.config.net.neighbours)
+    near = find_neighbours(batch.ca_BL3, *of_chain, net.model.config.net.neighbours)  # training knew the native ones
     framed = frames(batch.atoms_BLA3, batch.present_BLA, *of_chain)
     found_L3 = net.heads("denoise", net.eval().model(batch, near), framed.rotation_BL33)[0].cpu().numpy()
     backbones = {"native": chain.atoms_LA3[:, :width].copy(), "noisy": noisy.atoms_LA3[:, :width]}

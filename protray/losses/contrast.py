@@ -23,18 +23,22 @@ def contrast_losses(y1_NC: Tensor, y2_NC: Tensor, cluster_N: Tensor, tau: float,
     `symmetric` averages it with that of the second view among the first ones; without, it is the source's.  Other
     proteins of the same cluster are no negatives.
     """
-    s_NN = cosines(y1_NC, y2_NC) / tau
-    alike_NN = (cluster_N[:, None] == cluster_N) & ~torch.eye(len(s_NN), dtype=torch.bool, device=s_NN.device)
-    s_NN = s_NN.masked_fill(alike_NN, -torch.inf)
+    s_NN = _of_rivals(cosines(y1_NC, y2_NC) / tau, cluster_N)
     ahead_N = s_NN.logsumexp(dim=1) - s_NN.diagonal()
     if not symmetric:
         return ahead_N
     return (ahead_N + s_NN.logsumexp(dim=0) - s_NN.diagonal()) / 2
 
 
-def found_partner(y1_NC: Tensor, y2_NC: Tensor) -> Tensor:
-    """Whether the second view of a protein is the nearest of all second views to its first, bool, shape (N,).
+def _of_rivals(s_NN: Tensor, cluster_N: Tensor) -> Tensor:
+    """The same with minus infinity for pairs of two proteins of one cluster."""
+    alike_NN = (cluster_N[:, None] == cluster_N) & ~torch.eye(len(s_NN), dtype=torch.bool, device=s_NN.device)
+    return s_NN.masked_fill(alike_NN, -torch.inf)
+
+
+def found_partner(y1_NC: Tensor, y2_NC: Tensor, cluster_N: Tensor) -> Tensor:
+    """Whether the second view of a protein is nearer to its first than those of other clusters, bool, shape (N,).
 
     To be read against an untrained network, not against 1 / N: the composition gives many crops away.
     """
-    return cosines(y1_NC, y2_NC).argmax(dim=1) == torch.arange(len(y1_NC), device=y1_NC.device)
+    return _of_rivals(cosines(y1_NC, y2_NC), cluster_N).argmax(dim=1) == torch.arange(len(y1_NC), device=y1_NC.device)

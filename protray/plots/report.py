@@ -44,7 +44,8 @@ th:first-child, td:first-child, .facts th, .facts td { text-align: left; }
 .facts th { font-weight: 500; vertical-align: top; white-space: nowrap; border-bottom-width: 1px; }
 .facts td { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .85rem; }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; overflow-x: auto; }
-.picture img { display: block; width: 100%; height: auto; max-width: var(--widest); min-width: min(42rem, var(--widest)); }
+.picture img { display: block; width: 100%; height: auto;
+  max-width: var(--widest); min-width: min(42rem, var(--widest)); }
 @media print { .scroll, .picture { overflow: visible; } .picture img { min-width: 0; } }
 """.strip()
 
@@ -149,8 +150,8 @@ def _picture(figure: "Figure", alt: str) -> str:
     if len(data) > _LARGEST_SVG:
         kind, data = "png", _render(figure, "png")
     encoded = base64.b64encode(data).decode()
-    widest = f"--widest: {_REM_PER_INCH * figure.get_figwidth():.1f}rem"
-    return f'<div class="picture"><img alt="{escape(alt)}" style="{widest}" src="data:image/{kind};base64,{encoded}"></div>'
+    source, widest = f"data:image/{kind};base64,{encoded}", f"{_REM_PER_INCH * figure.get_figwidth():.1f}rem"
+    return f'<div class="picture"><img alt="{escape(alt)}" style="--widest: {widest}" src="{source}"></div>'
 
 
 def _render(figure: "Figure", kind: str) -> bytes:

@@ -56,7 +56,9 @@ def test_all_of_one_cluster_leave_nothing_to_tell_and_no_nan() -> None:
 
 def test_partners() -> None:
     y1_NC = torch.tensor([[1.0, 0], [0, 1]])
-    assert found_partner(y1_NC, torch.tensor([[0.0, 1], [-1, 1]])).tolist() == [True, False]
+    y2_NC = torch.tensor([[0.0, 1], [-1, 1]])
+    assert found_partner(y1_NC, y2_NC, torch.tensor([0, 1])).tolist() == [True, False]
+    assert found_partner(y1_NC, y2_NC, torch.tensor([7, 7])).tolist() == [True, True]  # none is the other's rival
 
 
 def test_cosines_are_not_rounded_under_autocast() -> None:

@@ -148,7 +148,8 @@ def surroundings(one: MutantInput) -> Surroundings:
 
     wild_OA3 = one.atoms_OA3[near_O]
     mutant_OA3 = wild_OA3.copy()
-    mutant_OA3[sites, len(BACKBONE) :] = np.nan
+    changed = [row for row, at in zip(sites, place_O[sites], strict=True) if one.mutant[at] != one.sequence[at]]
+    mutant_OA3[changed, len(BACKBONE) :] = np.nan
     return Surroundings(seen(one.sequence, wild_OA3), seen(one.mutant, mutant_OA3), sites)
 
 

@@ -61,6 +61,13 @@ class Embed(BatchSettings):
 
         return self.network is not None and not is_ssdm(self.network)
 
+    @cached_property
+    def reads(self) -> str | None:
+        """The language model that reads sequences, alone or in a fusion."""
+        from protray.training.structure.ssdm_export import fused_lm
+
+        return fused_lm(self.network) if self.network else self.lm
+
     @property
     def network(self) -> Location | None:
         """Of the model of structures; None where a language model reads sequences."""
@@ -119,9 +126,10 @@ def rows(run: Embed) -> Iterator[Row | InputError]:
 def cost(run: Embed, row: Row) -> float:
     """By pairs of residues, or residues; of a file, as if it were one chain."""
     length = max(inputs.length_of(row), 1)
-    if run.lm is not None:
-        return (length + SPECIAL_TOKENS) * seconds_per_token(run.lm)
-    return PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length
+    of_text = (length + SPECIAL_TOKENS) * seconds_per_token(run.reads) if run.reads else 0.0
+    if run.network is None:
+        return of_text
+    return of_text + (PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length)
 
 
 def amount(run: Embed) -> Amount:

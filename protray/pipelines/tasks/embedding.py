@@ -5,6 +5,7 @@ Light: `--help` needs no torch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from protray.data.location import Location
@@ -71,6 +72,13 @@ class Embedding:
 
         return self.fusion != "none" or (self.model is not None and is_fused(self.model))
 
+    @cached_property
+    def reads(self) -> str | None:
+        """The language model that reads sequences, alone or in a fusion."""
+        from protray.training.structure.ssdm_export import fused_lm
+
+        return self.lm or self.beside or (fused_lm(self.model) if self.model else None)
+
     def joint(self) -> "tuple[SsdmCard, Ssdm]":
         """The joint encoder itself, in evaluation mode."""
         from protray.training.structure.random_encoders import random_encoder
@@ -132,16 +140,15 @@ class Embedding:
 
     def seconds(self, length: float) -> float:
         """Of a core, about, to read a protein."""
-        if self.lm:
-            return (length + SPECIAL_TOKENS) * seconds_per_token(self.lm)
-        beside = (length + SPECIAL_TOKENS) * seconds_per_token(self.beside) if self.beside else 0.0
-        return beside + PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2
+        of_text = (length + SPECIAL_TOKENS) * seconds_per_token(self.reads) if self.reads else 0.0
+        if not self.of_structures:
+            return of_text
+        return of_text + (PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2)
 
     @property
     def memory(self) -> int:
         """Bytes of an actor."""
-        lm = self.lm or self.beside
-        return MEMORY + (2 * weight_bytes(lm) if lm else 0)
+        return MEMORY + (2 * weight_bytes(self.reads) if self.reads else 0)
 
 
 def models_of(models: tuple[Location, ...] | None, structured: Callable[[], bool]) -> tuple[Location, ...]:

@@ -103,6 +103,11 @@ def is_fused(folder: Path | Location) -> bool:
     return is_ssdm(folder) and load_card(folder).config.fusion != "none"
 
 
+def fused_lm(folder: Path | Location) -> str | None:
+    """The folder on this machine of the language model that a joint encoder reads; None if it reads none."""
+    return str(Location(folder).fetch() / LANGUAGE_MODEL) if is_fused(folder) else None
+
+
 def is_ssdm(folder: Path | Location) -> bool:
     """Whether a folder of a model holds a joint encoder."""
     return (Location(folder) / SETTINGS).is_file()

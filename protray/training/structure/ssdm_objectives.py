@@ -75,7 +75,7 @@ def objective_losses(
         views = _contrast_vectors(encoder, heads, batch, neighbours)
         found["contrast"] = pulled_term(views, pull) if pull else contrast_term(views, batch.cluster_B, config, world)
         if report:
-            found["contrast/partner_found"] = found_partner(*views).sum(), len(views[0])
+            found["contrast/partner_found"] = found_partner(*views, batch.cluster_B).sum(), len(views[0])
     if "denoise" in terms:
         found |= _denoise(encoder, heads, batch, config, neighbours, report)
     if "siamdiff" in config.objective:

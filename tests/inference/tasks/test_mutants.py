@@ -111,11 +111,19 @@ def test_what_is_around_a_site_of_a_complex() -> None:
 
 
 def test_no_mutation_changes_nothing(lm) -> None:
-    """A residue in its own place; there are no side chains that it could lose."""
-    none = replace(INPUT, to=ONE.sequence[SITE])
-    for embed in (OfSequence(lm), OfStructure(ScoreNet(Embedder(random_net())))):
+    """A residue in its own place, where it keeps its side chain."""
+    atoms_LA3 = np.full((len(ONE.sequence), 14, 3), np.nan, np.float32)
+    atoms_LA3[:, :4] = ONE.backbone_L43
+    atoms_LA3[:, 4] = atoms_LA3[:, 1] + 1
+    some = replace(INPUT, atoms_OA3=atoms_LA3)
+    none = replace(some, to=ONE.sequence[SITE])
+    joint = StructureEncoder(SsdmCard(SsdmConfig(net=NET), True, (), 0), Ssdm(SsdmConfig(net=NET)))
+    for model in (ScoreNet(Embedder(random_net())), JointEncoder(joint)):
+        embed = OfStructure(model)
         width = embed.width // 2
-        assert np.abs(embed(none)[width:]).max() < 1e-5 < 1e-3 < np.abs(embed(INPUT)[width:]).max()
+        assert np.abs(embed(none)[width:]).max() < 1e-5 < 1e-3 < np.abs(embed(some)[width:]).max()
+    width = OfSequence(lm).width // 2
+    assert np.abs(OfSequence(lm)(none)[width:]).max() < 1e-5 < 1e-3 < np.abs(OfSequence(lm)(some)[width:]).max()
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from structure_batches import joined, protein, single, without
+from structure_batches import joined, protein, single
 from tiny_model import LM_CHANNELS, save_tiny_lm
 from torch import nn
 
@@ -12,7 +12,6 @@ from protray.models.joint.fusion_config import FusionConfig
 from protray.models.joint.ssdm import Ssdm
 from protray.models.joint.ssdm_config import SsdmConfig
 from protray.models.structure.frame_config import FrameAttentionConfig
-from protray.models.structure.structure_batch import MASKED, StructureBatch
 from protray.plm.sequence_encoder import SequenceEncoder
 
 NET = FrameAttentionConfig(channels=8, heads=2, pair=4, layers=1, neighbours=6)
@@ -46,23 +45,6 @@ def test_padding_and_other_proteins_change_nothing(lm, kind) -> None:
         torch.testing.assert_close(both.residue_BLC[row, :length], alone.residue_BLC[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(both.protein_BC[row], alone.protein_BC[0], atol=1e-4, rtol=1e-4)
         assert not both.residue_BLC[row, length:].any()
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_hidden_residue_leaks_neither_through_the_structure_nor_the_language_model(lm, kind) -> None:
-    """Its type and side chain are hidden as the objectives hide them; then no output knows which type it had."""
-    model, one, at = net(kind, lm), single(protein(12, seed=3)), [5]
-    other = replace(one, type_BL=one.type_BL.clone(), atoms_BLA3=one.atoms_BLA3.clone())
-    other.type_BL[:, at] = (one.type_BL[:, at] + 3) % 20
-    other.atoms_BLA3[:, at, 4:] += 1.0
-
-    def hidden(batch: StructureBatch) -> StructureBatch:
-        bare = without(batch, slice(4, 14), at)
-        return replace(bare, type_BL=bare.type_BL.index_fill(1, torch.tensor(at), MASKED))
-
-    assert not torch.equal(model(one), model(other))
-    assert torch.equal(model(hidden(one)), model(hidden(other)))
 
 
 @torch.no_grad()

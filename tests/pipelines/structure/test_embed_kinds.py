@@ -178,7 +178,9 @@ def test_cost_and_memory_know_the_model(tmp_path) -> None:
     lm = save_tiny_lm(tmp_path / "lm")
     alone, fused = save_random_joint(tmp_path / "alone"), save_random_joint(tmp_path / "fused", lm)
     assert JOB.cost(Embed(out=out, model=alone), row) == pytest.approx(100 * module.PER_RESIDUE_S)
-    assert JOB.cost(Embed(out=out, lm=str(lm)), row) > 0
+    of_text = JOB.cost(Embed(out=out, lm=str(lm)), row)
+    assert of_text > 0
+    assert JOB.cost(Embed(out=out, model=fused), row) == pytest.approx(100 * module.PER_RESIDUE_S + of_text)
     weights = (Path(fused) / LANGUAGE_MODEL / "model.safetensors").stat().st_size
     more = JOB.memory(Embed(out=out, model=fused)) - JOB.memory(Embed(out=out, model=alone))
     assert more >= 2 * weights > 0

@@ -8,14 +8,21 @@ import pytest
 import torch
 from ssdm_here import atom_chain
 from ssdm_steps_here import K, Spy, draws, networks, only
-from torch import nn
+from tiny_model import LM_CHANNELS, save_tiny_lm
+from torch import Tensor, nn
 
-from protray.models.structure.structure_batch import MASKED
+from protray.models.joint.fusion_config import FusionConfig
+from protray.models.joint.objective_heads import ObjectiveHeads
+from protray.models.joint.ssdm import Ssdm
+from protray.models.joint.ssdm_config import SsdmConfig
+from protray.models.structure.frame_config import FrameAttentionConfig
+from protray.models.structure.neighbours import Neighbours
+from protray.models.structure.structure_batch import MASKED, StructureBatch
+from protray.plm.sequence_encoder import SequenceEncoder
 from protray.training.structure.ssdm_batches import hidden, micro_batch
 from protray.training.structure.ssdm_config import OBJECTIVES
-from protray.training.structure.ssdm_objectives import (
-    objective_losses,
-)
+from protray.training.structure.ssdm_draws import Draw
+from protray.training.structure.ssdm_objectives import objective_losses
 
 ALL = only(*OBJECTIVES)
 
@@ -74,30 +81,58 @@ def test_counts_are_known_beforehand() -> None:
     assert batch.counts["contrast"] == batch.counts["denoise"] == batch.counts["siamdiff_structure"] == 4
 
 
+def swapped(part: Draw, mask_L: np.ndarray) -> Draw:
+    """The same draw of a chain whose residues under the mask have other types and side chains."""
+    crop, other = part.crop, atom_chain(len(part.crop), seed=77)
+    present_LA, atoms_LA3 = crop.present_LA.copy(), crop.atoms_LA3.copy()
+    present_LA[mask_L, 4:], atoms_LA3[mask_L, 4:] = other.present_LA[mask_L, 4:], other.atoms_LA3[mask_L, 4:]
+    codes_L = np.where(mask_L, other.codes_L, crop.codes_L)
+    return replace(part, crop=replace(crop, codes_L=codes_L, present_LA=present_LA, atoms_LA3=atoms_LA3))
+
+
 def test_hidden_residues_leak_neither_type_nor_side_chain() -> None:
     """Two chains that differ in the types and side chains of hidden residues alone look the same."""
     config = only("residue")
     part = draws(config, (90,), side_chain_drop=0.0, backbone_drop=0.0)[0]
-    other = atom_chain(90, seed=77)
-    mask_L = part.masked_L
-    crop = part.crop
-    swapped = replace(
-        crop,
-        codes_L=np.where(mask_L, other.codes_L, crop.codes_L),
-        present_LA=np.concatenate(
-            [crop.present_LA[:, :4], np.where(mask_L[:, None], other.present_LA, crop.present_LA)[:, 4:]], axis=1
-        ),
-        atoms_LA3=np.concatenate(
-            [crop.atoms_LA3[:, :4], np.where(mask_L[:, None, None], other.atoms_LA3, crop.atoms_LA3)[:, 4:]], axis=1
-        ),
-    )
-    one, two = (micro_batch([replace(part, crop=of)], config) for of in (crop, swapped))
+    one, two = (micro_batch([of], config) for of in (part, swapped(part, part.masked_L)))
     assert not torch.equal(one.crops.type_BL, two.crops.type_BL)
     seen, seen_too = hidden(one.crops, one.masked_N), hidden(two.crops, two.masked_N)
     for name in ("type_BL", "atoms_BLA3", "present_BLA"):
         assert torch.equal(getattr(seen, name), getattr(seen_too, name))
     assert (seen.type_BL == MASKED).sum() == 13
-    assert seen.present_BLA[0, ~torch.from_numpy(mask_L), 4:].any()
+    assert seen.present_BLA[0, ~torch.from_numpy(part.masked_L), 4:].any()
+
+
+@pytest.mark.parametrize("fusion", ["none", "serial", "parallel", "cross"])
+@pytest.mark.parametrize("objective", ["residue", "siamdiff"])
+def test_no_answer_comes_from_a_hidden_residue(tmp_path, objective, fusion) -> None:
+    """The vectors on which heads answer are the same, in any fusion, as the language model reads its mask there."""
+    config = only(objective)
+    part = draws(config, (90,), side_chain_drop=0.0, backbone_drop=0.0)[0]
+    lm = None if fusion == "none" else SequenceEncoder(str(save_tiny_lm(tmp_path / "lm")), trained=False)
+    joint = SsdmConfig(net=FrameAttentionConfig(channels=16, heads=2, pair=4, layers=1), fusion=fusion,
+                       fuse=FusionConfig(channels=8, heads=2), lm=lm and lm.name)  # fmt: skip
+    net = Ssdm(joint, lm, LM_CHANNELS).eval()
+    for parameter in net.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter)  # what begins at 0 would hide a leak
+    heads = ObjectiveHeads(net.channels, config.terms(), config.angle_bins, config.dihedral_bins)
+
+    def vectors(of: Draw) -> list[Tensor]:
+        seen: list[Tensor] = []
+
+        def encoder(view: StructureBatch, near: Neighbours | None) -> Tensor:
+            seen.append(net(view, near))
+            return seen[-1]
+
+        objective_losses(encoder, heads, micro_batch([of], config), config, K)
+        return seen
+
+    asked_L = part.masked_L if objective == "residue" else part.hidden_L
+    assert asked_L.any()
+    before, after, open_too = (vectors(of) for of in (part, swapped(part, asked_L), swapped(part, ~asked_L)))
+    for one, two, three in zip(before, after, open_too, strict=True):
+        assert torch.equal(one, two) and not torch.allclose(one, three, atol=1e-3)
 
 
 def test_edges_of_paths_are_in_no_list_of_the_encoder() -> None:
