@@ -27,8 +27,8 @@ from protray.struct.files.chain import Chain
 
 log = logging.getLogger(__name__)
 
-FREQUENCIES, COMPOSITION, TRANSFER = "label frequencies", "composition, logistic", "transfer from the nearest"
-MAJORITY, LENGTH, RESIDUES, STATES = "majority", "log L", "composition + log L", "DSSP composition + log L"
+FREQUENCIES, MAJORITY, TRANSFER = "label frequencies", "majority", "transfer from the nearest"
+LENGTH, COMPOSITION, STATES = "log L", "composition + log L", "DSSP composition + log L"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def all_predictions(run: FunctionRun, inputs: HeadInputs, state: dict, threads: 
 
     torch.set_num_threads(threads)
     parts = [read_rows(inputs.examples, split) for split in SPLITS]
-    found = folds(run, inputs, parts, threads) if run.task == "cath" else functions(inputs, parts, threads)
+    found = folds(run, inputs, parts, threads) if run.task == "cath" else functions(run, inputs, parts, threads)
     ids = parts[1].ids + parts[2].ids
     for name, score_NT in head_predictions(run, inputs, state, ids, "labels", gpu).items():
         found.found[name] = (score_NT[: len(parts[1])], score_NT[len(parts[1]) :])
@@ -55,7 +55,7 @@ def all_predictions(run: FunctionRun, inputs: HeadInputs, state: dict, threads: 
     return found
 
 
-def functions(inputs: HeadInputs, parts: list[Rows], threads: int) -> Predicted:
+def functions(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int) -> Predicted:
     """Many labels of a protein: frequencies, logistic regressions, nearest sequences and vectors."""
     train, validation, test = parts
     true_BT = validation.target_NT > 0.5
@@ -67,9 +67,8 @@ def functions(inputs: HeadInputs, parts: list[Rows], threads: int) -> Predicted:
     def quality(score_BT: np.ndarray) -> float:
         return fmax(score_BT, true_BT)
 
-    found, chosen = {FREQUENCIES: _frequencies(parts)}, {}
-    (one, other), chosen[COMPOSITION] = logistic([composition(rows.sequences) for rows in parts])
-    found[COMPOSITION] = (one, other)
+    simple, of_simple = _read_off(simple_features(proteins_of(run)[0], parts), logistic)
+    found, chosen = {FREQUENCIES: _frequencies(parts)} | simple, of_simple
     found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality, threads)
     more, also = read_outs(inputs.vectors, parts, logistic, quality)
     return Predicted(found | more, chosen | also)
@@ -87,11 +86,9 @@ def folds(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int)
     def quality(score_BT: np.ndarray) -> float:
         return float((score_BT.argmax(axis=1) == validation_N).mean())
 
-    features = fold_features(proteins_of(run)[0], parts)
-    found, chosen = {MAJORITY: _frequencies(parts)}, {}
-    for name, x in features.items():
-        (one, other), chosen[f"{name}, {LINEAR}"] = discriminant(standardised(*x))
-        found[f"{name}, {LINEAR}"] = (one, other)
+    features = simple_features(proteins_of(run)[0], parts)
+    simple, of_simple = _read_off(features, discriminant)
+    found, chosen = {MAJORITY: _frequencies(parts)} | simple, of_simple
     found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality, threads)
     more, also = read_outs(inputs.vectors, parts, discriminant, quality)
     ids = [id for rows in parts for id in rows.ids]
@@ -103,10 +100,22 @@ def folds(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int)
     return Predicted(found | more, chosen | also, same)
 
 
-def fold_features(proteins: Proteins, parts: list[Rows]) -> dict[str, list[np.ndarray]]:
+def _read_off(
+    features: dict[str, list[np.ndarray]], linear: Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], str]]
+) -> tuple[Found, dict[str, str]]:
+    """What a linear read-out makes of each, and what it chose on the validation split."""
+    found: Found = {}
+    chosen = {}
+    for name, x in features.items():
+        (one, other), chosen[f"{name}, {LINEAR}"] = linear(standardised(*x))
+        found[f"{name}, {LINEAR}"] = (one, other)
+    return found, chosen
+
+
+def simple_features(proteins: Proteins, parts: list[Rows]) -> dict[str, list[np.ndarray]]:
     """Of the three splits: the length, the composition, and where structures are known that of states."""
     residues = [composition(rows.sequences) for rows in parts]
-    found = {LENGTH: [x_NF[:, -1:] for x_NF in residues], RESIDUES: residues}
+    found = {LENGTH: [x_NF[:, -1:] for x_NF in residues], COMPOSITION: residues}
     chains = {row.id: _chain(row) for row in proteins.rows}
     if any(chains.values()):
         log.info("assigning secondary structure")

@@ -31,7 +31,9 @@ from protray.pipelines.tasks.properties.function.inputs import CathSettings, Fun
 from protray.pipelines.tasks.properties.function.predictions import (
     COMPOSITION,
     FREQUENCIES,
+    LENGTH,
     MAJORITY,
+    STATES,
     TRANSFER,
 )
 from protray.pipelines.tasks.properties.function.training import JOB, before
@@ -149,19 +151,19 @@ def finished(data, tmp_path_factory) -> Location:
 
 def test_writes_what_it_promises(finished) -> None:
     metrics = (finished / "metrics.json").read_json()
-    methods = [FREQUENCIES, COMPOSITION, TRANSFER]
+    methods = [FREQUENCIES, *(f"{name}, linear" for name in (LENGTH, COMPOSITION, STATES)), TRANSFER]
     methods += [f"{name}, {out}" for name in HEADS for out in ("linear", "nearest neighbours")] + HEADS
     assert [row["method"] for row in metrics["table"]] == 2 * methods  # the test split, and those below 30 %
     assert metrics["proteins"]["train"] == 19 and metrics["table"][0]["proteins"] == metrics["proteins"]["test"] >= 10
     assert all(0 < row["fmax"] <= 1 and row["fmax_ci95"][0] <= row["fmax"] for row in metrics["table"])
     found = pq.read_table((finished / "predictions.parquet").path)
-    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 12 * metrics["proteins"]["test"]
+    assert found.schema.equals(schemas.FUNCTIONS) and found.num_rows == 14 * metrics["proteins"]["test"]
     one = found.to_pylist()[-1]
     assert one["scores"] == sorted(one["scores"], reverse=True) and len(one["labels"]) == len(one["scores"])
     assert pq.read_table((finished / "rejected.parquet").path)["id"].to_pylist() == ["wrong"]
     assert "Precision and recall" in (finished / "report.html").read_bytes().decode()
     assert (finished / "tables.md").read_bytes().decode().count(f"| {WITH_BOTH} |") == 2 * 3
-    (head,) = [row for row in metrics["table"][:12] if row["method"] == WITH_NET]
+    (head,) = [row for row in metrics["table"][:14] if row["method"] == WITH_NET]
     assert head["read_out"] == "3-layer head" and "gain_first" in head and "k = " in metrics["chosen"][NEAR_LM]
 
 
@@ -173,7 +175,7 @@ def test_each_head_has_its_run_in_mlflow(finished) -> None:
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert {WITH_LM, WITH_NET, WITH_BOTH} < set(runs)
     table = (finished / "metrics.json").read_json()["table"]
-    for row in [row for row in table[:12] if row["method"] in HEADS]:
+    for row in [row for row in table[:14] if row["method"] in HEADS]:
         assert runs[row["method"]].data.metrics["test/fmax"] == pytest.approx(row["fmax"])
 
 
