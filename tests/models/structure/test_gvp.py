@@ -95,6 +95,28 @@ def test_norm_by_hand() -> None:
     torch.testing.assert_close(found.v_N3T, x.v_N3T / 5)
 
 
+def test_a_layer_by_hand() -> None:
+    """Every message says (2, 0) and the network of a node (1, -1), both without vectors.
+
+    Told: (1, 3) + (2, 0) = (3, 3), 0 after the norm, + (1, -1) and that after the norm.  Not told: (1, 3) is (-1, 1)
+    after the norm, + (1, -1) = 0.  Vectors of the lengths 1 and 7 are divided by 5, then have the mean square 1.
+    """
+    layer = Layer((2, 2), (1, 1))
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    for norm in (layer.norm, layer.last_norm):
+        for name, weight in norm.named_parameters():
+            nn.init.constant_(weight, float(name.endswith("weight")))
+    with torch.no_grad():
+        layer.others[-1].scalars.bias.copy_(torch.tensor([2.0, 0.0]))
+        layer.forwards[-1].scalars.bias.copy_(torch.tensor([1.0, -1.0]))
+    v_N3T = torch.tensor([[[1.0, 0.0], [0.0, 7.0], [0.0, 0.0]]]).repeat(2, 1, 1)
+    x, e = Features(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), v_N3T), Features(torch.ones(1, 1), along_x(1))
+    found = layer(x, e, torch.tensor([1]), torch.tensor([0]), lambda _, told: told)
+    torch.testing.assert_close(found.s_NS, torch.tensor([[1.0, -1.0], [0.0, 0.0]]), rtol=0, atol=0.01)
+    torch.testing.assert_close(found.v_N3T, v_N3T / 5, rtol=1e-4, atol=0)
+
+
 def test_edges_of_a_line_by_hand() -> None:
     """Two residues 5 Å apart along x, the second three steps behind the first in the chain."""
     batch = proteins([2])

@@ -224,11 +224,12 @@ def test_an_encoder_that_learnt_alone_says_the_same_in_a_fusion(lm) -> None:
         assert (begun.eval()(given)[0] - expected_LC).abs().max() > 1e-2
 
 
-def test_a_ratio_of_0_is_the_limit_of_small_ones_to_the_last_bit(lm) -> None:
+@pytest.mark.parametrize("fusion", ["serial", "parallel", "cross"])
+def test_a_ratio_of_0_is_the_limit_of_small_ones_to_the_last_bit(lm, fusion) -> None:
     """At 1e-30 the language model learns, too, but no step of it reaches the last digit of a weight."""
     c = config(clip=1e9)  # whose norm would count the gradient of the language model
-    frozen, record = run(4, joined_with(lm, ratio=0.0), c=c)
-    small, other = run(4, joined_with(lm, ratio=1e-30), c=c)
+    frozen, record = run(4, joined_with(lm, fusion, ratio=0.0), c=c)
+    small, other = run(4, joined_with(lm, fusion, ratio=1e-30), c=c)
     assert frozen["net"].keys() < small["net"].keys()
     assert same(frozen["net"], {name: small["net"][name] for name in frozen["net"]})
     for one, two in zip(record.curve, other.curve, strict=True):
