@@ -14,6 +14,7 @@ JOBS = {
     "distil": "protray.pipelines.secondary.sweep_distil", "score_net": "protray.pipelines.structure.sweep_score",
     "ssdm": "protray.pipelines.structure.sweep_ssdm", "quality": "protray.pipelines.tasks.quality.sweep",
     "sites": "protray.pipelines.tasks.sites.sweep", "function": "protray.pipelines.tasks.properties.function.sweep",
+    "fine_tune": "protray.pipelines.tasks.properties.function.sweep_tuned",
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def test_there_are_studies() -> None:
         "noise_schedule",
         "score_width",
         "sites",
+        "ssdm_fine_tune",
         "ssdm_fusion",
         "ssdm_lr_ratio",
         "ssdm_net",

@@ -1,8 +1,7 @@
-"""Learning rate of the language model over that of the rest (SSDM's deck, curves of "ESM-SSDM serial"; ESM-GearNet).
+"""Learning rate of the language model over that of the rest, in pre-training of a serial fusion.
 
-The deck draws fine-tuning: after 50 epochs 0.1 is best (EC 0.891), 1 follows (0.887; on GO-MF it falls to 0.175 in the
-fourth epoch and does not recover), 0 is last (0.870).  The sources warm nothing up, which may be what 1 dies of.  Here
-it is pre-training, of a serial fusion, and the curves of the report are coloured by the ratio.
+SSDM's deck draws such curves of fine-tuning, for which there is `ssdm_fine_tune.py`; ESM-GearNet pre-trains with its
+ratio, too.  The curves of the report are coloured by the ratio.
 """
 
 JOB = "ssdm"

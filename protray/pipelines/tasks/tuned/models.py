@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from protray.data.location import Location
 from protray.models.tasks.head_config import Kind
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.tuned.settings import LINEAR, TunedInputs, TunedRun
@@ -56,9 +57,9 @@ def loaded(run: TunedRun, name: str, weights: dict, kind: Kind) -> "Tuned":
 
 def save_tuned(
     run: TunedRun, name: str, weights: dict, task: str, kind: Kind, labels: list[str], names: dict[str, str],
-    threshold: float | None, side_chains: bool,
+    threshold: float | None, side_chains: bool, target: Location | None = None,
 ) -> None:  # fmt: skip
-    """Write a head with its encoder, for jobs/annotate.py."""
+    """Write a head with its encoder, for jobs/annotate.py, into ``OUT/model`` unless told."""
     from protray.training.tasks.folder import STRUCTURE_MODEL
     from protray.training.tasks.properties.head_export import (
         LANGUAGE_MODEL,
@@ -77,7 +78,7 @@ def save_tuned(
         lm=LANGUAGE_MODEL if embedding.lm else None, noise=None if embedding.lm else run.noise,
         reads="mean" if task in OF_MUTATIONS else "statistics", side_chains=side_chains, mutants=MUTANTS,
     )  # fmt: skip
-    with (run.out / "model" / tuned_folder(name)).writing() as folder:
+    with (target or run.out / "model" / tuned_folder(name)).writing() as folder:
         save_head(folder, LINEAR, facts, head)
         if embedding.lm:
             save_lm(folder / LANGUAGE_MODEL, embedding.lm, encoder)
