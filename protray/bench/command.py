@@ -30,7 +30,14 @@ def bench_command(description: str | None, argv: list[str] | None = None) -> int
         return 1
     if run.name in PER_CORE:  # read when NumPy and torch are imported, which is below
         os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    cases, more = importlib.import_module(f"protray.bench.{run.name}").bench(run.repeats)
+    from protray.bench.timing import SkippedError
+
+    try:
+        cases, more = importlib.import_module(f"protray.bench.{run.name}").bench(run.repeats)
+    except SkippedError as reason:
+        print(f"skipped: {reason}")
+        print(json.dumps({"bench": run.name, "skipped": str(reason)}))
+        return 0
     print(f"{'case':<24}{'plain':>12}{'ours':>12}{'ratio':>10}{'(quartiles)':>18}{'share of limit':>17}")
     for case in cases:
         low, high = case.ratio_plain.low, case.ratio_plain.high

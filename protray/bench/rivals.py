@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from protray.bench.timing import Case, compare
+from protray.bench.timing import Case, SkippedError, compare
 from protray.data.sample import sample_table
 from protray.data.secondary.dataset import Proteins
 from protray.evaluation.bins import Bin
@@ -32,10 +32,10 @@ ALONE, PROFILE, OURS = "ReProf, sequence alone", "ReProf, PSI-BLAST profile", "p
 
 
 def bench(repeats: int) -> tuple[list[Case], dict[str, Any]]:
-    """The times, and Q3 of all three by depth, mean over proteins; SystemExit where a rival is not installed."""
+    """The times, and Q3 of all three by depth, mean over proteins; `SkippedError` where a rival is not installed."""
     for program, package in PROGRAMS.items():
         if not shutil.which(program):
-            raise SystemExit(f"skipped: {program} is not here; `apt install {package}` brings it on Debian and Ubuntu")
+            raise SkippedError(f"{program} is not here; `apt install {package}` brings it on Debian and Ubuntu")
     proteins = Proteins(sample_table())
     rows = proteins.of_split("test")
     queries = [Query(proteins.ids[row], proteins.msa(row)) for row in rows]

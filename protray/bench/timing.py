@@ -16,6 +16,10 @@ import numpy as np
 OUT_OF_CACHE = 256 << 20  # bytes: eight times the largest cache of most machines
 
 
+class SkippedError(Exception):
+    """What is to be measured is not installed here."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """Median and quartiles."""

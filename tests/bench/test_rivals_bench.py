@@ -1,9 +1,12 @@
 """The side-by-side with ReProf: its files by hand, and what is said where it is not installed."""
 
+import json
+
 import numpy as np
 import pytest
 
 from protray.bench import rivals
+from protray.bench.command import bench_command
 
 TABLE = """##General
 # No	: Residue number (beginning with 1)
@@ -31,7 +34,9 @@ def test_scores_by_hand() -> None:
     assert not any("gain over protray" in name for name in found)
 
 
-def test_a_rival_that_is_not_installed_is_named(monkeypatch) -> None:
+def test_a_rival_that_is_not_installed_is_named(monkeypatch, capsys) -> None:
     monkeypatch.setattr("shutil.which", lambda program: None if program == "psiblast" else f"/usr/bin/{program}")
-    with pytest.raises(SystemExit, match=r"skipped: psiblast is not here; `apt install ncbi-blast\+`"):
-        rivals.bench(1)
+    assert bench_command(None, ["rivals"]) == 0
+    told, line = capsys.readouterr().out.splitlines()
+    assert told.startswith("skipped: psiblast is not here; `apt install ncbi-blast+`")
+    assert json.loads(line) == {"bench": "rivals", "skipped": told.removeprefix("skipped: ")}

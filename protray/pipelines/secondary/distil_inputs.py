@@ -86,7 +86,7 @@ class DistilRun(TrainingSettings):
 
     @property
     def without_lm(self) -> bool:
-        return self.lm == NO_LM
+        return self.lm == NO_LM or not self.enhance_net  # F_e alone reads of it
 
     @property
     def hidden(self) -> bool:
@@ -130,14 +130,14 @@ def maps_of(run: DistilRun) -> MadeWith:
         is asked of no language model.
     """
     proteins = dataset_digest(run.data)
-    if not run.enhance_net and (run.ablate or not run.without_lm):
+    if not run.enhance_net and (run.ablate or run.lm not in (SHIPPED, NO_LM)):
         what = "--ablate" if run.ablate else f"--lm {run.lm}"
-        remedy = "leave one of them out" if run.ablate else f"give --lm {NO_LM}, or --enhance-net"
-        raise ValueError(f"{what} has no meaning with --no-enhance-net, as F_e alone reads of it; {remedy}")
+        raise ValueError(f"{what} has no meaning with --no-enhance-net; leave one of them out")
     if run.without_lm:
         needs = {"--maps": run.maps, "--lm-features hidden": run.hidden, "--ablate bert": "bert" in run.ablate}
         if asked_for := [option for option, given in needs.items() if given]:
-            raise ValueError(f"{' and '.join(asked_for)} cannot be had with --lm {NO_LM}; leave one of them out")
+            raise ValueError(f"{' and '.join(asked_for)} cannot be had without a language model "
+                             f"(--lm {NO_LM}, --no-enhance-net); leave one of them out")  # fmt: skip
         return MadeWith(proteins=proteins, lm=NO_LM, fingerprint=NO_LM, reading=Reading())
     if run.maps is None:
         check_present(run.lm)
@@ -177,7 +177,7 @@ def maps_runs(run: DistilRun, made: MadeWith) -> list[prob_maps.ProbMaps]:
         wanted.append((run.unlabelled, replace(made, proteins=dataset_digest(run.unlabelled), float16=False).key))
     return [
         prob_maps.ProbMaps(
-            data=data, out=run.out / "cache" / f"maps-{key}", lm=run.lm, reading=made.reading, hidden=run.hidden,
+            data=data, out=run.out / "cache" / f"maps-{key}", lm=made.lm, reading=made.reading, hidden=run.hidden,
             max_rejected=1.0,  # proteins without a map are left out
         )
         for data, key in wanted

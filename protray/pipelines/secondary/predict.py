@@ -1,10 +1,10 @@
 """A finished model on one protein or 100,000: secondary structure of alignments, or of bare sequences.
 
-``OUT``                        the predictions, a file or a folder of .ss2; see ``protray.inference.secondary.write``
-``OUT stem.html``              the predictions along the sequences, of 300 proteins at most
-``OUT stem.rejected.parquet``  what could not be used: id, file, line, reason
-``OUT stem.summary.json``      what `OUT` was made from, and counts; written last
-``OUT.parts``                  what is done so far, removed at the end
+``OUT``                   the predictions, a file or a folder of .ss2; see ``protray.inference.secondary.write``
+``OUT.html``              the predictions along the sequences, of 300 proteins at most
+``OUT.rejected.parquet``  what could not be used: id, file, line, reason
+``OUT.summary.json``      what `OUT` was made from, and counts; written last
+``OUT.parts``             what is done so far, removed at the end
 """
 
 import os
@@ -73,7 +73,7 @@ class Predict(BatchSettings):
 
     @property
     def work(self) -> Location:
-        return Location(f"{self.out}.parts")
+        return self._beside("parts")
 
     @property
     def summary(self) -> Location:
@@ -94,7 +94,7 @@ class Predict(BatchSettings):
         return self.out
 
     def _beside(self, ending: str) -> Location:
-        return self.out.parent / f"{self.out.name.removesuffix(self.out.suffix)}.{ending}"
+        return Location(f"{self.out}.{ending}")
 
 
 Opened = tuple[Predict, "Predictor", "MapReader | None"]
@@ -180,7 +180,7 @@ def _find(run: Predict) -> tuple[list, list[InputError]]:
     from protray.data.secondary.inputs import files_in, find_items
 
     assert run.msas
-    ours = [Path(file) for file in (run.out, run.rejected, run.summary) if not run.out.is_address]
+    ours = [Path(file) for file in (run.out, run.page, run.rejected, run.summary) if not run.out.is_address]
     for folder in (run.work, run.out):
         ours += files_in(folder.path) if not folder.is_address and folder.is_dir() else []
     return find_items(run.msas.path, None, ignore=tuple(ours))

@@ -23,7 +23,7 @@ from protray.data.structure.structures import FOLDER as STRUCTURES
 from protray.models.joint.shipped import ENCODER
 from protray.pipelines.structure import inputs
 from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import fingerprint, seconds_per_token, weight_bytes
+from protray.plm.shipped import SHIPPED, fingerprint, seconds_per_token, weight_bytes
 from protray.seq.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,11 +49,15 @@ class Embed(BatchSettings):
     """A dataset of jobs/prepare_structures.py; or mmCIF/PDB files (plain or .gz), folders, tar archives, text lists of
     files.  Default: the bundled sample."""
     fasta: Location | None = None
-    """For a language model: sequences, plain, .gz, .xz or .bz2, in place of structures."""
+    """For a language model (default: that in the package): sequences, plain, .gz, .xz or .bz2; no structures."""
     level: Level = "protein"
     """One vector for each protein, residue, or (of a score network) pair of residues."""
     noise: float = 1.0
     """Å: a score network is told its noise level nearest to this; structures are read as they are."""
+
+    def __post_init__(self) -> None:
+        if self.fasta and self.model is None and self.lm is None:
+            object.__setattr__(self, "lm", SHIPPED)
 
     @cached_property
     def is_score_net(self) -> bool:
@@ -78,7 +82,7 @@ def identity(run: Embed) -> dict:
     if run.model is not None and run.lm is not None:
         raise ValueError("--model and --lm exclude each other: a model of structures, or a language model")
     if run.fasta and (run.structures or run.lm is None):
-        raise ValueError("--fasta goes with --lm, and without --structures: a model of structures reads these alone")
+        raise ValueError("--fasta goes without --model and --structures: a model of structures reads these alone")
     if run.level == "pair" and not run.is_score_net:
         raise ValueError("--level pair needs a score network; a joint encoder and a language model have no pairs")
     open_net(run, "cpu")  # once here, where an error is short

@@ -231,6 +231,7 @@ def test_maps_of_unlabelled_families_are_computed_beside_those_that_are_given(fi
     given = replace(run, maps=maps, lm=DistilRun().lm)
     [own] = distil.maps_runs(given, distil.maps_of(given))
     assert (own.data, own.reading, own.hidden) == (families, Reading(passes=16), True)
+    assert own.lm == made.lm != given.lm  # the model of the maps, and not the default
 
 
 def test_maps_that_are_there_are_read(finished, inputs, tmp_path, monkeypatch) -> None:

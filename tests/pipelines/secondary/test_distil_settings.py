@@ -45,13 +45,15 @@ def test_what_cannot_be_had_without_a_language_model(inputs, tmp_path) -> None:
     run = DistilRun(data=inputs[0], lm="none", out=Location(tmp_path))
     assert not any(stage.networks.enhance.bert for stage in distil.stages_of(run))
     assert distil.maps_runs(run, distil.maps_of(run)) == []
-    with pytest.raises(ValueError, match="--maps and --ablate bert cannot be had with --lm none; leave"):
+    with pytest.raises(ValueError, match="--maps and --ablate bert cannot be had without a language model .*; leave"):
         distil.identity(replace(run, maps=Location(tmp_path), ablate=("bert",)))
-    with pytest.raises(ValueError, match="--lm shipped has no meaning with --no-enhance-net.*give --lm none"):
-        distil.identity(DistilRun(data=inputs[0], enhance_net=False, out=Location(tmp_path)))
+    bare = DistilRun(data=inputs[0], enhance_net=False, out=Location(tmp_path))
+    assert bare.without_lm and distil.maps_of(bare).lm == "none"
+    with pytest.raises(ValueError, match="--lm other has no meaning with --no-enhance-net; leave one of them out"):
+        distil.identity(replace(bare, lm="other"))
     with pytest.raises(ValueError, match="--ablate has no meaning with --no-enhance-net"):
         distil.identity(replace(DistilRun.preset("medium"), data=inputs[0], ablate=("cl",)))
-    with pytest.raises(ValueError, match="--lm-features hidden cannot be had with --lm none"):
+    with pytest.raises(ValueError, match="--lm-features hidden cannot be had without a language model"):
         distil.identity(replace(run, lm_features="hidden"))
 
 

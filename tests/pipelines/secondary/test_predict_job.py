@@ -82,7 +82,11 @@ def test_alignments_good_and_bad(ray_local, run, tmp_path) -> None:
     assert "is also that of" in by_file["ragged.a3m"]["reason"]
     assert (summary["n_rows"], summary["n_rejected"], summary["cached"]) == (5, 6, False)
     assert sum(summary["reasons"].values()) == 6
-    assert names(tmp_path) == ["msas", "p.html", "p.parquet", "p.rejected.parquet", "p.summary.json"]
+    assert names(tmp_path) == [
+        "msas",
+        "p.parquet",
+        *(f"p.parquet.{more}" for more in ("html", "rejected.parquet", "summary.json")),
+    ]
 
     stamp = run.out.stamp()
     again = run_batch(JOB, run)
@@ -129,7 +133,7 @@ def test_fasta_to_a_folder_of_ss2(asked, model, tmp_path) -> None:
     assert (run.out / up).path.read_text().splitlines()[0].endswith(" ../../up")
     assert len((run.out / "b.ss2").path.read_text().splitlines()) == 2 + 5
     assert names(tmp_path) == ["out", "p.fasta"]
-    assert names(run.out.parent) == ["p.html", "p.rejected.parquet", "p.ss2", "p.summary.json"]
+    assert names(run.out.parent) == ["p.ss2", "p.ss2.html", "p.ss2.rejected.parquet", "p.ss2.summary.json"]
     assert [(row["id"], row["line"]) for row in pq.read_table(run.rejected).to_pylist()] == [("b", 5), ("gap", 7)]
     run.summary.remove()
     with pytest.raises(ValueError, match="exists, and no such job has made it"):
@@ -251,6 +255,7 @@ def test_what_we_write_among_the_alignments_is_not_read(run) -> None:
         (folder / "a.fasta").write_text(">a\nW\n")
     inside.rejected.write_text("")
     inside.summary.write_text("")
+    inside.page.write_text("")
     (run.msas / "line\nbreak.a3m").write_text(">q\nW\n")
     found = list(rows(inside))
     (new,) = [row for row in found if str(row) not in before]

@@ -160,8 +160,8 @@ def test_what_does_not_go_together_is_refused(files, tmp_path) -> None:
     out, structures = Location(tmp_path / "out"), (Location(files),)
     for settings, says in (
         ({"model": model, "lm": lm}, "--model and --lm exclude each other"),
-        ({"model": model, "fasta": structures[0]}, "--fasta goes with --lm"),
-        ({"lm": lm, "fasta": structures[0], "structures": structures}, "--fasta goes with --lm"),
+        ({"model": model, "fasta": structures[0]}, "--fasta goes without --model and --structures"),
+        ({"lm": lm, "fasta": structures[0], "structures": structures}, "--fasta goes without --model and --structures"),
         ({"model": model, "level": "pair"}, "--level pair needs a score network"),
         ({"lm": lm, "level": "pair"}, "--level pair needs a score network"),
         ({"lm": lm, "fasta": structures[0] / "none.fasta"}, "no such file"),
