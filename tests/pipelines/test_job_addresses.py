@@ -95,7 +95,10 @@ def test_maps_what_is_drawn_from_them_and_predictions(bucket, tmp_path, monkeypa
     model = put(save_tiny_model(tmp_path / "model", lm, READING), bucket / "model")
     run = predict.Predict(model=model, fasta=Location(fasta), maps=maps.out, out=bucket / "predicted" / "p.parquet")
     assert run_batch(predict.JOB, run)["n_rows"] == 6
-    assert names(run.out.parent) == {"p.html", "p.parquet", "p.rejected.parquet", "p.summary.json"}
+    assert names(run.out.parent) == {
+        "p.parquet",
+        *(f"p.parquet.{more}" for more in ("html", "rejected.parquet", "summary.json")),
+    }
     with run.out.open() as file:
         assert pq.read_table(file)["id"].to_pylist() == list(PROTEINS)
     assert run_batch(predict.JOB, run)["cached"]
