@@ -128,12 +128,17 @@ def rows(run: Embed) -> Iterator[Row | InputError]:
 
 
 def cost(run: Embed, row: Row) -> float:
-    """By pairs of residues, or residues; of a file, as if it were one chain."""
-    length = max(inputs.length_of(row), 1)
-    of_text = (length + SPECIAL_TOKENS) * seconds_per_token(run.reads) if run.reads else 0.0
-    if run.network is None:
+    """Of a file as if it were one chain."""
+    return reading_seconds(inputs.length_of(row), run.reads, run.network is not None, run.is_score_net)
+
+
+def reading_seconds(length: float, lm: str | None, of_structures: bool, by_pairs: bool) -> float:
+    """Of a core, about: by residues of what language model and joint encoder read, by pairs of a score network."""
+    length = max(length, 1)
+    of_text = (length + SPECIAL_TOKENS) * seconds_per_token(lm) if lm else 0.0
+    if not of_structures:
         return of_text
-    return of_text + (PER_PAIR_S * length**2 if run.is_score_net else PER_RESIDUE_S * length)
+    return of_text + (PER_PAIR_S * length**2 if by_pairs else PER_RESIDUE_S * length)
 
 
 def amount(run: Embed) -> Amount:

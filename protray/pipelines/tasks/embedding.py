@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from protray.data.location import Location
 from protray.models.joint.shipped import ENCODER
 from protray.models.joint.ssdm_config import ENCODER_NAMES, EncoderKind, FusionKind
-from protray.pipelines.structure.embed import MEMORY, PER_PAIR_S, PER_RESIDUE_S
-from protray.plm.reading import SPECIAL_TOKENS
-from protray.plm.shipped import absolute, fingerprint, seconds_per_token, weight_bytes
+from protray.pipelines.structure.embed import MEMORY, reading_seconds
+from protray.plm.shipped import absolute, fingerprint, weight_bytes
 
 if TYPE_CHECKING:
     from protray.inference.embeddings.residues import ResidueEmbedder
@@ -140,10 +139,7 @@ class Embedding:
 
     def seconds(self, length: float) -> float:
         """Of a core, about, to read a protein."""
-        of_text = (length + SPECIAL_TOKENS) * seconds_per_token(self.reads) if self.reads else 0.0
-        if not self.of_structures:
-            return of_text
-        return of_text + (PER_RESIDUE_S * length if self.is_joint else PER_PAIR_S * max(length, 1) ** 2)
+        return reading_seconds(length, self.reads, self.of_structures, not self.is_joint)
 
     @property
     def memory(self) -> int:

@@ -140,7 +140,15 @@ def folder_of(run: FunctionRun) -> Location:
 
 
 def prepared(run: FunctionRun) -> HeadInputs:
-    """Write the examples, and embed their proteins, as far as that is not done yet.
+    """Write the examples, and embed their proteins, as far as that is not done yet."""
+    examples, structures = written(run)
+    found = embed_rows(run.out, run.embeddings, examples, structures)
+    vectors = {name: [found[part] for part in parts] for name, parts in run.rows.items()}
+    return HeadInputs(examples, vectors, structures)
+
+
+def written(run: FunctionRun) -> tuple[Location, Location]:
+    """The examples, and the structures of those that have one, as tables.
 
     Raises
     ------
@@ -154,7 +162,4 @@ def prepared(run: FunctionRun) -> HeadInputs:
     folder = folder_of(run)
     examples = folder / "examples.parquet"
     proteins.write(examples)
-    structures = observed_table(folder, proteins.rows)
-    found = embed_rows(run.out, run.embeddings, examples, structures)
-    vectors = {name: [found[part] for part in parts] for name, parts in run.rows.items()}
-    return HeadInputs(examples, vectors, structures)
+    return examples, observed_table(folder, proteins.rows)

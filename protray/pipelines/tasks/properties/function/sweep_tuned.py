@@ -22,14 +22,13 @@ from protray.evaluation.tasks.properties.read_outs import TUNED
 from protray.inference.embeddings.residues import statistics_of
 from protray.inference.embeddings.structure_encoder import StructureEncoder
 from protray.models.joint.ssdm_config import EncoderKind, FusionKind
-from protray.models.tasks.tuned import Tuned
+from protray.pipelines.structure.sweep_ssdm import SECONDS_PER_WEIGHT_AND_RESIDUE
 from protray.pipelines.tasks.embedding import Embedding
 from protray.pipelines.tasks.embeddings import has_side_chains
-from protray.pipelines.tasks.properties.function.inputs import FunctionRun, data_digest, folder_of, proteins_of
-from protray.pipelines.tasks.properties.function.sweep import COMMON, ranking
-from protray.pipelines.tasks.properties.inputs import observed_table
+from protray.pipelines.tasks.properties.function.inputs import data_digest, proteins_of, written
+from protray.pipelines.tasks.properties.function.sweep import COMMON, function_run, ranking
 from protray.pipelines.tasks.tuned.examples import structure_examples
-from protray.pipelines.tasks.tuned.models import save_tuned
+from protray.pipelines.tasks.tuned.models import loaded, save_tuned
 from protray.pipelines.tasks.tuned.training import begin, network
 from protray.plm.hub.folder import check_present
 from protray.plm.shipped import absolute, fingerprint, weight_bytes
@@ -39,7 +38,6 @@ from protray.training.tasks.properties.fine_tune_config import FineTuneConfig
 from protray.training.tasks.properties.fine_tune_examples import StructureExamples
 from protray.training.world import World
 
-SECONDS_PER_WEIGHT_AND_RESIDUE = 7e-10  # forward and backward on one core, about; of a language model a fifth
 PAPER_FIT = FineTuneConfig(epochs=50, batch=8, micro_batch=2, crop=550, schedule="plateau", warmup=0, weight_decay=0.0)
 
 
@@ -69,11 +67,6 @@ class Shared:
     steps: int  # of a trial
 
 
-def function_run(run: SweepRun) -> FunctionRun:
-    """The run whose proteins are used: those with a structure."""
-    return FunctionRun(data=run.data, out=run.out, lm=run.lm, model=())
-
-
 def base(run: SweepRun) -> TunedSettings:
     """The settings that a study starts from."""
     config = PAPER_FIT if run.model == "paper" else FineTuneConfig()
@@ -90,11 +83,8 @@ def identity(run: SweepRun) -> dict:
 
 def prepare(run: SweepRun, context: Context) -> Shared:
     """Write the proteins and their structures as a run of the job does."""
-    one = function_run(run)
-    proteins = proteins_of(one)[0]
-    examples = folder_of(one) / "examples.parquet"
-    proteins.write(examples)
-    structures = observed_table(folder_of(one), proteins.rows)
+    examples, structures = written(function_run(run))
+    proteins = proteins_of(function_run(run))[0]
     return Shared(examples, structures, proteins.labels, base(run).fit.steps(proteins.sizes()[0]))
 
 
@@ -107,7 +97,11 @@ def train(
     choosing, confirming = one_fit.rows_of_halves(rows.ids, clusters)
     train_NF, train = frozen(settings.embedding, shared, "train", device)
     held_out_NF, held_out = frozen(settings.embedding, shared, "validation", device)
-    chosen = replace(held_out, row_N=held_out.row_N[choosing], y_NT=held_out.y_NT[choosing])
+
+    def part(half_M: np.ndarray) -> StructureExamples:
+        return replace(held_out, row_N=held_out.row_N[half_M], y_NT=held_out.y_NT[half_M])
+
+    chosen = part(choosing)
     channels, outputs = train_NF.shape[1], len(shared.labels)
     net, scored = (network(settings.embedding, "labels", channels, outputs, settings.fit) for _ in range(2))
     begin(net.head, closed_form("labels", train_NF, train.y_NT, held_out_NF[choosing], chosen.y_NT), train.y_NT)
@@ -116,8 +110,9 @@ def train(
         return float(ranking(found_MT, chosen.y_NT > 0.5).mean())
 
     def score(weights: dict, half_M: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
-        part = replace(held_out, row_N=held_out.row_N[half_M], y_NT=held_out.y_NT[half_M])
-        found_MT, true_MT = predict(_with(scored, weights), part, device), part.y_NT > 0.5
+        half = part(half_M)
+        scored.load_state_dict(weights, strict=False)  # a language model that does not learn is in no state
+        found_MT, true_MT = predict(scored, half, device), half.y_NT > 0.5
         values = dict(zip([rows.ids[m] for m in half_M], ranking(found_MT, true_MT).tolist(), strict=True))
         return values, {"label ranking": one_fit.mean(values), "Fmax": fmax(found_MT, true_MT)}
 
@@ -134,18 +129,18 @@ def frozen(
     embedding: Embedding, shared: Shared, split: str, device: str = "cpu"
 ) -> tuple[np.ndarray, StructureExamples]:
     """The proteins of a split, and what a linear read-out reads of them before anything learns, shape (N, F)."""
-    rows = read_rows(shared.examples, split)
-    examples = structure_examples(shared.structures, rows, np.zeros((len(rows), 1)))
+    examples = examples_of(shared, split)
     encoder = StructureEncoder(*embedding.joint(), device)
-    x_NF = np.full((len(rows), 2 * encoder.channels + 1), np.nan, np.float32)
+    x_NF = np.full((len(examples.y_NT), 2 * encoder.channels + 1), np.nan, np.float32)
     for n in np.flatnonzero(examples.row_N >= 0):
         x_NF[n] = statistics_of(encoder.residue(examples.chains.chain(examples.row_N[n])))
     return x_NF, examples
 
 
-def _with(net: Tuned, weights: dict) -> Tuned:
-    net.load_state_dict(weights, strict=False)  # a language model that does not learn is in no state
-    return net
+def examples_of(shared: Shared, split: str) -> StructureExamples:
+    """The proteins of a split; none is left out for a vector that could not be made, as there are none yet."""
+    rows = read_rows(shared.examples, split)
+    return structure_examples(shared.structures, rows, np.zeros((len(rows), 1)))
 
 
 def save_model(run: SweepRun, settings: TunedSettings, shared: Shared, folder: Path, target: Path) -> None:
@@ -156,9 +151,8 @@ def save_model(run: SweepRun, settings: TunedSettings, shared: Shared, folder: P
         fine=settings.fit,
     )  # fmt: skip
     name = f"{settings.embedding.kind}, {TUNED}"
-    x_NF, held_out = frozen(settings.embedding, shared, "validation")
-    net = _with(network(settings.embedding, "labels", x_NF.shape[1], len(shared.labels), settings.fit), weights)
-    threshold = curve(predict(net, held_out), held_out.y_NT > 0.5).best()[1]
+    held_out = examples_of(shared, "validation")
+    threshold = curve(predict(loaded(one, name, weights, "labels"), held_out), held_out.y_NT > 0.5).best()[1]
     side_chains = has_side_chains(shared.structures)
     save_tuned(one, name, weights, "ec", "labels", shared.labels, {}, threshold, side_chains, Location(target))
 
