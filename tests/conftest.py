@@ -35,6 +35,14 @@ def ray_local() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture
+def few_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of two proteins or clusters, which can be checked by hand."""
+    from protray.evaluation import bootstrap
+
+    monkeypatch.setattr(bootstrap, "FEWEST", 2)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow databases that are not there yet begin as copies of an empty one: to make one takes MLflow a second."""

@@ -11,6 +11,9 @@ import numpy as np
 
 _CHUNK = 4_000_000  # indices held at once (32 MB), so that 40,000 proteins need no 640 MB
 
+# proteins or clusters that an interval needs: of 95 % it holds, for the mean of normal values, 89 % of the time with
+# 10, 83 % with 5 and 49 % with 2
+FEWEST = 10
 ROUNDING = 1e-9  # of a sum of squares: what is left of it where all values are equal
 
 
@@ -37,12 +40,12 @@ def interval(
     Returns
     -------
     low, high : float
-        (nan, nan) for fewer than 2 proteins, where nothing can be said about the spread.
+        (nan, nan) for fewer than `FEWEST` proteins, where it would be far too narrow.
 
     Notes
     -----
     It is the interval for other test proteins drawn like these.  It does not contain the spread between training runs
-    with other seeds, and for fewer than about 10 proteins it is too narrow.
+    with other seeds.
 
     References
     ----------
@@ -50,16 +53,18 @@ def interval(
 
     Examples
     --------
-    >>> low, high = interval(np.array([0.6, 0.7, 0.8, 0.9]))
-    >>> bool(0.6 <= low < 0.75 < high <= 0.9)
+    >>> low, high = interval(np.linspace(0.6, 0.9, 10))
+    >>> bool(0.6 < low < 0.75 < high < 0.9)
     True
+    >>> interval(np.array([0.6, 0.9]))
+    (nan, nan)
     """
     if not 0 < level < 1:
         raise ValueError(f"level is a share and must lie in (0, 1), got {level}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
     n = len(values_B)
-    if n < 2:
+    if n < FEWEST:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK // n)
@@ -78,7 +83,7 @@ def paired_interval(values_B: np.ndarray, reference_B: np.ndarray, *, seed: int 
     Both are resampled together, so what makes a protein hard for both cancels: the interval is narrower than the two
     single ones suggest.  A difference is significant at 0.05 where the interval does not contain 0.
 
-    >>> q3_B = np.array([0.6, 0.7, 0.9])
+    >>> q3_B = np.linspace(0.6, 0.9, 10)
     >>> [round(end, 6) for end in paired_interval(q3_B + 0.01, q3_B)]  # every protein gains the same
     [0.01, 0.01]
     """
@@ -102,8 +107,10 @@ def cluster_interval(values_B: np.ndarray, clusters_B: Sequence[str], *, level: 
 
     Examples
     --------
+    >>> cluster_interval(np.full(20, 0.5), list("abcdefghij") * 2)
+    (0.5, 0.5)
     >>> cluster_interval(np.array([0.5, 0.5, 0.8]), ["a", "a", "b"])
-    (0.5, 0.8)
+    (nan, nan)
     """
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
     sizes_C = np.bincount(place_B)
@@ -123,12 +130,12 @@ def correlation_interval(
     Returns
     -------
     low, high : float
-        (nan, nan) for fewer than 2 clusters, or where no draw has a correlation; draws without one are left out.
+        (nan, nan) for fewer than `FEWEST` clusters, or where no draw has a correlation; draws without one are left out.
 
     Examples
     --------
-    >>> x_N = np.arange(6.0)
-    >>> [round(end, 6) for end in correlation_interval(x_N, 2 * x_N, list("aabbcc"))]
+    >>> x_N = np.arange(20.0)
+    >>> [round(end, 6) for end in correlation_interval(x_N, 2 * x_N, list("abcdefghij") * 2)]
     [1.0, 1.0]
     """
     found_D = correlation_draws(x_N, y_N, clusters_N, seed=seed)
@@ -144,7 +151,7 @@ def correlation_draws(
 ) -> np.ndarray:
     """Pearson's correlation of pooled values in each draw of whole clusters, shape (D,).
 
-    NaN where all values of one side are equal; empty for fewer than 2 clusters.
+    NaN where all values of one side are equal; empty for fewer than `FEWEST` clusters.
 
     Each draw adds up the sums of its clusters, so 10^6 values cost as little as 10^3.  For Spearman's correlation give
     the ranks among all values: they are not ranked anew in each draw, which would cost much and change little.  One
@@ -152,15 +159,34 @@ def correlation_draws(
     """
     _, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
     count = int(place_N.max()) + 1 if len(place_N) else 0
-    if count < 2:
+    if count < FEWEST:
         return np.zeros(0)
     x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
     moments = (np.ones(len(x_N)), x_N, y_N, x_N * x_N, y_N * y_N, x_N * y_N)
     sums_C6 = np.stack([np.bincount(place_N, weights=moment) for moment in moments], axis=1)
-    rng = np.random.default_rng(seed)
-    times_DC = rng.multinomial(count, np.full(count, 1 / count), size=draws)
+    times_DC = cluster_draws(count, draws, seed)
     n_D, x_D, y_D, xx_D, yy_D, xy_D = (times_DC @ sums_C6).T
     x_spread_D, y_spread_D = xx_D - x_D * x_D / n_D, yy_D - y_D * y_D / n_D
     known_D = (x_spread_D > ROUNDING * xx_D) & (y_spread_D > ROUNDING * yy_D)
     spread_D = np.where(known_D, x_spread_D * y_spread_D, np.nan)
     return (xy_D - x_D * y_D / n_D) / np.sqrt(spread_D)
+
+
+def cluster_draws(count: int, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each of `count` clusters is drawn, with replacement; float64, shape (D, C).
+
+    No draw (D = 0) of fewer than `FEWEST` clusters.
+    """
+    draws = draws if count >= FEWEST else 0
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
+
+
+def interval_of(values_D: np.ndarray) -> list[float | None]:
+    """The 95 % percentile interval of draws, for JSON; None twice where there are no draws."""
+    known = len(values_D) > 0
+    return [float(end) for end in np.quantile(values_D, [0.025, 0.975])] if known else [None, None]
+
+
+def pair(ends: tuple[float, float]) -> list[float | None]:
+    """An interval for JSON, which has no nan."""
+    return [None if np.isnan(end) else float(end) for end in ends]

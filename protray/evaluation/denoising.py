@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from protray.data.structure.structures import StructureChain, Structures
-from protray.evaluation.bootstrap import interval
+from protray.evaluation.bootstrap import interval, pair
 from protray.evaluation.wiener import WienerFilter
 from protray.seq.keyed import generator, key
 from protray.struct.compare.quality import ca_lddt, ca_rmsd
@@ -250,11 +250,6 @@ def _rows(level: int | None, sigma: float, scores: dict[str, np.ndarray]) -> lis
                 f"{measure}_lead": _BETTER[measure] * (of_NM[:, m] - scores[WIENER][:, m]),
             }
             for name, values_N in values.items():
-                row |= {name: float(values_N.mean()), f"{name}_ci95": _interval(values_N)}
+                row |= {name: float(values_N.mean()), f"{name}_ci95": pair(interval(values_N))}
         rows.append(row)
     return rows
-
-
-def _interval(values_N: np.ndarray) -> list[float | None]:
-    low, high = interval(values_N)
-    return [None, None] if np.isnan(low) else [low, high]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from protray.evaluation.bootstrap import cluster_interval
+from protray.evaluation.bootstrap import cluster_interval, pair
 from protray.evaluation.sweep_halves import HALVES, Half, ids_of
 
 Row = dict[str, Any]
@@ -130,8 +130,3 @@ def pareto_front(trials: Sequence[Scored], names: tuple[str, str]) -> list[int]:
         for place, (x, y) in enumerate(points)
         if not any(a >= x and b >= y and (a > x or b > y) for a, b in points)
     ]
-
-
-def pair(bounds: tuple[float, float]) -> list[float | None]:
-    """An interval for JSON, which has no nan."""
-    return [None if math.isnan(bound) else bound for bound in bounds]

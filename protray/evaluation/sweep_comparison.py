@@ -9,11 +9,10 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from protray.evaluation.bootstrap import cluster_interval
-from protray.evaluation.sweep import Mode, Row, Scored, pair
+from protray.evaluation.bootstrap import FEWEST, cluster_interval, pair
+from protray.evaluation.sweep import Mode, Row, Scored
 
 LEVEL = 0.95  # of all comparisons of a sweep together
-MIN_CLUSTERS = 10  # with fewer, a bootstrap interval is too narrow
 
 
 def repeat_rows(repeats: Sequence[Scored], mode: Mode) -> list[Row]:
@@ -58,7 +57,7 @@ def repeat_rows(repeats: Sequence[Scored], mode: Mode) -> list[Row]:
         row |= {"choosing": fmean(one.score for one in group), "scores": scores, "n": len(ids), "clusters": n_clusters}
         row |= {"mean": fmean(scores), "sd": math.sqrt(variance(scores)), "pooled_sd": math.sqrt(pooled)}
         row |= {"gain": None, "gain_seeds": None, "gain_proteins": None, "gain_ci95": None, "better": None}
-        if paper is not None and not group[0].paper and n_clusters >= MIN_CLUSTERS:
+        if paper is not None and not group[0].paper and n_clusters >= FEWEST:
             gain_B = _mean_over_seeds(group, ids) - _mean_over_seeds(paper, ids)
             gain = float(gain_B.mean())
             width = student_t((1 + level) / 2, freedom) * math.sqrt(pooled * (1 / len(group) + 1 / len(paper)))
@@ -96,7 +95,7 @@ def conclusion(rows: Sequence[Row], metric: str, mode: Mode) -> str:
     if best["gain"] is None:
         return (
             f"No difference to the paper's point can be tested: the proteins kept for that are in {best['clusters']} "
-            f"clusters of related proteins, and at least {MIN_CLUSTERS} are needed."
+            f"clusters of related proteins, and at least {FEWEST} are needed."
         )
     low, high = best["gain_ci95"]
     worse = high < 0 if mode == "max" else low > 0

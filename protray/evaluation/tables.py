@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from protray.evaluation.bins import DISJOINT_BINS, TABLE_BINS, Bin
-from protray.evaluation.bootstrap import interval
+from protray.evaluation.bootstrap import interval, pair
 from protray.evaluation.cells import markdown_table, with_interval
 from protray.evaluation.secondary import SetScores, score_set
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Predictions = Mapping[str, Mapping[str, np.ndarray]]  # method -> protein id -> codes_L
 Row = dict[str, Any]
 
-FEWEST = 10  # proteins of an interval
 DEPTH_NAMES = {"count": "homologs", "meff": "Meff"}
 
 
@@ -68,7 +67,7 @@ def table_rows(
         ``by`` ("count" or "meff"), ``max`` (None for all proteins), ``n`` proteins, ``method``, ``q3``, ``sov`` and
         ``q8`` (means over proteins; ``q8`` is None where a method has none), ``q3_residue`` (all ``n_residues``
         together), and the interval [low, high] of each: ``ci95`` of ``q3``, ``sov_ci95`` and so on of the others; of
-        fewer than `FEWEST` proteins [None, None].
+        fewer than `bootstrap.FEWEST` proteins [None, None].
 
     Raises
     ------
@@ -121,7 +120,7 @@ def gain_rows(
                     "method": method,
                     "reference": reference,
                     "gain": _mean(value_B - reference_B),
-                    "ci95": _ends(value_B - reference_B),
+                    "ci95": pair(interval(value_B - reference_B)),
                 }
             )
     return rows
@@ -222,7 +221,7 @@ def _with_interval(name: str, values_B: np.ndarray, weights_B: np.ndarray | None
     """The mean of `values_B` under `name`, and its interval beside it."""
     return {
         name: _mean(values_B, weights_B),
-        _interval_of(name): _ends(values_B, weights_B),
+        _interval_of(name): pair(interval(values_B, weights_B=weights_B)),
     }
 
 
@@ -239,11 +238,6 @@ def _score(predictions: Predictions, labels: Mapping[str, np.ndarray], n_states:
 
 def _mean(values_B: np.ndarray, weights_B: np.ndarray | None = None) -> float | None:
     return float(np.average(values_B, weights=weights_B)) if len(values_B) else None
-
-
-def _ends(values_B: np.ndarray, weights_B: np.ndarray | None = None) -> list[float | None]:
-    """Of the interval of a mean; of fewer than `FEWEST` proteins it would be too narrow, and there is none."""
-    return [None, None] if len(values_B) < FEWEST else list(interval(values_B, weights_B=weights_B))
 
 
 def _cell(row: Row, value: str) -> str:

@@ -5,12 +5,34 @@ import pytest
 from scipy import stats
 
 from protray.evaluation import bootstrap
-from protray.evaluation.bootstrap import cluster_interval, interval, paired_interval
+from protray.evaluation.bootstrap import (
+    cluster_draws,
+    cluster_interval,
+    correlation_interval,
+    interval,
+    interval_of,
+    paired_interval,
+)
+
+pytestmark = pytest.mark.usefixtures("few_clusters")
 
 
 def test_fewer_than_two_proteins_give_no_interval() -> None:
     assert np.isnan(interval(np.array([]))).all()
     assert np.isnan(interval(np.array([0.7]))).all()
+
+
+@pytest.mark.parametrize("count", [9, 10])
+def test_fewer_than_ten_have_no_interval(monkeypatch, count) -> None:
+    """Of proteins, of clusters of any number of proteins, and of correlations."""
+    monkeypatch.undo()
+    values_B, clusters_B = np.random.default_rng(0).random(4 * count), [str(b % count) for b in range(4 * count)]
+    found = [
+        interval(values_B[:count]), cluster_interval(values_B, clusters_B),
+        correlation_interval(values_B, values_B**2, clusters_B), interval_of(cluster_draws(count) @ np.arange(count)),
+    ]  # fmt: skip
+    for low, high in found:
+        assert low < high if count == 10 else low in (None, pytest.approx(np.nan, nan_ok=True))
 
 
 def test_two_proteins_by_hand() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from protray.evaluation.bootstrap import FEWEST
 from protray.evaluation.sweep import Scored
-from protray.evaluation.sweep_comparison import MIN_CLUSTERS, conclusion, repeat_rows, student_t
+from protray.evaluation.sweep_comparison import conclusion, repeat_rows, student_t
 from protray.evaluation.sweep_halves import ids_of
 
 
@@ -101,7 +102,7 @@ def test_few_clusters_say_nothing() -> None:
     trials = repeated([0.49, 0.50, 0.51], [0.59, 0.60, 0.61])
     family = {f"p{n}": f"family {n % 18}" for n in range(60)}  # 18 clusters, of which 9 confirm
     rows = repeat_rows([replace(one, clusters=family) for one in trials], "max")
-    assert rows[0]["clusters"] == 9 < MIN_CLUSTERS and rows[0]["gain"] is None and rows[0]["better"] is None
+    assert rows[0]["clusters"] == 9 < FEWEST and rows[0]["gain"] is None and rows[0]["better"] is None
     assert f"{rows[0]['clusters']} clusters" in conclusion(rows, "Q3", "max")
 
 

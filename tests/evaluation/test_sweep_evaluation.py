@@ -14,6 +14,8 @@ from protray.evaluation.sweep import (
 )
 from protray.evaluation.sweep_halves import ids_of
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 NAMES = {f"p{n}": f"p{n}" for n in range(6)}
 CHOOSING, CONFIRMING = ids_of("choosing", NAMES), ids_of("confirming", NAMES)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from protray.evaluation import tables
 from protray.evaluation.bins import DISJOINT_BINS
 from protray.evaluation.tables import LabelledProteins, bin_rows, gain_rows, pivot, table_rows, to_markdown, to_rich
 
@@ -14,10 +13,7 @@ KEYS = ["by", "max", "n", "method", "n_residues", "q3", "ci95"]
 KEYS += ["q3_residue", "q3_residue_ci95", "sov", "sov_ci95", "q8", "q8_ci95"]
 
 
-@pytest.fixture(autouse=True)
-def _few_proteins(monkeypatch) -> None:
-    """Two can be checked by hand."""
-    monkeypatch.setattr(tables, "FEWEST", 2)
+pytestmark = pytest.mark.usefixtures("few_clusters")
 
 
 def codes(*states: int) -> np.ndarray:

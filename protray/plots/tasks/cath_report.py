@@ -17,7 +17,7 @@ NOTES = (
     "The last table takes every chain of the evaluated classes, of all splits, and asks whether the nearest chain of "
     "another cluster has the same class. It uses no label, so that chains an encoder was trained on are there, too.",
     "Brackets are 95 % percentile bootstrap intervals over clusters of chains; gains are paired. They do not contain "
-    "the spread between trainings with other seeds.",
+    "the spread between trainings with other seeds. Fewer than ten have none: it would be too narrow.",
 )
 
 

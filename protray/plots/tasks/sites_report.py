@@ -22,7 +22,8 @@ NOTES = (
     "Every residue a site is what F has to beat: with sites as a share s it has F = 2 s / (1 + s). Logistic regression "
     "reads the features of a window; its width and penalty were chosen on validation.",
     "Brackets are 95 % percentile bootstrap intervals over clusters of test proteins, of the mean over trainings; they "
-    "do not contain the spread between trainings, which stands behind ±.",
+    "do not contain the spread between trainings, which stands behind ±. Fewer than ten have none: it "
+    "would be too narrow.",
     "The text CNN and the windows see no coordinates. A language model's embeddings follow from the sequence, a score "
     "network's from the C-alpha atoms of the chain alone; a protein without them gets the mean of the others.",
 )

@@ -9,6 +9,8 @@ from protray.evaluation.denoising import FLOW, LANGEVIN, NETWORK, NOISY, WIENER,
 from protray.plots.structure.denoising import denoising_figure, maps_figure, training_figure
 from protray.plots.structure.score_report import headline, score_tables, write_score_report
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 EVIL = '<script>alert("x")</script>'
 SIGMAS = np.array([4.0, 1.0, 0.25])
 

@@ -10,6 +10,8 @@ from protray.evaluation.tasks.quality.tables import kind_rows, quality_rows
 from protray.plots.tasks.quality import curves_figure, profile_figure, scatter_figure
 from protray.plots.tasks.quality_report import example, headline, write_quality_report
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 HISTORY = [{"epoch": 2, "train/loss": 0.4, "validation/loss": 0.5, "validation/gdt_ts_rmse": 0.2},
            {"epoch": 4, "train/loss": 0.3, "validation/loss": 0.4, "validation/gdt_ts_rmse": 0.1}]  # fmt: skip
 

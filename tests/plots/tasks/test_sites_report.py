@@ -9,6 +9,8 @@ from protray.evaluation.tasks.sites.tables import Trained, site_tables
 from protray.plots.tasks.sites import curve
 from protray.plots.tasks.sites_report import example, headline, without_constants, write_sites_report
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 METHODS = ("every residue a site", "DeepPPISP", "DeepPPISP + score net")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.bootstrap import cluster_draws, interval_of
 from protray.evaluation.cells import cell, gain_cell
-from protray.evaluation.tasks.properties.function import interval_of
 from protray.evaluation.tasks.properties.read_outs import (
     AT_ONCE,
     input_of,
@@ -21,7 +21,6 @@ from protray.evaluation.tasks.properties.read_outs import (
     standardised,
     unit,
 )
-from protray.evaluation.tasks.sites.scores import draws_of
 
 Row = dict[str, Any]
 Table = tuple[str, list[str], list[list[str]]]
@@ -123,7 +122,7 @@ def cath_tables(rows: Sequence[Row], retrieval: Sequence[Row], level: str, refer
 def _times(clusters_N: Sequence[str], seed: int) -> tuple[np.ndarray, int]:
     """How often each chain is drawn, with its cluster, shape (D, N); and the number of clusters."""
     names, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
-    return (draws_of(len(names), seed)[:, place_N] if len(names) > 1 else np.zeros((0, len(place_N)))), len(names)
+    return cluster_draws(len(names), seed=seed)[:, place_N], len(names)
 
 
 def _mean(name: str, value_N: np.ndarray, times_DN: np.ndarray) -> Row:

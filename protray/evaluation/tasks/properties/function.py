@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.bootstrap import cluster_draws, interval_of
 from protray.evaluation.tasks.sites.scores import average_precision
 
 GRID = 300  # thresholds that a bootstrap looks at: more would not move an interval's second digit
-DRAWS = 1000
 MACRO_DRAWS = 200  # 15 s of a core for 2,000 GO terms of 3,400 proteins
 
 
@@ -105,7 +105,7 @@ def score_function(
     found = curve(score_BT, true_BT)
     grid_K = np.append(_grid(score_BT), threshold)
     counts_6BK = _counts(score_BT, true_BT, grid_K)
-    drawn = _on_grid(counts_6BK, _times(names, DRAWS, seed))
+    drawn = _on_grid(counts_6BK, _times(names, 1000, seed))
     whole = _on_grid(counts_6BK, np.ones((1, len(true_BT))))
     fmax_D = drawn.fmax_D + found.best()[0] - whole.fmax_D
     aupr = average_precision(score_BT.ravel(), true_BT.ravel())
@@ -204,11 +204,9 @@ def _counts(score_BT: np.ndarray, true_BT: np.ndarray, threshold_K: np.ndarray) 
 
 
 def _times(clusters_B: Sequence[str], draws: int, seed: int) -> np.ndarray:
-    """How often each protein is there in each draw of clusters, shape (D, B); no draw of a single cluster."""
+    """How often each protein is there in each draw of clusters, shape (D, B)."""
     _, place_B = np.unique(np.asarray(clusters_B), return_inverse=True)
-    count = int(place_B.max()) + 1
-    times_DC = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws if count > 1 else 0)
-    return times_DC[:, place_B].astype(float)
+    return cluster_draws(int(place_B.max()) + 1, draws, seed)[:, place_B]
 
 
 def _on_grid(counts_6BK: np.ndarray, times_DB: np.ndarray) -> _Draws:
@@ -224,9 +222,3 @@ def _on_grid(counts_6BK: np.ndarray, times_DB: np.ndarray) -> _Draws:
 def _harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     total = a + b
     return np.divide(2 * a * b, total, out=np.zeros_like(total), where=total > 0)
-
-
-def interval_of(values_D: np.ndarray) -> list[float | None]:
-    """The 95 % percentile interval of draws; None twice where they are of a single cluster."""
-    known = len(values_D) > 0
-    return [float(end) for end in np.quantile(values_D, [0.025, 0.975])] if known else [None, None]

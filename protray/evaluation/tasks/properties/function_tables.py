@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from protray.evaluation.bootstrap import interval_of
 from protray.evaluation.cells import cell, gain_cell, markdown_table
-from protray.evaluation.tasks.properties.function import interval_of, macro_row, score_function
+from protray.evaluation.tasks.properties.function import macro_row, score_function
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of, same_read_out
 
 Row = dict[str, Any]

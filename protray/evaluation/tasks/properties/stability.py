@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from protray.evaluation.bootstrap import correlation_draws
+from protray.evaluation.bootstrap import cluster_draws, correlation_draws, interval_of
 from protray.evaluation.cells import cell, gain_cell
-from protray.evaluation.tasks.properties.function import interval_of
 from protray.evaluation.tasks.properties.function_tables import with_gains
 from protray.evaluation.tasks.properties.read_outs import input_of, read_out_of
 from protray.evaluation.tasks.quality.scores import global_row, mean_of, ranks
-from protray.evaluation.tasks.sites.scores import areas, draws_of
+from protray.evaluation.tasks.sites.scores import areas
 
 Row = dict[str, Any]
 
@@ -57,7 +56,7 @@ def ranking_rows(
     if true_N.all() or not true_N.any():
         raise ValueError(f"all {len(true_N)} test measurements are of one kind: there is nothing to rank")
     names, place_N = np.unique(np.asarray(clusters_N), return_inverse=True)
-    times_DC = draws_of(len(names), seed)
+    times_DC = cluster_draws(len(names), seed=seed)
     rows: list[Row] = []
     drawn: dict[str, np.ndarray] = {}
     for method, found_N in predictions.items():
@@ -70,10 +69,10 @@ def ranking_rows(
             "positive": int(true_N.sum()),
         }
         for name, theirs in (("auroc", "auroc"), ("aupr", "auprc")):
-            values_D = of_draws[theirs] if len(names) > 1 else np.zeros(0)
+            values_D = of_draws[theirs]
             row |= {name: float(once[theirs][0]), f"{name}_ci95": interval_of(values_D[np.isfinite(values_D)])}
         row |= _within(found_N, true_N, place_N, seed)
-        drawn[method] = of_draws["auroc"] if len(names) > 1 else np.zeros(0)
+        drawn[method] = of_draws["auroc"]
         rows.append(row)
     return with_gains(rows, drawn, "auroc", reference, first)
 

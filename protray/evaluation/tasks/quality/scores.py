@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from protray.evaluation.bootstrap import correlation_interval, interval
+from protray.evaluation.bootstrap import correlation_interval, interval, pair
 
 FEWEST = 3  # values that a correlation is taken of: two always lie on a line
 TOP = 5  # decoys that a user looks at: FRL_5
@@ -59,7 +59,7 @@ def global_row(
         "decoys": len(true_N), "targets": len(sizes_T), "alike": sum(value is None for value in found["z"]),
         "skipped": sum(value is None for value in found["r_target"]),
         "rmse": float(np.sqrt(np.square(predicted_N - true_N).mean())),
-        "rmse_ci95": _json((squares[0] ** 0.5, squares[1] ** 0.5)),
+        "rmse_ci95": pair((squares[0] ** 0.5, squares[1] ** 0.5)),
     }  # fmt: skip
     row |= _pooled("r", predicted_N, true_N, targets_N, seed)
     row |= _pooled("spearman", ranks(predicted_N), ranks(true_N), targets_N, seed)
@@ -116,7 +116,7 @@ def local_row(
         "residues": len(true_N), "decoys": len(found), "skipped": len(found) - len(values),
         **_pooled("rho", ranks(predicted_N), ranks(true_N), targets_N, seed),
         "rho_decoy": float(values.mean()) if len(values) else None,
-        "rho_decoy_ci95": _json(interval(means, weights_B=sizes, seed=seed)),
+        "rho_decoy_ci95": pair(interval(means, weights_B=sizes, seed=seed)),
     }  # fmt: skip
 
 
@@ -170,14 +170,14 @@ def _groups(
 def _pooled(name: str, x_N: np.ndarray, y_N: np.ndarray, targets_N: Sequence[str], seed: int) -> dict[str, Any]:
     found = pearson(x_N, y_N)
     ends = (np.nan, np.nan) if found is None else correlation_interval(x_N, y_N, targets_N, seed=seed)
-    return {name: found, f"{name}_ci95": _json(ends)}
+    return {name: found, f"{name}_ci95": pair(ends)}
 
 
 def mean_of(name: str, values: Sequence[float | None], seed: int = 0) -> dict[str, Any]:
     """The mean over targets that have such a value, None if none has, and its interval ``NAME_ci95``."""
     found = np.array([value for value in values if value is not None], dtype=float)
     return {
-        name: float(found.mean()) if len(found) else None, f"{name}_ci95": _json(interval(found, seed=seed))
+        name: float(found.mean()) if len(found) else None, f"{name}_ci95": pair(interval(found, seed=seed))
     }  # fmt: skip
 
 
@@ -188,7 +188,3 @@ def _check(predicted_N: np.ndarray, true_N: np.ndarray, names_N: Sequence[str]) 
         )
     if not (np.isfinite(predicted_N).all() and np.isfinite(true_N).all()):
         raise ValueError("scores that are not finite; leave decoys and residues without a true score out")
-
-
-def _json(ends: tuple[float, float]) -> list[float | None]:
-    return [None if np.isnan(end) else float(end) for end in ends]

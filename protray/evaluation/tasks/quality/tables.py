@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from protray.data.decoys.table import Decoy
-from protray.evaluation.bootstrap import paired_interval
+from protray.evaluation.bootstrap import pair, paired_interval
 from protray.evaluation.cells import cell, gain_cell, markdown_table
 from protray.evaluation.tasks.quality.scores import OF_TARGETS, global_row, local_row, target_values
 from protray.models.tasks.graphqa_config import GLOBAL, LOCAL
@@ -85,11 +85,10 @@ def gain_rows(decoys: Sequence[Decoy], predictions: Predictions, reference: str,
             pairs = zip(values[method][column], values[reference][column], strict=True)
             both = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
             sign = -1 if column in LOWER_IS_BETTER else 1
-            low, high = paired_interval(sign * both[:, 0], sign * both[:, 1], seed=seed)
             rows.append({
                 "method": method, "reference": reference, "column": column, "targets": len(both),
                 "gain": float(sign * (both[:, 0] - both[:, 1]).mean()) if len(both) else None,
-                "gain_ci95": [None if np.isnan(end) else end for end in (low, high)],
+                "gain_ci95": pair(paired_interval(sign * both[:, 0], sign * both[:, 1], seed=seed)),
             })  # fmt: skip
     return rows
 

@@ -20,7 +20,6 @@ import numpy as np
 
 RATES = ("acc", "precision", "recall", "f", "mcc")
 AREAS = ("auprc", "auroc")
-DRAWS = 1000
 _CHUNK = 2_000_000  # weights of residues held at once
 
 
@@ -137,7 +136,7 @@ def measured(scored: Scored, threshold: float, times_DC: np.ndarray) -> dict[str
     chunk = max(1, _CHUNK // len(scored.score_N))
     parts = [
         areas(scored.score_N, scored.site_N, times_DC[start : start + chunk][:, scored.cluster_N])
-        for start in range(0, len(times_DC), chunk)
+        for start in range(0, max(1, len(times_DC)), chunk)
     ]
     return found | {name: np.concatenate([part[name] for part in parts]) for name in AREAS}
 
@@ -147,9 +146,3 @@ def _at(scored: Scored, threshold: float, times_DC: np.ndarray) -> dict[str, np.
     kinds = (called_N & scored.site_N, called_N & ~scored.site_N, ~called_N & scored.site_N, ~called_N & ~scored.site_N)
     counts = [np.bincount(scored.cluster_N, weights=mask_N, minlength=scored.clusters) for mask_N in kinds]
     return rates(*(times_DC @ count_C for count_C in counts))
-
-
-def draws_of(clusters: int, seed: int = 0) -> np.ndarray:
-    """How often each of so many clusters is drawn, in `DRAWS` draws with replacement; float64, shape (D, C)."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=DRAWS).astype(np.float64)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from protray.data.sites.table import SiteProtein
+from protray.evaluation.bootstrap import cluster_draws, interval_of
 from protray.evaluation.cells import cell, gain_cell, markdown_table
-from protray.evaluation.tasks.sites.scores import AREAS, RATES, Scored, draws_of, measured
+from protray.evaluation.tasks.sites.scores import AREAS, RATES, Scored, measured
 
 Row = dict[str, Any]
 MEASURES = (*RATES, *AREAS, *(f"{name}_test" for name in RATES))
@@ -52,7 +53,8 @@ def site_tables(
         sets = [Scored.of(one.scores, labels, clusters) for one in trainings]
         count = sets[0].clusters
         whole = [measured(one, of.threshold, np.ones((1, count))) for one, of in zip(sets, trainings, strict=True)]
-        draws = [measured(one, of.threshold, draws_of(count, seed)) for one, of in zip(sets, trainings, strict=True)]
+        times_DC = cluster_draws(count, seed=seed)
+        draws = [measured(one, of.threshold, times_DC) for one, of in zip(sets, trainings, strict=True)]
         row: Row = {"method": method, "trainings": len(sets), "proteins": len(proteins), "clusters": count}
         row |= {"residues": len(sets[0].score_N), "sites": float(sets[0].site_N.mean())}
         drawn[method] = {name: np.mean([one[name] for one in draws], axis=0) for name in MEASURES}
@@ -114,10 +116,8 @@ def spread(row: Row, name: str) -> str:
 
 
 def _ends(values_D: np.ndarray) -> list[float | None]:
-    """The 95 % interval of draws; none where one of them has no value, or all clusters are one."""
-    if not np.isfinite(values_D).all():
-        return [None, None]
-    return [float(end) for end in np.quantile(values_D, [0.025, 0.975])]
+    """The 95 % interval of draws; none where one of them has no value."""
+    return interval_of(values_D) if np.isfinite(values_D).all() else [None, None]
 
 
 def _known(value: np.floating) -> float | None:

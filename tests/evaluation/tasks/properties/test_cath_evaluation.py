@@ -8,6 +8,8 @@ from protray.evaluation.tasks.properties.function_tables import markdown
 from protray.plots.tasks.cath_report import write_cath_report
 from protray.plots.tasks.function import scores_figure
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 LABEL_B = np.array([0, 0, 0, 2])
 CLUSTERS = ["a", "a", "b", "c"]
 HISTORY = {"net a": [{"epoch": 1, "train/loss": 1.0, "validation/loss": 1.1}]}

@@ -14,6 +14,8 @@ from protray.evaluation.tasks.properties.stability_baselines import (
 )
 from protray.seq.alphabet import AMINO_ACIDS
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 
 def test_rankings_with_intervals_over_clusters() -> None:
     from sklearn.metrics import roc_auc_score

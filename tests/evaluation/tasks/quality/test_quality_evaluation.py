@@ -9,6 +9,8 @@ from scipy import stats
 from protray.evaluation.bootstrap import correlation_draws, correlation_interval
 from protray.evaluation.tasks.quality.scores import expected_best, global_row, local_row, pearson, ranks
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 # two targets of three decoys; the second prediction has the order of target b reversed
 TRUE = np.array([0.2, 0.4, 0.9, 0.1, 0.2, 0.3])
 PREDICTED = np.array([0.2, 0.5, 0.8, 0.3, 0.2, 0.1])

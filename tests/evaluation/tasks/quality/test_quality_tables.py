@@ -9,6 +9,8 @@ from decoys_here import decoys
 from protray.evaluation.tasks.quality.scores import global_row
 from protray.evaluation.tasks.quality.tables import gain_rows, kind_rows, markdown, quality_rows
 
+pytestmark = pytest.mark.usefixtures("few_clusters")
+
 
 def predicted(some, off: float = 0.0, sign: float = 1.0):  # noqa: ANN001, ANN201
     """The true scores, plus a number, or with their order reversed; of CAD, which is not known, one half."""
