@@ -1,7 +1,8 @@
 """FASTA files, plain or packed: the one reader of them.
 
 Three ways to read one: `fasta_records` as it stands; `stream_fasta`, `clean_fasta` and `read_fasta` with an error in
-place of each record that cannot be used; `read_sequences` of files of which all has to be right.
+place of each record that cannot be used; `read_sequences` of files of which all has to be right.  None takes a file
+that is cut off or damaged for a shorter one.
 """
 
 import io
@@ -125,8 +126,8 @@ def fasta_records(path: Path) -> Iterator[Record]:
     except DAMAGE as error:
         if is_of_disk(error):
             raise
-        where = "behind this record" if told else "in its first record"
-        raise InputError(path, told, f"the file is damaged {where}, all that follows is lost: {error}") from None
+        where = f"damaged {'behind this record' if told else 'in its first record'}, all that follows is lost"
+        raise InputError(path, told, f"the file is {where}: get it anew ({error})") from None
     if record.header is not None or any(map(str.strip, record.lines)):
         yield record
 
@@ -140,17 +141,17 @@ def _first_line(line: str, path: Path) -> str:
 
 
 def stream_fasta(path: Path) -> Iterator[Source | InputError]:
-    """Yield the records of a FASTA file one by one, with an error in place of each that is no protein with an id."""
+    """Yield the records of a FASTA file one by one, with an error in place of each that is no protein with an id.
+
+    Raises InputError as `fasta_records` does: how many records are lost behind the damage, nobody knows.
+    """
     file = str(path)
-    try:
-        for record in fasta_records(path):
-            id = record.id
-            if reason := record.fault(id):
-                yield InputError(path, record.line, reason, id or None)
-            else:
-                yield Source(id, file, record.line, record.letters)
-    except InputError as error:
-        yield error
+    for record in fasta_records(path):
+        id = record.id
+        if reason := record.fault(id):
+            yield InputError(path, record.line, reason, id or None)
+        else:
+            yield Source(id, file, record.line, record.letters)
 
 
 def clean_fasta(path: Path) -> Iterator[Source | InputError]:
@@ -171,7 +172,7 @@ def in_residues(found: Source | InputError) -> Source | InputError:
 def read_fasta(path: Path) -> tuple[list[Source], list[InputError]]:
     """Read the records of a FASTA file; the id is the first word of the header.
 
-    Of records with one id the first is kept; the others are errors, and so is whatever follows damage in the file.
+    Of records with one id the first is kept; the others are errors.
     """
     if not path.is_file():
         raise ValueError(f"{path} is a folder; give it to --msas" if path.is_dir() else f"{path}: no such file")

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from protray.seq.errors import InputError
 from protray.seq.fasta import in_residues, stream_fasta
-from protray.seq.files.packed import open_unpacked, opener_of
+from protray.seq.files.packed import opener_of, unpack_into
 from protray.seq.programs import run_program
 
 FIRST = 1000  # records of a database that are looked at before a search
@@ -82,21 +82,24 @@ def mmseqs_version() -> str:
     return _run("version").strip()
 
 
-def make_database(fasta: Path, folder: Path, threads: int = 1) -> None:
-    """MMseqs2's database of a FASTA file, and its index: 0.9 GB, and about 9 bytes a residue.
+def make_database(fasta: Path, folder: Path, threads: int = 1) -> int:
+    """MMseqs2's database of a FASTA file, and its index: 0.9 GB, and about 9 bytes a residue.  Gives its sequences.
 
     Without the index every search makes its own: 20 queries against 11 MB take 11 s of a core, in place of 0.5 s, and
     6.6 s once for the index.
+
+    Raises InputError for a packed file that is damaged.
     """
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         plain = fasta
         if opener_of(fasta):
             plain = Path(beside) / "plain.fasta"
-            with open_unpacked(fasta) as packed, plain.open("wb") as file:
-                shutil.copyfileobj(packed, file)
+            unpack_into(fasta, plain)
         _run("createdb", plain, folder / "db", "--dbtype", 1)
         _run("createindex", folder / "db", Path(beside) / "index", "--threads", threads)
+    with (folder / "db.index").open("rb") as index:
+        return sum(1 for _ in index)
 
 
 def search_mmseqs(queries: Sequence[str], folder: Path, settings: SearchSettings, threads: int = 1) -> list[list[Hit]]:

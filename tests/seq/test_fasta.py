@@ -13,7 +13,7 @@ import pytest
 from protray.seq import fasta as module
 from protray.seq.alphabet import decode
 from protray.seq.errors import InputError
-from protray.seq.fasta import Source, codes_of, fasta_files, read_fasta, read_sequences, stream_fasta
+from protray.seq.fasta import Source, clean_fasta, codes_of, fasta_files, read_fasta, read_sequences, stream_fasta
 from protray.seq.files.packed import opener_of
 
 FASTA = b">a first\nACDEF\nGH\n>b\nacdx*\n>c\nAC-E\n>d\nAC1E\n>e\nAC\n"
@@ -91,17 +91,20 @@ def test_what_is_no_fasta_is_said_once(tmp_path) -> None:
     assert read_fasta(tmp_path / "empty.fasta") == ([], [])
 
 
-def test_a_truncated_file_gives_what_stands_before_the_cut(tmp_path) -> None:
+def test_a_truncated_file_is_no_shorter_one(tmp_path) -> None:
+    """What stands before the cut is read; then comes an error, which no reader takes for that of one record."""
     rng = np.random.default_rng(0)
     records = [f">p{number}\n{decode(rng.integers(0, 20, 500, dtype=np.uint8))}\n" for number in range(200)]
     path = tmp_path / "p.fasta.gz"
     path.write_bytes(gzip.compress("".join(records).encode())[:-20_000])
-    found, errors = read_fasta(path)
-    assert 0 < len(found) < 200
+    found: list[Source] = []
+    with pytest.raises(InputError, match="damaged behind this record, all that follows is lost: get it anew") as raised:
+        found.extend(source for source in stream_fasta(path) if isinstance(source, Source))
+    assert 0 < len(found) < 200 and raised.value.line == found[-1].line
     assert [f">{source.id}\n{source.sequence}\n" for source in found] == records[: len(found)]
-    assert len(errors) == 1
-    assert errors[0].line == found[-1].line
-    assert "damaged behind this record, all that follows is lost" in errors[0].reason
+    for reader in (clean_fasta, read_fasta):
+        with pytest.raises(InputError, match="damaged"):
+            list(reader(path))
 
 
 def test_no_file_and_a_folder(tmp_path) -> None:
@@ -139,8 +142,14 @@ def test_an_error_of_the_disk_is_no_fault_of_the_file(tmp_path, monkeypatch, suf
 
 
 def faults(path: Path, raw: bytes) -> list[tuple[int | None, str]]:
+    """Of records, and of the file as a whole, behind which nothing is read."""
     path.write_bytes(raw)
-    return [(found.line, found.reason) for found in stream_fasta(path) if isinstance(found, InputError)]
+    found: list[Source | InputError] = []
+    try:
+        found.extend(stream_fasta(path))
+    except InputError as error:
+        found.append(error)
+    return [(error.line, error.reason) for error in found if isinstance(error, InputError)]
 
 
 def test_sequence_and_states_in_one_record_are_no_protein(tmp_path) -> None:

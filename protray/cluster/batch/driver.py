@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protray.cluster.batch.folder import checked, finished, let_go, pool, recorded
+from protray.cluster.batch.folder import checked, finished, let_go, pool, recorded, refuse
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Span, no_input
 from protray.cluster.batch.measure import amount_of, measured_rate
@@ -71,7 +71,7 @@ def run_batch(job: BatchJob, run: Any) -> dict:
     if before is None:
         run.work.remove()  # parts of which no record says what they were made from
     elif difference(before, identity):
-        log.info("%s have changed, and %s is made anew", " and ".join(job.grows), run.out)
+        log.info("%s have changed since: %s is brought up to date", " and ".join(job.grows) or "inputs", run.out)
         run.start_over(job.table)
         (run.work / "run.json").write_json(identity)  # what stays belongs to it, whatever comes now
     cluster = start_ray()
@@ -79,6 +79,10 @@ def run_batch(job: BatchJob, run: Any) -> dict:
         check_shared(cluster, run.work)
         (run.work / "run.json").write_json(identity)
         summary = _compute(job, run, identity, cluster)
+    except ValueError:
+        if not parts_in(run.work):
+            let_go(run, job.table)  # nothing is done yet: a corrected input may come
+        raise
     finally:
         stop_ray(cluster)
     return summary | {"cached": False, "seconds": time.monotonic() - started}
@@ -114,7 +118,6 @@ def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
         rate = measured_rate(job, run, plan) or 1.0
     found = stage(job, run, item_cost(each, rate))
     if not found["rows"] and not found["unusable"]:
-        let_go(run, job.table)
         raise no_input(job, run)
     return found
 
@@ -193,6 +196,7 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     errors = [InputError(**error) for one in written for error in one["rejected"]]
     by_choice += [InputError(**error) for one in written for error in one["left_out"]]
     unusable = _each_once(pa.concat_tables([read_parquet(run.work / "unusable.parquet"), rejected_table(errors)]))
+    unusable = unusable.sort_by([("file", "ascending"), ("line", "ascending")])
     table = pa.concat_tables([unusable, rejected_table(by_choice)])
     with run.rejected.writing() as partial:
         pq.write_table(table, partial, **WRITING)
@@ -210,12 +214,14 @@ def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, 
     total = n_done + (unusable if of_files else table).num_rows
     if not n_rows or unusable.num_rows > run.max_rejected * total:
         share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
-        more = f"more than --max-rejected {run.max_rejected:g}" if n_rows else "and nothing is left"
-        if not n_rows:
+        more = f"more than --max-rejected {run.max_rejected:g}: correct them, or allow more" if n_rows else ""
+        if n_rows:
+            refuse(run, identity)
+        else:
             let_go(run, job.table)
         told = group_reasons(unusable["reason"].to_pylist()) if n_rows else reasons
         first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
-        raise ValueError(f"{share}, {more}; see {run.rejected}{first}{reason_lines(told)}")
+        raise ValueError(f"{share}, {more or 'and nothing is left'}; see {run.rejected}{first}{reason_lines(told)}")
     if job.conclude:
         summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
     run.summary.write_json(summary)

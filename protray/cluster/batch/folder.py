@@ -18,11 +18,22 @@ def checked(job: BatchJob, run: Any) -> dict:
     record, before = recorded(run)
     if before is None:
         run.check_new()
-    elif changed := difference(before | {name: identity[name] for name in job.grows}, identity):
+    elif changed := difference(before | {name: identity[name] for name in may_change(job, run, identity)}, identity):
         place = next((place for place in (run.out, run.work) if record.startswith(f"{place}/")), record)
         more = "" if place == run.out else f" and {place}"
         raise ValueError(f"{run.out} was made differently: {changed}. Choose another --out, or remove it{more}")
     return identity
+
+
+def may_change(job: BatchJob, run: Any, identity: dict) -> tuple[str, ...]:
+    """What may differ from before: where `refuse` was called there is no result, and a corrected input may come."""
+    record = run.work / "run.json"
+    return job.grows or (tuple(identity) if record.is_file() and record.read_json().get("refused") else ())
+
+
+def refuse(run: Any, identity: dict) -> None:
+    """Note that too much of the input is unusable; what is done is kept, for a larger --max-rejected."""
+    (run.work / "run.json").write_json({"identity": identity, "refused": True})
 
 
 def finished(job: BatchJob, run: Any, identity: dict) -> dict | None:

@@ -144,7 +144,7 @@ class BatchJob:
     table: str  # folder of the finished rows in --out
     source: pa.StructType  # of a row
     identity: Callable[[Any], dict]  # all that the result depends on; ValueError for unusable settings
-    grows: tuple[str, ...] = ()  # names in it of inputs that may change: then the result is made anew, not refused
+    grows: tuple[str, ...] = ()  # names in it of inputs that may change: then what changed is made anew
     rows: Callable[[Any], Iterator[Row | InputError]]
     cost: Callable[[Any, Row], float]  # about the seconds of one CPU core
     open: Callable[[Any, str], Any] = lambda run, device: run  # what `work` needs, made once in every actor

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from protray.data.location import Location, cache
@@ -107,8 +107,18 @@ def _settings_of(out: Location) -> dict | None:
 def difference(before: dict, now: dict) -> str:
     """Say which settings differ, and how; empty if none does."""
     now = json.loads(json.dumps(now))
-    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return "; ".join(_change(name, before.get(name), now.get(name)) for name in names)
+    return "; ".join(_changes("", before, now))
+
+
+def _changes(name: str, before: object, now: object) -> Iterator[str]:
+    """What differs, by the names of the innermost settings."""
+    if before == now:
+        return
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _changes(f"{name}.{key}".lstrip("."), before.get(key), now.get(key))
+    else:
+        yield _change(name, before, now)
 
 
 def _change(name: str, before: object, now: object) -> str:

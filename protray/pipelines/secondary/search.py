@@ -8,6 +8,7 @@ Each node indexes the database once, in its cache.  When --fasta has changed, al
 
 import gzip
 import logging
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -114,10 +115,13 @@ def open_database(run: Search, device: str) -> "tuple[Search, Find]":
     folder = cache() / "mmseqs" / digest([content_digest([run.database], run.database), _version("mmseqs")])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_suffix(".lock")):
+        for left in folder.parent.glob(f".{folder.name}.*"):  # by a process that was killed: nobody else is in here
+            shutil.rmtree(left, ignore_errors=True)
         if not folder.is_dir():
             log.info("the database is indexed, once on this node, in %s", folder)
             with Location(folder).writing() as made:
-                make_database(run.database.fetch(), made, threads)
+                count = make_database(run.database.fetch(), made, threads)
+            log.info("the database has %s sequences", f"{count:,}")
     return run, partial(search_mmseqs, folder=folder, settings=run.settings, threads=threads)
 
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import shutil
 import zlib
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -82,6 +83,17 @@ def unpack(file: BinaryIO, source: str | Path) -> bytes:
             source, None, f"more than {MAX_BYTES} bytes of text; filter the alignment, e.g. at 90 % identity"
         )
     return raw
+
+
+def unpack_into(path: Path, plain: Path) -> None:
+    """Unpack a file of any size into another; InputError if it is damaged."""
+    try:
+        with open_unpacked(path) as packed, plain.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+    except DAMAGE as error:
+        if is_of_disk(error):
+            raise
+        raise InputError(path, None, f"the file is damaged: get it anew ({error})") from None
 
 
 def _packing(first: bytes, source: str | Path) -> tuple[str, Any]:

@@ -139,12 +139,36 @@ def test_too_many_rejects_and_a_raised_limit(no_ray, tmp_path) -> None:
     with pytest.raises(ValueError) as raised:
         run_batch(JOB, run)
     assert str(raised.value) == (
-        f"3 of 13 words in the input cannot be used, more than --max-rejected 0.1; see {run.rejected}, "
-        f"where the first is {run.text}:11: 'x1' is no word\n  2 x is never done\n  1 x 'x1' is no word"
+        f"3 of 13 words in the input cannot be used, more than --max-rejected 0.1: correct them, or allow more; "
+        f"see {run.rejected}, where the first is {run.text}:11: 'x1' is no word\n"
+        "  2 x is never done\n  1 x 'x1' is no word"
     )
     before = worked_on(run)
     assert run_batch(JOB, replace(run, max_rejected=0.3))["n_rejected"] == 3
     assert worked_on(run) == before and finished(run) == turned(few)
+
+
+def test_after_too_many_rejects_a_corrected_input_takes_the_place(no_ray, tmp_path) -> None:
+    """Also where other settings change; not once there is a result.  Rejects are in the order of the file."""
+    few = dict(list(PLAIN.items())[:10])
+    with pytest.raises(ValueError, match="2 of 12 words") as raised:
+        run_batch(JOB, write_words(tmp_path, few | {"y": "never", "x": "x1"}))
+    assert "text:11: is never done" in str(raised.value)
+    corrected = write_words(tmp_path, few | {"y": "yes"})
+    assert run_batch(JOB, replace(corrected, upper=True))["n_rows"] == 11 and not rejected(corrected)
+    with pytest.raises(ValueError, match="was made differently: upper was True, is False"):
+        run_batch(JOB, corrected)
+
+
+def test_an_input_that_cannot_be_read_to_its_end_leaves_the_folder_free(no_ray, tmp_path) -> None:
+    """The damage is found when all of it is read, and there is no result to lose."""
+    run = write_words(tmp_path, PLAIN)
+    with run.text.path.open("a") as file:
+        file.write("no word, and more\n")  # `rows` cannot part it in two
+    with pytest.raises(ValueError, match="too many values"):
+        run_batch(JOB, run)
+    assert not run.work.exists()
+    assert run_batch(JOB, write_words(tmp_path, PLAIN))["n_rows"] == 40
 
 
 def test_what_is_settled_when_all_rows_are_there(no_ray, tmp_path, monkeypatch) -> None:

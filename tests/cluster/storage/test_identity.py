@@ -68,6 +68,15 @@ def test_a_folder_belongs_to_one_set_of_settings(tmp_path: Path) -> None:
 def test_what_json_makes_equal_is_equal() -> None:
     assert difference({"a": [1, 2]}, {"a": (1, 2)}) == ""
     assert difference({"a": 1}, {"b": None}) == "a was 1, is None"
+
+
+def test_of_settings_within_settings_only_those_that_differ_are_named() -> None:
+    before = {"fit": {"seed": 0, "net": {"width": 8, "depth": 2}}, "files": ["a"]}
+    now = {"fit": {"seed": 0, "net": {"width": 9, "depth": 2}}, "files": ["b"]}
+    assert difference(before, now) == "files was ['a'], is ['b']; fit.net.width was 8, is 9"
+
+
+def test_digests_are_of_content() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
 
 

@@ -76,7 +76,7 @@ def test_writes_what_it_promises(finished) -> None:
 def test_again_starts_no_ray_and_other_settings_are_refused(finished, inputs, monkeypatch) -> None:
     monkeypatch.setattr(driver, "start_ray", lambda: pytest.fail("Ray was started"))
     assert driver.run_training(JOB, run_of(inputs, finished)) == (finished / "metrics.json").read_json()
-    with pytest.raises(ValueError, match=r"was made differently: lm was .*'steps': 12.*, is .*'steps': 13"):
+    with pytest.raises(ValueError, match=r"was made differently: lm\.steps was 12, is 13"):
         driver.run_training(JOB, run_of(inputs, finished, lm=replace(TINY, steps=13)))
 
 

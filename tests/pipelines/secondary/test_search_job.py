@@ -1,5 +1,6 @@
 """jobs/search.py end to end, in this process: its alignments are read by what comes next, and bad input is told."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from protray.cluster.batch.driver import run_batch
-from protray.data.location import Location
+from protray.data.location import Location, cache
 from protray.data.secondary.inputs import find_items
 from protray.pipelines.secondary.search import JOB, Search, identity
 from protray.seq.alphabet import AMINO_ACIDS, decode
@@ -112,6 +113,29 @@ def test_a_start_that_fails_does_not_lock_it_either(no_ray, run, tmp_path, monke
         with pytest.raises(ZeroDivisionError):
             run_batch(JOB, run)
     assert run_batch(JOB, run)["n_rows"] == 3
+
+
+@pytest.mark.parametrize("program", ["mmseqs", "jackhmmer"])
+def test_a_truncated_database_is_named_and_the_whole_one_may_come(no_ray, run, tmp_path, program) -> None:
+    """What a process that was killed had left of an index goes, too."""
+    noise = "".join(f">n{n}\n{''.join(RNG.choice(list(AMINO_ACIDS), 60))}\n" for n in range(2000))
+    packed = gzip.compress((f">hit\n{CLOSE}\n" + noise).encode())
+    (tmp_path / "db.gz").write_bytes(packed[: len(packed) // 2])
+    run = replace(run, database=Location(tmp_path / "db.gz"), settings=replace(run.settings, program=program))
+    with pytest.raises(ValueError, match=r"db\.gz(:\d+)?: the file is damaged.*get it anew"):
+        run_batch(JOB, run)
+    (tmp_path / "db.gz").write_bytes(packed)
+    assert run_batch(JOB, run)["median_homologs"] == 1
+
+
+def test_half_an_index_of_a_killed_process_goes(no_ray, run) -> None:
+    run_batch(JOB, run)
+    (index,) = (path for path in (cache() / "mmseqs").iterdir() if path.is_dir())
+    left = index.with_name(f".{index.name}.0123abcd")
+    left.mkdir()
+    (left / "db").write_text("half")
+    run_batch(JOB, replace(run, out=Location(f"{run.out}-2")))
+    assert not left.exists() and index.is_dir()
 
 
 def test_by_jackhmmer(no_ray, run) -> None:

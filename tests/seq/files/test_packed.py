@@ -10,7 +10,7 @@ import random
 import pytest
 
 from protray.seq.errors import InputError, first_of
-from protray.seq.files.packed import read_bytes, read_lines, unpack, without_packing
+from protray.seq.files.packed import read_bytes, read_lines, unpack, unpack_into, without_packing
 
 PACKERS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress}
 
@@ -22,7 +22,11 @@ def test_content_tells_what_packed_a_file(tmp_path, name) -> None:
     path = tmp_path / "x.txt"
     path.write_bytes(packed)
     assert read_bytes(path) == text
+    unpack_into(path, tmp_path / "plain")
+    assert (tmp_path / "plain").read_bytes() == text
     path.write_bytes(packed[:-9])
+    with pytest.raises(InputError, match=r"x\.txt: the file is damaged: get it anew"):
+        unpack_into(path, tmp_path / "plain")
     with pytest.raises(InputError, match=f"the {name} stream ends early: the file is truncated"):
         read_bytes(path)
     middle = len(packed) // 2

@@ -183,7 +183,7 @@ def test_the_same_again_computes_nothing(finished, data, monkeypatch) -> None:
     monkeypatch.setattr(driver, "start_ray", None)
     run = replace(TINY, data=data, out=finished, model=(Location(finished.parent / "net"),))
     assert driver.run_training(JOB, run)["task"] == "ec"
-    with pytest.raises(ValueError, match="was made differently: .*learn was"):
+    with pytest.raises(ValueError, match="was made differently: .*learn.least was"):
         driver.run_training(JOB, replace(run, learn=LabelSettings(least=3)))
 
 
