@@ -34,6 +34,7 @@ from protray.training.structure.ssdm_draws import validation
 from protray.training.structure.ssdm_export import HEADS
 from protray.training.structure.ssdm_objectives import objective_losses
 
+TEST_CHAINS = 500  # those with the smallest hashes of their ids
 SHOWN = 1.0  # Å: about the noise of the structures that are drawn
 CROP_TERMS = ("residue", "distance", "angle", "dihedral")
 
@@ -42,7 +43,11 @@ def measure(
     folder: Location, untrained: Location, data: Location | None, labels: Location | None, learn: ObjectiveConfig,
     settings: SsdmFitConfig, device: str = "cpu",
 ) -> SsdmResults:  # fmt: skip
-    """Measure the encoder in `folder` on the test split, or the validation split where there is no other."""
+    """Measure the encoder in `folder` on the test split, or the validation split where there is no other.
+
+    On `TEST_CHAINS` at most, whatever the curve of the training was measured on.
+    """
+    settings = replace(settings, validation_chains=TEST_CHAINS)
     split, chains = held_out(data, learn.shortest_chain())
     trained, before = StructureEncoder.open(folder, device), StructureEncoder.open(untrained, device)
     neighbours = trained.card.config.net.neighbours

@@ -39,6 +39,15 @@ def first_of(things: Sequence[object], most: int = 2) -> str:
     return ", ".join(map(str, things[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "residue"), counted(2000, "residue")
+    ('1 residue', '2,000 residues')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def shown(text: bytes) -> str:
     """The beginning of a line or a name, in quotes."""
     return repr(text[:30].strip().decode("ascii", "replace"))

@@ -77,7 +77,14 @@ def test_measure_reads_both_folders(few, tmp_path, fusion, monkeypatch) -> None:
     for name, seed in (("model", 1), ("untrained", 0)):
         save_ssdm(tmp_path / name, card, fresh(config, LEARN, seed).learnt())
     monkeypatch.setattr(module, "folds", lambda *_: dict.fromkeys(few.ids[:6], "1.1.1") | {few.ids[7]: "2.2.2"})
-    found = measure(Location(tmp_path / "model"), Location(tmp_path / "untrained"), None, None, LEARN, FIT)
+    found = measure(
+        Location(tmp_path / "model"),
+        Location(tmp_path / "untrained"),
+        None,
+        None,
+        LEARN,
+        replace(FIT, validation_chains=3),
+    )
     batches = validation_batches(few, LEARN, FIT, NET.neighbours)
     assert (found.split, found.chains) == ("test", 10)
     assert found.losses == pytest.approx(evaluate(fresh(config, LEARN, 1), batches, LEARN, NET.neighbours), rel=1e-4)

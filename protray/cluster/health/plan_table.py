@@ -75,6 +75,8 @@ def _rate(per_second: float) -> str:
 
 
 def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

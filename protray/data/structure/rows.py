@@ -12,7 +12,7 @@ import numpy as np
 
 from protray.data.structure.structures import CA, MAX_CHAINS, MISSING, SCALE
 from protray.seq.alphabet import encode
-from protray.seq.errors import InputError
+from protray.seq.errors import InputError, counted
 from protray.struct.files.chain import Chain
 from protray.struct.files.io import Structure, parse_structure, structure_stem
 from protray.struct.files.side_chains import AtomNames
@@ -267,7 +267,7 @@ def _too_poor(chain: Chain, resolution: float | None, settings: StructureSetting
     """Say which setting leaves the chain out; None if none does."""
     length, unknown = len(chain.sequence), chain.sequence.count("X")
     if length < settings.min_residues:
-        return f"{length} residues with C-alpha atoms, fewer than min_residues = {settings.min_residues}"
+        return f"{counted(length, 'residue')} with C-alpha atoms; {settings.min_residues} are needed"
     if unknown > settings.max_unknown * length:
         return f"{unknown} of {length} residues are unknown, a share above max_unknown = {settings.max_unknown}"
     if settings.max_resolution is not None and (resolution or 0) > settings.max_resolution:

@@ -120,7 +120,10 @@ def parse_mutations(text: Any) -> list[tuple[str | None, str, str, str]]:
     for word in words:
         match = _ONE.fullmatch(word)
         if not match:
-            raise ValueError(f"{word!r} is no mutation; write A42G, or L:A42G of a chain of a complex")
+            raise ValueError(
+                f"{word!r} is no mutation: one of the 20 amino acids, its number, and another of them; write A42G, or "
+                "L:A42G of a chain of a complex"
+            )
         found.append(match.groups())
     for chain, old, resnum, new in found:
         if old == new:

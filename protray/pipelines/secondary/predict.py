@@ -8,6 +8,7 @@
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -26,7 +27,7 @@ from protray.pipelines.language_model.made_with import MadeWith
 from protray.plm.hub.folder import check_present
 from protray.plm.reading import forward_tokens
 from protray.plm.shipped import fingerprint, weight_bytes
-from protray.seq.errors import InputError
+from protray.seq.errors import InputError, counted
 
 if TYPE_CHECKING:
     from protray.inference.secondary.predict import Predictor
@@ -239,7 +240,8 @@ def work(opened: Opened, spans: list[Span]) -> Done:
     numbers = [by_id[id].number for id in found.rows["id"].to_pylist()]
     columns = {"number": pa.array(numbers, pa.int64()), "start": pa.array([0] * len(numbers), pa.int32())}
     table = pa.table(columns | {name: found.rows[name] for name in PREDICTED.names}).sort_by("number")
-    return Done(table, found.rejected, [(by_id[id], reason) for id, reason in found.too_large.items()])
+    unknown = Counter(unknown=sum(sequence.count("X") for sequence in table["sequence"].to_pylist()))
+    return Done(table, found.rejected, [(by_id[id], reason) for id, reason in found.too_large.items()], unknown)
 
 
 def _place(span: Span) -> tuple:
@@ -256,12 +258,17 @@ def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
     rows = (row for file in files for batch in read_batches(file, PREDICTED.names, 64) for row in batch.to_pylist())
     with run.page.writing() as path:
         model = str(run.model) if run.model else "the predictor in the package"
-        write_page(path, rows, summary["n_rows"], aligned=run.msas is not None, model=model)
+        left = summary["n_rejected"]
+        told = f"{counted(left, 'protein')} could not be used: see {run.rejected.name}." if left else ""
+        write_page(path, rows, summary["n_rows"], aligned=run.msas is not None, model=model, rejected=told)
     return {}
 
 
 def shown(run: Predict, summary: dict) -> dict[str, object]:
-    return {"page": run.page}
+    told: dict[str, object] = {"page": run.page}
+    if unknown := summary["counts"].get("unknown"):
+        told["X"] = f"{counted(unknown, 'residue')}: none of the 20 amino acids, or B, Z, J, U or O, all written as X"
+    return told
 
 
 JOB = BatchJob(

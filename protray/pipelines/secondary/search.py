@@ -170,7 +170,7 @@ def conclude(run: Search, files: list[Location], summary: dict) -> dict:
 
 
 def shown(run: Search, summary: dict) -> dict[str, object]:
-    told = f"{summary['median_homologs']} in the median, {summary['without_homologs']} queries have none"
+    told = f"{summary['median_homologs']} in the median, none for {summary['without_homologs']} of {summary['n_rows']}"
     return {"alignments": run.msas, "homologs": told}
 
 

@@ -243,8 +243,14 @@ def schema(run: Embed) -> pa.Schema:
     return embedding_schema(run.level, open_net(run, "cpu")[1].channels)
 
 
+def shown(run: Embed, summary: dict) -> dict[str, object]:
+    if run.network is None:
+        return {"model": f"language model {'in the package' if run.lm == SHIPPED else run.lm}"}
+    return {"model": run.model or "the joint encoder in the package"}
+
+
 JOB = BatchJob(
     name="embed", unit="chains", table=FOLDER, source=inputs.SOURCE, identity=identity, rows=rows, cost=cost,
     open=open_net, work=work, schema=schema, memory=memory, finish=finish, names=("id", "file", "chain", "last"),
-    settle=settle, amount=amount,
+    settle=settle, amount=amount, shown=shown,
 )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from protray.plots import palette
 from protray.plots.report import page
+from protray.seq.errors import counted
 
 SHOWN = 300  # proteins of a page, which is then about 2 MB at 150 residues
 PER_LINE = 60
@@ -22,13 +23,16 @@ STYLE = """
 .chain .ten { fill: var(--soft); font-size: 9px; }
 .key span { margin-right: 1.2rem; }
 """.strip()
+UNKNOWN = "X"  # and what is read as it: B, Z, J, U and O
 KEY = {"H": "helix", "E": "strand", "C": "coil"}
 
 
-def write_page(path: Path, rows: Iterable[Mapping], total: int, *, aligned: bool, model: str) -> None:
+def write_page(
+    path: Path, rows: Iterable[Mapping], total: int, *, aligned: bool, model: str, rejected: str = ""
+) -> None:
     """Write the page of the first `SHOWN` of `total` rows, each with id, sequence, ss3, prob and msa_count.
 
-    `aligned`: whether alignments were given, or sequences alone; `model` is named.
+    `aligned`: whether alignments were given, or sequences alone; `model` is named, and what was `rejected` is told.
     """
     named = "".join(
         f'<span><b style="color:{palette.STATES[state]}">■</b> {name}</span>' for state, name in KEY.items()
@@ -37,6 +41,8 @@ def write_page(path: Path, rows: Iterable[Mapping], total: int, *, aligned: bool
     given = "alignments" if aligned else "sequences alone, without alignments"
     told = f"From {given}, by {escape(model)}. Bars: probability of the predicted state, from 0 to 1."
     parts.append(f'<p class="caption">{told}</p>')
+    if rejected:
+        parts.append(f'<p class="caption">{escape(rejected)}</p>')
     if total > SHOWN:
         parts.append(f'<p class="caption">The first {SHOWN} of {total:,} proteins.</p>')
     parts += [_chain(row, aligned) for row in islice(rows, SHOWN)]
@@ -50,8 +56,9 @@ def _chain(row: Mapping, aligned: bool) -> str:
         _line(sequence[start : start + PER_LINE], states, sure_L, start) for start in range(0, len(sequence), PER_LINE)
     ]
     shares = ", ".join(f"{states.count(state) / len(states):.0%} {name}" for state, name in KEY.items())
-    known = f", {count or 'no'} homologs" if aligned else ""
-    told = f"{len(sequence)} residues{known}; {shares}; mean probability {sure_L.mean():.2f}"
+    known = f", {counted(count, 'homolog') if count else 'no homologs'}" if aligned else ""
+    known += f"; {counted(sequence.count(UNKNOWN), 'unknown residue')} (X)" if UNKNOWN in sequence else ""
+    told = f"{counted(len(sequence), 'residue')}{known}; {shares}; mean probability {sure_L.mean():.2f}"
     return f'<section class="chain"><h2>{escape(row["id"])}</h2><p class="caption">{told}</p>{"".join(drawn)}</section>'
 
 

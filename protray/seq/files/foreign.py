@@ -16,7 +16,11 @@ _KINDS = (
     (rb"<\?xml|<", "an XML file", CONVERT),
     (rb"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with git lfs pull"),
     (rb"LOCUS  |ID   |DEFINITION ", "a GenBank, EMBL or UniProt entry", CONVERT),
-    (rb"(?:HEADER|REMARK|ATOM  |HETATM|CRYST1|MODEL ) *|data_\w", "a structure file", "alignments hold sequences"),
+    (
+        rb"(?:HEADER|REMARK|ATOM  |HETATM|CRYST1|MODEL ) *|data_\w",
+        "a structure file",
+        "give it as sequences",
+    ),
     (rb"# PSIPRED|Conf: ?\d", "a prediction of PSIPRED", "give the alignment or sequence that it was made of"),
     (rb"\s*Last position-specific", "a PSSM of PSI-BLAST", "give the alignment that it was made of"),
     (

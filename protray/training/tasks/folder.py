@@ -26,7 +26,9 @@ def read_settings(folder: Path | Location, settings: str, jobs: str) -> dict:
     """What `save_net` wrote, at a path or an address; ValueError, with the `jobs` that write it, if it is not there."""
     path = Location(folder) / settings
     if not path.is_file():
-        raise ValueError(f"{folder} holds no {settings}; give a folder in `model` of a finished {jobs}")
+        inside = ", ".join(sorted(file.parent.name for file in Location(folder).files(settings)))
+        there = f"; in it are {inside}" if inside else f"; give a folder in `model` of a finished {jobs}"
+        raise ValueError(f"{folder} holds no {settings}{there}")
     return path.read_json()
 
 

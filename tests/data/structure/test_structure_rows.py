@@ -109,7 +109,7 @@ def test_coordinates_that_are_no_numbers_in_mmcif() -> None:
 @pytest.mark.parametrize(
     ("sequence", "settings", "reason"),
     [
-        ("A", {}, "1 residues with C-alpha atoms, fewer than min_residues = 20"),
+        ("A", {}, "1 residue with C-alpha atoms; 20 are needed"),
         (SEQUENCE[:19], {}, "19 residues"),
         ("X" * 11 + "A" * 9, {}, "11 of 20 residues are unknown, a share above max_unknown = 0.5"),
         (SEQUENCE, {"max_resolution": 2.0}, r"a resolution of 2.5 Å, worse than max_resolution = 2.0"),

@@ -21,7 +21,7 @@ def table(tmp_path, text: str) -> Location:  # noqa: ANN001
 def test_mutations_by_hand() -> None:
     assert parse_mutations("A42G; B:W-1aC") == [(None, "A", "42", "G"), ("B", "W", "-1a", "C")]
     for wrong in ("42G", "A42", "A42X", "x"):
-        with pytest.raises(ValueError, match="is no mutation; write A42G"):
+        with pytest.raises(ValueError, match="is no mutation: .*; write A42G"):
             parse_mutations(wrong)
     for wrong, reason in (("A1A", "A1A changes nothing"), ("A1G,A1W", "residue 1 is mutated twice")):
         with pytest.raises(ValueError, match=reason):

@@ -19,7 +19,7 @@ from protray.data import schemas
 from protray.data.location import Location
 from protray.inference.secondary.predict import Predictor, Query
 from protray.inference.secondary.write import PREDICTED
-from protray.pipelines.secondary.predict import BESIDE_WEIGHTS, JOB, Predict, rows
+from protray.pipelines.secondary.predict import BESIDE_WEIGHTS, JOB, Predict, rows, shown
 from protray.seq.errors import InputError
 
 GOOD = {
@@ -123,11 +123,13 @@ def test_a_killed_run_goes_on_at_the_missing_items(run, asked, monkeypatch) -> N
 
 
 def test_fasta_to_a_folder_of_ss2(asked, model, tmp_path) -> None:
-    (tmp_path / "p.fasta").write_text(">../../up\nMKTAY\n>b\nACDEF\n>b\nWWW\n>gap\nA-C\n")
+    (tmp_path / "p.fasta").write_text(">../../up\nMKTUY\n>b\nACDEF\n>b\nWWW\n>gap\nA-C\n")
     out = Location(tmp_path / "out" / "p.ss2")
     run = Predict(model=model, fasta=Location(tmp_path / "p.fasta"), out=out, max_rejected=0.5)
     summary = run_batch(JOB, run)
     assert (summary["n_rows"], summary["n_rejected"]) == (2, 2)
+    assert summary["counts"] == {"unknown": 1} and "1 residue:" in str(shown(run, summary)["X"])
+    assert "2 proteins could not be used: see p.ss2.rejected.parquet." in run.page.path.read_text()
     (up,) = [name for name in names(run.out) if name != "b.ss2"]
     assert up == "%2E.%2F..%2Fup.ss2"
     assert (run.out / up).path.read_text().splitlines()[0].endswith(" ../../up")

@@ -89,7 +89,7 @@ def schemas_table(rows: list[dict]) -> pa.Table:
 
 REASONS = {
     "point.pdb": "are 0.00 Å apart",
-    "one.pdb": "1 residues with C-alpha atoms, fewer than",
+    "one.pdb": "1 residue with C-alpha atoms; 2 are needed",
     "notes.txt": "is no structure format",
 }
 

@@ -35,6 +35,15 @@ def test_sequences_alone_are_not_said_to_have_no_homologs(tmp_path) -> None:
     assert "3 residues, no homologs;" in page(tmp_path, row("x", "CCH") | {"msa_count": 0})
 
 
+def test_what_was_left_out_or_is_unknown_is_told(tmp_path) -> None:
+    """In the singular, too."""
+    write_page(tmp_path / "p.html", iter([row("x", "C") | {"sequence": "X", "msa_count": 1}]), 1, aligned=True,
+               model="m", rejected="2 proteins could not be used: see <r>.")  # fmt: skip
+    text = (tmp_path / "p.html").read_text()
+    assert "1 residue, 1 homolog; 1 unknown residue (X); 0% helix" in text
+    assert "2 proteins could not be used: see &lt;r&gt;." in text
+
+
 def test_a_strand_that_goes_on_in_the_next_line_has_its_arrow_there(tmp_path) -> None:
     first, second = page(tmp_path, row("x", "E" * 62)).split("<svg ")[1:]
     assert "polygon" not in first and "polygon" in second

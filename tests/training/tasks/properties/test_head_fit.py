@@ -187,8 +187,10 @@ def test_a_folder_gives_the_same_head_back(tmp_path) -> None:
     save_head(tmp_path / "m", NET, facts, net.state_dict())
     found, told = load_head(tmp_path / "m")
     assert told == facts and (predict(found, some.x_NC) == predict(net, some.x_NC)).all()
-    with pytest.raises(ValueError, match=r"holds no head\.json; give a folder in `model`"):
+    with pytest.raises(ValueError, match=r"holds no head\.json; in it are m"):
         load_head(tmp_path)
+    with pytest.raises(ValueError, match=r"none holds no head\.json; give a folder in `model`"):
+        load_head(tmp_path / "none")
     (tmp_path / "m" / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"does not fit head\.json: .*is empty"):
         load_head(tmp_path / "m")

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 
 def job_of(run: Annotate) -> BatchJob:
-    """The job on proteins, or on mutants where the head is of these."""
-    return mutants.JOB if of_mutations(run) else JOB
+    """The job on proteins, or where the head is of mutations, on those of a table, or all single ones of proteins."""
+    if not of_mutations(run):
+        return JOB
+    return mutants.JOB if run.mutations else mutants.SCAN
 
 
 def identity(run: Annotate) -> dict:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from protray.cluster.batch.job import Amount, BatchJob, Done, Row, Span
+from protray.cluster.batch.job import BatchJob, Done, Row, Span
 from protray.cluster.storage.identity import content_digest
 from protray.data import schemas
 from protray.data.location import Location
@@ -87,11 +87,6 @@ def rows(run: Annotate) -> Iterator[Row | InputError]:
         yield EMPTY | found | {"mutation": str(one.row.more["mutation"])} | stored(one)
 
 
-def mutants_of(row: Row) -> float:
-    """How many a row stands for; of a file, as if it were one chain."""
-    return 1 if row["mutation"] is not None else (N_AA - 1) * inputs.length_of(row)
-
-
 def cost(run: Annotate, row: Row) -> float:
     """A look at each mutant and one at its wild type, which those of one site share."""
     length = inputs.length_of(row)
@@ -101,7 +96,7 @@ def cost(run: Annotate, row: Row) -> float:
 
 def cut(run: Annotate, row: Row, seconds: float) -> list[tuple[int, int]]:
     """Some residues at a time of a FASTA record; a file is not cut, since its chains are not known yet."""
-    if row["mutation"] is not None or row["sequence"] is None:
+    if row["sequence"] is None:
         return [(0, 0)]
     length = row["length"]
     some = max(1, int(length * seconds / cost(run, row)))
@@ -109,7 +104,7 @@ def cut(run: Annotate, row: Row, seconds: float) -> list[tuple[int, int]]:
 
 
 def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
-    """Effects of some mutants; a protein whose mutants cannot be predicted is named once."""
+    """Effects of some mutants; a protein whose mutants cannot be predicted is named once.  Of a scan, inputs count."""
     found: list[dict] = []
     rejected: list[InputError] = []
     for span in spans:
@@ -123,7 +118,9 @@ def work(effect_of: "MutationEffects", spans: list[Span]) -> Done:
                 "number": span.number, "start": start, "id": id, "file": span.row["file"], "sequence": one.sequence,
                 "mutation": mutation, "residue": residue, "predicted": predicted,
             })  # fmt: skip
-    return Done.of(found, schemas.EFFECTS, rejected)
+    done = Done.of(found, schemas.EFFECTS, rejected)
+    done.counts[SCAN.unit] += sum(span.row["mutation"] is None for span in spans)
+    return done
 
 
 def _inputs(
@@ -150,19 +147,19 @@ def open_head(run: Annotate, device: str) -> "MutationEffects":
     return MutationEffects.open(run.model, device)
 
 
-def amount(run: Annotate) -> Amount:
-    """Mutants, and what they cost; of files, as if each were one chain."""
-    counts: list[float] = []
+def conclude(run: Annotate, files: list[Location], summary: dict) -> dict:
+    return {"mutants": summary["n_rows"]}
 
-    def counted(run: Annotate, row: Row) -> float:
-        counts.append(mutants_of(row))
-        return cost(run, row)
 
-    found = inputs.amount_of(run, run.structures, rows(run), counted, exact=not run.structures)
-    return replace(found, rows=found.rows * sum(counts) / max(len(counts), 1))
+def shown(run: Annotate, summary: dict) -> dict[str, object]:
+    return {"mutants": f"{summary['mutants']:,}"}
 
 
 JOB = BatchJob(
     name="annotate", unit="mutants", table="annotations", source=SOURCE, identity=identity, rows=rows, cost=cost,
-    open=open_head, work=work, schema=lambda run: schemas.EFFECTS, memory=memory, cut=cut, amount=amount,
+    open=open_head, work=work, schema=lambda run: schemas.EFFECTS, memory=memory,
+)  # fmt: skip
+SCAN = replace(
+    JOB, unit="proteins", cut=cut, conclude=conclude, shown=shown,
+    amount=lambda run: inputs.amount_of(run, run.structures, rows(run), cost, exact=not run.structures),
 )  # fmt: skip

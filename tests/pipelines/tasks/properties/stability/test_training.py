@@ -162,8 +162,9 @@ def test_all_single_mutants_of_proteins(tmp_path, no_ray) -> None:
     fasta = (Location(tmp_path / "a.fasta"),)
     run = Annotate(model=Location(tmp_path / "ddg"), fasta=fasta, out=Location(tmp_path / "out"))
     job = annotate.job_of(run)
-    assert job is annotate_mutants.JOB and job.amount(run).rows == 19 * 5
-    assert run_batch(job, run)["n_rows"] == 19 * 4
+    assert job is annotate_mutants.SCAN and job.amount(run).rows == 2
+    summary = run_batch(job, run)
+    assert summary["n_rows"] == summary["mutants"] == 19 * 4 and summary["n_done"] == 2
     table = pq.read_table(run.out / "annotations" / "part-00000.parquet")
     assert table.schema.equals(schemas.EFFECTS)
     found = table.to_pylist()
@@ -186,10 +187,25 @@ def test_a_scan_of_a_structure_names_residues_as_its_file_does(tmp_path, no_ray)
     (tmp_path / "x.cif").write_text(mmcif([("A", "1", "ACDE", [4, 5, 6, 11])]))
     structures = (Location(tmp_path / "x.cif"),)
     run = Annotate(model=Location(tmp_path / "ddg"), structures=structures, out=Location(tmp_path / "out"))
-    run_batch(annotate_mutants.JOB, run)
+    run_batch(annotate_mutants.SCAN, run)
     found = pq.read_table(run.out / "annotations" / "part-00000.parquet").to_pylist()
     names = list(dict.fromkeys((row["mutation"][:-1], row["residue"]) for row in found))
     assert names == [("A1", "104"), ("C2", "105"), ("D3", "106"), ("E4", "111")]
+
+
+def test_of_a_scan_the_share_of_unusable_files_counts(tmp_path, no_ray) -> None:
+    """Not that among mutants, of which a file gives any number."""
+    untrained(tmp_path / "ddg", "ddg", 385)
+    for name in "xyz":
+        (tmp_path / f"{name}.cif").write_text(
+            mmcif([("A", "1", "ACDE"[: 4 if name == "x" else 1], [4, 5, 6, 11][: 4 if name == "x" else 1])])
+        )
+    structures = tuple(Location(tmp_path / f"{name}.cif") for name in "xyz")
+    run = Annotate(model=Location(tmp_path / "ddg"), structures=structures, out=Location(tmp_path / "out"))
+    with pytest.raises(ValueError, match="2 of 3 proteins in the input cannot be used, more than --max-rejected 0.1"):
+        run_batch(annotate_mutants.SCAN, run)
+    summary = run_batch(annotate_mutants.SCAN, replace(run, max_rejected=0.7))
+    assert (summary["n_done"], summary["n_rejected"], summary["mutants"]) == (1, 2, 76)
 
 
 @pytest.mark.parametrize("task", ["thermostability", "ddg", "msp"])
