@@ -27,10 +27,13 @@ def values_figure(predictions: Mapping[str, np.ndarray], true_N: np.ndarray) -> 
     figure = Figure(figsize=(10.5, 3.5 * rows), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     some_N = np.random.default_rng(0).permutation(len(true_N))[:_POINTS]
-    low, high = np.quantile(true_N, [0.001, 0.999])
+    all_N = np.concatenate([true_N, *(found_N for _, found_N in shown)])
+    low, high = np.quantile(all_N, [0.001, 0.999]) if len(true_N) > _POINTS else (all_N.min(), all_N.max())
+    low, high = low - 0.03 * (high - low), high + 0.03 * (high - low)
+    size = max(2.2, min(5.0, 60 / len(some_N) ** 0.5))
     for rank, (ax, (method, found_N)) in enumerate(zip(panels, shown, strict=False)):
         colour = palette.CYCLE[rank % len(palette.CYCLE)]
-        ax.plot(true_N[some_N], found_N[some_N], "o", ms=2.2, alpha=0.35, mew=0, color=colour)
+        ax.plot(true_N[some_N], found_N[some_N], "o", ms=size, alpha=0.4, mew=0, color=colour)
         ax.plot([low, high], [low, high], color="0.5", lw=0.8)
         ax.set(xlim=(low, high), ylim=(low, high))
         ax.set_title(method, fontsize=8, loc="left")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from protray.evaluation.cells import cell
+from protray.evaluation.tasks.properties.read_outs import NO_READ_OUT, input_of
 from protray.evaluation.tasks.properties.stability import Row
 from protray.plots.report import ReportFigure, ReportTable, write_report
 from protray.plots.tasks.function import scores_figure, training, tuned_notes
@@ -39,7 +40,7 @@ def write_stability_report(
     """Write the whole report; see `protray.plots.report.write_report`."""
     score, word = score_of(rows)
     best = sorted((row for row in rows if row[score] is not None), key=lambda row: -row[score])
-    shown = {row["method"]: predictions[row["method"]] for row in best}
+    shown = {_named(row): predictions[row["method"]] for row in best}
     figures = [training(histories)]
     if shown:
         ranked = score == "auroc"
@@ -56,6 +57,12 @@ def write_stability_report(
         NOTES + tuned_notes(rows),
         [headline(rows, reference)],
     )
+
+
+def _named(row: Row) -> str:
+    """A method, always with its read-out."""
+    method, out = row["method"], row["read_out"]
+    return method if out == NO_READ_OUT else f"{input_of(method, out)}, {out}"
 
 
 def score_of(rows: Sequence[Row]) -> tuple[str, str]:
