@@ -25,7 +25,7 @@ class BatchSettings:
     actors: int | None = None
     """Processes at most; default: one per GPU, or as many as CPUs and memory hold."""
     cpus_per_actor: float | None = None
-    """CPUs, and threads, of each; default: 1."""
+    """CPUs, and threads, of each; default: 1, or 0.5 on a machine of two, where two actors share what one leaves."""
     max_rejected: float = 0.1
     """Share of the input that may be unusable; with more, the job fails."""
     plan: bool = False

@@ -226,7 +226,7 @@ def settle(run: Embed, found: pa.Table) -> Settled:
     ids = found["id"].to_pylist()
     for row, (id, last) in enumerate(zip(ids, found["last"].to_pylist(), strict=True)):
         if last and id in kept:
-            reason = f"id {id!r} is also that of a chain before it, which is kept"
+            reason = f"id {id!r} is also that of a chain before it, which is kept; rename its file"
             rejected.append(InputError(found["file"][row].as_py(), None, reason, id))
         elif last:
             kept[id] = keys[row]
