@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 import pyarrow as pa
 import pytest
 
-from protray.cluster.batch import driver, passes
+from protray.cluster.batch import driver, finish, passes
 from protray.cluster.batch.results import write_group
 from protray.cluster.batch.worker import Worker
 from protray.cluster.health import estimate as health
@@ -34,12 +34,13 @@ def use_no_ray(monkeypatch: pytest.MonkeyPatch, seen: Callable[[str], None] = la
     def write_groups(job, run, groups, settled, plan) -> list[dict]:  # noqa: ANN001
         run.folder(job.table).remove()
         return [
-            write_group(job, run, parts, settled, driver._file(job, run, number)) for number, parts in enumerate(groups)
+            write_group(job, run, parts, settled, finish.file_of(job, run, number))
+            for number, parts in enumerate(groups)
         ]
 
     monkeypatch.setattr(driver, "start_ray", lambda: TWO)
     monkeypatch.setattr(driver, "stop_ray", lambda cluster: None)
-    monkeypatch.setattr(driver, "_write_groups", write_groups)
+    monkeypatch.setattr(finish, "_write_groups", write_groups)
     monkeypatch.setattr(passes, "work_off", work_off)
 
 

@@ -67,7 +67,7 @@ def distil(inputs: Path, out: Location, place: str) -> dict:
 
     driver.track_point, job = hear, replace(job, loop=slow)
     if place == "maps":
-        batch_driver._finish = die
+        batch_driver.finish = die
     if place == "report":
         distil_results.write_distil_report = die
     if place == "end":

@@ -12,25 +12,21 @@ a span that raised something unexpected; what fails alone, too, is given up, and
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from protray.cluster.batch.folder import checked, finished, let_go, pool, recorded, refuse
+from protray.cluster.batch.finish import finish
+from protray.cluster.batch.folder import checked, finished, let_go, pool, recorded
 from protray.cluster.batch.items import Item, costs_of_items, spans_in, stage, table_of
 from protray.cluster.batch.job import BatchJob, Done, Span, no_input
 from protray.cluster.batch.measure import amount_of, measured_rate
 from protray.cluster.batch.results import (
     Part,
-    groups_of,
-    names_in,
     parts_in,
     to_try_alone,
     without_part,
-    write_group,
 )
 from protray.cluster.batch.worker import NO_ROWS, write_part
 from protray.cluster.health.doctor import check_shared
@@ -38,11 +34,8 @@ from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, describe
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
 from protray.cluster.storage.identity import difference
-from protray.cluster.storage.rejects import group_reasons, reason_lines, rejected_table
-from protray.data import schemas
 from protray.data.location import Location
-from protray.data.parquet import WRITING, read_batches, read_parquet
-from protray.seq.errors import InputError
+from protray.data.parquet import read_batches, read_parquet
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +94,7 @@ def _compute(job: BatchJob, run: Any, identity: dict, cluster: Cluster) -> dict:
         n_again = _work_off_alone(job, run, plan)
     if before:
         log.info("%d items were done already, in %s", before, run.work)
-    return _finish(job, run, identity, found, n_again, plan)
+    return finish(job, run, identity, found, n_again, plan)
 
 
 def _staged(job: BatchJob, run: Any, cluster: Cluster) -> dict:
@@ -179,81 +172,6 @@ def _spans_of_lost_items(work: Location, parts: list[Part]) -> Iterator[Span]:
             for row, name in enumerate(table["name"].to_pylist()):
                 if name not in there:
                     yield from spans_in(table, row)
-
-
-def _finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, plan: Plan) -> dict:
-    """Write finished files, rejects and summary; clear up unless something is to be tried again."""
-    parts = parts_in(run.work)
-    facts, settled = {}, None
-    by_choice: list[InputError] = []  # left out as settings say, or as all rows together do
-    if job.settle and any(part.kind != "lost" for part in parts):
-        settlement = job.settle(run, names_in(parts, job.names))
-        settled, facts = run.work / "settled.parquet", settlement.facts
-        with settled.writing() as partial:
-            pq.write_table(settlement.columns, partial)
-        by_choice += settlement.rejected
-    written = _write_groups(job, run, groups_of(parts), settled, plan)
-    errors = [InputError(**error) for one in written for error in one["rejected"]]
-    by_choice += [InputError(**error) for one in written for error in one["left_out"]]
-    unusable = _each_once(pa.concat_tables([read_parquet(run.work / "unusable.parquet"), rejected_table(errors)]))
-    unusable = unusable.sort_by([("file", "ascending"), ("line", "ascending")])
-    table = pa.concat_tables([unusable, rejected_table(by_choice)])
-    with run.rejected.writing() as partial:
-        pq.write_table(table, partial, **WRITING)
-    counts = sum((Counter(one["counts"]) for one in written), Counter[str]())
-    n_rows = sum(one["rows"] for one in written)
-    # where a row of the input is a file, there is any number of rows in what is made: such jobs count their files
-    of_files = job.unit in counts
-    n_done = found["rows"] + found["unusable"] - unusable.num_rows if of_files else n_rows
-    reasons = group_reasons(table["reason"].to_pylist())
-    summary = {
-        "identity": identity, "n_rows": n_rows, "n_done": n_done, "n_rejected": table.num_rows, "n_again": n_again,
-        "reasons": reasons, "counts": dict(counts), "schema_version": schemas.VERSION,
-        **({"digest": f"{sum(one['digest'] for one in written) % 2**128:032x}"} if settled else {}), **facts,
-    }  # fmt: skip
-    total = n_done + (unusable if of_files else table).num_rows
-    if not n_rows or unusable.num_rows > run.max_rejected * total:
-        share = f"{unusable.num_rows} of {total} {job.unit} in the input cannot be used"
-        more = f"more than --max-rejected {run.max_rejected:g}: correct them, or allow more" if n_rows else ""
-        if n_rows:
-            refuse(run, identity)
-        else:
-            let_go(run, job.table)
-        told = group_reasons(unusable["reason"].to_pylist()) if n_rows else reasons
-        first = "".join(f", where the first is {InputError(**row)}" for row in table.slice(0, 1).to_pylist())
-        raise ValueError(f"{share}, {more or 'and nothing is left'}; see {run.rejected}{first}{reason_lines(told)}")
-    if job.conclude:
-        summary |= job.conclude(run, [_file(job, run, k) for k in range(len(written))], summary)
-    run.summary.write_json(summary)
-    if not n_again:
-        run.work.remove()
-    return summary
-
-
-def _write_groups(
-    job: BatchJob, run: Any, groups: list[list[Part]], settled: Location | None, plan: Plan
-) -> list[dict]:
-    """Write the finished files, one task each; files of an earlier attempt go."""
-    import ray
-
-    run.folder(job.table).remove()
-    write = ray.remote(num_cpus=1, label_selector=plan[job.name].labels)(write_group)
-    tasks = [write.remote(job, run, parts, settled, _file(job, run, number)) for number, parts in enumerate(groups)]
-    with Progress("writing") as progress:
-        for done in range(1, len(tasks) + 1):
-            ray.wait(tasks, num_returns=done)
-            progress(done, len(tasks))
-    return ray.get(tasks)
-
-
-def _file(job: BatchJob, run: Any, number: int) -> Location:
-    return run.folder(job.table) / f"part-{number:05d}.parquet"
-
-
-def _each_once(rejected: pa.Table) -> pa.Table:
-    """A protein of which several spans are lost is named once."""
-    rows = {tuple(row.values()): row for row in rejected.to_pylist()}
-    return pa.Table.from_pylist(list(rows.values()), schema=schemas.REJECTED)
 
 
 def _raise_if_hopeless(status: dict) -> None:

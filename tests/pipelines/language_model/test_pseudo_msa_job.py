@@ -162,7 +162,7 @@ def test_a_restart_makes_only_what_is_missing_and_other_maps_make_it_anew(run, a
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_finish", stop)
+        patch.setattr(driver, "finish", stop)
         with pytest.raises(KeyboardInterrupt):
             run_batch(JOB, run)
     assert len(asked) == 5

@@ -148,7 +148,7 @@ def test_without_its_record_unfinished_work_is_not_taken_over(asked, model, tmp_
     proteins, out = Location(tmp_path / "p.fasta"), Location(tmp_path / "p.3line")
     run = Predict(model=model, fasta=proteins, out=out, max_rejected=0.9)
     with monkeypatch.context() as broken:
-        broken.setattr("protray.cluster.batch.driver._finish", lambda *_: 1 / 0)
+        broken.setattr("protray.cluster.batch.driver.finish", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run_batch(JOB, run)
     shorter = replace(run, max_length=6)
@@ -215,7 +215,7 @@ def test_a_plan_takes_off_what_is_done_and_leaves_no_trace(asked, model, tmp_pat
     monkeypatch.setattr(items, "MOST_ROWS", 1)
     run = Predict(model=model, fasta=fasta(tmp_path, PROTEINS), out=Location(tmp_path / "p.parquet"))
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_finish", lambda *_: {})
+        patch.setattr(driver, "finish", lambda *_: {})
         run_batch(JOB, run)
     for part in (run.work / "parts").files()[3:]:
         part.remove()

@@ -138,7 +138,7 @@ def test_pairs_of_a_dataset_in_rows_of_any_size(asked, model, dataset, tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_finish", stop)
+        patch.setattr(driver, "finish", stop)
         with pytest.raises(KeyboardInterrupt):
             run_batch(JOB, run)
     parts = (run.work / "parts").files()
