@@ -70,7 +70,9 @@ def scores(q3: Mapping[str, np.ndarray], homologs: np.ndarray) -> dict[str, floa
                 ours = q3[OURS][keep]
                 spans[f"gain over {method}"] = ((ours - of).mean(), paired_interval(ours, of))
             for what, (mean, (low, high)) in spans.items():
-                found |= {f"{name}: {what}": float(mean), f"{name}: {what}, from": low, f"{name}: {what}, to": high}
+                found[f"{name}: {what}"] = float(mean)
+                if np.isfinite(low):  # of few proteins there is no interval
+                    found |= {f"{name}: {what}, from": low, f"{name}: {what}, to": high}
     return found
 
 

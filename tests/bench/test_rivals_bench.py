@@ -22,7 +22,7 @@ def test_reprof_s_states_by_hand() -> None:
     assert rivals.read_reprof(TABLE).tolist() == [2, 0, 1, 2]
 
 
-def test_scores_by_hand() -> None:
+def test_scores_by_hand(few_clusters) -> None:
     """Two proteins without homologs, one with 61; ours is 0.2 and 0.4 ahead of the profile on the first two."""
     q3 = {rivals.OURS: np.array([0.8, 0.6, 0.9]), rivals.PROFILE: np.array([0.6, 0.2, 0.9])}
     found = rivals.scores(q3, np.array([0, 0, 61]))
@@ -32,6 +32,7 @@ def test_scores_by_hand() -> None:
     assert found[gain] == pytest.approx(0.3)
     assert found[f"{gain}, from"] == pytest.approx(0.2) and found[f"{gain}, to"] == pytest.approx(0.4)
     assert not any("gain over protray" in name for name in found)
+    assert "> 60 homologs: protray" in found and "> 60 homologs: protray, from" not in found  # of one protein
 
 
 def test_a_rival_that_is_not_installed_is_named(monkeypatch, capsys) -> None:

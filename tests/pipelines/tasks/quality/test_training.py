@@ -151,7 +151,7 @@ def test_again_starts_no_ray_and_shows_the_table(finished, monkeypatch, capsys) 
     assert training_command(JOB, QualityRun, "") == 0
     shown = capsys.readouterr().out
     assert "derived from natives, and no predictions of any program" in shown and f"| {WITH_LM} |" in shown
-    with pytest.raises(ValueError, match="was made differently: [a-z.]*noise was 1.0, is 2.0"):
+    with pytest.raises(ValueError, match="was made differently: [a-z. ]*noise was 1.0, is 2.0"):
         driver.run_training(JOB, replace(run, noise=2.0))
 
 
