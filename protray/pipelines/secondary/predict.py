@@ -267,7 +267,7 @@ def conclude(run: Predict, files: list[Location], summary: dict) -> dict:
 def shown(run: Predict, summary: dict) -> dict[str, object]:
     told: dict[str, object] = {"page": run.page}
     if unknown := summary["counts"].get("unknown"):
-        told["X"] = f"{counted(unknown, 'residue')}: none of the 20 amino acids, or B, Z, J, U or O, all written as X"
+        told["X"] = f"{counted(unknown, 'residue')} unknown, or B, Z, J, U or O: read and written as X"
     return told
 
 

@@ -128,7 +128,7 @@ def test_fasta_to_a_folder_of_ss2(asked, model, tmp_path) -> None:
     run = Predict(model=model, fasta=Location(tmp_path / "p.fasta"), out=out, max_rejected=0.5)
     summary = run_batch(JOB, run)
     assert (summary["n_rows"], summary["n_rejected"]) == (2, 2)
-    assert summary["counts"] == {"unknown": 1} and "1 residue:" in str(shown(run, summary)["X"])
+    assert summary["counts"] == {"unknown": 1} and "1 residue unknown, or" in str(shown(run, summary)["X"])
     assert "2 proteins could not be used: see p.ss2.rejected.parquet." in run.page.path.read_text()
     (up,) = [name for name in names(run.out) if name != "b.ss2"]
     assert up == "%2E.%2F..%2Fup.ss2"
