@@ -12,6 +12,7 @@ from joint_encoders import save_random_joint
 from safetensors.torch import load_file
 from score_nets import save_random_net
 from tiny_model import save_tiny_lm
+from train_here import train_here
 
 from protray.cluster.train import driver
 from protray.cluster.train.measure import estimate
@@ -125,9 +126,8 @@ def test_folds_by_encoders_that_are_trained_on(ray_local, tmp_path, rows, monkey
                 assert predicted[row["id"]][label] == pytest.approx(score, abs=1e-3)
 
 
-@pytest.mark.ray
-def test_melting_temperatures(ray_local, tmp_path, rows, monkeypatch) -> None:
-    use_no_ray(monkeypatch)
+def test_melting_temperatures(tmp_path, rows, monkeypatch) -> None:
+    train_here(monkeypatch)
     numbers = [row | {"value": 40.0 + len(row["sequence"]) % 20} for row in rows]
     run = run_of(tmp_path, rows)
     data = write(tmp_path / "tm.parquet", numbers, ("id", "sequence", "value", "split", "cluster", "backbone_cA"))

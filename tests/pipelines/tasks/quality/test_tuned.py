@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from batch_here import use_no_ray
 from joint_encoders import save_random_joint
+from train_here import train_here
 
 from protray.cluster.train import driver
 from protray.data.location import Location
@@ -44,9 +44,8 @@ def test_rows_follow_from_what_is_given(tmp_path) -> None:
         replace(run, random=("gvp",), fine_tune=False).check()
 
 
-@pytest.mark.ray
-def test_gdt_ts_from_a_vector(ray_local, tmp_path, monkeypatch) -> None:
-    use_no_ray(monkeypatch)
+def test_gdt_ts_from_a_vector(tmp_path, monkeypatch) -> None:
+    train_here(monkeypatch)
     run = replace(run_of(tmp_path), random=("gvp",))
     driver.run_training(JOB, run)
     metrics = (run.out / "metrics.json").read_json()
