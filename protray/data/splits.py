@@ -157,7 +157,8 @@ def split_sizes(splits: Iterable[str], n_clusters: int) -> dict[str, int]:
     sizes = Counter(splits)
     for split in SPLITS:
         if not sizes[split]:
-            logger.warning("the %s split is empty: %d clusters are too few", split, n_clusters)
+            told = "the %s split is empty: %d clusters are too few; give it some by --split-by, or try another --seed"
+            logger.warning(told, split, n_clusters)
     return {split: sizes[split] for split in SPLITS}
 
 

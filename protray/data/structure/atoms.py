@@ -15,7 +15,15 @@ import pyarrow.parquet as pq
 from protray.data import schemas
 from protray.data.location import Location
 from protray.data.splits import SPLITS
-from protray.data.structure.structures import MISSING, SCALE, dataset_tables, list_values, of_split, with_index
+from protray.data.structure.structures import (
+    MISSING,
+    SCALE,
+    dataset_tables,
+    list_values,
+    none_of,
+    of_split,
+    with_index,
+)
 from protray.seq.alphabet import encode
 from protray.struct.residues.atom14 import BACKBONE, SIDE_SLOTS
 
@@ -133,7 +141,7 @@ def read_atoms(path: str | Path | Location | None = None, split: str | None = No
     found = gather(of_split(table, split) for table in _tables(path))
     if not len(found):
         source = "the bundled sample" if path is None else str(path)
-        raise ValueError(f"{source} holds no protein{f' of the split {split!r}' if split else ''}")
+        raise ValueError(f"{source} holds no protein{none_of(split)}")
     return found
 
 

@@ -93,9 +93,15 @@ def read_structures(path: str | Path | None = None, split: str | None = None) ->
         of_split(table, split) for table in (_sample() if path is None else dataset_tables(Location(path), COLUMNS))
     )
     if not len(structures):
-        more = f" of the split {split!r}; with more clusters, or another --seed, it would have one" if split else ""
-        raise ValueError(f"{source} holds no chain{more}")
+        raise ValueError(f"{source} holds no chain{none_of(split)}")
     return structures
+
+
+def none_of(split: str | None) -> str:
+    """The end of a message that a dataset has nothing, of a split or at all, and what to do about it."""
+    if split is None:
+        return ""
+    return f" of the split {split!r}: make it with more clusters, another --seed, or splits of your own (--split-by)"
 
 
 def read_chain_clusters(path: str | Path | None = None) -> dict[str, str]:

@@ -71,6 +71,9 @@ class Prepare(BatchSettings):
 
 def identity(run: Prepare) -> dict:
     labels = label_files(run)
+    if run.split_by:
+        read_clusters(run.split_by.path)  # an error now, and not after hours
+        read_splits(run.split_by.path)
     return {
         "alignments": contents(map(Location, files_in(run.msas.path)), run.msas),
         "labels": contents(labels, run.labels) if run.labels else None,

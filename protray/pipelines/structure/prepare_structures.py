@@ -56,7 +56,8 @@ class PrepareStructures(BatchSettings):
     structures: Location
     """Folder, tar archive or text list of mmCIF/PDB files, plain or .gz"""
     split_by: Location | None = None
-    """RCSB's cluster file, or a table of id<TAB>cluster; default: cluster here"""
+    """RCSB's cluster file, or a table of id<TAB>cluster; default: cluster here.  With a header id<TAB>cluster<TAB>split
+    the splits are yours, too: train, validation or test"""
     identity: float = 0.25
     """Of the clustering; not used with --split-by"""
     exclude: tuple[Location, ...] = ()
@@ -77,6 +78,9 @@ class PrepareStructures(BatchSettings):
 def identity(run: PrepareStructures) -> dict:
     for path in run.exclude:
         read_exclusion(path.path)  # an error now, and not after hours
+    if run.split_by:
+        read_clusters(run.split_by.path)
+        read_splits(run.split_by.path)
     return {
         "structures": contents(files_of(run, run.structures), run.structures),
         "split_by": contents([run.split_by]) if run.split_by else None,

@@ -64,7 +64,7 @@ def test_rows_with_and_without_side_chains_chains_and_plddt(tmp_path) -> None:
     assert (some.ids, some.clusters, some.starts.tolist()) == (["d", "b"], ["cd", "cb"], [0, 3, 5])
     for place, chain in enumerate((d, b)):
         equal(some.chain(place), chain)
-    with pytest.raises(ValueError, match="holds no protein of the split 'validation'"):
+    with pytest.raises(ValueError, match="holds no protein of the split 'validation': make it with more .*--split-by"):
         read_atoms(tmp_path, "validation")
     np.testing.assert_array_equal(read_structures(tmp_path).ca_R3[:1], a.atoms_LA3[:, 1])  # both readers, both files
 

@@ -191,6 +191,15 @@ def test_without_labels_and_with_a_cluster_table(no_ray, tmp_path) -> None:
     assert json.loads((run.out / "dataset.json").read_bytes())["labelled_by"] == {"none": 3}
 
 
+def test_a_cluster_table_that_parts_a_cluster_is_told_before_files_are_read(tmp_path) -> None:
+    (tmp_path / "msas").mkdir()
+    (tmp_path / "t.tsv").write_text("id\tcluster\tsplit\na\tx\ttrain\nb\tx\ttest\n")
+    run = prepare_of(tmp_path, split_by=Location(tmp_path / "t.tsv"))
+    with pytest.raises(InputError, match="t.tsv:3: cluster 'x' is in test here and in train before"):
+        run_batch(JOB, run)
+    assert not run.out.exists()
+
+
 @pytest.mark.ray
 def test_nothing_usable_is_an_error_that_says_why(no_ray, tmp_path) -> None:
     (tmp_path / "msas").mkdir()

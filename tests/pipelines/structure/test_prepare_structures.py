@@ -216,6 +216,21 @@ def test_an_archive_is_unpacked_into_a_bucket(tmp_path) -> None:
 # ---- without Ray
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id\tcluster\tsplit\na\tx\ttrain\nb\tx\ttest\n", "t.tsv:3: cluster 'x' is in test here and in train before"),
+        ("a\tx\nb\n", "t.tsv:2: expected two tab-separated columns, found 'b'"),
+    ],
+)
+def test_a_cluster_table_that_cannot_be_used_is_told_before_files_are_read(run, tmp_path, text, message) -> None:
+    table = Location(tmp_path / "t.tsv")
+    table.write_text(text)
+    with pytest.raises(InputError, match=message):
+        run_batch(JOB, replace(run, split_by=table))
+    assert not run.out.exists()
+
+
 def parsed(run: PrepareStructures) -> Done:
     spans = [Span(n, row) for n, row in enumerate(row for row in rows(run) if not isinstance(row, InputError))]
     return JOB.work(run, spans)
