@@ -90,7 +90,10 @@ def fit_logistic(x_NF: np.ndarray, y_NT: np.ndarray, penalty: float, start: Logi
 def choose_logistic(
     x_NF: np.ndarray, y_NT: np.ndarray, validation_x_NF: np.ndarray, validation_y_NT: np.ndarray
 ) -> Logistic:
-    """The penalty with the lowest cross-entropy on the validation split; each begins where a higher one ended."""
+    """The penalty with the lowest cross-entropy on the validation split; each begins where a higher one ended.
+
+    All are tried, since validation may get worse before it gets better.
+    """
     fitted: list[Logistic] = []
     for penalty in PENALTIES:
         fitted.append(fit_logistic(x_NF, y_NT, penalty, fitted[-1] if fitted else None))
