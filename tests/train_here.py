@@ -30,6 +30,7 @@ def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "start_ray", lambda: TWO)
     monkeypatch.setattr(driver, "stop_ray", lambda cluster: None)
     monkeypatch.setattr(fit, "train", _train)
+    monkeypatch.setattr(driver, "setup_worker_logging", lambda: None)  # this process has its own
     monkeypatch.setattr(ray, "remote", _remote)
     monkeypatch.setattr(ray, "put", lambda value: value)
     monkeypatch.setattr(ray, "get", lambda results: results)

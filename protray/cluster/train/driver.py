@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from protray.cluster.health.doctor import check_shared
+from protray.cluster.runtime.logs import setup_worker_logging
 from protray.cluster.runtime.progress import Progress
 from protray.cluster.runtime.resources import Plan, describe, make_plan, trainer
 from protray.cluster.runtime.start import Cluster, start_ray, stop_ray
@@ -154,6 +155,7 @@ def _with_threads(threads: int, function: Callable, *args: Any) -> Any:
     """Ray task."""
     import torch
 
+    setup_worker_logging()
     torch.set_num_threads(threads)
     return function(*args)
 

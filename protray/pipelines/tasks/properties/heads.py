@@ -243,7 +243,7 @@ def folder_of(run: HeadRun, name: str) -> str:
 
 
 def head_predictions(
-    run: HeadRun, inputs: HeadInputs, state: dict, ids: Sequence[str], kind: Kind, gpu: bool
+    run: HeadRun, inputs: HeadInputs, state: dict, ids: Sequence[str], kind: Kind, device: str
 ) -> "dict[str, np.ndarray]":
     """What each head, with its best weights, predicts for some rows."""
     from protray.data.tasks.examples import read_vectors
@@ -258,5 +258,5 @@ def head_predictions(
         weights = one["best"]
         net = Head(run.net, kind, len(weights["mean_C"]), len(weights["mean_T"]))
         net.load_state_dict(weights)
-        found[name] = predict(net, read_vectors(inputs.vectors[name], ids), "cuda" if gpu else "cpu")
+        found[name] = predict(net, read_vectors(inputs.vectors[name], ids), device)
     return found

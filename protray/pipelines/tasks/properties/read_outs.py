@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from protray.cluster.runtime.progress import Progress
 from protray.data.location import Location
 from protray.data.tasks.examples import Rows, read_statistics
 from protray.evaluation.tasks.properties.read_outs import LINEAR, NEAREST, choose_count, nearest, standardised
@@ -35,12 +36,14 @@ def read_outs(
     found: Found = {}
     chosen = {}
     known_MT = parts[0].target_NT.astype(np.float64)
-    for name, folders in vectors.items():
-        x = standardised(*(read_statistics(folders, rows.ids) for rows in parts))
-        (validation, test), chosen[f"{name}, {LINEAR}"] = linear(x)
-        found[f"{name}, {LINEAR}"] = (validation, test)
-        near = [nearest(part, x[0]) for part in x[1:]]
-        count = choose_count(near[0], known_MT, quality)
-        found[f"{name}, {NEAREST}"] = (near[0].mean(count, known_MT), near[1].mean(count, known_MT))
-        chosen[f"{name}, {NEAREST}"] = f"k = {count}"
+    with Progress("read-outs") as progress:
+        for done, (name, folders) in enumerate(vectors.items()):
+            progress(done, len(vectors), name)
+            x = standardised(*(read_statistics(folders, rows.ids) for rows in parts))
+            (validation, test), chosen[f"{name}, {LINEAR}"] = linear(x)
+            found[f"{name}, {LINEAR}"] = (validation, test)
+            near = [nearest(part, x[0]) for part in x[1:]]
+            count = choose_count(near[0], known_MT, quality)
+            found[f"{name}, {NEAREST}"] = (near[0].mean(count, known_MT), near[1].mean(count, known_MT))
+            chosen[f"{name}, {NEAREST}"] = f"k = {count}"
     return found, chosen

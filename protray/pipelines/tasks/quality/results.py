@@ -43,9 +43,7 @@ def write_results(
     run: QualityRun, decoys: Location, tuned: TunedInputs | None, state: dict, context: Context
 ) -> dict:  # fmt: skip
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_point
     from protray.data.decoys.table import read_decoys
 
     trained = finished(state)
@@ -58,14 +56,8 @@ def write_results(
         for point in histories[name]:  # what a dead driver may have missed; steps that are there stay as they are
             track_point(context.tracker, context.runs[name], point)
     log.info("predicting the test decoys")
-    stage = context.plan["quality"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(assess)
-    predictions = ray.get(task.remote(run, decoys, context.plan.threads("quality"), stage.gpus_per_worker > 0))
-    of_vectors: list = []
-    if tuned:
-        task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(tuned_rows)
-        gpu = stage.gpus_per_worker > 0
-        of_vectors = ray.get(task.remote(run, tuned, ray.put(state), context.plan.threads("quality"), gpu))
+    predictions = in_task(context, "quality", assess, run, decoys)
+    of_vectors = in_task(context, "quality", tuned_rows, run, tuned, state) if tuned else []
     test = read_decoys(decoys.files("*.parquet"), "test")
     rows = quality_rows(test, predictions, seed=run.fit.seed)
     kinds, gains = (
@@ -119,19 +111,16 @@ def save_model(run: QualityRun, name: str, weights: dict) -> None:
             shutil.copytree(run.nets[name].fetch(), folder / STRUCTURE_MODEL)
 
 
-def assess(run: QualityRun, folder: Location, threads: int, gpu: bool) -> dict[str, list]:
+def assess(run: QualityRun, folder: Location, device: str) -> dict[str, list]:
     """Ray task: what each method, the baselines first, predicts for the test decoys."""
-    import torch
-
     from protray.data.decoys.table import read_decoys
     from protray.evaluation.tasks.quality.baselines import fit_constant, fit_linear
     from protray.inference.tasks.assess import Assessor
 
-    torch.set_num_threads(threads)
     train, test = (read_decoys(folder.files("*.parquet"), split) for split in ("train", "test"))
     found = {CONSTANT: fit_constant(train).predict(test), LINEAR: fit_linear(train).predict(test)}
     for name in run.rows:
-        found[name] = Assessor.open(folder_of(run, name), "cuda" if gpu else "cpu")(test)
+        found[name] = Assessor.open(folder_of(run, name), device)(test)
     return found
 
 

@@ -56,22 +56,17 @@ def tuned_structures(run: QualityRun) -> Location:
     return run.out / "cache" / "tuned" / "structures.parquet"
 
 
-def tuned_rows(
-    run: QualityRun, inputs: TunedInputs, state: dict, threads: int, gpu: bool
-) -> list[dict[str, Any]]:  # fmt: skip
+def tuned_rows(run: QualityRun, inputs: TunedInputs, state: dict, device: str) -> list[dict[str, Any]]:
     """Ray task: GDT_TS of the test decoys by the frozen encoders and those that were trained on, a row for each."""
-    import torch
-
     from protray.training.tasks.properties.fine_tune import predict
 
-    torch.set_num_threads(threads)
     test, found = read_rows(inputs.examples, "test"), {}
     for net in run.tuned.values():
         folders = inputs.vectors[net]
         frozen, _, _ = started(run.embeddings[net], folders, inputs, "value", run.fine)
         chains = examples_of(run.embeddings[net], inputs, test, read_statistics(folders, test.ids))
-        found[f"{net}, {LINEAR}"] = predict(frozen, chains, "cuda" if gpu else "cpu")
-    found |= {name: one for name, (one,) in tuned_predictions(run, inputs, state, [test], "value", gpu).items()}
+        found[f"{net}, {LINEAR}"] = predict(frozen, chains, device)
+    found |= {name: one for name, (one,) in tuned_predictions(run, inputs, state, [test], "value", device).items()}
     return [{"method": name} | _row(run, test, found_N1[:, 0].astype(float)) for name, found_N1 in found.items()]
 
 

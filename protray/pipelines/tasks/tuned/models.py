@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def tuned_predictions(
-    run: TunedRun, inputs: TunedInputs | None, state: dict, rows: "Sequence[Rows]", kind: Kind, gpu: bool
+    run: TunedRun, inputs: TunedInputs | None, state: dict, rows: "Sequence[Rows]", kind: Kind, device: str
 ) -> "dict[str, list[np.ndarray]]":
     """What each encoder with its head, of the best epoch, predicts for the rows of some splits."""
     from protray.data.tasks.examples import read_statistics
@@ -39,9 +39,8 @@ def tuned_predictions(
         net, folders = loaded(run, name, one["best"], kind), inputs.vectors[run.tuned[name]]
         by = run.embeddings[run.tuned[name]]
         found[name] = [
-            predict(net, examples_of(by, inputs, part, read_statistics(folders, part.ids)), "cuda" if gpu else "cpu")
-            for part in rows
-        ]  # fmt: skip
+            predict(net, examples_of(by, inputs, part, read_statistics(folders, part.ids)), device) for part in rows
+        ]
     return found
 
 

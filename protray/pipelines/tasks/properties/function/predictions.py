@@ -40,22 +40,19 @@ class Predicted:
     same: dict[str, np.ndarray] = field(default_factory=dict)  # `same_class` of the chains of all splits, for folds
 
 
-def all_predictions(run: FunctionRun, inputs: HeadInputs, state: dict, threads: int, gpu: bool) -> Predicted:
+def all_predictions(run: FunctionRun, inputs: HeadInputs, state: dict, device: str) -> Predicted:
     """Ray task: of all methods, the simplest first."""
-    import torch
-
-    torch.set_num_threads(threads)
     parts = [read_rows(inputs.examples, split) for split in SPLITS]
-    found = folds(run, inputs, parts, threads) if run.task == "cath" else functions(run, inputs, parts, threads)
+    found = folds(run, inputs, parts) if run.task == "cath" else functions(run, inputs, parts)
     ids = parts[1].ids + parts[2].ids
-    for name, score_NT in head_predictions(run, inputs, state, ids, "labels", gpu).items():
+    for name, score_NT in head_predictions(run, inputs, state, ids, "labels", device).items():
         found.found[name] = (score_NT[: len(parts[1])], score_NT[len(parts[1]) :])
-    for name, (one, other) in tuned_predictions(run, inputs.of_tuned, state, parts[1:], run.kind, gpu).items():
+    for name, (one, other) in tuned_predictions(run, inputs.of_tuned, state, parts[1:], run.kind, device).items():
         found.found[name] = (one, other)
     return found
 
 
-def functions(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int) -> Predicted:
+def functions(run: FunctionRun, inputs: HeadInputs, parts: list[Rows]) -> Predicted:
     """Many labels of a protein: frequencies, logistic regressions, nearest sequences and vectors."""
     train, validation, test = parts
     true_BT = validation.target_NT > 0.5
@@ -69,12 +66,12 @@ def functions(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: 
 
     simple, of_simple = _read_off(simple_features(proteins_of(run)[0], parts), logistic)
     found, chosen = {FREQUENCIES: _frequencies(parts)} | simple, of_simple
-    found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality, threads)
+    found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality)
     more, also = read_outs(inputs.vectors, parts, logistic, quality)
     return Predicted(found | more, chosen | also)
 
 
-def folds(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int) -> Predicted:
+def folds(run: FunctionRun, inputs: HeadInputs, parts: list[Rows]) -> Predicted:
     """One class of a chain: linear discriminants, nearest sequences and vectors; and what the nearest chains are."""
     label_N, validation_N, _ = (rows.target_NT.argmax(axis=1) for rows in parts)
     classes = parts[0].target_NT.shape[1]
@@ -89,7 +86,7 @@ def folds(run: FunctionRun, inputs: HeadInputs, parts: list[Rows], threads: int)
     features = simple_features(proteins_of(run)[0], parts)
     simple, of_simple = _read_off(features, discriminant)
     found, chosen = {MAJORITY: _frequencies(parts)} | simple, of_simple
-    found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality, threads)
+    found[TRANSFER], chosen[TRANSFER] = _transfer(parts, quality)
     more, also = read_outs(inputs.vectors, parts, discriminant, quality)
     ids = [id for rows in parts for id in rows.ids]
     vectors = {name: np.concatenate(x) for name, x in features.items() if name != LENGTH}
@@ -134,15 +131,15 @@ def _frequencies(parts: list[Rows]) -> tuple[np.ndarray, np.ndarray]:
     return np.tile(frequency_T, (len(parts[1]), 1)), np.tile(frequency_T, (len(parts[2]), 1))
 
 
-def _transfer(
-    parts: list[Rows], quality: Callable[[np.ndarray], float], threads: int
-) -> tuple[tuple[np.ndarray, np.ndarray], str]:
+def _transfer(parts: list[Rows], quality: Callable[[np.ndarray], float]) -> tuple[tuple[np.ndarray, np.ndarray], str]:
     """The labels of the nearest training sequences."""
+    import torch
+
     from protray.evaluation.tasks.properties.transfer import choose_transfer, training_hits
 
     train, validation, test = parts
     log.info("searching the nearest training proteins")
-    hits = training_hits(validation.sequences + test.sequences, train.sequences, threads)
+    hits = training_hits(validation.sequences + test.sequences, train.sequences, torch.get_num_threads())
     of_validation, of_test = hits[: len(validation)], hits[len(validation) :]
     best = choose_transfer(of_validation, train.target_NT, quality)
     return (best.predict(of_validation, train.target_NT), best.predict(of_test, train.target_NT)), str(best)

@@ -39,9 +39,7 @@ LEAST = 0.01  # probability of a label that predictions.parquet lists
 
 def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_point
 
     trained = finished(state)
     histories = {name: one["position"]["history"] for name, one in trained.items()}
@@ -49,10 +47,7 @@ def write_results(run: FunctionRun, inputs: HeadInputs, state: dict, context: Co
         for point in history:  # what a dead driver may have missed; steps that are there stay as they are
             track_point(context.tracker, context.runs[name], point)
     log.info("predicting the validation and test proteins")
-    stage = context.plan["function"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(all_predictions)
-    gpu = stage.gpus_per_worker > 0
-    predicted = ray.get(task.remote(run, inputs, ray.put(state), context.plan.threads("function"), gpu))
+    predicted: Predicted = in_task(context, "function", all_predictions, run, inputs, state)
     parts = {split: read_rows(inputs.examples, split) for split in SPLITS}
     true_BT = parts["validation"].target_NT > 0.5
     thresholds = {name: curve(score_BT, true_BT).best()[1] for name, (score_BT, _) in predicted.found.items()}

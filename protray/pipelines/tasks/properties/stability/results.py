@@ -41,9 +41,7 @@ TITLES = {
 
 def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: Context) -> dict:
     """Write everything that `run.out` promises and return the content of ``metrics.json``."""
-    import ray
-
-    from protray.cluster.train.driver import track_point
+    from protray.cluster.train.driver import in_task, track_point
 
     trained, side_chains = finished(state), inputs.side_chains
     histories = {name: one["position"]["history"] for name, one in trained.items()}
@@ -53,10 +51,7 @@ def write_results(run: StabilityRun, inputs: HeadInputs, state: dict, context: C
         save = save_tuned if name in run.tuned else save_head_of
         save(run, name, one["best"], run.task, run.kind, [OUTPUT[run.task]], {}, None, side_chains)
     log.info("predicting the test measurements")
-    stage = context.plan["stability"]
-    task = ray.remote(num_cpus=1, num_gpus=stage.gpus_per_worker, label_selector=stage.labels)(all_predictions)
-    gpu = stage.gpus_per_worker > 0
-    chosen, found = ray.get(task.remote(run, inputs, ray.put(state), context.plan.threads("stability"), gpu))
+    chosen, found = in_task(context, "stability", all_predictions, run, inputs, state)
     test = read_rows(inputs.examples, "test")
     true_N = test.target_NT[:, 0].astype(float)
     reference = reference_of(run)
@@ -94,12 +89,9 @@ def reference_of(run: StabilityRun) -> str:
 
 
 def all_predictions(
-    run: StabilityRun, inputs: HeadInputs, state: dict, threads: int, gpu: bool
+    run: StabilityRun, inputs: HeadInputs, state: dict, device: str
 ) -> "tuple[dict[str, str], dict[str, np.ndarray]]":
     """Ray task: what was chosen for the baselines, and what each method predicts for the test split, shape (N,)."""
-    import torch
-
-    torch.set_num_threads(threads)
     parts = [read_rows(inputs.examples, split) for split in ("train", "validation", "test")]
     train, validation, test = parts
     measured = measurements_of(run)[0]
@@ -107,7 +99,7 @@ def all_predictions(
     name, chosen = reference_of(run), {}
     (_, found[name]), chosen[name] = _linear(run.kind == "labels", parts, _features(measured, parts))
     if run.task != "msp":
-        found[TRANSFER], chosen[TRANSFER] = _transfer(parts, threads)
+        found[TRANSFER], chosen[TRANSFER] = _transfer(parts)
     if run.of_mutations and WITH_LM in inputs.vectors:
         odds = [read_vectors(inputs.vectors[WITH_LM], rows.ids)[:, -1:].astype(float) for rows in parts]
         known = [np.where(np.isfinite(one), one, np.nanmean(odds[0])) for one in odds]
@@ -117,8 +109,8 @@ def all_predictions(
         lambda found_N1: -float(np.square(found_N1 - validation.target_NT).mean()),
     )  # fmt: skip
     found |= {name: found_N.reshape(len(test)) for name, (_, found_N) in more.items()}
-    of_heads = head_predictions(run, inputs, state, test.ids, run.kind, gpu)
-    tuned = tuned_predictions(run, inputs.of_tuned, state, [test], run.kind, gpu)
+    of_heads = head_predictions(run, inputs, state, test.ids, run.kind, device)
+    tuned = tuned_predictions(run, inputs.of_tuned, state, [test], run.kind, device)
     of_heads |= {name: found_N1 for name, (found_N1,) in tuned.items()}
     return chosen | also, found | {name: found_N1[:, 0].astype(float) for name, found_N1 in of_heads.items()}
 
@@ -147,15 +139,17 @@ def _linear(ranking: bool, parts: list[Rows], x: "Sequence[np.ndarray]") -> tupl
     return [ridge.predict(part) for part in x[1:]], f"penalty {ridge.penalty:g}"
 
 
-def _transfer(parts: list[Rows], threads: int) -> tuple[np.ndarray, str]:
+def _transfer(parts: list[Rows]) -> tuple[np.ndarray, str]:
     """The values of the nearest training sequences; of a sequence with several measurements, their mean."""
+    import torch
+
     from protray.evaluation.tasks.properties.transfer import choose_transfer, training_hits
 
     train, validation, test = parts
     known, place_N = np.unique(train.sequences, return_inverse=True)
     y_M1 = (np.bincount(place_N, weights=train.target_NT[:, 0]) / np.bincount(place_N))[:, None]
     asked = sorted(set(validation.sequences + test.sequences))
-    hits = dict(zip(asked, training_hits(asked, known.tolist(), threads), strict=True))
+    hits = dict(zip(asked, training_hits(asked, known.tolist(), torch.get_num_threads()), strict=True))
     of_validation, of_test = ([hits[sequence] for sequence in rows.sequences] for rows in (validation, test))
     best = choose_transfer(
         of_validation, y_M1, lambda found_N1: -float(np.square(found_N1 - validation.target_NT).mean())
