@@ -32,7 +32,9 @@ def show(job: BatchJob, run: Any, summary: dict) -> None:
     """Print what became of the input."""
     if summary["cached"]:
         print(f"{run.out} is complete and was made with the same inputs and settings: nothing to do")
-    print(f"{job.unit:<10} {summary.get('n_done', summary['n_rows'])} done, {summary['n_rejected']} rejected")
+    n_left_out = summary.get("n_left_out", 0)  # by choice, such as chains of files that are done
+    told = f"{summary.get('n_done', summary['n_rows'])} done, {summary['n_rejected'] - n_left_out} rejected"
+    print(f"{job.unit:<10} {told}" + (f", {n_left_out} left out" if n_left_out else ""))
     for reason, count in summary["reasons"].items():
         print(f"           {count} x {reason}")
     if summary["n_again"]:

@@ -56,7 +56,8 @@ def finish(job: BatchJob, run: Any, identity: dict, found: dict, n_again: int, p
         more = f"more than --max-rejected {run.max_rejected:g}: correct them, or allow more"
         raise _unusable(job, run, unusable, total, unusable, more)
     summary = {
-        "identity": identity, "n_rows": n_rows, "n_done": n_done, "n_rejected": table.num_rows, "n_again": n_again,
+        "identity": identity, "n_rows": n_rows, "n_done": n_done, "n_rejected": table.num_rows,
+        "n_left_out": len(by_choice), "n_again": n_again,
         "reasons": group_reasons(table["reason"].to_pylist()), "counts": dict(counts),
         "schema_version": schemas.VERSION,
         **({"digest": f"{sum(one['digest'] for one in written) % 2**128:032x}"} if settled else {}), **facts,

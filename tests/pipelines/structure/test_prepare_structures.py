@@ -17,6 +17,7 @@ import pytest
 from bucket import KEYS, keys, serve
 from structure_text import helix, mmcif, pdb, pdb_chain
 
+from protray.cluster.batch.command import show
 from protray.cluster.batch.driver import run_batch
 from protray.cluster.batch.job import Done, Span
 from protray.cluster.batch.measure import estimate
@@ -142,7 +143,7 @@ def test_every_file_is_a_row_or_a_reject_and_a_broken_run_ends_the_same(ray_loca
 
 
 @pytest.mark.ray
-def test_what_settings_leave_out_does_not_count_as_unusable(no_ray, tmp_path) -> None:
+def test_what_settings_leave_out_does_not_count_as_unusable(no_ray, tmp_path, capsys) -> None:
     """Of four files three have chains that a setting leaves out; the fourth has no chain at all."""
     folder = tmp_path / "pdb"
     folder.mkdir()
@@ -155,8 +156,11 @@ def test_what_settings_leave_out_does_not_count_as_unusable(no_ray, tmp_path) ->
         run_batch(JOB, run_of(folder, tmp_path / "strict"))
     assert str(told.value).count("\n  ") == 1  # of the chains that a setting leaves out it says nothing
     with_sides = StructureSettings(side_chains=True, complexes=True)
-    summary = run_batch(JOB, run_of(folder, tmp_path / "out", max_rejected=0.25, chains=with_sides))
-    assert (summary["n_chains"], summary["n_done"], summary["n_rejected"]) == (1, 3, 3)
+    run = run_of(folder, tmp_path / "out", max_rejected=0.25, chains=with_sides)
+    summary = run_batch(JOB, run)
+    assert (summary["n_chains"], summary["n_done"], summary["n_rejected"], summary["n_left_out"]) == (1, 3, 3, 2)
+    show(JOB, run, summary)
+    assert "files      3 done, 1 rejected, 2 left out\n" in capsys.readouterr().out
     (row,) = rows_of(Location(tmp_path / "out")).values()
     assert (row["id"], len(row["sidechains_cA"]), row["chain_index"], row["plddt"]) == ("0aaa", 60 * 30, None, None)
     sides = sum(HAS[encode(S[0])].sum(axis=1) - 4)
